@@ -1,0 +1,71 @@
+"""Every error a caller can meet, in one tree.
+
+Hf2vadError
+├── ConfigError          a setting, option or file of settings that the user must change
+├── StorageError         an object or prefix cannot be used
+│   ├── NotFoundError        it is not there (missing bucket, missing file)
+│   └── AccessDeniedError    the credentials do not allow it
+├── VideoError           one video, or a range of it, cannot be read: it ends as a failure row, the run goes on
+├── SchemaError          a table or bundle of another schema version, or without a column it must have
+├── BundleError          a bundle that is damaged or incomplete
+│   └── MismatchError        a bundle that was trained on differently extracted cubes
+├── ShapeError           an array that does not have the shape its consumer states
+├── TrainingError        training cannot start or go on (empty table, loss not finite)
+├── EvaluationError      scores and labels do not belong together
+└── DispatchError        the cluster cannot do the work at all
+
+A job prints the message of any of them as one line and exits with 2, so a message names the thing, the value that
+was wrong and what would be right.
+"""
+
+
+class Hf2vadError(Exception):
+    """Base of all errors that a caller may want to handle."""
+
+
+class ConfigError(Hf2vadError):
+    """A setting, option or settings file that the user must change."""
+
+
+class StorageError(Hf2vadError):
+    """An object or prefix in storage cannot be used."""
+
+
+class NotFoundError(StorageError):
+    """The object, file, folder or bucket does not exist."""
+
+
+class AccessDeniedError(StorageError):
+    """Storage refused the credentials in use, or there are none."""
+
+
+class VideoError(Hf2vadError):
+    """One video, or a frame range of it, cannot be read."""
+
+
+class SchemaError(Hf2vadError):
+    """A table or bundle has another schema version or lacks a column."""
+
+
+class BundleError(Hf2vadError):
+    """A bundle is damaged or incomplete."""
+
+
+class MismatchError(BundleError):
+    """Cubes and bundle do not belong together: extraction settings differ."""
+
+
+class ShapeError(Hf2vadError):
+    """An array does not have the shape that its consumer states."""
+
+
+class TrainingError(Hf2vadError):
+    """Training cannot start or go on."""
+
+
+class EvaluationError(Hf2vadError):
+    """Scores and labels do not belong together."""
+
+
+class DispatchError(Hf2vadError):
+    """The cluster cannot do the work at all."""

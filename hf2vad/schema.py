@@ -1,0 +1,250 @@
+"""The Arrow schema of every table, and the bytes ↔ array views of a cube. Nothing else knows column names.
+
+Every file carries in its metadata `hf2vad.schema` (the version below), `hf2vad.table` (the table's name) and what
+`pack_metadata` was given: source video, its fingerprint, frame range, bundle id or extraction settings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from hf2vad.errors import SchemaError, ShapeError
+
+SCHEMA_VERSION = 1
+"""Raised when a reader of an older release would misread a table."""
+
+SIZE = 32
+"""Side of a cube's crops, in pixels."""
+FRAMES = 5
+"""Frames in a cube: four of context, then the frame that is scored."""
+FLOWS = 4
+"""Flow fields in a cube, between neighbouring frames."""
+
+APPEARANCE_SHAPE = (FRAMES, SIZE, SIZE, 3)
+FLOW_SHAPE = (FLOWS, SIZE, SIZE, 2)
+APPEARANCE_BYTES = int(np.prod(APPEARANCE_SHAPE))
+FLOW_BYTES = 2 * int(np.prod(FLOW_SHAPE))
+
+U8 = npt.NDArray[np.uint8]
+F16 = npt.NDArray[np.float16]
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+FrameStatus = Literal["scored", "no_context", "undecodable"]
+"""`scored`: the frame has its four predecessors (with or without cubes). `no_context`: it does not, so it gets no
+score. `undecodable`: it, or a frame that its cubes need, could not be decoded, so it gets no score."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CubeBatch:
+    """The spatio-temporal cubes of one frame, as extraction yields them: one batch a frame, in order."""
+
+    frame: int
+    """Index of the frame in its video."""
+    pts_s: float
+    """Presentation time, seconds from the video's first frame."""
+    status: FrameStatus
+    """Whether the frame can be scored; without `scored` there are no cubes."""
+    boxes: F32
+    """(B, 4): x1, y1, x2, y2 in source pixels, the end exclusive."""
+    appearance: U8
+    """(B, 5, 32, 32, 3): crops of frames t-4 … t, BGR."""
+    flow: F16
+    """(B, 4, 32, 32, 2): crops of the flow fields t-4→t-3 … t-1→t, (dx, dy) in the bundle's flow units."""
+    dropped: int = 0
+    """Boxes that had no area after rounding and clipping to the frame."""
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes)
+        if self.appearance.shape != (n, *APPEARANCE_SHAPE) or self.flow.shape != (n, *FLOW_SHAPE):
+            raise ShapeError(f"{n} boxes, but appearance {self.appearance.shape} and flow {self.flow.shape}")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @classmethod
+    def empty(cls, *, frame: int, pts_s: float, status: FrameStatus, dropped: int = 0) -> CubeBatch:
+        """A frame without cubes."""
+        return cls(
+            frame=frame,
+            pts_s=pts_s,
+            status=status,
+            boxes=np.empty((0, 4), np.float32),
+            appearance=np.empty((0, *APPEARANCE_SHAPE), np.uint8),
+            flow=np.empty((0, *FLOW_SHAPE), np.float16),
+            dropped=dropped,
+        )
+
+
+def _fields(*columns: tuple[str, pa.DataType, bool]) -> list[pa.Field]:
+    return [pa.field(name, kind, nullable=nullable) for name, kind, nullable in columns]
+
+
+_FRAME_KEY = _fields(("video", pa.string(), False), ("frame", pa.int32(), False), ("pts_s", pa.float64(), False))
+
+
+def _box(nullable: bool) -> list[pa.Field]:
+    return _fields(*((name, pa.float32(), nullable) for name in ("x1", "y1", "x2", "y2")))
+
+
+STC = pa.schema(
+    [
+        *_FRAME_KEY,
+        *_box(False),
+        *_fields(("appearance", pa.binary(APPEARANCE_BYTES), False), ("flow", pa.binary(FLOW_BYTES), False)),
+    ]
+)
+"""One row a cube: `appearance` is uint8 [5, 32, 32, 3] (BGR), `flow` little-endian float16 [4, 32, 32, 2] (dx, dy)."""
+
+_ERRORS = ("s_flow", "s_frame", "speed")
+
+SHARD = pa.schema(
+    [
+        *_FRAME_KEY,
+        *_fields(("status", pa.string(), False)),
+        *_box(True),
+        *_fields(*((name, pa.float32(), True) for name in _ERRORS), ("score", pa.float64(), True)),
+    ]
+)
+"""One row a scored box, and one row with nulls for each frame without a box: what a shard found (intermediate)."""
+
+FRAMES_TABLE = pa.schema(
+    [
+        *_FRAME_KEY,
+        *_fields(
+            ("score_raw", pa.float64(), True),
+            ("score", pa.float64(), True),
+            ("s_flow", pa.float32(), True),
+            ("s_frame", pa.float32(), True),
+            ("speed", pa.float32(), True),
+            ("n_objects", pa.int32(), False),
+        ),
+        *_box(True),
+    ]
+)
+"""One row a frame. `score_raw`: maximum over its cubes, or the score of a zero-error cube; `score`: smoothed over
+time; both null without full context. `s_flow`, `s_frame` and the box are those of the highest scoring cube, null
+without cubes; `speed` is the fastest box's median flow speed, 0 without cubes."""
+
+OBJECTS = pa.schema(
+    [
+        *_FRAME_KEY,
+        *_box(False),
+        *_fields(*((name, pa.float32(), False) for name in _ERRORS), ("score", pa.float64(), False)),
+    ]
+)
+"""One row a scored box: S_r (`s_flow`), S_p (`s_frame`), mean over the box of the cube's median flow speed, Eq. 9."""
+
+EVENTS = pa.schema(
+    [
+        *_fields(
+            ("video", pa.string(), False),
+            ("event", pa.int32(), False),
+            ("start_frame", pa.int32(), False),
+            ("end_frame", pa.int32(), False),
+            ("start_s", pa.float64(), False),
+            ("end_s", pa.float64(), False),
+            ("peak_frame", pa.int32(), False),
+            ("peak_s", pa.float64(), False),
+            ("peak_score", pa.float64(), False),
+        ),
+        *_box(True),
+    ]
+)
+"""One row an event: frames `start_frame` … `end_frame` inclusive, and the box of the peak (null without one)."""
+
+LABELS = pa.schema(
+    _fields(("video", pa.string(), False), ("frame", pa.int64(), False), ("anomalous", pa.bool_(), False))
+)
+"""Ground truth: one row a labelled frame."""
+
+BOXES = pa.schema([*_fields(("video", pa.string(), False), ("frame", pa.int64(), False)), *_box(False)])
+"""Boxes from elsewhere (`--boxes`): x1, y1, x2, y2 in source pixels, the end exclusive."""
+
+TABLES: Mapping[str, pa.Schema] = {
+    "stc": STC,
+    "shard": SHARD,
+    "frames": FRAMES_TABLE,
+    "objects": OBJECTS,
+    "events": EVENTS,
+    "labels": LABELS,
+    "boxes": BOXES,
+}
+
+
+def pack_metadata(table: str, values: Mapping[str, Any]) -> dict[bytes, bytes]:
+    """File metadata of `table`: its name, the schema version, and `values` as JSON under `hf2vad.*` keys."""
+    packed = {"schema": SCHEMA_VERSION, "table": table, **values}
+    return {f"hf2vad.{key}".encode(): json.dumps(value, sort_keys=True).encode() for key, value in packed.items()}
+
+
+def unpack_metadata(schema: pa.Schema, table: str, where: str) -> dict[str, Any]:
+    """The values that `pack_metadata` stored.
+
+    Raises SchemaError when the file at `where` is not of this table and version.
+    """
+    found = {
+        key.decode().removeprefix("hf2vad."): json.loads(value)
+        for key, value in (schema.metadata or {}).items()
+        if key.startswith(b"hf2vad.")
+    }
+    if found.get("table") != table:
+        raise SchemaError(f"{where}: not a table of hf2vad's kind {table!r} (it says {found.get('table')!r})")
+    if found.get("schema") != SCHEMA_VERSION:
+        raise SchemaError(
+            f"{where}: schema version {found.get('schema')}, this release reads {SCHEMA_VERSION}; make the table again"
+        )
+    return found
+
+
+def require_columns(schema: pa.Schema, table: str, where: str) -> None:
+    """Raise SchemaError unless a file from elsewhere has all columns of `table`."""
+    missing = [name for name in TABLES[table].names if name not in schema.names]
+    if missing:
+        raise SchemaError(
+            f"{where}: no column {', '.join(missing)}; a table of {table} has {', '.join(TABLES[table].names)}"
+        )
+
+
+def cubes_to_arrow(video: str, batch: CubeBatch) -> pa.RecordBatch:
+    """The cubes of one frame as rows of the STC table."""
+    n = len(batch)
+    columns = [
+        pa.array([video] * n, pa.string()),
+        pa.array(np.full(n, batch.frame, np.int32)),
+        pa.array(np.full(n, batch.pts_s, np.float64)),
+        *(pa.array(np.ascontiguousarray(batch.boxes[:, i])) for i in range(4)),
+        _fixed_binary(batch.appearance, APPEARANCE_BYTES),
+        _fixed_binary(batch.flow.astype("<f2", copy=False), FLOW_BYTES),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=STC)
+
+
+def appearance_view(column: pa.Array) -> U8:
+    """(N, 5, 32, 32, 3) uint8, a view of the `appearance` column without a copy."""
+    return _view(column, APPEARANCE_BYTES, np.dtype(np.uint8)).reshape(-1, *APPEARANCE_SHAPE)
+
+
+def flow_view(column: pa.Array) -> F16:
+    """(N, 4, 32, 32, 2) float16, a view of the `flow` column without a copy."""
+    return _view(column, FLOW_BYTES, np.dtype("<f2")).reshape(-1, *FLOW_SHAPE)
+
+
+def _fixed_binary(values: npt.NDArray[Any], width: int) -> pa.Array:
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.binary(width), len(values), [None, data])
+
+
+def _view(column: pa.Array, width: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    if column.type != pa.binary(width):
+        raise ShapeError(f"a cube column must be {width} bytes wide, got {column.type}")
+    per_row = width // dtype.itemsize
+    values = np.frombuffer(column.buffers()[1], dtype=dtype)
+    return values[column.offset * per_row : (column.offset + len(column)) * per_row]
