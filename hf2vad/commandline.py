@@ -1,0 +1,101 @@
+"""How a job gets its settings and ends: TOML file, then command line, then one call, then an exit code.
+
+A job's settings are one frozen dataclass. `--config FILE` names a TOML file with the same fields (nested settings as
+tables); options given on the command line win over it. A class may define `base(early)`, which returns the defaults
+that depend on an option, such as --preset: `early` holds the options named in its `EARLY`.
+
+Exit codes: 0 done, 2 a mistake of the user or an unusable place, 3 finished with failures, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from hf2vad.config import from_dict
+from hf2vad.errors import ConfigError, Hf2vadError
+
+T = TypeVar("T")
+
+EXIT_OK = 0
+EXIT_USAGE = 2
+EXIT_FAILURES = 3
+EXIT_INTERRUPTED = 130
+
+
+def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequence[str] | None = None) -> int:
+    """Parse `argv` into a `kind`, `run` it and return its exit code; an Hf2vadError becomes one line on stderr."""
+    try:
+        return run(parse(kind, sys.argv[1:] if argv is None else argv, description=description))
+    except Hf2vadError as error:
+        message = " ".join(str(error).split())
+        print(f"error: {message}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def parse(kind: type[T], argv: Sequence[str], *, description: str) -> T:
+    """The settings that `argv` and its --config file describe.
+
+    Raises ConfigError for a setting that is refused; the command line's own mistakes end the process with exit code 2.
+    """
+    early_names = tuple(getattr(kind, "EARLY", ()))
+    early, rest = _early_options(argv, early_names)
+    config = early.pop("config")
+    from_file = _read_toml(config) if config and "-h" not in rest and "--help" not in rest else {}
+    chosen = {name: early[name] if early[name] is not None else from_file.get(name) for name in early_names}
+    base = kind.base(chosen) if early_names else _defaults(kind)  # type: ignore[attr-defined]
+    if from_file:
+        base = from_dict(kind, from_file, base=base, where=str(config))
+    return tyro.cli(
+        kind,
+        args=list(rest),
+        default=base,
+        prog=os.path.relpath(sys.argv[0]) if sys.argv[0] else None,
+        description=description.strip() + "\n\n--config FILE reads the same settings from a TOML file.",
+    )
+
+
+def required_missing(kind: type[Any]) -> dict[str, Any]:
+    """Placeholders for the fields of `kind` that have no default, for a `base` to be built with."""
+    return {f.name: tyro.MISSING for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+
+
+def _defaults(kind: type[T]) -> T:
+    return kind(**required_missing(kind))
+
+
+def _early_options(argv: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
+    """--config, taken out of `argv`, and the options in `names`, left in it."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    try:
+        taken, rest = parser.parse_known_args(list(argv))
+        peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        for name in names:
+            peek.add_argument("--" + name.replace("_", "-"), nargs="?", dest=name)
+        seen, _ = peek.parse_known_args(rest)
+    except argparse.ArgumentError as error:
+        raise ConfigError(str(error)) from None
+    return {"config": taken.config, **vars(seen)}, rest
+
+
+def _read_toml(path: str) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"--config {path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--config {path}: not valid TOML: {error}") from None
