@@ -1,0 +1,1 @@
+"""Training: an STC table in, a calibrated bundle out."""

@@ -1,0 +1,120 @@
+"""Checkpoints: one safetensors object with weights, Adam's moments and random state, and a JSON header for the rest.
+
+It is put atomically under one key, so the last good one stays when a write fails or is killed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from hf2vad.errors import TrainingError
+from hf2vad.storage import exists, put_bytes, read_bytes
+
+VERSION = 1
+
+
+@dataclass
+class Progress:
+    """How far training has come, and what it saw on the way."""
+
+    stage: int = 0
+    """Index of the stage in TrainingConfig.stages; past the last one when training is done."""
+    epoch: int = 0
+    """Epochs of that stage that are complete."""
+    batch: int = 0
+    """Batches of the current epoch that are done."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Loss terms summed over the current epoch's batches."""
+    seconds: float = 0.0
+    """Time spent in the current epoch."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One record an epoch: stage, epoch, lr, seconds, samples_per_s, loss terms, slots kept."""
+
+    @property
+    def mid_stage(self) -> bool:
+        """Whether the current stage has begun."""
+        return self.epoch > 0 or self.batch > 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read back."""
+
+    progress: Progress
+    tensors: Mapping[str, Tensor]
+    scale: dict[str, Any]
+    """State of the loss scaler."""
+
+    def restore_model(self, model: nn.Module) -> None:
+        """Weights, and the random state, as they were."""
+        model.load_state_dict({k.removeprefix("model/"): v for k, v in self.tensors.items() if k.startswith("model/")})
+        torch.set_rng_state(self.tensors["rng/cpu"])
+        if "rng/cuda" in self.tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(self.tensors["rng/cuda"])
+
+    def restore_optimizer(self, optimizer: torch.optim.Adam, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Adam's moments as they were; `parameters` are the optimizer's, by name."""
+        for name, parameter in parameters.items():
+            step = self.tensors[f"adam/step/{name}"].to(parameter.device)
+            moments = {
+                key: torch.empty_like(parameter).copy_(self.tensors[f"adam/{key}/{name}"])
+                for key in ("exp_avg", "exp_avg_sq")
+            }
+            optimizer.state[parameter] = {"step": step, **moments}
+
+
+class Checkpoints:
+    """The checkpoint of one training run, under one URI."""
+
+    def __init__(self, uri: str, *, settings: str) -> None:
+        """`settings`: a hash of everything that decides the result; a checkpoint of other settings is refused."""
+        self.uri, self.settings = uri, settings
+
+    def save(
+        self,
+        progress: Progress,
+        model: nn.Module,
+        optimizer: torch.optim.Adam,
+        parameters: Mapping[str, nn.Parameter],
+        scale: dict[str, Any],
+    ) -> None:
+        """Put the state of training under the URI, in place of the last one."""
+        tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+        for name, parameter in parameters.items():
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                tensors[f"adam/{key}/{name}"] = optimizer.state[parameter][key]
+        tensors["rng/cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["rng/cuda"] = torch.cuda.get_rng_state()
+        header = {"version": VERSION, "settings": self.settings, "progress": vars(progress), "scale": scale}
+        contents = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        put_bytes(self.uri, save(contents, metadata={"hf2vad": json.dumps(header)}))
+
+    def load(self) -> Checkpoint | None:
+        """The checkpoint, or none where there is none.
+
+        Raises TrainingError when it belongs to other settings or is damaged.
+        """
+        if not exists(self.uri):
+            return None
+        data = read_bytes(self.uri)
+        try:
+            length = int.from_bytes(data[:8], "little")
+            header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["hf2vad"])
+            tensors = load(data)
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise TrainingError(f"{self.uri}: damaged checkpoint ({error}); remove it to start anew") from None
+        if header["version"] != VERSION or header["settings"] != self.settings:
+            raise TrainingError(
+                f"{self.uri}: this checkpoint was made with other settings or another table; "
+                "train into another --out, or remove it to start anew"
+            )
+        return Checkpoint(Progress(**header["progress"]), tensors, header["scale"])

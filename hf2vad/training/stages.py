@@ -1,0 +1,48 @@
+"""The training stages: which parameters learn, from which loss (paper §4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from hf2vad.config import LossConfig
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.inputs import CubeTensors
+from hf2vad.models.losses import Loss, flow_loss, frame_loss, joint_loss
+
+StageName = Literal["flow", "frame", "joint"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training."""
+
+    name: StageName
+    loss: Callable[[HF2VAD, CubeTensors, LossConfig], Loss]
+    needs_appearance: bool
+    """Whether the loss looks at pixels; without, they are not read."""
+
+    def learners(self, model: HF2VAD) -> list[nn.Module]:
+        """The parts of `model` whose parameters this stage changes; all others are frozen, in evaluation mode."""
+        return {"flow": [model.flow_autoencoder], "frame": [model.cvae], "joint": [model]}[self.name]
+
+    def parameters(self, model: HF2VAD) -> Iterator[tuple[str, nn.Parameter]]:
+        """Name and value of every parameter that this stage changes, in a fixed order."""
+        chosen = {id(p) for module in self.learners(model) for p in module.parameters()}
+        return ((name, p) for name, p in model.named_parameters() if id(p) in chosen)
+
+    def prepare(self, model: HF2VAD) -> None:
+        """Freeze what this stage does not train."""
+        model.requires_grad_(False).eval()
+        for module in self.learners(model):
+            module.requires_grad_(True).train()
+
+
+STAGES: dict[StageName, Stage] = {
+    "flow": Stage("flow", flow_loss, needs_appearance=False),
+    "frame": Stage("frame", frame_loss, needs_appearance=True),
+    "joint": Stage("joint", joint_loss, needs_appearance=True),
+}
