@@ -80,7 +80,9 @@ class StcTable:
                 )
             groups = tuple(parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups))
             self.files.append(StcFile(entry.uri, known["video"], known["start"], known["stop"], groups))
-            digest.update(f"{known['video']}\0{known['fingerprint']}\0{known['start']}-{known['stop']}\0{found}\n".encode())
+            digest.update(
+                f"{known['video']}\0{known['fingerprint']}\0{known['start']}-{known['stop']}\0{found}\n".encode()
+            )
         if first is None:
             raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with jobs/extract_stc.py")
         self.fingerprint = digest.hexdigest()[:16]
@@ -128,10 +130,13 @@ class StcTable:
             for group in range(len(file.groups)):
                 table = parquet.read_row_group(group, columns=["frame", "appearance", "flow"]).combine_chunks()
                 if table.num_rows:
-                    yield file, FileCubes(
-                        appearance_view(table["appearance"].chunk(0)),
-                        flow_view(table["flow"].chunk(0)),
-                        table["frame"].to_numpy(),
+                    yield (
+                        file,
+                        FileCubes(
+                            appearance_view(table["appearance"].chunk(0)),
+                            flow_view(table["flow"].chunk(0)),
+                            table["frame"].to_numpy(),
+                        ),
                     )
 
     def _blocks(self, seed: int, epoch: int, window: int) -> Iterator[list[tuple[int, int]]]:

@@ -73,7 +73,9 @@ class Trainer:
         with ProgressBar(f"stage {stage.name}", total=settings.epochs * len(self.table), unit="cubes") as bar:
             bar.advance(progress.epoch * len(self.table) + progress.batch * self.training.batch)
             while progress.stage == number:
-                optimizer.param_groups[0]["lr"] = settings.lr * settings.decay ** (progress.epoch // settings.decay_every)
+                optimizer.param_groups[0]["lr"] = settings.lr * settings.decay ** (
+                    progress.epoch // settings.decay_every
+                )
                 self._run_epoch(progress, step, bar)
                 if progress.epoch == settings.epochs:
                     progress.stage, progress.epoch = number + 1, 0
@@ -96,7 +98,11 @@ class Trainer:
                 watch.add(step(cubes), len(cubes))
                 if progress.batch % LOOK_EVERY == 0:
                     watch.look()
-                if config.checkpoint_minutes and watch.since_save() > 60 * config.checkpoint_minutes and progress.batch < total:
+                if (
+                    config.checkpoint_minutes
+                    and watch.since_save() > 60 * config.checkpoint_minutes
+                    and progress.batch < total
+                ):
                     watch.look()
                     watch.save()
         watch.close_epoch()
@@ -160,8 +166,9 @@ class _Watch:
         progress.seconds = self._seconds_before + time.monotonic() - self._started
         if not math.isfinite(progress.sums["loss"]):
             raise TrainingError(
-                f"loss is {progress.sums['loss']} in stage {stage}, epoch {progress.epoch + 1}, batch {progress.batch}; "
-                f"lower training.{stage}.lr, or look for cubes with NaN flow in {self._step.trainer.table.uri}"
+                f"loss is {progress.sums['loss']} in stage {stage}, epoch {progress.epoch + 1}, "
+                f"batch {progress.batch}; lower training.{stage}.lr, "
+                f"or look for cubes with NaN flow in {self._step.trainer.table.uri}"
             )
         rate = self._samples(progress.batch - self._first) / max(time.monotonic() - self._started, 1e-9)
         mean = progress.sums["loss"] / progress.batch

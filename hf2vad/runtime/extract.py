@@ -1,0 +1,256 @@
+"""The walk from an archive to an STC table."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import cv2
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.shards import Shard
+from hf2vad.archive.video import Timeline, probe
+from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, required_missing
+from hf2vad.config import (
+    PRESETS,
+    CubeConfig,
+    DetectorConfig,
+    ExtractionConfig,
+    FlowConfig,
+    MotionConfig,
+    PresetName,
+    extraction_fingerprint,
+    to_dict,
+)
+from hf2vad.cubes.detect import resolve_detector
+from hf2vad.cubes.extract import Extractor
+from hf2vad.errors import ConfigError
+from hf2vad.runtime.dispatch import Call, Dispatcher, RayConfig, cluster
+from hf2vad.runtime.outputs import RunRecord, content_hash, hash_of, known_failure, settle_failures
+from hf2vad.runtime.walk import Failure, FrameSpan, Opened, Range, walk
+from hf2vad.schema import STC, cubes_to_arrow, pack_metadata, unpack_metadata
+from hf2vad.storage import atomic_writer, delete, exists, join, key_path, list_dir, open_parquet, put_json, read_json
+
+ROWS_PER_GROUP = 256
+"""Cubes in a Parquet row group: 8 MB, what a reader holds at least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractJob:
+    """Settings of jobs/extract_stc.py."""
+
+    EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes")
+
+    archive: str
+    """Folder or s3://bucket/prefix of video files and folders of numbered images."""
+
+    out: str
+    """Where the STC table goes: <out>/stc/<dataset>/<video>/<start>-<stop>.parquet."""
+
+    boxes: str = ""
+    """Parquet file of boxes (video, frame, x1, y1, x2, y2) to use instead of finding them."""
+
+    preset: PresetName = "compact"
+    """Where the defaults of flow, motion, detector and cube come from."""
+
+    include: tuple[str, ...] = ()
+    """Only videos whose path in the archive, or name, matches one of these patterns, such as '*.avi'."""
+
+    frames: str = ":"
+    """Part of every video: 0:500 in frames, :50% in shares."""
+
+    shard_frames: int = 200
+    """Frames of one unit of work."""
+
+    dataset: str = ""
+    """Name of this archive in the table; empty: the last part of the archive's path."""
+
+    image_fps: float = 25.0
+    """Frame rate of folders of images."""
+
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    cube: CubeConfig = field(default_factory=CubeConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
+
+    @classmethod
+    def base(cls, early: dict[str, str | None]) -> ExtractJob:
+        """The defaults of the chosen preset; --boxes makes them the source of boxes."""
+        preset = early["preset"] or "compact"
+        if preset not in PRESETS:
+            raise ConfigError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+        chosen = PRESETS[preset].extraction
+        detector = replace(chosen.detector, kind="boxes") if early["boxes"] else chosen.detector
+        settings = {"preset": preset, "flow": chosen.flow, "motion": chosen.motion, "cube": chosen.cube}
+        return cls(**{**required_missing(cls), **settings, "detector": detector})
+
+    def __post_init__(self) -> None:
+        check_walk_options(self.shard_frames, self.image_fps, self.frames)
+
+    @property
+    def extraction(self) -> ExtractionConfig:
+        """The settings that decide what a cube holds."""
+        return ExtractionConfig(flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube)
+
+
+def check_walk_options(shard_frames: int, image_fps: float, frames: str) -> None:
+    """Raise ConfigError for options that no walk can have."""
+    if shard_frames < 1:
+        raise ConfigError(f"--shard-frames must be at least 1, got {shard_frames}")
+    if image_fps <= 0:
+        raise ConfigError(f"--image-fps must be positive, got {image_fps}")
+    FrameSpan(frames).check()
+
+
+def check_boxes(boxes: str, detector: DetectorConfig) -> None:
+    """Raise ConfigError when --boxes and the kind of detector contradict each other."""
+    if boxes and detector.kind != "boxes":
+        raise ConfigError(
+            f"--boxes {boxes} and detector.kind = {detector.kind} contradict each other; give one of them"
+        )
+    if detector.kind == "boxes" and not boxes:
+        raise ConfigError("detector.kind = boxes needs --boxes, a Parquet file with video, frame, x1, y1, x2, y2")
+
+
+def extract_job(job: ExtractJob) -> int:
+    """Extract every video of the archive; returns the exit code."""
+    check_boxes(job.boxes, job.detector)
+    extraction = replace(job.extraction, detector=resolve_detector(job.detector))
+    dataset = job.dataset or job.archive.rstrip("/").rsplit("/", 1)[-1] or "archive"
+    work = ExtractWork(
+        extraction=extraction,
+        boxes=job.boxes,
+        out=job.out,
+        prefix=join(job.out, "stc", key_path(dataset)),
+        image_fps=job.image_fps,
+        threads=max(1, int(job.ray.cpus)),
+        plan_id=hash_of(extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames),
+    )
+    videos = catalogue(job.archive, job.include)
+    record = RunRecord("extract_stc", job, job.out)
+    with cluster(job.ray):
+        dispatcher = Dispatcher(job.ray, use_gpu=False)
+        span = FrameSpan(job.frames)
+        tally = walk(videos, dispatcher, work, shard_frames=job.shard_frames, span=span, label="extract")
+        if not tally.videos:
+            raise ConfigError(f"{job.archive}: no video there{' that matches --include' if job.include else ''}")
+        record.finish(tally, dispatcher, {"table": work.prefix})
+    return EXIT_FAILURES if tally.failures else EXIT_OK
+
+
+@dataclass(frozen=True)
+class ExtractWork:
+    """What the walk does with a video; travels to the workers."""
+
+    extraction: ExtractionConfig
+    boxes: str
+    out: str
+    prefix: str
+    image_fps: float
+    threads: int
+    plan_id: str
+    """Hash of everything that decides which files a video ends as, and their content."""
+
+    def open(self, video: Video) -> Call:
+        return Call(open_video, (self, video), None)
+
+    def work(self, shard: Shard) -> Call:
+        return Call(extract_shard, (self, shard), None)
+
+    def close(self, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]) -> Call:
+        return Call(close_video, (self, video, plan, failures), None)
+
+    def folder(self, video: Video) -> str:
+        return join(self.prefix, key_path(video.id))
+
+    def shard_uri(self, video: Video, frames: Range) -> str:
+        return join(self.folder(video), f"{frames[0]:08d}-{frames[1]:08d}.parquet")
+
+    def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
+        return {
+            "video": video.id,
+            "fingerprint": video.fingerprint,
+            "start": frames[0],
+            "stop": frames[1],
+            "extraction": to_dict(self.extraction),
+            "plan": self.plan_id,
+        }
+
+
+def open_video(work: ExtractWork, video: Video) -> Opened:
+    """Look at what is there of `video`, and at the video itself where something is to do."""
+    marker = join(work.folder(video), "video.json")
+    if exists(marker):
+        found = read_json(marker)
+        if found["fingerprint"] == video.fingerprint and found["plan"] == work.plan_id:
+            return Opened(None, failure=known_failure(work.out, video))
+    return Opened(probe(video, image_fps=work.image_fps), finished_shards(work.folder(video), work, video))
+
+
+def finished_shards(folder: str, work: ExtractWork, video: Video) -> frozenset[Range]:
+    """The shards whose files are there, whole and of this plan; files of other plans are removed."""
+    done = set()
+    for entry in list(list_dir(folder)) if exists(folder) else []:
+        if not entry.name.endswith(".parquet"):
+            continue
+        known = unpack_metadata(open_parquet(entry.uri).schema_arrow, "stc", entry.uri)
+        if known["fingerprint"] == video.fingerprint and known["plan"] == work.plan_id:
+            done.add((known["start"], known["stop"]))
+        else:
+            delete(entry.uri)
+    return frozenset(done)
+
+
+def extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
+    """Write the cubes of one shard; returns counts."""
+    started = time.monotonic()
+    frames: Range = (shard.start, shard.stop)
+    schema = STC.with_metadata(pack_metadata("stc", work.metadata(shard.video, frames)))
+    counts = {"frames": 0, "cubes": 0, "undecodable": 0, "dropped_boxes": 0}
+    times: list[float] = []
+    with (
+        atomic_writer(work.shard_uri(shard.video, frames)) as file,
+        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer,
+    ):
+        rows: list[pa.RecordBatch] = []
+        for batch in warm_extractor(work.extraction, work.boxes).cubes(shard):
+            counts["frames"] += 1
+            counts["cubes"] += len(batch)
+            counts["dropped_boxes"] += batch.dropped
+            counts["undecodable"] += batch.status == "undecodable"
+            times = [times[0] if times else batch.pts_s, batch.pts_s]
+            if len(batch):
+                rows.append(cubes_to_arrow(shard.video.id, batch))
+            if sum(len(part) for part in rows) >= ROWS_PER_GROUP:
+                writer.write_table(pa.Table.from_batches(rows, schema))
+                rows = []
+        if rows:
+            writer.write_table(pa.Table.from_batches(rows, schema))
+    return {**counts, "video_s": shown_seconds(times, counts["frames"]), "busy_s": time.monotonic() - started}
+
+
+def shown_seconds(times: list[float], frames: int) -> float:
+    """How long `frames` frames are on screen, from the times of the first and the last."""
+    return (times[-1] - times[0]) * frames / (frames - 1) if frames > 1 else 0.0
+
+
+@lru_cache(maxsize=1)
+def warm_extractor(extraction: ExtractionConfig, boxes: str) -> Extractor:
+    """The extractor of this worker process, kept from shard to shard."""
+    cv2.setNumThreads(1)
+    return Extractor(extraction, boxes)
+
+
+def close_video(work: ExtractWork, video: Video, plan: list[Range], failures: list[Failure]) -> dict[str, Any]:
+    """Mark `video` as done, or leave its failure row."""
+    reason = settle_failures(work.out, video, failures)
+    if not failures:
+        ranges = [list(frames) for frames in plan]
+        row = {"video": video.id, "fingerprint": video.fingerprint, "plan": work.plan_id, "shards": ranges}
+        put_json(join(work.folder(video), "video.json"), row)
+    return {"failure": reason}

@@ -1,0 +1,134 @@
+"""What runs leave beside their tables: failure rows, and a record of each run."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hf2vad import __version__
+from hf2vad.archive.catalog import Video
+from hf2vad.config import to_dict
+from hf2vad.runtime.dispatch import Dispatcher
+from hf2vad.runtime.walk import Failure, Tally
+from hf2vad.storage import delete, exists, join, key_path, put_json, read_bytes, read_json
+
+SHOWN_FAILURES = 20
+"""Failures that a summary lists; all are on storage."""
+
+
+def hash_of(*parts: Any) -> str:
+    """First 16 hex digits of the SHA-256 of some JSON values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def content_hash(uri: str) -> str:
+    """First 16 hex digits of the SHA-256 of a file; empty for no file."""
+    return hashlib.sha256(read_bytes(uri)).hexdigest()[:16] if uri else ""
+
+
+def failure_uri(prefix: str, video: Video) -> str:
+    """Where the failure row of `video` is, under an output prefix."""
+    return join(prefix, "failures", key_path(video.id) + ".json")
+
+
+def known_failure(prefix: str, video: Video) -> str | None:
+    """The reason in the failure row of `video`, if it has one."""
+    uri = failure_uri(prefix, video)
+    return str(read_json(uri)["reason"]) if exists(uri) else None
+
+
+def settle_failures(prefix: str, video: Video, failures: Sequence[Failure]) -> str | None:
+    """Put the one failure row of `video`, or remove it when nothing failed; returns its reason.
+
+    The row says why, which frames are concerned (none named: all), and in how many runs this was tried.
+    """
+    uri = failure_uri(prefix, video)
+    if not failures:
+        if exists(uri):
+            delete(uri)
+        return None
+    reasons = list(dict.fromkeys(failure.reason for failure in failures))
+    row = {
+        "video": video.id,
+        "fingerprint": video.fingerprint,
+        "reason": "; ".join(reasons),
+        "frames": sorted(frames for failure in failures for frames in failure.ranges),
+        "runs": 1 + (int(read_json(uri).get("runs", 0)) if exists(uri) else 0),
+    }
+    put_json(uri, row)
+    return str(row["reason"])
+
+
+@dataclass
+class RunRecord:
+    """What one run of a job did: printed at its end and kept as `<out>/runs/<id>.json`."""
+
+    job: str
+    settings: Any
+    out: str
+    started: float = field(default_factory=time.time)
+    _clock: float = field(default_factory=time.monotonic)
+
+    def finish(self, tally: Tally, dispatcher: Dispatcher, extra: dict[str, Any]) -> dict[str, Any]:
+        """Put the record, print the summary on stdout, and return the record."""
+        wall = time.monotonic() - self._clock
+        counts = tally.counts
+        record = {
+            "run": time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime(self.started)) + secrets.token_hex(3),
+            "job": self.job,
+            "seconds": round(wall, 2),
+            "videos": tally.videos,
+            "videos_skipped": tally.skipped,
+            "failures": len(tally.failures),
+            "shards": tally.shards,
+            "shards_found": tally.shards_found,
+            "retried": tally.retried,
+            "workers": dispatcher.capacity,
+            "gpus_per_worker": dispatcher.gpus,
+            **{name: int(value) for name, value in counts.items() if name not in ("video_s", "busy_s")},
+            "fps": round(counts.get("frames", 0) / wall, 2),
+            "video_hours_per_day": round(counts.get("video_s", 0) / wall * 24, 1),
+            "worker_busy_s": round(counts.get("busy_s", 0), 2),
+            **extra,
+            "settings": to_dict(self.settings),
+            "versions": versions(),
+        }
+        put_json(join(self.out, "runs", f"{record['run']}.json"), record)
+        print_summary(record, tally)
+        return record
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a result."""
+    packages = ("torch", "ray", "numpy", "opencv-python-headless", "opencv-python", "av", "pyarrow")
+    found = {"hf2vad": __version__, "python": platform.python_version(), "machine": platform.machine()}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def print_summary(record: dict[str, Any], tally: Tally) -> None:
+    """The figures of a run, and its first failures."""
+    table = Table(title=f"{record['job']}: {record['run']}", show_header=False)
+    for name, value in record.items():
+        if name not in ("run", "job", "settings", "versions"):
+            table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
+    Console(file=sys.stdout, width=100).print(table)
+    for failure in tally.failures[:SHOWN_FAILURES]:
+        print(f"failed: {failure['video']!r}: {failure['reason']}")
+    if len(tally.failures) > SHOWN_FAILURES:
+        print(f"... and {len(tally.failures) - SHOWN_FAILURES} more under failures/")

@@ -1,0 +1,147 @@
+"""From an STC table to a bundle: the stages, calibration, and what is known of how it was made."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from hf2vad.commandline import EXIT_OK, required_missing
+from hf2vad.config import (
+    PRESETS,
+    FusionConfig,
+    LossConfig,
+    ModelConfig,
+    PresetName,
+    TrainingConfig,
+    fingerprint,
+    to_dict,
+)
+from hf2vad.errors import ConfigError
+from hf2vad.models.bundle import Bundle, load_bundle_settings, save_bundle
+from hf2vad.models.device import choose_device
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.runtime.outputs import hash_of, versions
+from hf2vad.scoring.engine import EagerEngine
+from hf2vad.storage import exists, join
+from hf2vad.training.calibrate import calibrate
+from hf2vad.training.checkpoint import Checkpoints
+from hf2vad.training.data import StcTable
+from hf2vad.training.loop import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """Settings of jobs/train.py."""
+
+    EARLY: ClassVar[tuple[str, ...]] = ("preset",)
+
+    stc: str
+    """The STC table: what jobs/extract_stc.py wrote, or a folder of it."""
+
+    out: str
+    """Where the bundle goes; checkpoints are kept beside it, under checkpoints/."""
+
+    preset: PresetName = "compact"
+    """Where the defaults of model, training and fusion come from."""
+
+    device: str = "auto"
+    """`auto`: the GPU where there is one. `cpu`, `cuda`, `cuda:1` …"""
+
+    threads: int = 0
+    """CPU threads of the network; 0: one a core."""
+
+    smoothing: int = 17
+    """Frames of the median filter over frame scores; odd, 1: none."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+
+    @classmethod
+    def base(cls, early: dict[str, str | None]) -> TrainJob:
+        """The defaults of the chosen preset."""
+        preset = early["preset"] or "compact"
+        if preset not in PRESETS:
+            raise ConfigError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+        chosen = PRESETS[preset]
+        settings: dict[str, Any] = {"model": chosen.model, "training": chosen.training, "fusion": chosen.fusion}
+        return cls(**{**required_missing(cls), **settings, "preset": preset})
+
+    def __post_init__(self) -> None:
+        if self.smoothing < 1 or self.smoothing % 2 == 0:
+            raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
+        if "frame" not in self.training.stages and "joint" not in self.training.stages and self.fusion.frame:
+            raise ConfigError("training.stages has no frame stage, so fusion.frame must be 0")
+
+
+def train_job(job: TrainJob) -> int:
+    """Train, calibrate and put the bundle; goes on from a checkpoint of the same settings. Returns the exit code."""
+    table = StcTable(job.stc)
+    table.require_cubes(2)
+    settings = hash_of(
+        fingerprint(job.model), fingerprint(job.training), fingerprint(job.loss), fingerprint(job.fusion), job.smoothing, table.fingerprint
+    )
+    if exists(join(job.out, "bundle.json")):
+        return _already_there(job, settings)
+    device = choose_device(job.device)
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    started = time.monotonic()
+    torch.manual_seed(job.training.seed)
+    model = HF2VAD(job.model)
+    checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings)
+    history = Trainer(model, table, job.training, job.loss, device, checkpoints).run()
+    engine = EagerEngine(model, device=device, batch=job.training.batch)
+    calibration = calibrate(table, engine, fusion=job.fusion, smoothing=job.smoothing)
+    bundle = save_bundle(
+        job.out,
+        weights=model.state_dict(),
+        extraction=table.extraction,
+        model_config=job.model,
+        fusion=job.fusion,
+        smoothing=job.smoothing,
+        calibration=calibration,
+        provenance={
+            "settings": settings,
+            "job": to_dict(job),
+            "table": {"uri": job.stc, "fingerprint": table.fingerprint, "cubes": len(table), "files": len(table.files)},
+            "history": history,
+            "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": versions(),
+        },
+    )
+    _print_summary(job, bundle, history, time.monotonic() - started)
+    return EXIT_OK
+
+
+def _already_there(job: TrainJob, settings: str) -> int:
+    found = load_bundle_settings(job.out)
+    if found.provenance.get("settings") != settings:
+        raise ConfigError(f"{job.out} holds bundle {found.id} of other settings or another table; choose another --out")
+    print(f"{job.out}: bundle {found.id} is already trained with these settings on this table; nothing to do")
+    return EXIT_OK
+
+
+def _print_summary(job: TrainJob, bundle: Bundle, history: list[dict[str, Any]], seconds: float) -> None:
+    epochs = Table(title=f"train: bundle {bundle.id} in {job.out}")
+    for column in ("stage", "epoch", "loss", "cubes/s", "s", "slots kept"):
+        epochs.add_column(column)
+    for record in history:
+        kept = " ".join(f"{level} {count:.0f}" for level, count in record["slots_kept"].items())
+        figures = (f"{record['loss']:.5f}", f"{record['samples_per_s']:.0f}", f"{record['seconds']:.0f}")
+        epochs.add_row(record["stage"], str(record["epoch"]), *figures, kept)
+    console = Console(width=100)
+    console.print(epochs)
+    known = bundle.calibration
+    console.print(
+        f"{known.cubes:,} cubes, {known.frames:,} frames, {seconds:.0f} s; "
+        f"S_r {known.flow_mean:.4g} ± {known.flow_std:.4g}, S_p {known.frame_mean:.4g} ± {known.frame_std:.4g}, "
+        f"event threshold {known.threshold:.3f}"
+    )

@@ -1,0 +1,242 @@
+"""The walk over an archive that extraction and scoring share: open each video, work on its shards, close it.
+
+The driver streams the catalogue and holds only the videos that are open; opening, working and closing are calls on the
+cluster. `Steps` says what those calls are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.shards import Shard, cut_shards
+from hf2vad.archive.video import Timeline
+from hf2vad.errors import ConfigError
+from hf2vad.progress import ProgressBar
+from hf2vad.runtime.dispatch import Call, Dispatcher, Outcome
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FrameSpan:
+    """A part of every video: `100:500` in frames, `:50%` in shares, `:` all of it."""
+
+    text: str = ":"
+
+    def of(self, frame_count: int) -> Range:
+        """First frame and the one after the last, for a video of `frame_count` frames."""
+        start, stop = (self._position(part, frame_count, default) for part, default in self._parts(frame_count))
+        return min(start, frame_count), max(min(stop, frame_count), min(start, frame_count))
+
+    def check(self) -> None:
+        """Raise ConfigError for a span that cannot be read."""
+        self.of(1000)
+
+    def _parts(self, frame_count: int) -> Iterator[tuple[str, int]]:
+        parts = self.text.split(":")
+        if len(parts) != 2:
+            raise ConfigError(f"--frames must look like 0:500, :50% or 50%:, got {self.text!r}")
+        yield from zip(parts, (0, frame_count), strict=True)
+
+    def _position(self, part: str, frame_count: int, default: int) -> int:
+        if not part:
+            return default
+        if share := re.fullmatch(r"(\d+(?:\.\d+)?)%", part):
+            return round(min(float(share[1]), 100.0) * frame_count / 100)
+        if re.fullmatch(r"\d+", part):
+            return int(part)
+        raise ConfigError(f"--frames must look like 0:500, :50% or 50%:, got {self.text!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What opening a video found."""
+
+    timeline: Timeline | None
+    """None when there is nothing left to do."""
+    done: frozenset[Range] = frozenset()
+    """Shards whose result is on storage already."""
+    failure: str | None = None
+    """For a video with nothing left to do: the failure row that it has."""
+    counts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Failure:
+    """Why a video, or some frames of it, have no result."""
+
+    reason: str
+    ranges: list[Range]
+    """Frames concerned; empty: all of them."""
+    tries: int = 1
+
+
+class Steps(Protocol):
+    """What a walk does with a video. Each method returns the call that does it."""
+
+    def open(self, video: Video) -> Call:
+        """Its value is an Opened."""
+
+    def work(self, shard: Shard) -> Call:
+        """Its value is a dict of counts."""
+
+    def close(self, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]) -> Call:
+        """Its value is a dict of counts, with `failure` where the video ends with a failure row."""
+
+
+@dataclass
+class Tally:
+    """Counts of a walk."""
+
+    videos: int = 0
+    """Videos in the catalogue."""
+    skipped: int = 0
+    """Videos whose result was complete before."""
+    shards: int = 0
+    """Shards computed in this run."""
+    shards_found: int = 0
+    """Shards whose result an earlier run had left."""
+    retried: int = 0
+    """Calls started again after a worker died or storage failed."""
+    failures: list[dict[str, str]] = field(default_factory=list)
+    """Videos that end with a failure row: video and reason."""
+    counts: dict[str, float] = field(default_factory=dict)
+    """Sums of what the calls counted: frames, cubes, seconds of video …"""
+
+    def add(self, counts: dict[str, Any]) -> None:
+        """Add the numbers of one call."""
+        for name, value in counts.items():
+            if isinstance(value, int | float):
+                self.counts[name] = self.counts.get(name, 0) + value
+
+
+@dataclass(eq=False)
+class _Open:
+    """An open video."""
+
+    video: Video
+    timeline: Timeline
+    shards: Iterator[Shard]
+    done: frozenset[Range]
+    plan: list[Range] = field(default_factory=list)
+    running: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+
+def walk(
+    videos: Iterable[Video], dispatcher: Dispatcher, steps: Steps, *, shard_frames: int, span: FrameSpan, label: str
+) -> Tally:
+    """Walk over `videos`; returns what was done. Frames are the unit of its progress bar."""
+    with ProgressBar(label, unit="frames") as bar:
+        return _Walk(dispatcher, steps, shard_frames, span, bar).run(iter(videos))
+
+
+class _Walk:
+    def __init__(
+        self, dispatcher: Dispatcher, steps: Steps, shard_frames: int, span: FrameSpan, bar: ProgressBar
+    ) -> None:
+        self._dispatcher, self._steps, self._bar = dispatcher, steps, bar
+        self._shard_frames, self._span = shard_frames, span
+        self._open: deque[_Open] = deque()
+        self._tally = Tally()
+
+    def run(self, videos: Iterator[Video]) -> Tally:
+        dispatcher = self._dispatcher
+        while True:
+            # One call more than fits, so that a worker which comes free finds work without asking the driver.
+            while dispatcher.running <= dispatcher.capacity:
+                call = self._next_shard() or self._next_video(videos)
+                if call is None:
+                    break
+                dispatcher.submit(call)
+            if not dispatcher.running:
+                break
+            self._settle(dispatcher.wait())
+        self._tally.retried = dispatcher.retried
+        return self._tally
+
+    def _next_shard(self) -> Call | None:
+        while self._open:
+            head = self._open[0]
+            shard = next(head.shards, None)
+            if shard is None:
+                self._open.popleft()
+                if not head.running:
+                    return self._close(head)
+                continue
+            head.plan.append((shard.start, shard.stop))
+            if (shard.start, shard.stop) in head.done:
+                self._tally.shards_found += 1
+                self._bar.advance(shard.stop - shard.start)
+                continue
+            head.running += 1
+            call = self._steps.work(shard)
+            return Call(call.function, call.args, (head, (shard.start, shard.stop)))
+        return None
+
+    def _next_video(self, videos: Iterator[Video]) -> Call | None:
+        video = next(videos, None)
+        if video is None:
+            return None
+        self._tally.videos += 1
+        call = self._steps.open(video)
+        return Call(call.function, call.args, video)
+
+    def _close(self, head: _Open) -> Call:
+        call = self._steps.close(head.video, head.timeline, head.plan, head.failures)
+        return Call(call.function, call.args, head.video.id)
+
+    def _settle(self, outcome: Outcome) -> None:
+        tag = outcome.call.tag
+        if isinstance(tag, Video):
+            self._opened(tag, outcome)
+        elif isinstance(tag, tuple):
+            self._worked(*tag, outcome)
+        else:
+            self._closed(tag, outcome)
+
+    def _opened(self, video: Video, outcome: Outcome) -> None:
+        if outcome.failure is not None:
+            failure = Failure(outcome.failure, [], outcome.tries)
+            call = self._steps.close(video, None, [], [failure])
+            self._dispatcher.submit(Call(call.function, call.args, video.id))
+            return
+        opened: Opened = outcome.value
+        if opened.timeline is None:
+            self._tally.skipped += 1
+            self._tally.add(opened.counts)
+            if opened.failure:
+                self._tally.failures.append({"video": video.id, "reason": opened.failure})
+            return
+        start, stop = self._span.of(opened.timeline.frame_count)
+        self._bar.grow(stop - start)
+        shards = cut_shards(video, opened.timeline, self._shard_frames, start=start, stop=stop)
+        self._open.append(_Open(video, opened.timeline, shards, opened.done))
+
+    def _worked(self, head: _Open, frames: Range, outcome: Outcome) -> None:
+        head.running -= 1
+        if outcome.failure is None:
+            self._tally.shards += 1
+            self._tally.add(outcome.value)
+        else:
+            head.failures.append(Failure(outcome.failure, [frames], outcome.tries))
+        counted = self._tally.counts
+        self._bar.advance(
+            frames[1] - frames[0],
+            {"cubes": f"{counted.get('cubes', 0):,.0f}", "failed": str(len(self._tally.failures))},
+        )
+        if not head.running and head not in self._open:
+            self._dispatcher.submit(self._close(head))
+
+    def _closed(self, video_id: str, outcome: Outcome) -> None:
+        if outcome.failure is not None:
+            self._tally.failures.append({"video": video_id, "reason": outcome.failure})
+            return
+        self._tally.add(outcome.value)
+        if reason := outcome.value.get("failure"):
+            self._tally.failures.append({"video": video_id, "reason": reason})
