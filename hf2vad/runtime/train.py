@@ -85,7 +85,12 @@ def train_job(job: TrainJob) -> int:
     table = StcTable(job.stc)
     table.require_cubes(2)
     settings = hash_of(
-        fingerprint(job.model), fingerprint(job.training), fingerprint(job.loss), fingerprint(job.fusion), job.smoothing, table.fingerprint
+        fingerprint(job.model),
+        fingerprint(job.training),
+        fingerprint(job.loss),
+        fingerprint(job.fusion),
+        job.smoothing,
+        table.fingerprint,
     )
     if exists(join(job.out, "bundle.json")):
         return _already_there(job, settings)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hf2vad.config import (
+    PRESETS,
+    DetectorConfig,
+    ExtractionConfig,
+    FlowConfig,
+    ModelConfig,
+    Preset,
+    TrainingConfig,
+    extraction_difference,
+    extraction_fingerprint,
+    from_dict,
+    to_dict,
+)
+from hf2vad.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_settings_survive_the_way_through_plain_values(name: str) -> None:
+    preset = PRESETS[name]
+    assert from_dict(Preset, to_dict(preset)) == preset
+
+
+def test_an_unknown_key_is_an_error_that_names_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigError, match=r"site\.toml: unknown key model\.slot; did you mean model\.slots\?"):
+        from_dict(Preset, {"model": {"slot": 3}}, where="site.toml")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"flow": {"scale": 0}}, "flow.scale must be above 0"),
+        ({"flow": {"scale": "2"}}, "flow.scale must be of type float"),
+        ({"flow": {"method": "farneback"}}, "flow.method must be one of dis"),
+        ({"motion": {"blur": 4}}, "motion.blur must be odd"),
+        ({"motion": {"blur": True}}, "motion.blur must be of type int"),
+        ({"motion": 3}, "motion must be a table of settings"),
+        ({"detector": {"kind": "onnx"}}, "needs detector.model"),
+    ],
+)
+def test_a_refused_value_is_named_with_what_would_be_right(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_dict(ExtractionConfig, values)
+
+
+def test_tuples_and_optional_values_are_read_from_lists_and_nulls() -> None:
+    model = from_dict(ModelConfig, {"memories": ["bottleneck"], "shrink": None, "cvae_widths": [32, 64, 64, 64]})
+    assert model.memories == ("bottleneck",)
+    assert model.cvae_widths == (32, 64, 64, 64)
+    assert from_dict(ModelConfig, {"shrink": 0.01}).shrink_threshold == 0.01
+    assert model.shrink_threshold == pytest.approx(1 / 2000)
+
+
+def test_stages_out_of_order_are_refused() -> None:
+    with pytest.raises(ConfigError, match="order flow, frame, joint"):
+        TrainingConfig(stages=("frame", "flow"))
+
+
+def test_a_detector_counts_by_its_content_and_not_by_its_address() -> None:
+    here = ExtractionConfig(detector=DetectorConfig(kind="onnx", model="a.onnx", model_sha256="1" * 64))
+    there = replace(here, detector=replace(here.detector, model="s3://models/a.onnx"))
+    other = replace(here, detector=replace(here.detector, model_sha256="2" * 64))
+    assert extraction_fingerprint(here) == extraction_fingerprint(there) != extraction_fingerprint(other)
+    assert extraction_difference(here, there) == ""
+    assert "detector.model_sha256" in extraction_difference(here, other)
+
+
+def test_a_difference_names_the_setting_and_both_values() -> None:
+    theirs = ExtractionConfig(flow=FlowConfig(scale=1.0))
+    assert extraction_difference(ExtractionConfig(), theirs) == "flow.scale: 2.0 in the bundle, 1.0 given"

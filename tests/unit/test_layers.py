@@ -1,0 +1,65 @@
+"""The house's floor plan: data, and so imports, go one way."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FLOORS = [
+    {"errors"},
+    {"config"},
+    {"schema", "progress", "threads"},
+    {"storage", "commandline"},
+    {"archive", "models", "demo"},
+    {"cubes"},
+    {"scoring"},
+    {"training"},
+    {"evaluation", "report"},
+    {"runtime"},
+]
+"""From the ground up: a module imports only from floors below its own, or from its own package."""
+
+MODULES = sorted((ROOT / "hf2vad").rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / "hf2vad").parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.append(node.module)
+    return names
+
+
+def floor(name: str) -> int:
+    return next(i for i, rooms in enumerate(FLOORS) if name in rooms)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_downward(path: Path) -> None:
+    if path == ROOT / "hf2vad" / "__init__.py":
+        return
+    own = room(path)
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "hf2vad" and len(parts) > 1 and parts[1] != own:
+            assert floor(parts[1]) < floor(own), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_runtime_imports_ray(path: Path) -> None:
+    uses_ray = any(name.split(".")[0] == "ray" for name in imported(path))
+    assert not uses_ray or room(path) == "runtime"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.name)
+def test_a_job_is_a_door(path: Path) -> None:
+    assert len(path.read_text().splitlines()) < 80
