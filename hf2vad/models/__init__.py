@@ -1,0 +1,1 @@
+"""The networks, in torch alone; only bundle.py touches storage."""

@@ -1,0 +1,50 @@
+"""HF²-VAD: flow reconstruction and flow-guided frame prediction in one network (paper §3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hf2vad.config import ModelConfig
+from hf2vad.models.cvae import CVAE, Prediction
+from hf2vad.models.inputs import CubeTensors
+from hf2vad.models.memae import FlowAutoencoder, Reconstruction
+
+
+class HF2VAD(nn.Module):
+    """ML-MemAE-SC and CVAE."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.flow_autoencoder = FlowAutoencoder(config)
+        self.cvae = CVAE(config)
+
+    def reconstruct(self, flows: Tensor) -> Reconstruction:
+        """Reconstruct the four flows of each cube, (B, 8, 32, 32), in one batch of 4B."""
+        found = self.flow_autoencoder(flows.reshape(-1, 2, *flows.shape[2:]))
+        return Reconstruction(found.flow.reshape(flows.shape), found.memories)
+
+    def predict(self, inputs: CubeTensors, reconstruction: Tensor, *, sample: bool, prior: bool) -> Prediction:
+        """Predict the next frame, guided as the configuration says."""
+        guides = {"reconstructed": reconstruction, "observed": inputs.flows, "none": None}
+        prediction: Prediction = self.cvae(inputs.context, guides[self.config.condition], sample=sample, prior=prior)
+        return prediction
+
+    def forward(self, context: Tensor, flows: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """S_r and S_p of each cube (paper §3.3), each (B,) float32: sums of squares, larger is less normal.
+
+        Deterministic in evaluation mode: every latent is its mean, and the prior does not run.
+        """
+        reconstruction = self.reconstruct(flows).flow
+        inputs = CubeTensors(context, flows, target)
+        frame = self.predict(inputs, reconstruction, sample=False, prior=False).frame
+        s_flow = (reconstruction.float() - flows.float()).square().flatten(1).sum(1)
+        s_frame = (frame.float() - target.float()).square().flatten(1).sum(1)
+        return s_flow, s_frame
+
+    @torch.inference_mode()
+    def errors(self, inputs: CubeTensors) -> tuple[Tensor, Tensor]:
+        """`forward` without gradients. The network must be in evaluation mode."""
+        s_flow, s_frame = self(inputs.context, inputs.flows, inputs.target)
+        return s_flow, s_frame
