@@ -1,0 +1,190 @@
+"""Bundles: a trained model as a folder of weights.safetensors and bundle.json, local or on S3.
+
+The id is a hash of the content that decides scores: weights, network, extraction, fusion, smoothing and calibration.
+Provenance is told beside it. Loading executes nothing and verifies everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from hf2vad.config import ExtractionConfig, FusionConfig, ModelConfig, from_dict, to_dict
+from hf2vad.errors import BundleError, ConfigError, NotFoundError, SchemaError
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.storage import join, put_bytes, put_json, read_bytes
+
+BUNDLE_VERSION = 1
+WEIGHTS = "weights.safetensors"
+SETTINGS = "bundle.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What is normal, measured over the training cubes (Eq. 9) and training frames."""
+
+    flow_mean: float
+    """μ of S_r."""
+    flow_std: float
+    """σ of S_r."""
+    frame_mean: float
+    """μ of S_p."""
+    frame_std: float
+    """σ of S_p."""
+    threshold: float
+    """99.9th percentile of smoothed training frame scores: where an event starts by default."""
+    low: float
+    """99th percentile: how far down it extends."""
+    cubes: int
+    """Training cubes."""
+    frames: int
+    """Training frames."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if not math.isfinite(getattr(self, item.name)):
+                raise BundleError(f"calibration.{item.name} is {getattr(self, item.name)}, not a finite number")
+        if self.flow_std <= 0 or self.frame_std <= 0:
+            raise BundleError(f"calibration: deviations must be positive, got {self.flow_std} and {self.frame_std}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A trained model, without or with its weights."""
+
+    id: str
+    """16 hex digits: a hash of what decides scores."""
+    extraction: ExtractionConfig
+    """How the cubes it was trained on were made; what it scores must be made the same way."""
+    model_config: ModelConfig
+    fusion: FusionConfig
+    smoothing: int
+    """Frames of the median filter over frame scores."""
+    calibration: Calibration
+    provenance: dict[str, Any]
+    """How it was made: settings, table, loss history, versions."""
+    weights: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    """Empty when only the settings were read."""
+
+    def build(self, device: torch.device) -> HF2VAD:
+        """The network with these weights on `device`, in evaluation mode.
+
+        Raises BundleError when the weights are not those of the network that the bundle describes.
+        """
+        model = HF2VAD(self.model_config)
+        try:
+            model.load_state_dict(dict(self.weights))
+        except RuntimeError as error:
+            raise BundleError(f"bundle {self.id}: weights do not fit its network: {error}") from None
+        return model.to(device).eval()
+
+
+def save_bundle(
+    uri: str,
+    *,
+    weights: Mapping[str, Tensor],
+    extraction: ExtractionConfig,
+    model_config: ModelConfig,
+    fusion: FusionConfig,
+    smoothing: int,
+    calibration: Calibration,
+    provenance: dict[str, Any],
+) -> Bundle:
+    """Put a bundle under `uri`; its settings come last, so that a bundle which is half there cannot be loaded."""
+    contents = {name: value.detach().cpu().contiguous() for name, value in sorted(weights.items())}
+    data = save(contents)
+    decisive = {
+        "schema": BUNDLE_VERSION,
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
+        "extraction": to_dict(extraction),
+        "model": to_dict(model_config),
+        "fusion": to_dict(fusion),
+        "smoothing": smoothing,
+        "calibration": asdict(calibration),
+    }
+    put_bytes(join(uri, WEIGHTS), data)
+    put_json(join(uri, SETTINGS), {"id": _content_id(decisive), **decisive, "provenance": provenance})
+    return Bundle(
+        id=_content_id(decisive),
+        extraction=extraction,
+        model_config=model_config,
+        fusion=fusion,
+        smoothing=smoothing,
+        calibration=calibration,
+        provenance=provenance,
+        weights=contents,
+    )
+
+
+def load_bundle(uri: str) -> Bundle:
+    """The bundle under `uri`.
+
+    Raises NotFoundError where there is none, SchemaError for one of another release, BundleError for a damaged one.
+    """
+    settings = _read_settings(uri)
+    data = read_bytes(join(uri, WEIGHTS))
+    if hashlib.sha256(data).hexdigest() != settings["weights_sha256"]:
+        raise BundleError(f"{join(uri, WEIGHTS)}: its content is not what {SETTINGS} was written for; train again")
+    try:
+        weights = load(data)
+    except SafetensorError as error:
+        raise BundleError(f"{join(uri, WEIGHTS)}: not a safetensors file: {error}") from None
+    return _bundle(uri, settings, weights)
+
+
+def load_bundle_settings(uri: str) -> Bundle:
+    """The bundle under `uri` without its weights; same errors as `load_bundle`."""
+    return _bundle(uri, _read_settings(uri), {})
+
+
+def _read_settings(uri: str) -> dict[str, Any]:
+    where = join(uri, SETTINGS)
+    try:
+        settings = json.loads(read_bytes(where))
+    except NotFoundError:
+        raise NotFoundError(f"{uri}: no bundle there (no {SETTINGS}); jobs/train.py makes one") from None
+    except ValueError as error:
+        raise BundleError(f"{where}: not valid JSON: {error}") from None
+    if not isinstance(settings, dict):
+        raise BundleError(f"{where}: not a JSON object")
+    if settings.get("schema") != BUNDLE_VERSION:
+        raise SchemaError(
+            f"{where}: bundle of schema version {settings.get('schema')}, this release reads {BUNDLE_VERSION}; train again"
+        )
+    return settings
+
+
+def _bundle(uri: str, settings: dict[str, Any], weights: Mapping[str, Tensor]) -> Bundle:
+    where = join(uri, SETTINGS)
+    try:
+        decisive = {key: value for key, value in settings.items() if key not in ("id", "provenance")}
+        if settings["id"] != _content_id(decisive):
+            raise BundleError(f"{where}: changed after it was written (its id does not match); train again")
+        return Bundle(
+            id=settings["id"],
+            extraction=from_dict(ExtractionConfig, settings["extraction"], where=where),
+            model_config=from_dict(ModelConfig, settings["model"], where=where),
+            fusion=from_dict(FusionConfig, settings["fusion"], where=where),
+            smoothing=int(settings["smoothing"]),
+            calibration=Calibration(**settings["calibration"]),
+            provenance=settings["provenance"],
+            weights=weights,
+        )
+    except ConfigError as error:
+        raise BundleError(str(error)) from None
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"{where}: incomplete: {error}") from None
+
+
+def _content_id(decisive: Mapping[str, Any]) -> str:
+    canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
