@@ -158,7 +158,7 @@ def _read_settings(uri: str) -> dict[str, Any]:
         raise BundleError(f"{where}: not a JSON object")
     if settings.get("schema") != BUNDLE_VERSION:
         raise SchemaError(
-            f"{where}: bundle of schema version {settings.get('schema')}, this release reads {BUNDLE_VERSION}; train again"
+            f"{where}: schema version {settings.get('schema')}, but this release reads {BUNDLE_VERSION}; train again"
         )
     return settings
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.shards import Shard
-from hf2vad.archive.video import Timeline, probe
+from hf2vad.archive.timeline import Timeline, probe
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, required_missing
 from hf2vad.config import (
     PRESETS,

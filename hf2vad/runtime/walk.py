@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Shard, cut_shards
-from hf2vad.archive.video import Timeline
+from hf2vad.archive.timeline import Timeline
 from hf2vad.errors import ConfigError
 from hf2vad.progress import ProgressBar
 from hf2vad.runtime.dispatch import Call, Dispatcher, Outcome

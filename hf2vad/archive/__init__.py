@@ -1,0 +1,1 @@
+"""Archives: which videos, which shards of them, and their frames."""

@@ -1,0 +1,87 @@
+"""The videos of an archive: video files, and folders of numbered images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from hf2vad.storage import Entry, is_s3, list_dir, list_files
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".ts", ".webm")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video of an archive."""
+
+    id: str
+    """Its path in the archive."""
+    uri: str
+    kind: Literal["file", "images"]
+    """`file`: a video file. `images`: a folder of numbered images, in numeric order."""
+    fingerprint: str
+    """16 hex digits that change with the content: a hash of size and ETag or modification time."""
+    size: int
+    """Bytes."""
+
+
+def catalogue(archive: str, include: Sequence[str] = ()) -> Iterator[Video]:
+    """The videos of `archive`, a folder, an s3://bucket/prefix or one video file, without a full listing in memory.
+
+    Sorted: within a folder, files and subfolders in the byte order of their keys, and then, as one video, the images
+    that lie directly in the folder. Hidden files and folders (`.name`) are passed over. `include`: only videos whose
+    id or name matches one of these patterns. What merely looks like a video is listed too; it fails when it is opened.
+
+    Raises NotFoundError where there is nothing.
+    """
+    single = _single_file(archive)
+    found = iter([single]) if single else _folder(archive, "", frozenset())
+    return (video for video in found if _included(video, include))
+
+
+def _included(video: Video, patterns: Sequence[str]) -> bool:
+    name = video.id.rsplit("/", 1)[-1]
+    return not patterns or any(fnmatchcase(video.id, p) or fnmatchcase(name, p) for p in patterns)
+
+
+def _single_file(archive: str) -> Video | None:
+    if not archive.lower().endswith(VIDEO_SUFFIXES):
+        return None
+    if not is_s3(archive):
+        return _file_video(next(list_files(archive)), "") if Path(archive).is_file() else None
+    parent, name = archive.rsplit("/", 1)
+    return next((_file_video(e, "") for e in list_dir(parent) if e.name == name and not e.is_dir), None)
+
+
+def _folder(uri: str, prefix: str, above: frozenset[str]) -> Iterator[Video]:
+    if not is_s3(uri):
+        real = os.path.realpath(uri)
+        if real in above:  # a symbolic link to a folder that holds it
+            return
+        above = above | {real}
+    digest, size, images = hashlib.sha256(), 0, 0
+    for entry in list_dir(uri):
+        if entry.name.startswith("."):
+            continue
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if entry.is_dir:
+            yield from _folder(entry.uri, f"{prefix}{entry.name}/", above)
+        elif suffix in VIDEO_SUFFIXES:
+            yield _file_video(entry, prefix)
+        elif suffix in IMAGE_SUFFIXES:
+            digest.update(f"{entry.name}\0{entry.size}\0{entry.version}\n".encode(errors="surrogateescape"))
+            size, images = size + entry.size, images + 1
+    if images:
+        name = prefix.rstrip("/") or os.path.basename(uri.rstrip("/")) or "images"
+        yield Video(name, uri, "images", digest.hexdigest()[:16], size)
+
+
+def _file_video(entry: Entry, prefix: str) -> Video:
+    fingerprint = hashlib.sha256(f"{entry.size}\0{entry.version}".encode()).hexdigest()[:16]
+    return Video(prefix + entry.name, entry.uri, "file", fingerprint, entry.size)

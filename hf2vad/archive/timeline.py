@@ -1,0 +1,117 @@
+"""The timeline of a video: its frames' times, found by reading packets without decoding them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from hf2vad.archive.catalog import IMAGE_SUFFIXES, Video
+from hf2vad.archive.container import decoded_frames, opened, video_stream
+from hf2vad.archive.images import read_image
+from hf2vad.errors import VideoError
+from hf2vad.storage import join, list_dir
+
+FIRST_TRIES = 10
+"""Images of a folder that are looked at to learn its frame size, when the first ones are damaged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """What is known of a video before a frame of it is decoded: 16 bytes a frame."""
+
+    frame_count: int
+    width: int
+    height: int
+    pts_s: npt.NDArray[np.float64]
+    """(frames,): presentation times, seconds from the first frame."""
+    pts: npt.NDArray[np.int64] | None = None
+    """(frames,): the same in the stream's time base, ascending; none for images and sequential videos."""
+    keyframes: npt.NDArray[np.int64] | None = None
+    """Those of the frames that decoding can start from."""
+    names: tuple[str, ...] = ()
+    """File names of the images."""
+    sequential: bool = False
+    """The timestamps are unusable (missing, or not one a frame): frames are counted from the start."""
+    promised: int = 0
+    """Frames that the file's header promises; 0 when it does not say."""
+
+    @property
+    def truncated(self) -> str | None:
+        """What to say of a file that holds fewer frames than its header promises."""
+        if self.promised <= self.frame_count:
+            return None
+        return f"truncated: its header promises {self.promised} frames, {self.frame_count} are there"
+
+    def keyframe_before(self, pts: int) -> int:
+        """Time of the last keyframe at or before `pts`."""
+        assert self.keyframes is not None
+        return int(self.keyframes[max(0, int(np.searchsorted(self.keyframes, pts, side="right")) - 1)])
+
+
+def probe(video: Video, *, image_fps: float = 25.0) -> Timeline:
+    """Count and time the frames of `video`; folders of images play at `image_fps`.
+
+    Raises VideoError when it is no video, or has no frame that can be read.
+    """
+    return _probe_images(video, image_fps) if video.kind == "images" else _probe_file(video)
+
+
+def _probe_images(video: Video, fps: float) -> Timeline:
+    found = (entry.name for entry in list_dir(video.uri) if not entry.is_dir and not entry.name.startswith("."))
+    names = sorted((name for name in found if name.lower().endswith(IMAGE_SUFFIXES)), key=_natural)
+    for name in names[:FIRST_TRIES]:
+        image = read_image(join(video.uri, name))
+        if image is not None:
+            height, width = image.shape[:2]
+            return Timeline(len(names), width, height, np.arange(len(names)) / fps, names=tuple(names))
+    raise VideoError(f"{video.id}: none of its first {min(len(names), FIRST_TRIES)} images can be decoded")
+
+
+def _natural(name: str) -> tuple[tuple[int | str, ...], str]:
+    """Sorts 2.jpg before 10.jpg: odd parts are numbers."""
+    parts = re.split(r"(\d+)", name)
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), name
+
+
+def _probe_file(video: Video) -> Timeline:
+    with opened(video) as container:
+        stream = video_stream(container, video)
+        context = stream.codec_context
+        size = (context.width, context.height)
+        # Packets without bytes stand for frames that were dropped when recording: a decoder gives nothing for them.
+        times: list[int | None] = []
+        keys: list[int] = []
+        try:
+            for packet in container.demux(stream):
+                if packet.size and not packet.is_discard:
+                    times.append(packet.pts)
+                    if packet.is_keyframe and packet.pts is not None:
+                        keys.append(packet.pts)
+        except av.FFmpegError as error:
+            if not times:
+                raise VideoError(f"{video.id}: no packet can be read: {error.strerror}") from None
+        if not times:
+            raise VideoError(f"{video.id}: its video stream has no frame")
+        known = [time for time in times if time is not None]
+        pts = np.unique(np.array(known, np.int64))
+        if len(pts) < len(times) or not keys or min(keys) > pts[0]:
+            return _probe_sequential(video)
+        seconds = (pts - pts[0]) * float(stream.time_base or 0)
+        keyframes = np.unique(np.array(keys, np.int64))
+        return Timeline(len(pts), *size, seconds, pts, keyframes, promised=stream.frames)
+
+
+def _probe_sequential(video: Video) -> Timeline:
+    """Count frames by decoding them all."""
+    with opened(video) as container:
+        stream = video_stream(container, video)
+        rate = float(stream.average_rate or stream.guessed_rate or 25)
+        size = (stream.codec_context.width, stream.codec_context.height)
+        count = sum(1 for _ in decoded_frames(container, stream))
+    if not count:
+        raise VideoError(f"{video.id}: no frame can be decoded")
+    return Timeline(count, *size, np.arange(count) / rate, sequential=True)

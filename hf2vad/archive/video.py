@@ -1,0 +1,134 @@
+"""The frames of a shard, decoded exactly and once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from hf2vad.archive.container import decode_packets, opened, video_stream
+from hf2vad.archive.images import read_image
+from hf2vad.archive.shards import Shard
+from hf2vad.errors import VideoError
+from hf2vad.schema import U8
+from hf2vad.storage import join
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a video."""
+
+    index: int
+    """Its number in the video, from 0."""
+    pts_s: float
+    """Presentation time, seconds from the video's first frame."""
+    image: U8 | None
+    """(H, W, 3) BGR as coded, rotation tags ignored; none when it cannot be decoded."""
+
+
+def decode(shard: Shard) -> Iterator[Frame]:
+    """Every frame from `shard.first` to `shard.last`, once, in order; the same pixels whatever the shard.
+
+    A video file is decoded from the keyframe before the shard, and frames are told by their timestamps. Raises
+    VideoError when a frame has another size than the video.
+    """
+    if shard.names:
+        yield from _decode_images(shard)
+    elif shard.pts is None:
+        yield from _decode_counting(shard)
+    else:
+        yield from _decode_timed(shard)
+
+
+def _decode_images(shard: Shard) -> Iterator[Frame]:
+    for i, name in enumerate(shard.names):
+        image = read_image(join(shard.video.uri, name))
+        if image is not None:
+            _check_size(shard, image.shape[1], image.shape[0], f"image {name!r}")
+        yield Frame(shard.first + i, float(shard.pts_s[i]), image)
+
+
+def _decode_timed(shard: Shard) -> Iterator[Frame]:
+    assert shard.pts is not None
+    wanted = [int(time) for time in shard.pts]
+    convert = _Converter(shard)
+    i = 0
+    with opened(shard.video) as container:
+        stream = video_stream(container, shard.video)
+        for frame in decode_packets(_packets_from_keyframe(container, stream, shard.seek_pts), stream):
+            if frame.pts is None:
+                continue
+            while i < len(wanted) and wanted[i] < frame.pts:
+                yield Frame(shard.first + i, float(shard.pts_s[i]), None)
+                i += 1
+            if i < len(wanted) and wanted[i] == frame.pts:
+                yield Frame(shard.first + i, float(shard.pts_s[i]), convert(frame, shard.first + i))
+                i += 1
+            if i == len(wanted):
+                return
+    for rest in range(i, len(wanted)):
+        yield Frame(shard.first + rest, float(shard.pts_s[rest]), None)
+
+
+def _packets_from_keyframe(container: InputContainer, stream: VideoStream, pts: int) -> Iterator[Packet[VideoStream]]:
+    """Packets from the keyframe with time `pts` on.
+
+    Where a seek lands depends on the container's index, so what it gives before that very packet is dropped, and when
+    it has gone too far, packets are read from the start of the file.
+    """
+    container.seek(pts, stream=stream, backward=True)
+    started = False
+    for packet in container.demux(stream):
+        if not started and packet.is_keyframe and packet.pts == pts:
+            started = True
+        if not started and packet.is_keyframe and packet.pts is not None and packet.pts > pts:
+            break
+        if started:
+            yield packet
+    if started:
+        return
+    container.seek(0, backward=True)
+    for packet in container.demux(stream):
+        started = started or (packet.is_keyframe and packet.pts == pts)
+        if started:
+            yield packet
+
+
+def _decode_counting(shard: Shard) -> Iterator[Frame]:
+    """Frames by their number, from the start of the file."""
+    convert = _Converter(shard)
+    index = 0
+    with opened(shard.video) as container:
+        stream = video_stream(container, shard.video)
+        for index, frame in enumerate(decode_packets(container.demux(stream), stream)):
+            if index >= shard.last:
+                return
+            if index >= shard.first:
+                yield Frame(index, float(shard.pts_s[index - shard.first]), convert(frame, index))
+    for rest in range(max(index + 1, shard.first), shard.last):
+        yield Frame(rest, float(shard.pts_s[rest - shard.first]), None)
+
+
+class _Converter:
+    """Decoded frames as BGR arrays."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame, index: int) -> U8 | None:
+        if frame.is_corrupt:
+            return None
+        _check_size(self._shard, frame.width, frame.height, f"frame {index}")
+        return cast(U8, self._reformatter.reformat(frame, format="bgr24").to_ndarray())
+
+
+def _check_size(shard: Shard, width: int, height: int, what: str) -> None:
+    if (width, height) != (shard.width, shard.height):
+        raise VideoError(f"{shard.video.id}: {what} is {width}×{height}, the video {shard.width}×{shard.height}")
