@@ -1,0 +1,105 @@
+"""Where object boxes come from: motion, an ONNX network, both, or a Parquet file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf2vad.config import DetectorConfig, ExtractionConfig
+from hf2vad.cubes.motion import motion_boxes
+from hf2vad.cubes.onnx import OnnxDetector
+from hf2vad.errors import MismatchError, VideoError
+from hf2vad.schema import F32, U8, require_columns
+from hf2vad.storage import open_parquet, open_read, read_bytes
+
+NO_BOXES = np.empty((0, 4), np.float32)
+
+
+def resolve_detector(config: DetectorConfig) -> DetectorConfig:
+    """`config` with the content hash of its ONNX file.
+
+    Raises MismatchError when it carries a hash already and the file's is another.
+    """
+    if "onnx" not in config.kind:
+        return config
+    found = hashlib.sha256(read_bytes(config.model)).hexdigest()
+    if config.model_sha256 and config.model_sha256 != found:
+        raise MismatchError(
+            f"detector.model {config.model} has SHA-256 {found[:16]}…, but {config.model_sha256[:16]}… was used before"
+        )
+    return replace(config, model_sha256=found)
+
+
+class BoxFinder:
+    """Finds the boxes of a frame as `config.detector.kind` says; keeps the network warm."""
+
+    def __init__(self, config: ExtractionConfig, boxes_uri: str = "") -> None:
+        self._config = config
+        kind = config.detector.kind
+        self.needs_motion = "motion" in kind
+        """Whether `boxes` looks at blurred neighbours."""
+        self._network = OnnxDetector(read_bytes(config.detector.model), config.detector) if "onnx" in kind else None
+        self._file = BoxFile(boxes_uri) if kind == "boxes" else None
+
+    def boxes(self, video: str, frame: int, image: U8, blurred: tuple[U8 | None, U8 | None, U8 | None]) -> F32:
+        """(N, 4) boxes of a frame; `blurred` are it and its neighbours for motion, none where they are not there."""
+        if self._file is not None:
+            return self._file.boxes(video, frame)
+        known = NO_BOXES
+        if self._network is not None:
+            known = without_overlaps(self._network.detect(image), self._config.detector.overlap)
+        before, current, after = blurred
+        if not self.needs_motion or current is None:
+            return known
+        return np.concatenate([known, motion_boxes(before, current, after, known, self._config.motion)])
+
+
+def without_overlaps(boxes: F32, most: float) -> F32:
+    """(M, 4): `boxes` less those of which a larger one covers more than `most` of their area; sorted by y1, x1, y2, x2.
+
+    Of two boxes of equal area that cover each other, the first in that order stays.
+    """
+    boxes = boxes[np.lexsort((boxes[:, 2], boxes[:, 3], boxes[:, 0], boxes[:, 1]))]
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    kept = []
+    for i, box in enumerate(boxes):
+        larger = (area > area[i]) | ((area == area[i]) & (np.arange(len(boxes)) < i))
+        size = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
+        shared = np.clip(size, 0, None).prod(axis=1)
+        if not (larger & (shared > most * area[i])).any():
+            kept.append(i)
+    return boxes[kept]
+
+
+class BoxFile:
+    """Boxes from a Parquet file (`video, frame, x1, y1, x2, y2`), read one video at a time."""
+
+    def __init__(self, uri: str) -> None:
+        """Raises SchemaError when a column is missing."""
+        require_columns(open_parquet(uri).schema_arrow, "boxes", uri)
+        self._uri = uri
+        self._video: str | None = None
+        self._frames = np.empty(0, np.int64)
+        self._boxes = NO_BOXES
+
+    def boxes(self, video: str, frame: int) -> F32:
+        """(N, 4) boxes of a frame, in order of y1, x1, y2, x2. Raises VideoError for a video that the file has not."""
+        if video != self._video:
+            self._load(video)
+        first, last = np.searchsorted(self._frames, [frame, frame + 1])
+        return self._boxes[first:last]
+
+    def _load(self, video: str) -> None:
+        columns = ["frame", "x1", "y1", "x2", "y2"]
+        with open_read(self._uri) as file:
+            table = pq.read_table(file, columns=columns, filters=pc.field("video") == video)
+        if not table.num_rows:
+            raise VideoError(f"{video}: --boxes {self._uri} has no row for this video")
+        frames = table["frame"].to_numpy().astype(np.int64)
+        boxes = np.stack([table[name].to_numpy() for name in columns[1:]], axis=1).astype(np.float32)
+        order = np.lexsort((boxes[:, 2], boxes[:, 3], boxes[:, 0], boxes[:, 1], frames))
+        self._video, self._frames, self._boxes = video, frames[order], boxes[order]

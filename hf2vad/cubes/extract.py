@@ -1,0 +1,106 @@
+"""A shard in, its cubes out: decoding, flow, boxes and cutting as one stream of bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from hf2vad.archive.shards import Shard
+from hf2vad.archive.video import Frame, decode
+from hf2vad.config import ExtractionConfig
+from hf2vad.cubes.cut import cut_cubes
+from hf2vad.cubes.detect import BoxFinder
+from hf2vad.cubes.flow import FlowEstimator
+from hf2vad.cubes.motion import blurred
+from hf2vad.schema import F32, FRAMES, U8, CubeBatch
+from hf2vad.threads import prefetch
+
+AHEAD = 4
+"""Frames that decoding, and flow, may be ahead of the step after them."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A frame with what is computed of it once."""
+
+    frame: Frame
+    blurred: U8 | None
+    enlarged: U8 | None
+    flow: F32 | None = None
+    """Flow from the frame before."""
+
+
+class Extractor:
+    """Cuts cubes as `config` says. Keeps the detector warm from shard to shard; one belongs to one thread."""
+
+    def __init__(self, config: ExtractionConfig, boxes_uri: str = "") -> None:
+        self._config = config
+        self._finder = BoxFinder(config, boxes_uri)
+
+    def cubes(self, shard: Shard) -> Iterator[CubeBatch]:
+        """One batch for every frame of `shard`, in order.
+
+        Decoding and flow run in threads of their own. Memory depends on the size of a frame and the boxes in it, not
+        on the length of the shard. Raises VideoError when the video cannot be read.
+        """
+        window: deque[_Prepared] = deque(maxlen=FRAMES + 1)
+        with closing(prefetch(self._flowing(shard), depth=AHEAD)) as prepared:
+            for latest in prepared:
+                window.append(latest)
+                if len(window) > 1:
+                    yield from self._batch(shard, list(window)[:-1], latest)
+            if window:
+                yield from self._batch(shard, list(window)[-FRAMES:], None)
+
+    def _flowing(self, shard: Shard) -> Iterator[_Prepared]:
+        """Prepared frames with their flow, for those whose cubes are wanted."""
+        estimator = FlowEstimator(self._config.flow, width=shard.width, height=shard.height)
+        with closing(prefetch(self._prepared(shard, estimator), depth=AHEAD)) as prepared:
+            before: U8 | None = None
+            for item in prepared:
+                flow = None
+                if before is not None and item.enlarged is not None and item.frame.index < shard.stop:
+                    flow = estimator.between(before, item.enlarged)
+                before = item.enlarged
+                yield _Prepared(item.frame, item.blurred, None, flow)
+
+    def _prepared(self, shard: Shard, estimator: FlowEstimator) -> Iterator[_Prepared]:
+        for frame in decode(shard):
+            if frame.image is None:
+                yield _Prepared(frame, None, None)
+                continue
+            grey = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY), np.uint8)
+            blur = blurred(grey, self._config.motion) if self._finder.needs_motion else None
+            yield _Prepared(frame, blur, estimator.prepare(grey))
+
+    def _batch(self, shard: Shard, past: Sequence[_Prepared], after: _Prepared | None) -> Iterator[CubeBatch]:
+        """The cubes of the last frame of `past`, if it is one that the shard answers for."""
+        frame = past[-1].frame
+        if not shard.start <= frame.index < shard.stop:
+            return
+        recent = past[-FRAMES:]
+        if frame.index < FRAMES - 1:
+            yield CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status="no_context")
+            return
+        images = [item.frame.image for item in recent if item.frame.image is not None]
+        flows = [item.flow for item in recent[1:] if item.flow is not None]
+        if len(images) < FRAMES:
+            yield CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status="undecodable")
+            return
+        neighbours = (recent[-2].blurred, recent[-1].blurred, after.blurred if after else None)
+        boxes = self._finder.boxes(shard.video.id, frame.index, images[-1], neighbours)
+        kept, appearance, flow = cut_cubes(boxes, images, flows)
+        yield CubeBatch(
+            frame=frame.index,
+            pts_s=frame.pts_s,
+            status="scored",
+            boxes=kept,
+            appearance=appearance,
+            flow=flow,
+            dropped=len(boxes) - len(kept),
+        )

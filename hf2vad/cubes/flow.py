@@ -1,0 +1,49 @@
+"""Dense optical flow between neighbouring frames (Dense Inverse Search, Kroeger et al. 2016)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from hf2vad.config import FlowConfig
+from hf2vad.errors import VideoError
+from hf2vad.schema import F32, U8
+
+LEAST_SIDE = 32
+"""Frames are enlarged to at least this many pixels a side: DIS needs a few of its patches."""
+LARGEST_ENLARGEMENT = 8.0
+
+_PRESETS = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+
+
+class FlowEstimator:
+    """Flow for frames of one size. Holds work buffers, so one belongs to one thread."""
+
+    def __init__(self, config: FlowConfig, *, width: int, height: int) -> None:
+        """Raises VideoError for frames too small to have flow."""
+        self._config = config
+        self._size = (width, height)
+        scale = max(config.scale, LEAST_SIDE / min(width, height))
+        if scale > max(config.scale, LARGEST_ENLARGEMENT):
+            raise VideoError(f"frames of {width}×{height} are too small for optical flow; they need 4 pixels a side")
+        self._large = (round(width * scale), round(height * scale))
+        self._dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
+
+    def prepare(self, grey: U8) -> U8:
+        """What `between` takes for a (H, W) grey frame: the frame, enlarged."""
+        if self._large == self._size:
+            return grey
+        return np.asarray(cv2.resize(grey, self._large, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+    def between(self, before: U8, after: U8) -> F32:
+        """(H, W, 2) float32: where each pixel of `before` goes, (dx, dy), in the configured units."""
+        flow = self._dis.calc(before, after, None)
+        if self._large != self._size:
+            flow = cv2.resize(flow, self._size, interpolation=cv2.INTER_LINEAR)
+        if self._config.units == "source":
+            flow /= np.array([self._large[0] / self._size[0], self._large[1] / self._size[1]], np.float32)
+        return np.asarray(flow, np.float32)

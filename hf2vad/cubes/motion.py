@@ -1,0 +1,44 @@
+"""Boxes of what moves: thresholded differences of neighbouring frames (paper §4.1; METHOD §1)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from hf2vad.config import MotionConfig
+from hf2vad.schema import F32, U8
+
+
+def blurred(grey: U8, config: MotionConfig) -> U8:
+    """What `motion_boxes` takes for a (H, W) grey frame."""
+    return np.asarray(cv2.GaussianBlur(grey, (config.blur, config.blur), 0), np.uint8)
+
+
+def motion_boxes(before: U8 | None, current: U8, after: U8 | None, known: F32, config: MotionConfig) -> F32:
+    """(N, 4) boxes x1, y1, x2, y2 (the end exclusive) of what moves around the current frame, outside `known` boxes.
+
+    `before`, `current`, `after`: blurred frames, none where the video has none. The differences to both neighbours are
+    added in 16 bits, so that they saturate instead of wrapping around. Sorted by y1, x1, y2, x2.
+    """
+    height, width = current.shape
+    difference = np.zeros((height, width), np.uint16)
+    for neighbour in (before, after):
+        if neighbour is not None:
+            difference += np.asarray(cv2.absdiff(neighbour, current), np.uint8)
+    moving = (difference > config.threshold).astype(np.uint8)
+    for x1, y1, x2, y2 in grown(known, config.grow, width, height):
+        moving[int(np.floor(y1)) : int(np.ceil(y2)), int(np.floor(x1)) : int(np.ceil(x2))] = 0
+    contours, _ = cv2.findContours(moving, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    boxes = []
+    for contour in contours:
+        x, y, w, h = cv2.boundingRect(contour)
+        if cv2.contourArea(contour) > config.min_area and max(w, h) < config.max_aspect * min(w, h):
+            boxes.append((x, y, x + w, y + h))
+    found = np.array(sorted(boxes, key=lambda box: (box[1], box[0], box[3], box[2])), np.float32).reshape(-1, 4)
+    return grown(found, config.grow, width, height)
+
+
+def grown(boxes: F32, pixels: int, width: int, height: int) -> F32:
+    """`boxes` with `pixels` more on each side, clipped to the frame."""
+    larger = boxes + np.array([-pixels, -pixels, pixels, pixels], np.float32)
+    return np.clip(larger, 0, np.array([width, height, width, height], np.float32))
