@@ -369,6 +369,14 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
 """The paper's three data sets at the paper's size, and `compact`, which trains on two CPU cores."""
 
 
+def preset(name: str) -> Preset:
+    """The preset called `name`. Raises ConfigError for a name that is none."""
+    for known, settings in PRESETS.items():
+        if known == name:
+            return settings
+    raise ConfigError(f"--preset must be one of {', '.join(PRESETS)}, got {name!r}")
+
+
 def to_dict(settings: Any) -> dict[str, Any]:
     """A settings object as plain JSON values, nested, tuples as lists."""
     plain: dict[str, Any] = {}

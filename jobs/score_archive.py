@@ -9,8 +9,9 @@ Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some video
 
 import sys
 
-from hf2vad.commandline import main
 from hf2vad.runtime.score import ScoreJob, score_job
+
+from hf2vad.commandline import main
 
 if __name__ == "__main__":
     sys.exit(main(ScoreJob, score_job, description=__doc__))

@@ -41,7 +41,7 @@ class FlowEstimator:
 
     def between(self, before: U8, after: U8) -> F32:
         """(H, W, 2) float32: where each pixel of `before` goes, (dx, dy), in the configured units."""
-        flow = self._dis.calc(before, after, None)
+        flow = self._dis.calc(before, after, None)  # type: ignore[call-overload]
         if self._large != self._size:
             flow = cv2.resize(flow, self._size, interpolation=cv2.INTER_LINEAR)
         if self._config.units == "source":

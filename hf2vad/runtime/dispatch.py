@@ -95,7 +95,9 @@ def cluster(config: RayConfig) -> Iterator[None]:
         yield
         return
     address = config.address or os.environ.get("RAY_ADDRESS", "") or "local"
-    here = {"include_dashboard": False, "object_store_memory": 256 * 2**20} if address == "local" else {}
+    here: dict[str, Any] = (
+        {"include_dashboard": False, "object_store_memory": 256 * 2**20} if address == "local" else {}
+    )
     try:
         ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, **here)
     except (ConnectionError, ValueError, RayError, RuntimeError) as error:
@@ -114,7 +116,7 @@ class Dispatcher:
 
         Raises DispatchError when the cluster is too small for one call.
         """
-        have = ray.cluster_resources()
+        have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         self.gpus = config.gpus if config.gpus is not None else (1.0 if use_gpu and have.get("GPU", 0) >= 1 else 0.0)
         slots = have.get("CPU", 0) / config.cpus
         if self.gpus:

@@ -16,7 +16,6 @@ from hf2vad.archive.shards import Shard
 from hf2vad.archive.timeline import Timeline, probe
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, required_missing
 from hf2vad.config import (
-    PRESETS,
     CubeConfig,
     DetectorConfig,
     ExtractionConfig,
@@ -24,6 +23,7 @@ from hf2vad.config import (
     MotionConfig,
     PresetName,
     extraction_fingerprint,
+    preset,
     to_dict,
 )
 from hf2vad.cubes.detect import resolve_detector
@@ -81,12 +81,10 @@ class ExtractJob:
     @classmethod
     def base(cls, early: dict[str, str | None]) -> ExtractJob:
         """The defaults of the chosen preset; --boxes makes them the source of boxes."""
-        preset = early["preset"] or "compact"
-        if preset not in PRESETS:
-            raise ConfigError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
-        chosen = PRESETS[preset].extraction
+        name = early["preset"] or "compact"
+        chosen = preset(name).extraction
         detector = replace(chosen.detector, kind="boxes") if early["boxes"] else chosen.detector
-        settings = {"preset": preset, "flow": chosen.flow, "motion": chosen.motion, "cube": chosen.cube}
+        settings = {"preset": name, "flow": chosen.flow, "motion": chosen.motion, "cube": chosen.cube}
         return cls(**{**required_missing(cls), **settings, "detector": detector})
 
     def __post_init__(self) -> None:

@@ -12,13 +12,13 @@ from rich.table import Table
 
 from hf2vad.commandline import EXIT_OK, required_missing
 from hf2vad.config import (
-    PRESETS,
     FusionConfig,
     LossConfig,
     ModelConfig,
     PresetName,
     TrainingConfig,
     fingerprint,
+    preset,
     to_dict,
 )
 from hf2vad.errors import ConfigError
@@ -66,12 +66,10 @@ class TrainJob:
     @classmethod
     def base(cls, early: dict[str, str | None]) -> TrainJob:
         """The defaults of the chosen preset."""
-        preset = early["preset"] or "compact"
-        if preset not in PRESETS:
-            raise ConfigError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
-        chosen = PRESETS[preset]
+        name = early["preset"] or "compact"
+        chosen = preset(name)
         settings: dict[str, Any] = {"model": chosen.model, "training": chosen.training, "fusion": chosen.fusion}
-        return cls(**{**required_missing(cls), **settings, "preset": preset})
+        return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
         if self.smoothing < 1 or self.smoothing % 2 == 0:

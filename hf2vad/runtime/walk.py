@@ -196,7 +196,7 @@ class _Walk:
         if isinstance(tag, Video):
             self._opened(tag, outcome)
         elif isinstance(tag, tuple):
-            self._worked(*tag, outcome)
+            self._worked(tag[0], tag[1], outcome)
         else:
             self._closed(tag, outcome)
 

@@ -1,0 +1,1 @@
+"""Scoring: cube → object → frame → event (paper §3.3)."""

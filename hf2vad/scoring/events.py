@@ -1,0 +1,52 @@
+"""Events: runs of frames with a high score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf2vad.config import EventConfig
+from hf2vad.models.bundle import Calibration
+from hf2vad.schema import F64
+from hf2vad.scoring.fuse import runs
+
+
+@dataclass(frozen=True)
+class Event:
+    """Frames `start` … `stop` (exclusive) of a video, and the highest scoring one of them."""
+
+    start: int
+    stop: int
+    peak: int
+
+
+def thresholds(config: EventConfig, calibration: Calibration) -> tuple[float, float]:
+    """Score at which an event starts, and down to which it extends."""
+    high = calibration.threshold if config.threshold is None else config.threshold
+    low = min(calibration.low, high) if config.low is None else min(config.low, high)
+    return high, low
+
+
+def find_events(scores: F64, config: EventConfig, calibration: Calibration) -> list[Event]:
+    """The events in the (frames,) smoothed scores of a video, in order and disjoint.
+
+    Hysteresis: an event is a run of frames at or above the low threshold that reaches the high one. Runs with at most
+    `merge_gap` frames between them are one event; what is then shorter than `min_length` is none. Frames without a
+    score (NaN) are below every threshold.
+    """
+    high, low = thresholds(config, calibration)
+    known = np.where(np.isnan(scores), -np.inf, scores)
+    merged: list[tuple[int, int]] = []
+    for start, stop in runs(known >= low):
+        if known[start:stop].max() < high:
+            continue
+        if merged and start - merged[-1][1] <= config.merge_gap:
+            merged[-1] = (merged[-1][0], stop)
+        else:
+            merged.append((start, stop))
+    return [
+        Event(start, stop, start + int(known[start:stop].argmax()))
+        for start, stop in merged
+        if stop - start >= config.min_length
+    ]

@@ -1,0 +1,119 @@
+"""All shards of a video in, its final tables out: frames, objects, events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf2vad.config import EventConfig, FusionConfig
+from hf2vad.models.bundle import Calibration
+from hf2vad.schema import EVENTS, FRAMES_TABLE, OBJECTS, SHARD, pack_metadata
+from hf2vad.scoring.events import Event, find_events
+from hf2vad.scoring.fuse import smooth, zero_error_score
+
+BOX = ("x1", "y1", "x2", "y2")
+
+
+@dataclass(frozen=True)
+class FinalTables:
+    """What a video ends as."""
+
+    frames: pa.Table
+    objects: pa.Table
+    events: pa.Table
+    undecodable: int
+    """Frames without a score because a picture is missing or damaged."""
+
+
+def finalise(
+    video: str,
+    shards: Sequence[pa.Table],
+    *,
+    start: int,
+    pts_s: npt.NDArray[np.float64],
+    calibration: Calibration,
+    fusion: FusionConfig,
+    smoothing: int,
+    events: EventConfig,
+    metadata: Mapping[str, Any],
+) -> FinalTables:
+    """The tables of frames `start` … `start + len(pts_s)`; frames that no shard covers get a null score.
+
+    The same shards give the same tables, byte for byte.
+    """
+    rows = pa.concat_tables([SHARD.empty_table(), *shards]).replace_schema_metadata(None).sort_by("frame")
+    frame = rows["frame"].to_numpy() - start
+    boxed = rows.filter(pc.is_valid(rows["score"]))
+    status = np.full(len(pts_s), "undecodable", object)
+    status[frame] = rows["status"].to_numpy(zero_copy_only=False)
+    raw = np.where(status == "scored", zero_error_score(calibration, fusion), np.nan)
+    best = _best_rows(boxed["frame"].to_numpy() - start, boxed["score"].to_numpy(), len(pts_s))
+    has_box = best >= 0
+    raw[has_box] = boxed["score"].to_numpy()[best[has_box]]
+    score = smooth(raw, smoothing)
+    top = boxed.take(pa.array(np.where(has_box, best, 0), mask=~has_box))
+    speed = np.where(status == "scored", 0.0, np.nan).astype(np.float32)
+    np.maximum.at(speed, boxed["frame"].to_numpy() - start, boxed["speed"].to_numpy())
+    frames = pa.Table.from_arrays(
+        [
+            pa.array([video] * len(pts_s), pa.string()),
+            pa.array(np.arange(start, start + len(pts_s), dtype=np.int32)),
+            pa.array(pts_s),
+            _nullable(raw),
+            _nullable(score),
+            top["s_flow"].combine_chunks(),
+            top["s_frame"].combine_chunks(),
+            _nullable(speed),
+            pa.array(np.bincount(boxed["frame"].to_numpy() - start, minlength=len(pts_s)).astype(np.int32)),
+            *(top[name].combine_chunks() for name in BOX),
+        ],
+        schema=FRAMES_TABLE.with_metadata(pack_metadata("frames", metadata)),
+    )
+    objects = boxed.select(OBJECTS.names).cast(OBJECTS).combine_chunks()
+    found = find_events(score, events, calibration)
+    return FinalTables(
+        frames,
+        objects.replace_schema_metadata(pack_metadata("objects", metadata)),
+        _event_table(frames, found, start, metadata),
+        int((status == "undecodable").sum()),
+    )
+
+
+def _best_rows(frame: npt.NDArray[np.int32], score: npt.NDArray[np.float64], frames: int) -> npt.NDArray[np.int64]:
+    """For each frame the row with the highest score, the first of equals; -1 without a row."""
+    order = np.lexsort((-np.arange(len(frame)), score, frame))
+    best = np.full(frames, -1, np.int64)
+    best[frame[order]] = order
+    return best
+
+
+def _nullable(values: npt.NDArray[np.floating[Any]]) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))
+
+
+def _event_table(frames: pa.Table, events: Sequence[Event], start: int, metadata: Mapping[str, Any]) -> pa.Table:
+    schema = EVENTS.with_metadata(pack_metadata("events", metadata))
+    rows = []
+    for number, event in enumerate(events):
+        first, last, peak = (frames.slice(i, 1).to_pylist()[0] for i in (event.start, event.stop - 1, event.peak))
+        rows.append(
+            {
+                "video": peak["video"],
+                "event": number,
+                "start_frame": first["frame"],
+                "end_frame": last["frame"],
+                "start_s": first["pts_s"],
+                "end_s": last["pts_s"],
+                "peak_frame": peak["frame"],
+                "peak_s": peak["pts_s"],
+                "peak_score": peak["score"],
+                **{name: peak[name] for name in BOX},
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=schema)

@@ -1,0 +1,44 @@
+"""From the errors of cubes to scores of frames (paper §3.3, Eq. 9)."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+from hf2vad.config import FusionConfig
+from hf2vad.errors import ConfigError
+from hf2vad.models.bundle import Calibration
+from hf2vad.schema import F32, F64
+
+
+def fuse(s_flow: F32, s_frame: F32, calibration: Calibration, fusion: FusionConfig) -> F64:
+    """Eq. 9: the weighted sum of both errors, each in deviations from its mean over training cubes. (B,) float64."""
+    flow = (s_flow.astype(np.float64) - calibration.flow_mean) / calibration.flow_std
+    frame = (s_frame.astype(np.float64) - calibration.frame_mean) / calibration.frame_std
+    return np.asarray(fusion.flow * flow + fusion.frame * frame, np.float64)
+
+
+def zero_error_score(calibration: Calibration, fusion: FusionConfig) -> float:
+    """The score of a cube without error: what a frame without a cube gets."""
+    nothing = np.zeros(1, np.float32)
+    return float(fuse(nothing, nothing, calibration, fusion)[0])
+
+
+def smooth(scores: F64, window: int) -> F64:
+    """Median filter over time, the edges repeated; NaN stays NaN and never enters a neighbour's median.
+
+    A NaN inside a video (a frame that could not be decoded) ends one run of scores and begins another; each run is
+    filtered on its own. Raises ConfigError for an even window.
+    """
+    if window < 1 or window % 2 == 0:
+        raise ConfigError(f"smoothing must be an odd number of frames, got {window}")
+    smoothed = scores.copy()
+    for start, stop in runs(~np.isnan(scores)):
+        smoothed[start:stop] = median_filter(scores[start:stop], window, mode="nearest")
+    return smoothed
+
+
+def runs(holds: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
+    """Start and end (exclusive) of each unbroken run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], holds, [False]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
