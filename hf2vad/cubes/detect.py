@@ -6,17 +6,34 @@ import hashlib
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hf2vad.config import DetectorConfig, ExtractionConfig
-from hf2vad.cubes.motion import motion_boxes
+from hf2vad.cubes.motion import in_order, motion_boxes
 from hf2vad.cubes.onnx import OnnxDetector
-from hf2vad.errors import MismatchError, VideoError
+from hf2vad.errors import MismatchError, SchemaError, VideoError
 from hf2vad.schema import F32, U8, require_columns
 from hf2vad.storage import open_parquet, open_read, read_bytes
 
 NO_BOXES = np.empty((0, 4), np.float32)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(value) or pa.types.is_large_string(value))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+_COLUMN_TYPES = {
+    "video": (_is_text, "text"),
+    "frame": (pa.types.is_integer, "whole numbers"),
+    **{name: (_is_number, "numbers") for name in ("x1", "y1", "x2", "y2")},
+}
 
 
 def resolve_detector(config: DetectorConfig) -> DetectorConfig:
@@ -26,23 +43,32 @@ def resolve_detector(config: DetectorConfig) -> DetectorConfig:
     """
     if "onnx" not in config.kind:
         return config
-    found = hashlib.sha256(read_bytes(config.model)).hexdigest()
+    return replace(config, model_sha256=_read_model(config)[1])
+
+
+def _read_model(config: DetectorConfig) -> tuple[bytes, str]:
+    """The network's file and its content hash."""
+    model = read_bytes(config.model)
+    found = hashlib.sha256(model).hexdigest()
     if config.model_sha256 and config.model_sha256 != found:
         raise MismatchError(
             f"detector.model {config.model} has SHA-256 {found[:16]}…, but {config.model_sha256[:16]}… was used before"
         )
-    return replace(config, model_sha256=found)
+    return model, found
 
 
 class BoxFinder:
     """Finds the boxes of a frame as `config.detector.kind` says; keeps the network warm."""
 
     def __init__(self, config: ExtractionConfig, boxes_uri: str = "") -> None:
+        """Raises MismatchError when the network's file is not the one that `config` was resolved with."""
         self._config = config
         kind = config.detector.kind
         self.needs_motion = "motion" in kind
         """Whether `boxes` looks at blurred neighbours."""
-        self._network = OnnxDetector(read_bytes(config.detector.model), config.detector) if "onnx" in kind else None
+        self._network: OnnxDetector | None = None
+        if "onnx" in kind:
+            self._network = OnnxDetector(_read_model(config.detector)[0], config.detector)
         self._file = BoxFile(boxes_uri) if kind == "boxes" else None
 
     def boxes(self, video: str, frame: int, image: U8, blurred: tuple[U8 | None, U8 | None, U8 | None]) -> F32:
@@ -63,7 +89,7 @@ def without_overlaps(boxes: F32, most: float) -> F32:
 
     Of two boxes of equal area that cover each other, the first in that order stays.
     """
-    boxes = boxes[np.lexsort((boxes[:, 2], boxes[:, 3], boxes[:, 0], boxes[:, 1]))]
+    boxes = in_order(boxes)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     kept = []
     for i, box in enumerate(boxes):
@@ -79,8 +105,12 @@ class BoxFile:
     """Boxes from a Parquet file (`video, frame, x1, y1, x2, y2`), read one video at a time."""
 
     def __init__(self, uri: str) -> None:
-        """Raises SchemaError when a column is missing."""
-        require_columns(open_parquet(uri).schema_arrow, "boxes", uri)
+        """Raises SchemaError when a column is missing or of another type."""
+        schema = open_parquet(uri).schema_arrow
+        require_columns(schema, "boxes", uri)
+        for name, (fits, expected) in _COLUMN_TYPES.items():
+            if not fits(schema.field(name).type):
+                raise SchemaError(f"{uri}: column {name} is {schema.field(name).type}, it must be {expected}")
         self._uri = uri
         self._video: str | None = None
         self._frames = np.empty(0, np.int64)
@@ -99,7 +129,11 @@ class BoxFile:
             table = pq.read_table(file, columns=columns, filters=pc.field("video") == video)
         if not table.num_rows:
             raise VideoError(f"{video}: --boxes {self._uri} has no row for this video")
+        if any(table[name].null_count for name in columns):
+            raise VideoError(f"{video}: --boxes {self._uri} has rows without a frame or a coordinate")
         frames = table["frame"].to_numpy().astype(np.int64)
         boxes = np.stack([table[name].to_numpy() for name in columns[1:]], axis=1).astype(np.float32)
+        if not np.isfinite(boxes).all():
+            raise VideoError(f"{video}: --boxes {self._uri} has coordinates that are not finite")
         order = np.lexsort((boxes[:, 2], boxes[:, 3], boxes[:, 0], boxes[:, 1], frames))
         self._video, self._frames, self._boxes = video, frames[order], boxes[order]

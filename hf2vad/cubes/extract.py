@@ -64,19 +64,22 @@ class Extractor:
             before: U8 | None = None
             for item in prepared:
                 flow = None
-                if before is not None and item.enlarged is not None and item.frame.index < shard.stop:
+                if before is not None and item.enlarged is not None:
                     flow = estimator.between(before, item.enlarged)
                 before = item.enlarged
                 yield _Prepared(item.frame, item.blurred, None, flow)
 
     def _prepared(self, shard: Shard, estimator: FlowEstimator) -> Iterator[_Prepared]:
         for frame in decode(shard):
+            answered = frame.index < shard.stop
+            if not answered and not self._finder.needs_motion:
+                return
             if frame.image is None:
                 yield _Prepared(frame, None, None)
                 continue
             grey = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY), np.uint8)
             blur = blurred(grey, self._config.motion) if self._finder.needs_motion else None
-            yield _Prepared(frame, blur, estimator.prepare(grey))
+            yield _Prepared(frame, blur, estimator.prepare(grey) if answered else None)
 
     def _batch(self, shard: Shard, past: Sequence[_Prepared], after: _Prepared | None) -> Iterator[CubeBatch]:
         """The cubes of the last frame of `past`, if it is one that the shard answers for."""

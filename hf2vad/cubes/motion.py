@@ -34,8 +34,13 @@ def motion_boxes(before: U8 | None, current: U8, after: U8 | None, known: F32, c
         x, y, w, h = cv2.boundingRect(contour)
         if cv2.contourArea(contour) > config.min_area and max(w, h) < config.max_aspect * min(w, h):
             boxes.append((x, y, x + w, y + h))
-    found = np.array(sorted(boxes, key=lambda box: (box[1], box[0], box[3], box[2])), np.float32).reshape(-1, 4)
-    return grown(found, config.grow, width, height)
+    found = grown(np.array(boxes, np.float32).reshape(-1, 4), config.grow, width, height)
+    return in_order(found)
+
+
+def in_order(boxes: F32) -> F32:
+    """`boxes` sorted by y1, x1, y2, x2, so that their order depends on nothing else."""
+    return boxes[np.lexsort((boxes[:, 2], boxes[:, 3], boxes[:, 0], boxes[:, 1]))]
 
 
 def grown(boxes: F32, pixels: int, width: int, height: int) -> F32:

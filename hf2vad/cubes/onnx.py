@@ -37,9 +37,11 @@ class OnnxDetector:
             raise ConfigError(f"detector.model {config.model}: not an ONNX network: {error}") from None
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape
-        if len(inputs) != 1 or len(outputs) != 1 or len(shape) != 4 or not all(isinstance(n, int) for n in shape[2:]):
+        fixed = len(shape) == 4 and shape[1] == 3 and all(isinstance(n, int) for n in shape[2:])
+        if len(inputs) != 1 or len(outputs) != 1 or not fixed or inputs[0].type != "tensor(float)":
             raise ConfigError(
-                f"detector.model {config.model}: needs one input of fixed size (1, 3, H, W) and one output, got {shape}"
+                f"detector.model {config.model}: needs one output and one float32 input of fixed size (1, 3, H, W), "
+                f"got {len(outputs)} and {', '.join(f'{i.type} {i.shape}' for i in inputs)}"
             )
         self._input = inputs[0].name
         self._height, self._width = int(shape[2]), int(shape[3])

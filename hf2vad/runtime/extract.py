@@ -11,10 +11,10 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Shard
 from hf2vad.archive.timeline import Timeline, probe
-from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, required_missing
+from hf2vad.commandline import required_missing
 from hf2vad.config import (
     CubeConfig,
     DetectorConfig,
@@ -28,10 +28,10 @@ from hf2vad.config import (
 )
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import Extractor
-from hf2vad.errors import ConfigError
-from hf2vad.runtime.dispatch import Call, Dispatcher, RayConfig, cluster
-from hf2vad.runtime.outputs import RunRecord, content_hash, hash_of, known_failure, settle_failures
-from hf2vad.runtime.walk import Failure, FrameSpan, Opened, Range, walk
+from hf2vad.runtime.dispatch import Call, RayConfig
+from hf2vad.runtime.jobs import check_boxes, check_walk_options, run_walk, shown_seconds
+from hf2vad.runtime.outputs import content_hash, hash_of, known_failure, settle_failures
+from hf2vad.runtime.walk import Failure, Opened, Range
 from hf2vad.schema import STC, cubes_to_arrow, pack_metadata, unpack_metadata
 from hf2vad.storage import atomic_writer, delete, exists, join, key_path, list_dir, open_parquet, put_json, read_json
 
@@ -96,25 +96,6 @@ class ExtractJob:
         return ExtractionConfig(flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube)
 
 
-def check_walk_options(shard_frames: int, image_fps: float, frames: str) -> None:
-    """Raise ConfigError for options that no walk can have."""
-    if shard_frames < 1:
-        raise ConfigError(f"--shard-frames must be at least 1, got {shard_frames}")
-    if image_fps <= 0:
-        raise ConfigError(f"--image-fps must be positive, got {image_fps}")
-    FrameSpan(frames).check()
-
-
-def check_boxes(boxes: str, detector: DetectorConfig) -> None:
-    """Raise ConfigError when --boxes and the kind of detector contradict each other."""
-    if boxes and detector.kind != "boxes":
-        raise ConfigError(
-            f"--boxes {boxes} and detector.kind = {detector.kind} contradict each other; give one of them"
-        )
-    if detector.kind == "boxes" and not boxes:
-        raise ConfigError("detector.kind = boxes needs --boxes, a Parquet file with video, frame, x1, y1, x2, y2")
-
-
 def extract_job(job: ExtractJob) -> int:
     """Extract every video of the archive; returns the exit code."""
     check_boxes(job.boxes, job.detector)
@@ -129,16 +110,7 @@ def extract_job(job: ExtractJob) -> int:
         threads=max(1, int(job.ray.cpus)),
         plan_id=hash_of(extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames),
     )
-    videos = catalogue(job.archive, job.include)
-    record = RunRecord("extract_stc", job, job.out)
-    with cluster(job.ray):
-        dispatcher = Dispatcher(job.ray, use_gpu=False)
-        span = FrameSpan(job.frames)
-        tally = walk(videos, dispatcher, work, shard_frames=job.shard_frames, span=span, label="extract")
-        if not tally.videos:
-            raise ConfigError(f"{job.archive}: no video there{' that matches --include' if job.include else ''}")
-        record.finish(tally, dispatcher, {"table": work.prefix})
-    return EXIT_FAILURES if tally.failures else EXIT_OK
+    return run_walk("extract_stc", job, work, use_gpu=False, extra={"table": work.prefix})
 
 
 @dataclass(frozen=True)
@@ -161,7 +133,7 @@ class ExtractWork:
         return Call(extract_shard, (self, shard), None)
 
     def close(self, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]) -> Call:
-        return Call(close_video, (self, video, plan, failures), None)
+        return Call(close_video, (self, video, timeline, plan, failures), None)
 
     def folder(self, video: Video) -> str:
         return join(self.prefix, key_path(video.id))
@@ -232,11 +204,6 @@ def extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
     return {**counts, "video_s": shown_seconds(times, counts["frames"]), "busy_s": time.monotonic() - started}
 
 
-def shown_seconds(times: list[float], frames: int) -> float:
-    """How long `frames` frames are on screen, from the times of the first and the last."""
-    return (times[-1] - times[0]) * frames / (frames - 1) if frames > 1 else 0.0
-
-
 @lru_cache(maxsize=1)
 def warm_extractor(extraction: ExtractionConfig, boxes: str) -> Extractor:
     """The extractor of this worker process, kept from shard to shard."""
@@ -244,9 +211,12 @@ def warm_extractor(extraction: ExtractionConfig, boxes: str) -> Extractor:
     return Extractor(extraction, boxes)
 
 
-def close_video(work: ExtractWork, video: Video, plan: list[Range], failures: list[Failure]) -> dict[str, Any]:
+def close_video(
+    work: ExtractWork, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
+) -> dict[str, Any]:
     """Mark `video` as done, or leave its failure row."""
-    reason = settle_failures(work.out, video, failures)
+    truncated = [Failure(timeline.truncated, [])] if timeline is not None and timeline.truncated else []
+    reason = settle_failures(work.out, video, [*failures, *truncated])
     if not failures:
         ranges = [list(frames) for frames in plan]
         row = {"video": video.id, "fingerprint": video.fingerprint, "plan": work.plan_id, "shards": ranges}

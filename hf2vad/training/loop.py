@@ -128,7 +128,7 @@ class _Step:
         with torch.autocast(trainer.device.type, dtype=dtype, enabled=dtype is not None):
             loss: Loss = self._loss(trainer.model, inputs, trainer.loss)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss.total).backward()
+        self.scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss

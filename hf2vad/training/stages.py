@@ -25,20 +25,20 @@ class Stage:
     needs_appearance: bool
     """Whether the loss looks at pixels; without, they are not read."""
 
-    def learners(self, model: HF2VAD) -> list[nn.Module]:
-        """The parts of `model` whose parameters this stage changes; all others are frozen, in evaluation mode."""
-        return {"flow": [model.flow_autoencoder], "frame": [model.cvae], "joint": [model]}[self.name]
+    def learner(self, model: HF2VAD) -> nn.Module:
+        """The part of `model` whose parameters this stage changes; all others are frozen, in evaluation mode."""
+        parts: dict[StageName, nn.Module] = {"flow": model.flow_autoencoder, "frame": model.cvae, "joint": model}
+        return parts[self.name]
 
     def parameters(self, model: HF2VAD) -> Iterator[tuple[str, nn.Parameter]]:
         """Name and value of every parameter that this stage changes, in a fixed order."""
-        chosen = {id(p) for module in self.learners(model) for p in module.parameters()}
+        chosen = {id(p) for p in self.learner(model).parameters()}
         return ((name, p) for name, p in model.named_parameters() if id(p) in chosen)
 
     def prepare(self, model: HF2VAD) -> None:
         """Freeze what this stage does not train."""
         model.requires_grad_(False).eval()
-        for module in self.learners(model):
-            module.requires_grad_(True).train()
+        self.learner(model).requires_grad_(True).train()
 
 
 STAGES: dict[StageName, Stage] = {

@@ -1,0 +1,192 @@
+"""The demo archive: normal clips to train on, and clips with something unusual, with labels, boxes and tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pyarrow as pa
+
+from hf2vad.demo.actors import Actor, Kind
+from hf2vad.demo.scene import Scene
+from hf2vad.schema import BOXES, LABELS, U8
+from hf2vad.storage import put_table
+
+NEAR, FAR, ROAD = (0.84, 0.97), (0.42, 0.54), (0.62, 0.70)
+"""Rows of feet in the three lanes. Who walks near goes right, who walks far goes left; the road is for what drives."""
+
+UNUSUAL: tuple[Kind, ...] = ("runner", "cyclist", "cart", "wrong_way")
+"""What the test clips show in turn; the last clip of a full set is normal."""
+
+TRACKS = pa.schema(
+    [*BOXES, pa.field("track", pa.int32()), pa.field("kind", pa.string()), pa.field("anomalous", pa.bool_())]
+)
+"""One row for each visible object of each frame."""
+
+VISIBLE = 0.5
+"""An object counts when at least this share of it is inside the picture."""
+
+
+@dataclass(frozen=True)
+class DemoArchive:
+    """Where the parts of a generated archive are."""
+
+    train: Path
+    """Normal clips."""
+    test: Path
+    """Clips to score."""
+    labels: Path
+    """Which frames of the test clips are anomalous."""
+    boxes: Path
+    """Where the objects of the test clips are."""
+    tracks: Path
+    """The same, with who is who."""
+
+
+@dataclass(frozen=True)
+class ClipFrame:
+    """One rendered frame."""
+
+    image: U8
+    """(H, W, 3) BGR."""
+    objects: list[tuple[int, Actor, tuple[float, float, float, float]]]
+    """Track number, actor and box, clipped to the picture, of everything visible."""
+
+
+def generate(
+    out: str | Path,
+    *,
+    seed: int = 0,
+    train_clips: int = 8,
+    test_clips: int = 7,
+    frames: int = 200,
+    width: int = 320,
+    height: int = 240,
+    far_runner: bool = False,
+) -> DemoArchive:
+    """Render the archive into the folder `out`. The same arguments give the same bytes.
+
+    `far_runner` adds a clip with a person who runs far from the camera, where the published method is known to fail
+    (paper §4.4).
+    """
+    archive = DemoArchive(
+        *(Path(out) / name for name in ("train", "test", "labels.parquet", "boxes.parquet", "tracks.parquet"))
+    )
+    kinds: list[Kind | None] = [*UNUSUAL, "runner", "cyclist", None][:test_clips]
+    kinds += [UNUSUAL[i % len(UNUSUAL)] for i in range(len(kinds), test_clips)]
+    if far_runner:
+        kinds.append("far_runner")
+    for number in range(train_clips):
+        scene = Scene(width, height, seed=seed)
+        clip = render_clip(scene, None, frames=frames, seed=[seed, 1, number])
+        _encode(archive.train / f"normal_{number + 1:02d}.mp4", scene, clip)
+    rows: list[dict[str, object]] = []
+    labels: list[dict[str, object]] = []
+    for number, kind in enumerate(kinds):
+        scene = Scene(width, height, seed=seed)
+        name = f"{number + 1:02d}_{kind or 'normal'}.mp4"
+        clip = _noting(render_clip(scene, kind, frames=frames, seed=[seed, 2, number]), name, rows, labels)
+        _encode(archive.test / name, scene, clip)
+    put_table(str(archive.labels), pa.Table.from_pylist(labels, LABELS))
+    tracks = pa.Table.from_pylist(rows, TRACKS)
+    put_table(str(archive.tracks), tracks)
+    put_table(str(archive.boxes), tracks.select(BOXES.names))
+    return archive
+
+
+def render_clip(scene: Scene, unusual: Kind | None, *, frames: int, seed: list[int]) -> Iterator[ClipFrame]:
+    """The frames of one clip: people who walk, and now and then `unusual`."""
+    actors = sorted(_cast(scene, unusual, frames / scene.fps, seed), key=lambda actor: actor.foot)
+    ground = scene.ground()
+    light = np.random.default_rng([*seed, 3]).integers(0, 10_000)
+    for number in range(frames):
+        time = number / scene.fps
+        picture = ground.copy()
+        for actor in actors:
+            actor.draw(picture, scene, time)
+        objects = [
+            (track, actor, _clipped(actor.box(scene, time), scene))
+            for track, actor in enumerate(actors)
+            if actor.visible(scene, time) >= VISIBLE
+        ]
+        yield ClipFrame(scene.exposed(picture, int(light) + number), objects)
+
+
+def _cast(scene: Scene, unusual: Kind | None, seconds: float, seed: list[int]) -> Iterator[Actor]:
+    rng = np.random.default_rng([*seed, 4])
+    for lane, direction, apart in ((NEAR, 1, 3.4), (FAR, -1, 3.6)):
+        half = scene.half_width_m(lane[0])
+        x = -half - 2 - 1.6 * seconds
+        while (x := x + rng.exponential(apart) + 0.8) < half:
+            speed = float(np.clip(rng.normal(1.3, 0.13), 1.0, 1.6))
+            yield Actor(
+                "walker",
+                rng.uniform(*lane),
+                direction * speed,
+                direction * x,
+                rng.uniform(1.6, 1.85),
+                int(rng.integers(2**31)),
+            )
+    if unusual is not None:
+        yield from _unusual_cast(scene, unusual, seconds, rng)
+
+
+def _unusual_cast(scene: Scene, kind: Kind, seconds: float, rng: np.random.Generator) -> Iterator[Actor]:
+    """`kind` crosses the picture a few times, between a quiet beginning and the end of the clip."""
+    lanes = {
+        "runner": (NEAR, 1),
+        "cyclist": (ROAD, 1),
+        "cart": (ROAD, -1),
+        "wrong_way": (NEAR, -1),
+        "far_runner": (FAR, -1),
+    }
+    speeds = {"runner": 3.4, "cyclist": 4.2, "cart": 3.6, "wrong_way": 1.35, "far_runner": 3.2}
+    lane, direction = lanes[kind]
+    when = 0.15 * seconds
+    while when < 0.9 * seconds:
+        foot, speed = rng.uniform(*lane), speeds[kind] * rng.uniform(0.92, 1.08)
+        half = scene.half_width_m(foot) + 1
+        yield Actor(
+            kind,
+            foot,
+            direction * speed,
+            -direction * (half + speed * when),
+            rng.uniform(1.65, 1.85),
+            int(rng.integers(2**31)),
+        )
+        when += 2 * half / speed + rng.uniform(1.2, 2.5)
+
+
+def _clipped(box: tuple[float, float, float, float], scene: Scene) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = box
+    return max(x1, 0.0), max(y1, 0.0), min(x2, float(scene.width)), min(y2, float(scene.height))
+
+
+def _noting(
+    clip: Iterator[ClipFrame], video: str, rows: list[dict[str, object]], labels: list[dict[str, object]]
+) -> Iterator[ClipFrame]:
+    """The same frames, their objects and label noted down."""
+    for number, frame in enumerate(clip):
+        for track, actor, box in frame.objects:
+            place = dict(zip(("x1", "y1", "x2", "y2"), box, strict=True))
+            who = {"track": track, "kind": actor.kind, "anomalous": actor.anomalous}
+            rows.append({"video": video, "frame": number, **place, **who})
+        anomalous = any(actor.anomalous for _, actor, _ in frame.objects)
+        labels.append({"video": video, "frame": number, "anomalous": anomalous})
+        yield frame
+
+
+def _encode(path: Path, scene: Scene, clip: Iterator[ClipFrame]) -> None:
+    """H.264 with B-frames and a keyframe every 50; one thread, so that the bytes depend on the pictures alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        options = {"crf": "18", "preset": "veryfast", "g": "50", "threads": "1"}
+        stream = container.add_stream("libx264", rate=Fraction(scene.fps).limit_denominator(1000), options=options)
+        stream.width, stream.height, stream.pix_fmt = scene.width, scene.height, "yuv420p"
+        for frame in clip:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.image, format="bgr24")))
+        container.mux(stream.encode(None))

@@ -1,0 +1,1 @@
+"""Evaluation: score tables and labels in, honest figures out."""

@@ -1,0 +1,52 @@
+"""Ground truth: which frames are anomalous."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hf2vad.errors import EvaluationError
+from hf2vad.evaluation.auroc import Labels
+from hf2vad.schema import require_columns
+from hf2vad.storage import list_files, read_bytes, read_table
+
+FrameLabels = dict[str, tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Labels]]
+"""For each video, the labelled frames in ascending order and whether each is anomalous."""
+
+
+def read_labels(uri: str) -> FrameLabels:
+    """Labels from a Parquet file (`video, frame, anomalous`), or from a folder of text files.
+
+    A text file is called `<video>.txt`, with or without the video's own ending, and holds one 0 or 1 a frame.
+    Raises EvaluationError for a frame that is labelled twice and for anything else in a text file.
+    """
+    return _from_table(uri) if uri.endswith(".parquet") else _from_folder(uri)
+
+
+def _from_table(uri: str) -> FrameLabels:
+    table = read_table(uri)
+    require_columns(table.schema, "labels", uri)
+    videos = np.array(table["video"].to_pylist(), object)
+    frames = table["frame"].to_numpy().astype(np.int64)
+    anomalous = np.array(table["anomalous"].to_pylist(), bool)
+    found: FrameLabels = {}
+    for video in sorted(set(videos)):
+        rows = np.flatnonzero(videos == video)
+        rows = rows[np.argsort(frames[rows], kind="stable")]
+        if (np.diff(frames[rows]) == 0).any():
+            raise EvaluationError(f"{uri}: {video!r} has a frame that is labelled twice")
+        found[video] = (frames[rows], anomalous[rows])
+    return found
+
+
+def _from_folder(uri: str) -> FrameLabels:
+    found: FrameLabels = {}
+    for entry in list_files(uri, ".txt"):
+        marks = read_bytes(entry.uri).decode(errors="replace").split()
+        digits = "".join(marks)
+        if not digits or set(digits) - {"0", "1"}:
+            raise EvaluationError(f"{entry.uri}: a label file holds one 0 or 1 a frame, and nothing else")
+        labels = np.array([digit == "1" for digit in digits])
+        found[entry.name.removesuffix(".txt")] = (np.arange(len(labels)), labels)
+    if not found:
+        raise EvaluationError(f"{uri}: no label file (<video>.txt) there")
+    return found

@@ -1,0 +1,1 @@
+"""What people look at: figures in the terminal, and the report page."""

@@ -1,0 +1,76 @@
+"""What the jobs that walk an archive have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, Protocol
+
+from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
+from hf2vad.config import DetectorConfig
+from hf2vad.errors import ConfigError
+from hf2vad.runtime.dispatch import Dispatcher, RayConfig, cluster
+from hf2vad.runtime.outputs import RunRecord
+from hf2vad.runtime.walk import FrameSpan, Steps, walk
+
+
+class WalkJob(Protocol):
+    """Settings that every walk has."""
+
+    @property
+    def archive(self) -> str: ...
+    @property
+    def out(self) -> str: ...
+    @property
+    def include(self) -> tuple[str, ...]: ...
+    @property
+    def frames(self) -> str: ...
+    @property
+    def shard_frames(self) -> int: ...
+    @property
+    def ray(self) -> RayConfig: ...
+
+
+def run_walk(name: str, job: WalkJob, work: Steps, *, use_gpu: bool, extra: dict[str, Any]) -> int:
+    """Walk over the archive of `job` on a Ray cluster, put and print the run's record, and return the exit code."""
+    videos = _some_videos(job)
+    record = RunRecord(name, job, job.out)
+    with cluster(job.ray):
+        dispatcher = Dispatcher(job.ray, use_gpu=use_gpu)
+        tally = walk(videos, dispatcher, work, shard_frames=job.shard_frames, span=FrameSpan(job.frames), label=name)
+        record.finish(tally, dispatcher, extra)
+    return EXIT_FAILURES if tally.failures else EXIT_OK
+
+
+def _some_videos(job: WalkJob) -> Iterator[Video]:
+    """The catalogue. Raises ConfigError when it is empty, before a cluster is started for it."""
+    videos = catalogue(job.archive, job.include)
+    first = next(videos, None)
+    if first is None:
+        raise ConfigError(f"{job.archive}: no video there{' that matches --include' if job.include else ''}")
+    return chain([first], videos)
+
+
+def check_walk_options(shard_frames: int, image_fps: float, frames: str) -> None:
+    """Raise ConfigError for options that no walk can have."""
+    if shard_frames < 1:
+        raise ConfigError(f"--shard-frames must be at least 1, got {shard_frames}")
+    if image_fps <= 0:
+        raise ConfigError(f"--image-fps must be positive, got {image_fps}")
+    FrameSpan(frames).check()
+
+
+def check_boxes(boxes: str, detector: DetectorConfig) -> None:
+    """Raise ConfigError when --boxes and the kind of detector contradict each other."""
+    if boxes and detector.kind != "boxes":
+        raise ConfigError(
+            f"--boxes {boxes} and detector.kind = {detector.kind} contradict each other; give one of them"
+        )
+    if detector.kind == "boxes" and not boxes:
+        raise ConfigError("detector.kind = boxes needs --boxes, a Parquet file with video, frame, x1, y1, x2, y2")
+
+
+def shown_seconds(times: list[float], frames: int) -> float:
+    """How long `frames` frames are on screen, from the times of the first and the last."""
+    return (times[-1] - times[0]) * frames / (frames - 1) if frames > 1 else 0.0

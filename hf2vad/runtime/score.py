@@ -1,0 +1,329 @@
+"""The walk from an archive and a bundle to score tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.shards import HALO_BEFORE, Shard
+from hf2vad.archive.timeline import Timeline, probe
+from hf2vad.commandline import required_missing
+from hf2vad.config import (
+    CubeConfig,
+    DetectorConfig,
+    EventConfig,
+    ExtractionConfig,
+    FlowConfig,
+    MotionConfig,
+    extraction_difference,
+    to_dict,
+)
+from hf2vad.cubes.detect import resolve_detector
+from hf2vad.errors import ConfigError, MismatchError, NotFoundError
+from hf2vad.models.bundle import Bundle, load_bundle, load_bundle_settings
+from hf2vad.models.device import choose_device
+from hf2vad.runtime.dispatch import Call, RayConfig
+from hf2vad.runtime.extract import warm_extractor
+from hf2vad.runtime.jobs import check_boxes, check_walk_options, run_walk, shown_seconds
+from hf2vad.runtime.outputs import content_hash, hash_of, known_failure, settle_failures
+from hf2vad.runtime.walk import Failure, Opened, Range
+from hf2vad.schema import CubeBatch, unpack_metadata
+from hf2vad.scoring.engine import Engine, EngineName, make_engine
+from hf2vad.scoring.events import thresholds
+from hf2vad.scoring.final import FinalTables, finalise
+from hf2vad.scoring.shard import score_shard
+from hf2vad.storage import delete, exists, join, key_path, list_dir, open_parquet, put_table, read_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreJob:
+    """Settings of jobs/score_archive.py."""
+
+    EARLY: ClassVar[tuple[str, ...]] = ("bundle",)
+
+    archive: str
+    """Folder or s3://bucket/prefix of video files and folders of numbered images."""
+
+    bundle: str
+    """The trained model: what jobs/train.py put."""
+
+    out: str
+    """Where the tables go: <out>/bundle=<id>/frames/<video>.parquet, and objects, events, failures beside it."""
+
+    boxes: str = ""
+    """Parquet file of boxes (video, frame, x1, y1, x2, y2), for a bundle that was trained on such boxes."""
+
+    include: tuple[str, ...] = ()
+    """Only videos whose path in the archive, or name, matches one of these patterns, such as '*.avi'."""
+
+    frames: str = ":"
+    """Part of every video: 0:500 in frames, 50%: in shares."""
+
+    shard_frames: int = 200
+    """Frames of one unit of work."""
+
+    image_fps: float = 25.0
+    """Frame rate of folders of images."""
+
+    engine: EngineName = "eager"
+    """What runs the network."""
+
+    batch: int = 64
+    """Cubes that the network works on at once."""
+
+    device: str = "auto"
+    """`auto`: the GPU where a worker has one. `cpu`, `cuda`."""
+
+    smoothing: int | None = None
+    """Frames of the median filter over frame scores; none: the bundle's."""
+
+    events: EventConfig = field(default_factory=EventConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    cube: CubeConfig = field(default_factory=CubeConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
+
+    @classmethod
+    def base(cls, early: dict[str, str | None]) -> ScoreJob:
+        """The bundle's own extraction settings as defaults."""
+        values = required_missing(cls)
+        if early["bundle"]:
+            known = load_bundle_settings(early["bundle"]).extraction
+            values |= {"flow": known.flow, "motion": known.motion, "detector": known.detector, "cube": known.cube}
+        return cls(**values)
+
+    def __post_init__(self) -> None:
+        check_walk_options(self.shard_frames, self.image_fps, self.frames)
+        if self.batch < 1:
+            raise ConfigError(f"--batch must be at least 1, got {self.batch}")
+        if self.smoothing is not None and (self.smoothing < 1 or self.smoothing % 2 == 0):
+            raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
+
+    @property
+    def extraction(self) -> ExtractionConfig:
+        """The settings that decide what a cube holds."""
+        return ExtractionConfig(flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube)
+
+
+def score_job(job: ScoreJob) -> int:
+    """Score every video of the archive; returns the exit code.
+
+    Raises MismatchError when an extraction setting is not the bundle's.
+    """
+    bundle = load_bundle(job.bundle)
+    extraction = replace(job.extraction, detector=resolve_detector(job.detector))
+    if difference := extraction_difference(bundle.extraction, extraction):
+        raise MismatchError(
+            f"{job.bundle} was trained on other cubes than these settings make ({difference}); leave the settings out"
+        )
+    check_boxes(job.boxes, job.detector)
+    if job.device != "auto":
+        choose_device(job.device)
+    smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
+    plan = hash_of(content_hash(job.boxes), job.frames, job.image_fps)
+    work = ScoreWork(
+        bundle_uri=job.bundle,
+        bundle=replace(bundle, weights={}, provenance={}),
+        prefix=join(job.out, f"bundle={bundle.id}"),
+        extraction=extraction,
+        boxes=job.boxes,
+        image_fps=job.image_fps,
+        engine=job.engine,
+        batch=job.batch,
+        device=job.device,
+        threads=max(1, int(job.ray.cpus)),
+        smoothing=smoothing,
+        events=job.events,
+        plan=plan,
+        final=hash_of(plan, smoothing, to_dict(job.events)),
+    )
+    return run_walk(
+        "score_archive", job, work, use_gpu=job.device != "cpu", extra={"bundle": bundle.id, "scores": work.prefix}
+    )
+
+
+@dataclass(frozen=True)
+class ScoreWork:
+    """What the walk does with a video; travels to the workers."""
+
+    bundle_uri: str
+    bundle: Bundle
+    """Without weights: each worker reads those itself, once."""
+    prefix: str
+    extraction: ExtractionConfig
+    boxes: str
+    image_fps: float
+    engine: EngineName
+    batch: int
+    device: str
+    threads: int
+    smoothing: int
+    events: EventConfig
+    plan: str
+    """Hash of what decides a shard's rows beside bundle, video and range."""
+    final: str
+    """Hash of what decides a video's final tables."""
+
+    def open(self, video: Video) -> Call:
+        return Call(open_video, (self, video), None)
+
+    def work(self, shard: Shard) -> Call:
+        return Call(score_frames, (self, shard), None)
+
+    def close(self, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]) -> Call:
+        return Call(close_video, (self, video, timeline, plan, failures), None)
+
+    def table_uri(self, table: str, video: Video) -> str:
+        return join(self.prefix, table, key_path(video.id) + ".parquet")
+
+    def shard_folder(self, video: Video) -> str:
+        return join(self.prefix, "shards", key_path(video.id))
+
+    def shard_uri(self, video: Video, frames: Range) -> str:
+        return join(self.shard_folder(video), f"{frames[0]:08d}-{frames[1]:08d}.parquet")
+
+    def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
+        return {
+            "video": video.id,
+            "fingerprint": video.fingerprint,
+            "bundle": self.bundle.id,
+            "start": frames[0],
+            "stop": frames[1],
+            "plan": self.plan,
+        }
+
+
+def open_video(work: ScoreWork, video: Video) -> Opened:
+    """Look at what is there of `video`, and at the video itself where something is to do."""
+    final = work.table_uri("frames", video)
+    if exists(final):
+        known = unpack_metadata(open_parquet(final).schema_arrow, "frames", final)
+        if known["fingerprint"] == video.fingerprint and known["final"] == work.final and known["complete"]:
+            return Opened(None, failure=known_failure(work.prefix, video))
+    done = frozenset(
+        (known["start"], known["stop"])
+        for known, _ in _shards_there(work, video)
+        if known["fingerprint"] == video.fingerprint and known["plan"] == work.plan
+    )
+    return Opened(probe(video, image_fps=work.image_fps), done)
+
+
+def _shards_there(work: ScoreWork, video: Video) -> Iterator[tuple[dict[str, Any], str]]:
+    """Metadata and URI of each shard table of `video`."""
+    for uri in _files(work.shard_folder(video)):
+        yield unpack_metadata(open_parquet(uri).schema_arrow, "shard", uri), uri
+
+
+def _files(folder: str) -> list[str]:
+    try:
+        return [entry.uri for entry in list_dir(folder) if entry.name.endswith(".parquet")]
+    except NotFoundError:
+        return []
+
+
+def score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
+    """Put the rows of one shard; returns counts."""
+    started = time.monotonic()
+    counts: dict[str, float] = {"frames": 0, "cubes": 0, "dropped_boxes": 0, "model_loads": 0}
+    times: list[float] = []
+
+    def counted(batches: Iterator[CubeBatch]) -> Iterator[CubeBatch]:
+        for batch in batches:
+            counts["frames"] += 1
+            counts["cubes"] += len(batch)
+            counts["dropped_boxes"] += batch.dropped
+            times.append(batch.pts_s)
+            yield batch
+
+    loads = warm_engine.cache_info().misses
+    engine = warm_engine(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
+    counts["model_loads"] = warm_engine.cache_info().misses - loads
+    frames: Range = (shard.start, shard.stop)
+    table = score_shard(
+        shard.video.id,
+        counted(warm_extractor(work.extraction, work.boxes).cubes(shard)),
+        engine,
+        calibration=work.bundle.calibration,
+        fusion=work.bundle.fusion,
+        metadata=work.metadata(shard.video, frames),
+    )
+    put_table(work.shard_uri(shard.video, frames), table)
+    return {**counts, "video_s": shown_seconds(times, len(times)), "busy_s": time.monotonic() - started}
+
+
+@lru_cache(maxsize=1)
+def warm_engine(uri: str, bundle_id: str, name: EngineName, device: str, batch: int, threads: int) -> Engine:
+    """The engine of this worker process, kept from shard to shard. Raises MismatchError when the bundle has changed."""
+    torch.set_num_threads(threads)
+    bundle = load_bundle(uri)
+    if bundle.id != bundle_id:
+        raise MismatchError(f"{uri} was bundle {bundle_id} when the run began and is {bundle.id} now")
+    chosen = choose_device(device)
+    return make_engine(name, bundle.build(chosen), device=chosen, batch=batch)
+
+
+def close_video(
+    work: ScoreWork, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
+) -> dict[str, Any]:
+    """Put the final tables of `video`, the frames last, and its failure row where it has one."""
+    failed = {frames for failure in failures for frames in failure.ranges}
+    scored = [frames for frames in plan if frames not in failed]
+    if timeline is None or (plan and not scored):
+        return {"failure": settle_failures(work.prefix, video, failures)}
+    tables = _final_tables(work, video, timeline, plan, scored)
+    failures = [*failures, *_shortcomings(timeline, tables)]
+    reason = settle_failures(work.prefix, video, failures)
+    for name in ("objects", "events", "frames"):
+        put_table(work.table_uri(name, video), getattr(tables, name))
+    if not failed:
+        for uri in _files(work.shard_folder(video)):
+            delete(uri)
+    return {"failure": reason, "events": tables.events.num_rows, "undecodable": tables.undecodable}
+
+
+def _final_tables(
+    work: ScoreWork, video: Video, timeline: Timeline, plan: list[Range], scored: list[Range]
+) -> FinalTables:
+    start, stop = (plan[0][0], plan[-1][1]) if plan else (0, 0)
+    metadata = {
+        **work.metadata(video, (start, stop)),
+        "final": work.final,
+        "complete": len(scored) == len(plan),
+        "smoothing": work.smoothing,
+        "thresholds": list(thresholds(work.events, work.bundle.calibration)),
+        "width": timeline.width,
+        "height": timeline.height,
+        "frame_count": timeline.frame_count,
+    }
+    return finalise(
+        video.id,
+        [read_table(work.shard_uri(video, frames)) for frames in scored],
+        start=start,
+        pts_s=np.asarray(timeline.pts_s[start:stop]),
+        calibration=work.bundle.calibration,
+        fusion=work.bundle.fusion,
+        smoothing=work.smoothing,
+        events=work.events,
+        metadata=metadata,
+    )
+
+
+def _shortcomings(timeline: Timeline, tables: FinalTables) -> list[Failure]:
+    """What to say of a video of which frames remain without a score."""
+    found = []
+    if timeline.frame_count <= HALO_BEFORE:
+        least = HALO_BEFORE + 1
+        found.append(Failure(f"{timeline.frame_count} frames, a cube needs {least}: no frame can be scored", []))
+    if timeline.truncated:
+        found.append(Failure(f"{timeline.truncated}; those were scored", []))
+    if tables.undecodable:
+        found.append(Failure(f"{tables.undecodable} frames have no score because pictures cannot be decoded", []))
+    return found

@@ -1,0 +1,16 @@
+"""Compare frame scores with labels: AUROC over frames, written to evaluation.json.
+
+Example:
+    python jobs/evaluate.py --scores demo/scores --labels demo/archive/labels.parquet --out demo
+
+Refuses when a labelled frame has no row. Exit code: 0 done, 2 usage, or scores and labels that do not belong together.
+"""
+
+import sys
+
+from hf2vad.commandline import main
+from hf2vad.evaluation.protocol import EvaluateJob
+from hf2vad.report.summary import evaluate_and_print
+
+if __name__ == "__main__":
+    sys.exit(main(EvaluateJob, evaluate_and_print, description=__doc__))
