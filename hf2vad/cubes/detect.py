@@ -20,22 +20,6 @@ from hf2vad.storage import open_parquet, open_read, read_bytes
 NO_BOXES = np.empty((0, 4), np.float32)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(value) or pa.types.is_large_string(value))
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-_COLUMN_TYPES = {
-    "video": (_is_text, "text"),
-    "frame": (pa.types.is_integer, "whole numbers"),
-    **{name: (_is_number, "numbers") for name in ("x1", "y1", "x2", "y2")},
-}
-
-
 def resolve_detector(config: DetectorConfig) -> DetectorConfig:
     """`config` with the content hash of its ONNX file.
 
@@ -108,9 +92,7 @@ class BoxFile:
         """Raises SchemaError when a column is missing or of another type."""
         schema = open_parquet(uri).schema_arrow
         require_columns(schema, "boxes", uri)
-        for name, (fits, expected) in _COLUMN_TYPES.items():
-            if not fits(schema.field(name).type):
-                raise SchemaError(f"{uri}: column {name} is {schema.field(name).type}, it must be {expected}")
+        _check_types(schema, uri)
         self._uri = uri
         self._video: str | None = None
         self._frames = np.empty(0, np.int64)
@@ -137,3 +119,19 @@ class BoxFile:
             raise VideoError(f"{video}: --boxes {self._uri} has coordinates that are not finite")
         order = np.lexsort((boxes[:, 2], boxes[:, 3], boxes[:, 0], boxes[:, 1], frames))
         self._video, self._frames, self._boxes = video, frames[order], boxes[order]
+
+
+def _check_types(schema: pa.Schema, uri: str) -> None:
+    """Raise SchemaError where a column cannot be compared with what extraction asks for."""
+    is_type = pa.types
+    for name in ("video", "frame", "x1", "y1", "x2", "y2"):
+        kind = schema.field(name).type
+        if name == "video":
+            text = kind.value_type if is_type.is_dictionary(kind) else kind
+            fits, expected = is_type.is_string(text) or is_type.is_large_string(text), "text"
+        elif name == "frame":
+            fits, expected = is_type.is_integer(kind), "whole numbers"
+        else:
+            fits, expected = is_type.is_integer(kind) or is_type.is_floating(kind), "numbers"
+        if not fits:
+            raise SchemaError(f"{uri}: column {name} is of type {kind}, it must hold {expected}")

@@ -17,6 +17,7 @@ from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detect import BoxFinder
 from hf2vad.cubes.flow import FlowEstimator
 from hf2vad.cubes.motion import blurred
+from hf2vad.errors import VideoError
 from hf2vad.schema import F32, FRAMES, U8, CubeBatch
 from hf2vad.threads import prefetch
 
@@ -59,7 +60,10 @@ class Extractor:
 
     def _flowing(self, shard: Shard) -> Iterator[_Prepared]:
         """Prepared frames with their flow, for those whose cubes are wanted."""
-        estimator = FlowEstimator(self._config.flow, width=shard.width, height=shard.height)
+        try:
+            estimator = FlowEstimator(self._config.flow, width=shard.width, height=shard.height)
+        except VideoError as error:
+            raise VideoError(f"{shard.video.id}: {error}") from None
         with closing(prefetch(self._prepared(shard, estimator), depth=AHEAD)) as prepared:
             before: U8 | None = None
             for item in prepared:

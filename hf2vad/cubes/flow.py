@@ -36,7 +36,7 @@ class FlowEstimator:
     def prepare(self, grey: U8) -> U8:
         """What `between` takes for a (H, W) grey frame: the frame, enlarged."""
         if self._large == self._size:
-            return grey
+            return np.ascontiguousarray(grey)
         return np.asarray(cv2.resize(grey, self._large, interpolation=cv2.INTER_LINEAR), np.uint8)
 
     def between(self, before: U8, after: U8) -> F32:

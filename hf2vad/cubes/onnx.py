@@ -36,7 +36,7 @@ class OnnxDetector:
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise ConfigError(f"detector.model {config.model}: not an ONNX network: {error}") from None
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        shape = inputs[0].shape
+        shape = inputs[0].shape if inputs else []
         fixed = len(shape) == 4 and shape[1] == 3 and all(isinstance(n, int) for n in shape[2:])
         if len(inputs) != 1 or len(outputs) != 1 or not fixed or inputs[0].type != "tensor(float)":
             raise ConfigError(

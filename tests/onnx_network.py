@@ -1,0 +1,108 @@
+"""A YOLOX-style network small enough to be written by hand, as ONNX bytes (protobuf wire format).
+
+Every output number is `scale · pixel + bias` of one chosen input pixel, so that a test decides what is detected by the
+image that it shows: enough to check letterboxing, channel order, decoding and suppression to the last digit.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+FLOAT, INT64 = 1, 7
+Raw = npt.NDArray[np.float32]
+
+
+class PixelNetwork:
+    """A network of input (1, 3, side, side) and `classes` classes; `cell` programs one of its output cells."""
+
+    def __init__(self, side: int = 64, classes: int = 2) -> None:
+        self.side = side
+        levels = [side // stride for stride in (8, 16, 32)]
+        self._starts = [0, levels[0] ** 2, levels[0] ** 2 + levels[1] ** 2]
+        self._columns = levels
+        shape = (sum(n * n for n in levels), 5 + classes)
+        self.pixel = np.zeros(shape, np.int64)
+        self.scale = np.zeros(shape, np.float32)
+        self.bias = np.zeros(shape, np.float32)
+
+    def cell(
+        self,
+        level: int,
+        column: int,
+        row: int,
+        *,
+        offset: tuple[float, float] = (0.0, 0.0),
+        log_size: tuple[float, float] = (0.0, 0.0),
+        objectness: float = 1.0,
+        classes: Sequence[float] = (1.0, 0.0),
+        seen: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Let a cell answer these numbers; `seen` (channel, y, x): objectness is that input pixel ÷ 255 instead."""
+        index = self._starts[level] + row * self._columns[level] + column
+        self.bias[index] = [*offset, *log_size, objectness, *classes]
+        if seen is not None:
+            channel, y, x = seen
+            self.pixel[index, 4] = (channel * self.side + y) * self.side + x
+            self.scale[index, 4] = 1 / 255
+            self.bias[index, 4] = 0.0
+
+    def to_bytes(self, *, channels: int = 3, element: int = FLOAT) -> bytes:
+        """The network as an ONNX file."""
+        shape = [1, *self.bias.shape]
+        flat = [channels * self.side * self.side]
+        nodes = [
+            _node("Reshape", ["images", "flat"], "line"),
+            _node("Gather", ["line", "pixel"], "picked"),
+            _node("Mul", ["picked", "scale"], "scaled"),
+            _node("Add", ["scaled", "bias"], "output"),
+        ]
+        tensors = [
+            _tensor("flat", np.array(flat, np.int64), [1]),
+            _tensor("pixel", self.pixel, shape),
+            _tensor("scale", self.scale, shape),
+            _tensor("bias", self.bias, shape),
+        ]
+        graph = b"".join(_bytes(1, node) for node in nodes) + _bytes(2, b"pixels")
+        graph += b"".join(_bytes(5, tensor) for tensor in tensors)
+        graph += _bytes(11, _value("images", element, [1, channels, self.side, self.side]))
+        graph += _bytes(12, _value("output", FLOAT, shape))
+        opset = _bytes(1, b"") + _number(2, 13)
+        return _number(1, 8) + _bytes(7, graph) + _bytes(8, opset)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _bytes(field: int, value: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(value)) + value
+
+
+def _node(operator: str, inputs: Sequence[str], output: str) -> bytes:
+    names = b"".join(_bytes(1, name.encode()) for name in inputs)
+    return names + _bytes(2, output.encode()) + _bytes(4, operator.encode())
+
+
+def _tensor(name: str, values: npt.NDArray[np.int64] | Raw, shape: Sequence[int]) -> bytes:
+    kind = INT64 if values.dtype == np.int64 else FLOAT
+    code = "q" if kind == INT64 else "f"
+    data = struct.pack(f"<{values.size}{code}", *values.ravel().tolist())
+    return b"".join(_number(1, n) for n in shape) + _number(2, kind) + _bytes(8, name.encode()) + _bytes(9, data)
+
+
+def _value(name: str, element: int, shape: Sequence[int]) -> bytes:
+    sizes = b"".join(_bytes(1, _number(1, n)) for n in shape)
+    return _bytes(1, name.encode()) + _bytes(2, _bytes(1, _number(1, element) + _bytes(2, sizes)))
