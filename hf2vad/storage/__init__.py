@@ -1,0 +1,183 @@
+"""Objects under URIs: local paths and s3://bucket/key. The only package that knows s3fs, and the only one that retries.
+
+S3 credentials and endpoint come from the standard AWS chain (environment, ~/.aws, instance role; AWS_ENDPOINT_URL).
+Transient S3 errors are retried with backoff; what still fails is raised as a StorageError, a missing bucket, object or
+file as NotFoundError, refused or missing credentials as AccessDeniedError. Writes are atomic: an object is there whole
+or not at all. Nothing is cached: a listing shows what is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf2vad.errors import SchemaError, StorageError
+from hf2vad.storage import local, s3
+from hf2vad.storage.entry import Backend, Entry
+from hf2vad.storage.failures import mapped
+from hf2vad.storage.names import is_s3, join, key_path, readable
+
+__all__ = [
+    "Entry",
+    "atomic_writer",
+    "delete",
+    "exists",
+    "find_file",
+    "is_s3",
+    "join",
+    "key_path",
+    "list_dir",
+    "list_files",
+    "open_parquet",
+    "open_read",
+    "put_bytes",
+    "put_if_absent",
+    "put_json",
+    "put_table",
+    "read_bytes",
+    "read_json",
+    "read_table",
+    "readable",
+]
+
+
+def _backend(uri: str) -> Backend:
+    return s3 if is_s3(uri) else local
+
+
+def exists(uri: str) -> bool:
+    """Whether there is a file at `uri`, or a folder (in S3: anything below the prefix)."""
+    with mapped(uri):
+        return _backend(uri).find_file(uri) is not None or _backend(uri).is_folder(uri)
+
+
+def find_file(uri: str) -> Entry | None:
+    """The file at `uri`; none when there is nothing, or a folder."""
+    with mapped(uri):
+        return _backend(uri).find_file(uri)
+
+
+def open_read(uri: str) -> BinaryIO:
+    """A seekable binary file; an S3 object is read in place, `s3.READ_BLOCK` bytes at a time.
+
+    Reading an S3 object that was replaced since it was opened raises StorageError.
+    """
+    with mapped(uri):
+        return _backend(uri).open_read(uri)
+
+
+def read_bytes(uri: str) -> bytes:
+    """The whole content of a file."""
+    with mapped(uri):
+        return _backend(uri).read_bytes(uri)
+
+
+def read_json(uri: str) -> dict[str, Any]:
+    """A JSON object. Raises SchemaError for anything else."""
+    try:
+        found = json.loads(read_bytes(uri))
+    except ValueError as error:
+        raise SchemaError(f"{uri}: not valid JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise SchemaError(f"{uri}: not a JSON object")
+    return found
+
+
+def put_bytes(uri: str, data: bytes) -> None:
+    """Put a file at `uri`, in place of the one there may be."""
+    with atomic_writer(uri) as file:
+        file.write(data)
+
+
+def put_json(uri: str, values: dict[str, Any]) -> None:
+    """Put a JSON object at `uri`."""
+    put_bytes(uri, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def put_if_absent(uri: str, data: bytes) -> bool:
+    """Put a file at `uri` unless there is one; returns whether it was put. Of several callers, at most one puts.
+
+    In S3 a put whose answer was lost is found by its retry, which then returns False: give callers distinct `data`, and
+    read it back where that matters.
+    """
+    with mapped(uri):
+        return _backend(uri).put_if_absent(uri, data)
+
+
+@contextlib.contextmanager
+def atomic_writer(uri: str) -> Iterator[IO[bytes]]:
+    """A binary file that appears at `uri` when the block ends, and does not when the block raises.
+
+    Raises StorageError when the disk is full. Other errors of the block are its own and pass as they are.
+    """
+    with contextlib.ExitStack() as opened:
+        with mapped(uri):
+            file = opened.enter_context(_backend(uri).temporary(uri))
+        try:
+            yield file
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise StorageError(f"{uri}: cannot be written: {error.strerror}") from None
+            raise
+        with mapped(uri):
+            _backend(uri).publish(file, uri)
+
+
+def delete(uri: str) -> None:
+    """Remove the file at `uri`, if there is one."""
+    with mapped(uri):
+        _backend(uri).delete(uri)
+
+
+def list_dir(uri: str) -> Iterator[Entry]:
+    """Files and folders directly below `uri`, in the byte order of their keys (a folder's ends in `/`).
+
+    An S3 listing is fetched and held one page at a time, in the order in which the server gives its pages. Raises
+    NotFoundError where there is nothing. S3 keys with an empty part (`a//b`) name nothing that a path can, and are left
+    out.
+    """
+    with mapped(uri):
+        yield from _backend(uri).list_dir(uri)
+
+
+def list_files(uri: str, suffix: str = "") -> Iterator[Entry]:
+    """All files below `uri` whose names end in `suffix`, sorted by key; `name` is the path below `uri`.
+
+    Raises NotFoundError where there is nothing. `uri` may also be one file. Links to folders are not followed.
+    """
+    with mapped(uri):
+        found = _backend(uri).list_files(uri)
+        yield from (entry for entry in found if entry.name.endswith(suffix))
+
+
+def put_table(uri: str, table: pa.Table, *, compression: str = "zstd", row_group_size: int | None = None) -> None:
+    """Put a Parquet file. The same table gives the same bytes. `row_group_size`: rows, none for pyarrow's choice."""
+    with atomic_writer(uri) as file:
+        pq.write_table(table, file, compression=compression, row_group_size=row_group_size)
+
+
+def open_parquet(uri: str) -> pq.ParquetFile:
+    """A Parquet file, of which only the footer is read. Raises SchemaError when it is none."""
+    with _parquet(uri):
+        return pq.ParquetFile(open_read(uri) if is_s3(uri) else uri, pre_buffer=False)
+
+
+def read_table(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of a Parquet file."""
+    with _parquet(uri), open_parquet(uri) as file:
+        return file.read(columns=None if columns is None else list(columns))
+
+
+@contextlib.contextmanager
+def _parquet(uri: str) -> Iterator[None]:
+    try:
+        with mapped(uri):
+            yield
+    except pa.ArrowInvalid as error:
+        raise SchemaError(f"{uri}: not a readable Parquet file: {' '.join(str(error).split())}") from None

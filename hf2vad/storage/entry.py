@@ -1,0 +1,46 @@
+"""What a listing finds, and what a place for objects must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import IO, BinaryIO, Protocol
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder found by a listing."""
+
+    name: str
+    """Its last path component; for `list_files`, its path below the listed prefix."""
+    uri: str
+    is_dir: bool
+    size: int
+    """Bytes; 0 for a folder."""
+    version: str
+    """Changes when the content does: ETag, or modification time in nanoseconds; empty for a folder."""
+
+    @property
+    def order(self) -> bytes:
+        """The key that S3 sorts by."""
+        return (self.name + ("/" if self.is_dir else "")).encode(errors="surrogateescape")
+
+
+class Backend(Protocol):
+    """A place for objects. The modules `local` and `s3` are the two; they raise OSError and botocore's errors."""
+
+    def find_file(self, uri: str) -> Entry | None: ...
+    def is_folder(self, uri: str) -> bool: ...
+    def open_read(self, uri: str) -> BinaryIO: ...
+    def read_bytes(self, uri: str) -> bytes: ...
+    def put_if_absent(self, uri: str, data: bytes) -> bool: ...
+    def temporary(self, uri: str) -> AbstractContextManager[IO[bytes]]:
+        """A file for the bytes on their way to `uri`, removed when the context ends."""
+
+    def publish(self, file: IO[bytes], uri: str) -> None:
+        """Let the bytes of a file from `temporary` appear at `uri`, all at once."""
+
+    def delete(self, uri: str) -> None: ...
+    def list_dir(self, uri: str) -> Iterator[Entry]: ...
+    def list_files(self, uri: str) -> Iterator[Entry]: ...

@@ -1,0 +1,102 @@
+"""Files on local disks and what is mounted there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from hf2vad.storage.entry import Entry
+
+
+def find_file(uri: str) -> Entry | None:
+    return _entry(Path(uri), Path(uri).name) if Path(uri).is_file() else None
+
+
+def is_folder(uri: str) -> bool:
+    return Path(uri).is_dir()
+
+
+def open_read(uri: str) -> BinaryIO:
+    # Opening a pipe would wait for a writer, so what is there is looked at before.
+    if not stat.S_ISREG(os.stat(uri).st_mode):
+        raise OSError(errno.EINVAL, "is a folder or a device, not a file")
+    return Path(uri).open("rb")
+
+
+def read_bytes(uri: str) -> bytes:
+    with open_read(uri) as file:
+        return file.read()
+
+
+def put_if_absent(uri: str, data: bytes) -> bool:
+    with temporary(uri) as file:
+        file.write(data)
+        _to_disk(file)
+        try:
+            os.link(file.name, uri)
+        except FileExistsError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def temporary(uri: str) -> Iterator[IO[bytes]]:
+    folder = Path(uri).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    # Opened by its name and not by mkstemp, which lets nobody but the owner read what it makes.
+    name = folder / f".writing-{uuid.uuid4().hex}"
+    try:
+        with name.open("xb") as file:
+            yield file
+    finally:
+        name.unlink(missing_ok=True)
+
+
+def publish(file: IO[bytes], uri: str) -> None:
+    _to_disk(file)
+    os.replace(file.name, uri)
+
+
+def delete(uri: str) -> None:
+    Path(uri).unlink(missing_ok=True)
+
+
+def list_dir(uri: str) -> Iterator[Entry]:
+    with os.scandir(uri) as found:
+        entries = [_entry(Path(item.path), item.name) for item in found]
+    yield from sorted(entries, key=lambda entry: entry.order)
+
+
+def list_files(uri: str) -> Iterator[Entry]:
+    single = find_file(uri)
+    yield from [single] if single else _walk(uri, "")
+
+
+def _walk(uri: str, prefix: str) -> Iterator[Entry]:
+    for entry in list_dir(uri):
+        if not entry.is_dir:
+            yield Entry(prefix + entry.name, entry.uri, False, entry.size, entry.version)
+        elif not Path(entry.uri).is_symlink():
+            yield from _walk(entry.uri, f"{prefix}{entry.name}/")
+
+
+def _entry(path: Path, name: str) -> Entry:
+    """What a listing says of `path`; of a link, what it says of its target, and of itself when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        found = path.lstat()
+    if stat.S_ISDIR(found.st_mode):
+        return Entry(name, str(path), True, 0, "")
+    return Entry(name, str(path), False, found.st_size, str(found.st_mtime_ns))
+
+
+def _to_disk(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())

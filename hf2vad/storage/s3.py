@@ -1,0 +1,211 @@
+"""Objects in S3, through s3fs.
+
+Of s3fs only requests and ranged reads are used: its listings hold everything, and its caches show what was.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import IO, Any, BinaryIO, cast
+
+import s3fs
+
+from hf2vad.errors import NotFoundError
+from hf2vad.storage.entry import Entry
+from hf2vad.storage.failures import mapped
+
+ATTEMPTS = 5
+"""Of one request, the first included: on lost connections, timeouts, throttling and errors of the server."""
+CONNECT_SECONDS = 10
+READ_SECONDS = 60
+READ_BLOCK = 4 * 2**20
+"""Bytes that an open object is read ahead by, and about what it holds in memory: docs/adr/0002."""
+MEMORY_SPOOL = 32 * 2**20
+"""An object on its way to S3 is held in memory up to this size, then in a temporary file."""
+PART_BYTES = 16 * 2**20
+"""A larger object is put in parts of this size."""
+
+
+def find_file(uri: str) -> Entry | None:
+    bucket, key = _bucket_key(uri)
+    if not key or key.endswith("/"):
+        return None
+    try:
+        head = _call("head_object", Bucket=bucket, Key=key)
+    except FileNotFoundError:
+        return None
+    return Entry(key.rsplit("/", 1)[-1], uri, False, head["ContentLength"], head["ETag"].strip('"'))
+
+
+def is_folder(uri: str) -> bool:
+    bucket, key = _bucket_key(uri)
+    try:
+        page = _call("list_objects_v2", Bucket=bucket, Prefix=_prefix(key), MaxKeys=1)
+    except FileNotFoundError:
+        return False
+    return bool(page.get("Contents"))
+
+
+def open_read(uri: str) -> BinaryIO:
+    _named(uri)
+    file = _file_system().open(uri, "rb", block_size=READ_BLOCK, cache_type="readahead")
+    return cast(BinaryIO, _Reader(file, uri))
+
+
+def read_bytes(uri: str) -> bytes:
+    _named(uri)
+    return cast(bytes, _file_system().cat_file(uri))
+
+
+def put_if_absent(uri: str, data: bytes) -> bool:
+    bucket, key = _named(uri)
+    try:
+        _call("put_object", Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
+    except OSError as error:
+        if isinstance(error, FileExistsError) or "PreconditionFailed" in f"{error} {error.__cause__}":
+            return False
+        raise
+    return True
+
+
+def temporary(uri: str) -> AbstractContextManager[IO[bytes]]:
+    _named(uri)
+    return tempfile.SpooledTemporaryFile(max_size=MEMORY_SPOOL)
+
+
+def publish(file: IO[bytes], uri: str) -> None:
+    bucket, key = _named(uri)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size <= MEMORY_SPOOL:
+        _call("put_object", Bucket=bucket, Key=key, Body=file.read())
+        return
+    upload = _call("create_multipart_upload", Bucket=bucket, Key=key)["UploadId"]
+    try:
+        parts: list[dict[str, Any]] = []
+        while data := file.read(PART_BYTES):
+            number = len(parts) + 1
+            put = _call("upload_part", Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=data)
+            parts.append({"PartNumber": number, "ETag": put["ETag"]})
+        whole = {"Parts": parts}
+        _call("complete_multipart_upload", Bucket=bucket, Key=key, UploadId=upload, MultipartUpload=whole)
+    except BaseException:
+        _call("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)
+        raise
+
+
+def delete(uri: str) -> None:
+    bucket, key = _named(uri)
+    _call("delete_object", Bucket=bucket, Key=key)
+
+
+def list_dir(uri: str) -> Iterator[Entry]:
+    return _list(uri, Delimiter="/")
+
+
+def list_files(uri: str) -> Iterator[Entry]:
+    single = find_file(uri)
+    return iter([single]) if single else _list(uri)
+
+
+class _Reader(io.RawIOBase):
+    """A file of s3fs whose errors are ours: it is read outside this package."""
+
+    def __init__(self, file: Any, uri: str) -> None:
+        self._file, self._uri = file, uri
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return cast(int, self._file.tell())
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return cast(int, self._file.seek(offset, whence))
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        with mapped(self._uri):
+            return cast(bytes, self._file.read(size))
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _list(uri: str, **request: str) -> Iterator[Entry]:
+    bucket, key = _bucket_key(uri)
+    request |= {"Bucket": bucket, "Prefix": _prefix(key)}
+    skip = len(request["Prefix"])
+    empty = True
+    while True:
+        page = _call("list_objects_v2", **request)
+        found = [
+            Entry(item["Key"][skip:], f"s3://{bucket}/{item['Key']}", False, item["Size"], item["ETag"].strip('"'))
+            for item in page.get("Contents", [])
+            if not item["Key"].endswith("/")
+        ]
+        for folder in page.get("CommonPrefixes", []):
+            path = folder["Prefix"].removesuffix("/")
+            found.append(Entry(path[skip:], f"s3://{bucket}/{path}", True, 0, ""))
+        empty = empty and not page.get("Contents") and not page.get("CommonPrefixes")
+        yield from sorted((e for e in found if all(e.name.split("/"))), key=lambda entry: entry.order)
+        if not page.get("IsTruncated"):
+            break
+        request["ContinuationToken"] = page["NextContinuationToken"]
+    if empty and key:
+        raise FileNotFoundError(uri)
+
+
+def _prefix(key: str) -> str:
+    return key.rstrip("/") + "/" if key.rstrip("/") else ""
+
+
+def _bucket_key(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise NotFoundError(f"{uri!r}: an S3 URI looks like s3://bucket/prefix")
+    return bucket, key
+
+
+def _named(uri: str) -> tuple[str, str]:
+    bucket, key = _bucket_key(uri)
+    if not key or key.endswith("/"):
+        raise IsADirectoryError(errno.EISDIR, "names a bucket or folder, not an object")
+    return bucket, key
+
+
+def _call(method: str, **request: Any) -> dict[str, Any]:
+    return cast(dict[str, Any], _file_system().call_s3(method, **request))
+
+
+def _file_system() -> s3fs.S3FileSystem:
+    """The file system of this process: one made before a fork is not used after it."""
+    return _file_system_of(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _file_system_of(pid: int) -> s3fs.S3FileSystem:
+    retries = {"max_attempts": ATTEMPTS, "mode": "adaptive"}
+    times = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
+    made = s3fs.S3FileSystem(
+        use_listings_cache=False, skip_instance_cache=True, config_kwargs={"retries": retries, **times}
+    )
+    try:
+        made.connect()
+    except ValueError as error:  # of AWS_ENDPOINT_URL, or of the settings in ~/.aws
+        raise OSError(errno.EINVAL, str(error)) from None
+    return made
