@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from hf2vad.demo.archive import generate
 from tests.seaweed import SeaweedServer
+from tests.site import SMALL, RayCluster, Site, ray_head, run_job
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +28,30 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
             os.environ[name] = before[name]
         else:
             os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    """A Ray head node with two CPUs; jobs that tests start find it by RAY_ADDRESS."""
+    folder = Path(tempfile.mkdtemp(prefix="hf2vad-ray-"))  # short: Ray's sockets have paths of at most 107 bytes
+    try:
+        with ray_head(folder) as head:
+            before = os.environ.get("RAY_ADDRESS")
+            os.environ["RAY_ADDRESS"] = head.address
+            yield head
+            if before is None:
+                del os.environ["RAY_ADDRESS"]
+            else:
+                os.environ["RAY_ADDRESS"] = before
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, ray_cluster: RayCluster) -> Site:
+    """A generated archive of a few short clips, extracted and trained on by the jobs."""
+    folder = tmp_path_factory.mktemp("site")
+    archive = generate(folder / "archive", train_clips=2, test_clips=3, frames=60)
+    run_job("extract_stc", "--archive", archive.train, "--out", folder / "stc", "--shard-frames", 50)
+    run_job("train", "--stc", folder / "stc", "--out", folder / "bundle", *SMALL)
+    return Site(archive.train, archive.test, archive.labels, folder / "stc", folder / "bundle")

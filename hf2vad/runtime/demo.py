@@ -1,0 +1,108 @@
+"""The whole walk on one machine: an archive, cubes, a model, scores, figures, and a page to look at."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
+from hf2vad.demo.archive import generate
+from hf2vad.errors import ConfigError
+from hf2vad.evaluation.protocol import EvaluateJob
+from hf2vad.evaluation.tables import scores_prefix
+from hf2vad.report.page import write_report
+from hf2vad.report.summary import evaluate_and_print
+from hf2vad.runtime.dispatch import RayConfig, cluster
+from hf2vad.runtime.extract import ExtractJob, extract_job
+from hf2vad.runtime.score import ScoreJob, score_job
+from hf2vad.runtime.train import TrainJob, train_job
+from hf2vad.storage import join
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoJob:
+    """Settings of jobs/demo.py."""
+
+    out: str = "demo"
+    """Folder for everything: archive, cubes, bundle, scores, report."""
+
+    archive: str = ""
+    """Your own videos instead of the generated ones: the model learns from the first part of each and scores the rest."""
+
+    first_part: float = 50.0
+    """How much of each of your own videos is learned from, in percent."""
+
+    seed: int = 0
+    """Seed of the generated archive and of training."""
+
+    train_clips: int = 6
+    """Normal clips that are generated."""
+
+    test_clips: int = 7
+    """Clips that are generated to be scored."""
+
+    frames: int = 160
+    """Frames of each generated clip."""
+
+    flow_epochs: int = 4
+    """Epochs of the flow stage."""
+
+    frame_epochs: int = 1
+    """Epochs of the frame stage."""
+
+    ray: RayConfig = field(default_factory=RayConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first_part < 100:
+            raise ConfigError(f"--first-part must lie between 0 and 100, got {self.first_part}")
+        if min(self.train_clips, self.test_clips, self.frames, self.flow_epochs, self.frame_epochs) < 1:
+            raise ConfigError("--train-clips, --test-clips, --frames and epochs must be positive")
+
+
+def demo_job(job: DemoJob) -> int:
+    """Run all steps; what an earlier run has finished is not done again. Returns the exit code."""
+    started = time.monotonic()
+    with cluster(job.ray):
+        labels, test, code = _learn_and_score(job)
+    if labels:
+        evaluate_and_print(EvaluateJob(scores=join(job.out, "scores"), labels=labels, out=job.out))
+    page = write_report(
+        join(job.out, "report"),
+        scores_uri=scores_prefix(join(job.out, "scores")),
+        archive_uri=test,
+        labels_uri=labels,
+        title="hf2vad demo" if not job.archive else f"hf2vad: {job.archive}",
+    )
+    print(f"{page.videos} videos, {page.events} events; look at {page.index} ({time.monotonic() - started:.0f} s)")
+    return code
+
+
+def _learn_and_score(job: DemoJob) -> tuple[str, str, int]:
+    """Labels (empty for your own videos), the archive that was scored, and the worst exit code of the steps."""
+    if job.archive:
+        train = test = job.archive
+        labels, first, rest = "", f":{job.first_part}%", f"{job.first_part}%:"
+    else:
+        made = generate(
+            Path(job.out) / "archive",
+            seed=job.seed,
+            train_clips=job.train_clips,
+            test_clips=job.test_clips,
+            frames=job.frames,
+        )
+        train, test, labels, first, rest = str(made.train), str(made.test), str(made.labels), ":", ":"
+    stc, bundle, scores = (join(job.out, name) for name in ("stc", "bundle", "scores"))
+    extraction = ExtractJob.base({"preset": "compact", "boxes": None})
+    codes = [extract_job(replace(extraction, archive=train, out=stc, frames=first, dataset="train", ray=job.ray))]
+    training = TrainJob.base({"preset": "compact"})
+    schedule = replace(
+        training.training,
+        seed=job.seed,
+        flow=replace(training.training.flow, epochs=job.flow_epochs),
+        frame=replace(training.training.frame, epochs=job.frame_epochs),
+    )
+    codes.append(train_job(replace(training, stc=stc, out=bundle, training=schedule)))
+    scoring = ScoreJob.base({"bundle": bundle})
+    codes.append(score_job(replace(scoring, archive=test, bundle=bundle, out=scores, frames=rest, ray=job.ray)))
+    return labels, test, EXIT_FAILURES if EXIT_FAILURES in codes else EXIT_OK

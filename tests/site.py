@@ -1,0 +1,139 @@
+"""A small site for tests: a Ray cluster, a generated archive, and a bundle trained on it by the jobs themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+SMALL = (
+    "--model.flow-root=4 --model.slots=8 --model.cvae-widths 8 16 16 16 --training.batch=32 --training.flow.epochs=1 "
+    "--training.frame.epochs=1 --threads=1"
+).split()
+"""A network of full structure that trains in seconds."""
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """A head node that a test session started."""
+
+    address: str
+    dashboard: str
+    process: subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the jobs of a test work on."""
+
+    train: Path
+    test: Path
+    labels: Path
+    stc: Path
+    bundle: Path
+
+
+def environment() -> dict[str, str]:
+    """Environment of the jobs: this Python first on the path, and Ray without tokens."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def ray_head(folder: Path, *, cpus: int = 2) -> Iterator[RayCluster]:
+    """A head node of its own, in the foreground of a process that is ended with the block."""
+    port, dashboard = free_port(), free_port()
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+    command += [f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1"]
+    command += [f"--num-cpus={cpus}", "--object-store-memory=200000000", f"--temp-dir={folder}", "--disable-usage-stats"]
+    command += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
+    with (folder / "head.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment(), start_new_session=True)
+        try:
+            _until(lambda: _answers(dashboard), seconds=90, what=f"Ray head (see {folder / 'head.log'})")
+            yield RayCluster(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def _until(holds: Callable[[], Any], *, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not after {seconds} s")
+        time.sleep(0.05)
+
+
+wait_until = _until
+
+
+def job(name: str, *arguments: object) -> list[str]:
+    """The command line of a job."""
+    return [sys.executable, str(ROOT / "jobs" / f"{name}.py"), *map(str, arguments)]
+
+
+def run_job(name: str, *arguments: object, expect: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a job to its end; fails unless it exits with `expect`."""
+    done = subprocess.run(
+        job(name, *arguments), capture_output=True, text=True, env={**environment(), **(env or {})}, cwd=ROOT, timeout=240
+    )
+    assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done
+
+
+def last_run(out: Path) -> dict[str, Any]:
+    """The newest run record under an output folder."""
+    newest = max((out / "runs").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    record: dict[str, Any] = json.loads(newest.read_text())
+    return record
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    """Every final table under an output folder, by its path."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*.parquet"))
+        if path.relative_to(out).parts[1] in ("frames", "objects", "events")
+    }
+
+
+def ray_workers(task: str) -> list[int]:
+    """Process ids of the Ray workers that run `task` now."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if re.fullmatch(r"\d+", entry.name):
+            with contextlib.suppress(OSError):
+                title = (entry / "cmdline").read_bytes().decode(errors="replace")
+                if title.startswith(f"ray::{task}"):
+                    found.append(int(entry.name))
+    return found

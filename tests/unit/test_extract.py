@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import functools
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.shards import cut_shards
+from hf2vad.archive.timeline import probe
+from hf2vad.archive.video import decode
+from hf2vad.config import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
+from hf2vad.cubes.cut import cut_cubes
+from hf2vad.cubes.extract import Extractor
+from hf2vad.cubes.flow import FlowEstimator
+from hf2vad.cubes.motion import blurred, motion_boxes
+from hf2vad.errors import VideoError
+from hf2vad.schema import U8, CubeBatch
+from tests.onnx_network import PixelNetwork
+
+SHARED = Path(__file__).parents[2] / "../shared"
+WIDTH, HEIGHT, COUNT = 96, 72, 45
+MOTION = ExtractionConfig(motion=MotionConfig(blur=3, min_area=40))
+BOXES = ExtractionConfig(detector=DetectorConfig(kind="boxes"))
+
+
+def scene(count: int, width: int = WIDTH, height: int = HEIGHT) -> Iterator[U8]:
+    """Two things that cross a textured ground, with sensor noise."""
+    rng = np.random.default_rng(3)
+    ground = cv2.GaussianBlur(rng.integers(40, 160, (height, width, 3), np.uint8), (7, 7), 0)
+    thing = rng.integers(120, 256, (20, 14, 3), np.uint8)
+    for t in range(count):
+        image = ground.copy()
+        for x, y in ((2 * t % (width - 14), 8), ((width - 14 - 3 * t) % (width - 14), height - 30)):
+            image[y : y + 20, x : x + 14] = thing
+        yield np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+
+
+def write_video(path: Path, frames: Iterator[U8], *, rate: int = 25) -> None:
+    """H.264 with B-frames and a keyframe every 12 frames, so that shards begin between keyframes."""
+    with av.open(str(path), "w") as container:
+        stream = None
+        for image in frames:
+            if stream is None:
+                options = {"bf": "2", "g": "12", "crf": "20", "threads": "1"}
+                stream = container.add_stream("libx264", rate=Fraction(rate), options=options)
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        assert stream is not None
+        container.mux(stream.encode(None))
+
+
+def only_video(folder: Path | str, name: str = "") -> Video:
+    (video,) = [v for v in catalogue(str(folder)) if not name or v.id == name]
+    return video
+
+
+def extract(
+    video: Video, length: int, extractor: Extractor, *, start: int = 0, stop: int | None = None
+) -> list[CubeBatch]:
+    shards = cut_shards(video, probe(video), length, start=start, stop=stop)
+    return [batch for shard in shards for batch in extractor.cubes(shard)]
+
+
+def content(batches: list[CubeBatch]) -> list[tuple[Any, ...]]:
+    return [
+        (b.frame, b.pts_s, b.status, b.dropped, b.boxes.tobytes(), b.appearance.tobytes(), b.flow.tobytes())
+        for b in batches
+    ]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Video:
+    folder = tmp_path_factory.mktemp("archive")
+    write_video(folder / "clip.mp4", scene(COUNT))
+    return only_video(folder)
+
+
+@pytest.fixture(scope="module")
+def extractors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Extractor]:
+    """One for each kind of detector."""
+    folder = tmp_path_factory.mktemp("boxes")
+    rng = np.random.default_rng(5)
+    corners = rng.uniform(-5, 60, (200, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(0, 40, (200, 2))], axis=1)
+    columns = {name: boxes[:, i] for i, name in enumerate(("x1", "y1", "x2", "y2"))}
+    table = pa.table({"video": ["clip.mp4"] * 200, "frame": rng.integers(0, COUNT, 200), **columns})
+    pq.write_table(table, folder / "boxes.parquet")
+    pixels = PixelNetwork()
+    for column in range(8):
+        pixels.cell(0, column, 2, log_size=(1.0, 1.0), seen=(1, 20, 8 * column))
+    (folder / "pixels.onnx").write_bytes(pixels.to_bytes())
+    network = DetectorConfig(kind="onnx+motion", model=str(folder / "pixels.onnx"), min_area=20.0)
+    return {
+        "motion": Extractor(MOTION),
+        "boxes": Extractor(BOXES, str(folder / "boxes.parquet")),
+        "onnx+motion": Extractor(ExtractionConfig(detector=network, motion=MOTION.motion)),
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(clip: Video, extractors: dict[str, Extractor]) -> dict[str, list[tuple[Any, ...]]]:
+    """What one shard for the whole video gives."""
+    return {kind: content(extract(clip, COUNT, extractor)) for kind, extractor in extractors.items()}
+
+
+@pytest.mark.parametrize("kind", ["motion", "boxes", "onnx+motion"])
+@settings(max_examples=8, deadline=None)
+@given(length=st.integers(1, COUNT + 10))
+def test_shards_do_not_show(
+    kind: str, length: int, clip: Video, extractors: dict[str, Extractor], whole: dict[str, list[tuple[Any, ...]]]
+) -> None:
+    assert content(extract(clip, length, extractors[kind])) == whole[kind]
+
+
+@pytest.mark.parametrize("kind", ["motion", "boxes", "onnx+motion"])
+def test_the_same_shard_twice_gives_the_same_bytes(
+    kind: str, clip: Video, extractors: dict[str, Extractor], whole: dict[str, list[tuple[Any, ...]]]
+) -> None:
+    (shard,) = cut_shards(clip, probe(clip), 100, start=11, stop=30)
+    runs = [content(list(extractors[kind].cubes(shard))) for _ in range(2)]
+    assert runs[0] == runs[1] == whole[kind][11:30]
+    assert any(flow for *_, flow in runs[0])
+
+
+def test_every_frame_has_one_batch_in_order_with_its_time(clip: Video, extractors: dict[str, Extractor]) -> None:
+    batches = extract(clip, 7, extractors["motion"])
+    assert [b.frame for b in batches] == list(range(COUNT))
+    assert [b.pts_s for b in batches] == pytest.approx([t / 25 for t in range(COUNT)])
+    assert [b.status for b in batches] == ["no_context"] * 4 + ["scored"] * (COUNT - 4)
+    assert not any(len(b) for b in batches[:4])
+
+
+def test_cubes_are_what_the_parts_give_one_after_the_other(clip: Video) -> None:
+    """The stream of threads and rolling windows, against the plain computation with everything in memory."""
+    (shard,) = cut_shards(clip, probe(clip), COUNT)
+    images = [frame.image for frame in decode(shard) if frame.image is not None]
+    greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in images]
+    estimator = FlowEstimator(FlowConfig(), width=WIDTH, height=HEIGHT)
+    large = [estimator.prepare(grey) for grey in greys]
+    flows = [estimator.between(large[t - 1], large[t]) for t in range(1, COUNT)]
+    blurs = [blurred(grey, MOTION.motion) for grey in greys]
+    batches = list(Extractor(MOTION).cubes(shard))
+    cubes = 0
+    for t in range(4, COUNT):
+        after = blurs[t + 1] if t + 1 < COUNT else None
+        boxes = motion_boxes(blurs[t - 1], blurs[t], after, np.empty((0, 4), np.float32), MOTION.motion)
+        kept, appearance, flow = cut_cubes(boxes, images[t - 4 : t + 1], flows[t - 4 : t])
+        assert np.array_equal(batches[t].boxes, kept)
+        assert np.array_equal(batches[t].appearance, appearance)
+        assert np.array_equal(batches[t].flow, flow)
+        cubes += len(kept)
+    assert cubes > COUNT
+
+
+def test_cubes_show_what_moves_and_how_fast(clip: Video, extractors: dict[str, Extractor]) -> None:
+    speeds = []
+    for batch in extract(clip, COUNT, extractors["motion"], start=8, stop=20):
+        for box, flow in zip(batch.boxes, batch.flow.astype(np.float32), strict=True):
+            if 15 < box[2] - box[0] < 30 and box[1] < 30:
+                speeds.append(np.median(flow[:, 10:22, 10:22, 0]))
+    assert len(speeds) >= 5
+    assert np.median(speeds) == pytest.approx(2.0, abs=0.3)
+
+
+def test_boxes_of_no_area_are_dropped_and_counted(clip: Video, tmp_path: Path) -> None:
+    rows = {"x1": [5.0, 9.2, 200.0], "y1": [5.0, 9.0, 5.0], "x2": [30.0, 9.8, 220.0], "y2": [40.0, 30.0, 30.0]}
+    path = tmp_path / "boxes.parquet"
+    pq.write_table(pa.table({"video": [clip.id] * 3, "frame": [10] * 3, **rows}), path)
+    batches = extract(clip, COUNT, Extractor(BOXES, str(path)), start=9, stop=12)
+    assert [(len(b), b.dropped, b.status) for b in batches] == [(0, 0, "scored"), (1, 2, "scored"), (0, 0, "scored")]
+    assert batches[1].boxes.tolist() == [[5, 5, 30, 40]]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of 20 images whose number 12 is damaged."""
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    for t, image in enumerate(scene(20)):
+        cv2.imwrite(str(folder / f"{t:03d}.png"), image)
+    (folder / "012.png").write_bytes(b"damaged")
+    return folder
+
+
+@pytest.mark.parametrize("length", [1, 3, 5, 100])
+def test_frames_that_need_an_undecodable_one_are_undecodable(images: Path, length: int) -> None:
+    batches = extract(only_video(images), length, Extractor(MOTION))
+    expected = ["no_context"] * 4 + ["scored"] * 8 + ["undecodable"] * 5 + ["scored"] * 3
+    assert [b.status for b in batches] == expected
+    assert content(batches) == content(extract(only_video(images), 20, Extractor(MOTION)))
+
+
+def test_an_undecodable_next_frame_counts_as_absent(images: Path, tmp_path: Path) -> None:
+    ends = tmp_path / "ends"
+    ends.mkdir()
+    for t in range(12):
+        (ends / f"{t:03d}.png").write_bytes((images / f"{t:03d}.png").read_bytes())
+    damaged = extract(only_video(images), 100, Extractor(MOTION))[11]
+    last = extract(only_video(ends), 100, Extractor(MOTION))[11]
+    assert len(last)
+    assert content([damaged]) == content([last])
+
+
+def test_a_video_shorter_than_a_cube_has_no_context(tmp_path: Path) -> None:
+    write_video(tmp_path / "short.mp4", scene(3))
+    assert [b.status for b in extract(only_video(tmp_path), 10, Extractor(MOTION))] == ["no_context"] * 3
+
+
+@pytest.mark.parametrize(("width", "height"), [(16, 12), (5, 9), (4, 400), (641, 359)])
+def test_frames_of_odd_and_tiny_sizes_are_extracted(tmp_path: Path, width: int, height: int) -> None:
+    rng = np.random.default_rng(0)
+    for t in range(7):
+        cv2.imwrite(str(tmp_path / f"{t}.png"), rng.integers(0, 256, (height, width, 3), np.uint8))
+    pq.write_table(
+        pa.table({"video": [tmp_path.name], "frame": [5], "x1": [0.0], "y1": [0.0], "x2": [900.0], "y2": [900.0]}),
+        tmp_path / "boxes.parquet",
+    )
+    batches = extract(only_video(tmp_path), 3, Extractor(BOXES, str(tmp_path / "boxes.parquet")))
+    assert [b.status for b in batches] == ["no_context"] * 4 + ["scored"] * 3
+    assert len(batches[5]) == 1
+    assert np.isfinite(batches[5].flow.astype(np.float32)).all()
+
+
+def test_a_video_too_small_for_flow_is_an_error_that_names_it_and_its_size(tmp_path: Path) -> None:
+    folder = tmp_path / "pixels"
+    folder.mkdir()
+    for t in range(6):
+        cv2.imwrite(str(folder / f"{t}.png"), np.full((3, 3, 3), t, np.uint8))
+    with pytest.raises(VideoError, match=r"pixels: frames of 3×3 are too small"):
+        extract(only_video(folder), 10, Extractor(MOTION))
+
+
+def test_images_of_different_sizes_are_an_error_after_the_frames_before_it(images: Path) -> None:
+    cv2.imwrite(str(images / "015.png"), np.zeros((HEIGHT + 2, WIDTH, 3), np.uint8))
+    (shard,) = cut_shards(only_video(images), probe(only_video(images)), 100)
+    stream = Extractor(MOTION).cubes(shard)
+    for t in range(14):  # the boxes of frame 14 would look at the bad one
+        assert next(stream).frame == t
+    with pytest.raises(VideoError, match=r"015\.png"):
+        next(stream)
+    assert not prefetching()
+
+
+def prefetching() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "prefetch"]
+
+
+def test_a_consumer_that_stops_early_leaves_no_thread_behind(clip: Video) -> None:
+    (shard,) = cut_shards(clip, probe(clip), 100)
+    stream = Extractor(MOTION).cubes(shard)
+    for _ in range(6):
+        next(stream)
+    assert prefetching()
+    stream.close()  # type: ignore[attr-defined]
+    assert not prefetching()
+
+
+def test_memory_does_not_grow_with_the_shard(tmp_path: Path) -> None:
+    write_video(tmp_path / "long.mp4", scene(300))
+    video = only_video(tmp_path)
+    timeline = probe(video)
+
+    def peak(frames: int) -> int:
+        (shard,) = cut_shards(video, timeline, 1000, stop=frames)
+        tracemalloc.start()
+        try:
+            for _ in Extractor(MOTION).cubes(shard):
+                pass
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(20)
+    assert peak(300) < 1.25 * peak(60)
+
+
+def test_a_file_of_boxes_needs_neither_blurring_nor_the_frame_after(
+    clip: Video, extractors: dict[str, Extractor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted on the real functions: what is computed, and how often."""
+    calls: dict[str, int] = {"blurred": 0, "prepare": 0, "between": 0}
+
+    def counted(name: str, function: Any) -> Any:
+        @functools.wraps(function)
+        def call(*args: Any) -> Any:
+            calls[name] += 1
+            return function(*args)
+
+        return call
+
+    monkeypatch.setattr("hf2vad.cubes.extract.blurred", counted("blurred", blurred))
+    for name in ("prepare", "between"):
+        monkeypatch.setattr(FlowEstimator, name, counted(name, getattr(FlowEstimator, name)))
+    extract(clip, 100, extractors["boxes"], start=10, stop=20)
+    assert calls == {"blurred": 0, "prepare": 14, "between": 13}
+    extract(clip, 100, extractors["motion"], start=10, stop=20)
+    assert calls == {"blurred": 15, "prepare": 28, "between": 26}
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.exists(), reason="no ../shared beside the checkout")
+def test_shards_do_not_show_in_real_video() -> None:
+    video = only_video(SHARED / "data/videos", "vtest.avi")
+    extractor = Extractor(ExtractionConfig())
+    whole = content(extract(video, 10_000, extractor, start=60, stop=101))
+    assert sum(status == "scored" for _, _, status, *_ in whole) == 41
+    for length in (37, 10):
+        assert content(extract(video, length, extractor, start=60, stop=101)) == whole
