@@ -359,8 +359,8 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
             model=ModelConfig(flow_root=16, slots=20, cvae_widths=(32, 64, 64, 64)),
             training=TrainingConfig(
                 batch=64,
-                flow=StageConfig(epochs=3, lr=1e-3),
-                frame=StageConfig(epochs=3, lr=1e-3),
+                flow=StageConfig(epochs=2, lr=1e-3),
+                frame=StageConfig(epochs=1, lr=1e-3),
                 joint=StageConfig(epochs=1, lr=1e-4),
             ),
         ),

@@ -19,9 +19,14 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 SMALL = (
-    "--model.flow-root=4 --model.slots=8 --model.cvae-widths 8 16 16 16 --training.batch=32 --training.flow.epochs=1 "
-    "--training.frame.epochs=1 --threads=1"
-).split()
+    "--model.flow-root=4",
+    "--model.slots=8",
+    *("--model.cvae-widths", "8", "16", "16", "16"),
+    "--training.batch=32",
+    "--training.flow.epochs=1",
+    "--training.frame.epochs=1",
+    "--threads=1",
+)
 """A network of full structure that trains in seconds."""
 
 
@@ -63,7 +68,12 @@ def ray_head(folder: Path, *, cpus: int = 2) -> Iterator[RayCluster]:
     port, dashboard = free_port(), free_port()
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
     command += [f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1"]
-    command += [f"--num-cpus={cpus}", "--object-store-memory=200000000", f"--temp-dir={folder}", "--disable-usage-stats"]
+    command += [
+        f"--num-cpus={cpus}",
+        "--object-store-memory=200000000",
+        f"--temp-dir={folder}",
+        "--disable-usage-stats",
+    ]
     command += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
     with (folder / "head.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment(), start_new_session=True)
@@ -102,10 +112,17 @@ def job(name: str, *arguments: object) -> list[str]:
     return [sys.executable, str(ROOT / "jobs" / f"{name}.py"), *map(str, arguments)]
 
 
-def run_job(name: str, *arguments: object, expect: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_job(
+    name: str, *arguments: object, expect: int = 0, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a job to its end; fails unless it exits with `expect`."""
     done = subprocess.run(
-        job(name, *arguments), capture_output=True, text=True, env={**environment(), **(env or {})}, cwd=ROOT, timeout=240
+        job(name, *arguments),
+        capture_output=True,
+        text=True,
+        env={**environment(), **(env or {})},
+        cwd=ROOT,
+        timeout=240,
     )
     assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,7 +105,12 @@ def _colours(look: int) -> tuple[Colour, Colour, Colour, Colour]:
     rng = np.random.default_rng([look, 21])
     jacket, trousers, accent = rng.uniform(20, 235, 3), rng.uniform(15, 120, 3), rng.uniform(30, 240, 3)
     skin = np.array([120, 150, 195]) * rng.uniform(0.45, 1.1)
-    return tuple(jacket), tuple(trousers), tuple(skin), tuple(accent)  # type: ignore[return-value]
+    return _colour(jacket), _colour(trousers), _colour(skin), _colour(accent)
+
+
+def _colour(values: Iterable[float]) -> Colour:
+    blue, green, red = map(float, values)
+    return blue, green, red
 
 
 def _draw_person(pen: _Pen, actor: Actor, time: float) -> None:
@@ -121,12 +126,12 @@ def _draw_person(pen: _Pen, actor: Actor, time: float) -> None:
         knee = (hip[0] + 0.42 * m * np.sin(leg), hip[1] - 0.42 * m * np.cos(leg))
         bend = max(0.0, -np.cos(stride) * side) * (1.1 if running else 0.5)
         foot = (knee[0] + 0.44 * m * np.sin(leg - bend), max(0.0, knee[1] - 0.44 * m * np.cos(leg - bend)))
-        dark: Colour = tuple(shade * c for c in trousers)  # type: ignore[assignment]
+        dark = _colour(shade * c for c in trousers)
         pen.limb(hip, knee, 0.17 * m, dark)
         pen.limb(knee, foot, 0.13 * m, dark)
         elbow = (shoulder[0] + 0.3 * m * np.sin(arm), shoulder[1] - 0.3 * m * np.cos(arm))
         hand = (elbow[0] + 0.27 * m * np.sin(arm + (1.3 if running else 0.3)), elbow[1] - 0.22 * m * np.cos(arm))
-        pen.limb(shoulder, elbow, 0.12 * m, tuple(shade * c for c in jacket))  # type: ignore[arg-type]
+        pen.limb(shoulder, elbow, 0.12 * m, _colour(shade * c for c in jacket))
         pen.limb(elbow, hand, 0.09 * m, skin)
         if side == -1:
             pen.limb(hip, shoulder, 0.34 * m, jacket)

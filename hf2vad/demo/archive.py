@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,7 +15,7 @@ import pyarrow as pa
 from hf2vad.demo.actors import Actor, Kind
 from hf2vad.demo.scene import Scene
 from hf2vad.schema import BOXES, LABELS, U8
-from hf2vad.storage import put_table
+from hf2vad.storage import exists, put_json, put_table, read_json
 
 NEAR, FAR, ROAD = (0.84, 0.97), (0.42, 0.54), (0.62, 0.70)
 """Rows of feet in the three lanes. Who walks near goes right, who walks far goes left; the road is for what drives."""
@@ -26,6 +27,9 @@ TRACKS = pa.schema(
     [*BOXES, pa.field("track", pa.int32()), pa.field("kind", pa.string()), pa.field("anomalous", pa.bool_())]
 )
 """One row for each visible object of each frame."""
+
+VERSION = 1
+"""Of the generator: another one renders other pictures."""
 
 VISIBLE = 0.5
 """An object counts when at least this share of it is inside the picture."""
@@ -68,7 +72,8 @@ def generate(
     height: int = 240,
     far_runner: bool = False,
 ) -> DemoArchive:
-    """Render the archive into the folder `out`. The same arguments give the same bytes.
+    """Render the archive into the folder `out`. The same arguments give the same bytes; an archive that is there
+    already, and whole, is left as it is.
 
     `far_runner` adds a clip with a person who runs far from the camera, where the published method is known to fail
     (paper §4.4).
@@ -76,6 +81,21 @@ def generate(
     archive = DemoArchive(
         *(Path(out) / name for name in ("train", "test", "labels.parquet", "boxes.parquet", "tracks.parquet"))
     )
+    settings = {
+        "version": VERSION,
+        "seed": seed,
+        "train_clips": train_clips,
+        "test_clips": test_clips,
+        "frames": frames,
+        "size": [width, height],
+        "far_runner": far_runner,
+    }
+    finished = str(Path(out) / "archive.json")
+    if exists(finished):
+        if read_json(finished) == settings:
+            return archive
+        for part in (archive.train, archive.test):
+            shutil.rmtree(part, ignore_errors=True)
     kinds: list[Kind | None] = [*UNUSUAL, "runner", "cyclist", None][:test_clips]
     kinds += [UNUSUAL[i % len(UNUSUAL)] for i in range(len(kinds), test_clips)]
     if far_runner:
@@ -95,6 +115,7 @@ def generate(
     tracks = pa.Table.from_pylist(rows, TRACKS)
     put_table(str(archive.tracks), tracks)
     put_table(str(archive.boxes), tracks.select(BOXES.names))
+    put_json(finished, settings)
     return archive
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +15,13 @@ from hf2vad.storage import join
 
 def evaluate_and_print(job: EvaluateJob) -> int:
     """Evaluate, put evaluation.json, and print its figures; returns the exit code."""
-    result = evaluate_job(job)
+    print_evaluation(evaluate_job(job))
+    print(f"written to {join(job.out, 'evaluation.json')}")
+    return EXIT_OK
+
+
+def print_evaluation(result: Mapping[str, Any]) -> None:
+    """The figures of an evaluation on stdout."""
     table = Table(title=f"frame AUROC, bundle {result['bundle']}")
     for column in ("score", f"smoothed ({result['smoothing']})", "raw"):
         table.add_column(column)
@@ -27,9 +34,8 @@ def evaluate_and_print(job: EvaluateJob) -> int:
     console.print(table)
     console.print(
         f"{result['frames']:,} frames, {result['anomalous']:,} anomalous; {result['dropped']:,} dropped (no score); "
-        f"{result['videos_unlabelled']} videos unlabelled; written to {join(job.out, 'evaluation.json')}"
+        f"{result['videos_unlabelled']} videos unlabelled"
     )
-    return EXIT_OK
 
 
 def _figure(value: Any) -> str:

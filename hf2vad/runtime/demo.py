@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,15 +10,16 @@ from pathlib import Path
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
-from hf2vad.evaluation.protocol import EvaluateJob
+from hf2vad.evaluation.protocol import EvaluateJob, evaluate_job
 from hf2vad.evaluation.tables import scores_prefix
 from hf2vad.report.page import write_report
-from hf2vad.report.summary import evaluate_and_print
+from hf2vad.report.summary import print_evaluation
 from hf2vad.runtime.dispatch import RayConfig, cluster
 from hf2vad.runtime.extract import ExtractJob, extract_job
+from hf2vad.runtime.outputs import hash_of
 from hf2vad.runtime.score import ScoreJob, score_job
 from hf2vad.runtime.train import TrainJob, train_job
-from hf2vad.storage import join
+from hf2vad.storage import is_s3, join, key_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,8 @@ class DemoJob:
     """Folder for everything: archive, cubes, bundle, scores, report."""
 
     archive: str = ""
-    """Your own videos instead of the generated ones: the model learns from the first part of each and scores the rest."""
+    """Your own videos instead of the generated ones: learns from the first part of each, scores the rest. Everything
+    then goes to a folder of its own in `out`."""
 
     first_part: float = 50.0
     """How much of each of your own videos is learned from, in percent."""
@@ -63,36 +66,47 @@ class DemoJob:
 def demo_job(job: DemoJob) -> int:
     """Run all steps; what an earlier run has finished is not done again. Returns the exit code."""
     started = time.monotonic()
+    out = _own_folder(job) if job.archive else job.out
     with cluster(job.ray):
-        labels, test, code = _learn_and_score(job)
+        labels, test, code = _learn_and_score(job, out)
+    evaluation = None
     if labels:
-        evaluate_and_print(EvaluateJob(scores=join(job.out, "scores"), labels=labels, out=job.out))
+        evaluation = evaluate_job(EvaluateJob(scores=join(out, "scores"), labels=labels, out=out))
+        print_evaluation(evaluation)
     page = write_report(
-        join(job.out, "report"),
-        scores_uri=scores_prefix(join(job.out, "scores")),
+        join(out, "report"),
+        scores_uri=scores_prefix(join(out, "scores")),
         archive_uri=test,
         labels_uri=labels,
-        title="hf2vad demo" if not job.archive else f"hf2vad: {job.archive}",
+        evaluation=evaluation,
+        title=f"hf2vad: {job.archive}" if job.archive else "hf2vad demo",
     )
     print(f"{page.videos} videos, {page.events} events; look at {page.index} ({time.monotonic() - started:.0f} s)")
     return code
 
 
-def _learn_and_score(job: DemoJob) -> tuple[str, str, int]:
+def _own_folder(job: DemoJob) -> str:
+    """A folder for one archive of the user's: two archives do not mix."""
+    place = job.archive if is_s3(job.archive) else os.path.realpath(job.archive)
+    name = key_path(place.rstrip("/").rsplit("/", 1)[-1])
+    return join(job.out, f"{name}-{hash_of(place, job.first_part)[:8]}")
+
+
+def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, int]:
     """Labels (empty for your own videos), the archive that was scored, and the worst exit code of the steps."""
     if job.archive:
         train = test = job.archive
         labels, first, rest = "", f":{job.first_part}%", f"{job.first_part}%:"
     else:
         made = generate(
-            Path(job.out) / "archive",
+            Path(out) / "archive",
             seed=job.seed,
             train_clips=job.train_clips,
             test_clips=job.test_clips,
             frames=job.frames,
         )
         train, test, labels, first, rest = str(made.train), str(made.test), str(made.labels), ":", ":"
-    stc, bundle, scores = (join(job.out, name) for name in ("stc", "bundle", "scores"))
+    stc, bundle, scores = (join(out, name) for name in ("stc", "bundle", "scores"))
     extraction = ExtractJob.base({"preset": "compact", "boxes": None})
     codes = [extract_job(replace(extraction, archive=train, out=stc, frames=first, dataset="train", ray=job.ray))]
     training = TrainJob.base({"preset": "compact"})

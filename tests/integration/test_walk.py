@@ -95,7 +95,9 @@ def test_the_same_run_gives_the_same_bytes(site: Site, quiet: Path, tmp_path: Pa
 
 
 def test_a_killed_worker_costs_its_shard_another_try_and_nothing_else(site: Site, quiet: Path, tmp_path: Path) -> None:
-    command = job("score_archive", "--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--shard-frames", 10)
+    command = job(
+        "score_archive", "--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--shard-frames", 10
+    )
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as running:
         wait_until(lambda: list(tmp_path.rglob("shards/**/*.parquet")), seconds=90, what="first shard")
         wait_until(lambda: ray_workers("score_frames"), seconds=30, what="a busy worker")
@@ -107,7 +109,9 @@ def test_a_killed_worker_costs_its_shard_another_try_and_nothing_else(site: Site
 
 
 def test_a_killed_driver_loses_no_finished_shard(site: Site, quiet: Path, tmp_path: Path) -> None:
-    command = job("score_archive", "--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--shard-frames", 10)
+    command = job(
+        "score_archive", "--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--shard-frames", 10
+    )
 
     def finished() -> int:
         return len(list(tmp_path.rglob("shards/**/*.parquet"))) + 6 * len(list(tmp_path.rglob("frames/*.parquet")))

@@ -17,7 +17,8 @@ FLOORS = [
     {"cubes"},
     {"scoring"},
     {"training"},
-    {"evaluation", "report"},
+    {"evaluation"},
+    {"report"},
     {"runtime"},
 ]
 """From the ground up: a module imports only from floors below its own, or from its own package."""

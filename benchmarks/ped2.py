@@ -1,0 +1,72 @@
+"""UCSD Ped2 from frames to AUROC, through the jobs as a user runs them; one JSON with figures and times.
+
+Example:
+    python benchmarks/ped2.py --data ../shared/data/ped2 --work /tmp/ped2 --boxes published
+    python benchmarks/ped2.py --data ../shared/data/ped2 --work /tmp/ped2 --boxes motion --preset ped2   # on a GPU
+
+`--data` has training/frames, testing/frames (a folder of images a clip), testing/frame_labels.parquet and, for
+`--boxes published`, {training,testing}/boxes.parquet. Nothing is chosen on the test labels: the last epoch is scored.
+Run it again to go on where it stopped; times are then those of the part that was left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from machine import describe
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of UCSD Ped2")
+    parser.add_argument("--work", type=Path, required=True, help="folder for cubes, bundle and scores")
+    parser.add_argument("--boxes", choices=("published", "motion"), default="published", help="where boxes come from")
+    parser.add_argument("--preset", default="compact", help="preset of jobs/train.py")
+    parser.add_argument("--seed", type=int, default=0, help="seed of training")
+    parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="more options of jobs/train.py; last")
+    options = parser.parse_args()
+    name = f"ped2_{options.preset}_{options.boxes}_seed{options.seed}"
+    work = options.work / name
+    seconds = {}
+
+    def run(job: str, *arguments: object) -> None:
+        started = time.monotonic()
+        subprocess.run([sys.executable, str(ROOT / "jobs" / f"{job}.py"), *map(str, arguments)], check=True)
+        seconds[job] = round(time.monotonic() - started, 1)
+
+    def boxes(part: str) -> list[object]:
+        return ["--boxes", options.data / part / "boxes.parquet"] if options.boxes == "published" else []
+
+    training = ["--training.seed", options.seed, *options.train]
+    stc = options.work / f"stc_{options.boxes}"
+    frames = {part: options.data / part / "frames" for part in ("training", "testing")}
+    preset = ["--preset", options.preset]
+    run("extract_stc", "--archive", frames["training"], "--out", stc, *preset, *boxes("training"))
+    run("train", "--stc", stc, "--out", work / "bundle", *preset, *training)
+    scored = ["--archive", frames["testing"], "--bundle", work / "bundle", "--out", work / "scores"]
+    run("score_archive", *scored, *boxes("testing"))
+    labels = options.data / "testing" / "frame_labels.parquet"
+    run("evaluate", "--scores", work / "scores", "--labels", labels, "--out", work)
+    bundle = json.loads((work / "bundle" / "bundle.json").read_text())
+    result = {
+        "benchmark": name,
+        "machine": describe(),
+        "seconds": seconds,
+        "cubes": bundle["calibration"]["cubes"],
+        "history": bundle["provenance"]["history"],
+        "evaluation": json.loads((work / "evaluation.json").read_text()),
+    }
+    out = ROOT / "benchmarks" / "results" / f"{name}.json"
+    out.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    main()
