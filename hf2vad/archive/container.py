@@ -28,8 +28,8 @@ def opened(video: Video) -> Iterator[InputContainer]:
     with open_read(video.uri) as file:
         try:
             container = av.open(file, mode="r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
-        except (av.FFmpegError, ValueError, EOFError) as error:
-            what = "empty file" if video.size == 0 else f"not a readable video: {getattr(error, 'strerror', error)}"
+        except (av.FFmpegError, OSError, ValueError) as error:  # OSError: a seek to before the start of a tiny file
+            what = "empty file" if video.size == 0 else f"not a readable video: {getattr(error, 'strerror', None) or error}"
             raise VideoError(f"{video.id}: {what}") from None
         with container:
             yield container

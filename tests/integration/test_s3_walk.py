@@ -1,0 +1,84 @@
+"""The walk with everything in S3, submitted to a running Ray cluster as an operator would."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from hf2vad.storage import join, list_files, put_bytes, read_json, read_table
+from tests.seaweed import SeaweedServer
+from tests.site import ROOT, RayCluster, Site, environment, run_job
+
+
+def upload(folder: Path, uri: str) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "checkpoints" not in path.parts:
+            put_bytes(join(uri, str(path.relative_to(folder))), path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def bucket(site: Site, s3: SeaweedServer) -> str:
+    """A bucket that holds the archive and the bundle."""
+    upload(site.test, "s3://cameras/2026")
+    upload(site.bundle, "s3://cameras/bundles/street")
+    return "s3://cameras"
+
+
+def submit(cluster: RayCluster, s3: SeaweedServer, *command: str) -> str:
+    """`ray job submit` of a job, to its end; returns its log."""
+    runtime = json.dumps({"env_vars": {**s3.env, "AWS_EC2_METADATA_DISABLED": "true"}})
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", cluster.dashboard),
+            *("--working-dir", ".", "--runtime-env-json", runtime, "--", *command),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment(),
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def test_a_submitted_job_scores_an_archive_from_s3_into_s3(
+    bucket: str, site: Site, s3: SeaweedServer, ray_cluster: RayCluster, tmp_path: Path
+) -> None:
+    command = ["python", "jobs/score_archive.py", "--archive", f"{bucket}/2026"]
+    command += ["--bundle", f"{bucket}/bundles/street", "--out", f"{bucket}/scores", "--shard-frames", "25"]
+    log = submit(ray_cluster, s3, *command)
+    assert "video_hours_per_day" in log
+    (run,) = list_files(f"{bucket}/scores/runs", ".json")
+    record = read_json(run.uri)
+    assert (record["videos"], record["frames"], record["failures"], record["shards"]) == (3, 180, 0, 9)
+
+    run_job("score_archive", "--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--shard-frames", 25)
+    (local,) = tmp_path.glob("bundle=*")
+    for table in ("frames", "objects", "events"):
+        for path in sorted((local / table).iterdir()):
+            theirs = read_table(f"{bucket}/scores/{local.name}/{table}/{path.name}")
+            assert theirs.equals(pq.read_table(path)), f"{table} of {path.name} differ between S3 and a local run"
+    assert not [e for e in list_files(f"{bucket}/scores/{local.name}") if "/shards/" in e.name or e.name[0] == "s"]
+
+
+def test_every_job_of_the_walk_works_on_s3(bucket: str, site: Site, s3: SeaweedServer, tmp_path: Path) -> None:
+    from tests.site import SMALL
+
+    upload(site.train, "s3://cameras/normal")
+    put_bytes("s3://cameras/labels.parquet", site.labels.read_bytes())
+    run_job("extract_stc", "--archive", "s3://cameras/normal", "--out", "s3://cameras/stc", "--shard-frames", 50)
+    made = sorted(str(path.relative_to(site.stc / "stc")) for path in site.stc.rglob("*.parquet"))
+    there = sorted(entry.name for entry in list_files("s3://cameras/stc/stc", ".parquet"))
+    assert [name.split("/", 1)[1] for name in there] == [name.split("/", 1)[1] for name in made]
+    run_job("train", "--stc", "s3://cameras/stc", "--out", "s3://cameras/bundles/other", *SMALL)
+    run_job(
+        "score_archive", "--archive", f"{bucket}/2026", "--bundle", "s3://cameras/bundles/other", "--out", f"{bucket}/b"
+    )
+    run_job("evaluate", "--scores", f"{bucket}/b", "--labels", "s3://cameras/labels.parquet", "--out", f"{bucket}/b")
+    assert read_json(f"{bucket}/b/evaluation.json")["frames"] == 168

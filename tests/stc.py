@@ -1,0 +1,59 @@
+"""Small STC tables for tests: files as extraction writes them, cubes with some structure to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from hf2vad.config import ExtractionConfig, ModelConfig, to_dict
+from hf2vad.schema import F16, STC, U8, CubeBatch, cubes_to_arrow, pack_metadata
+from hf2vad.storage import put_table
+
+SMALL_MODEL = ModelConfig(flow_root=4, slots=8, cvae_widths=(8, 16, 16, 16))
+"""A network of full structure that runs in milliseconds."""
+
+
+def make_cubes(count: int, seed: int) -> tuple[U8, F16]:
+    """`count` different cubes: one colour gradient each, and one motion each with noise around it."""
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(0, 60, 32)[None, None, :, None, None] + np.linspace(0, 40, 32)[None, None, None, :, None]
+    colour = rng.uniform(20, 120, (count, 1, 1, 1, 3))
+    appearance = colour + ramp + rng.normal(0, 3, (count, 5, 32, 32, 3))
+    flow = rng.normal(0, 1.5, (count, 1, 1, 1, 2)) + rng.normal(0, 0.2, (count, 4, 32, 32, 2))
+    return appearance.clip(0, 255).astype(np.uint8), flow.astype(np.float16)
+
+
+def frame_cubes(frame: int, appearance: U8, flow: F16) -> CubeBatch:
+    """The cubes of one frame, at 25 frames a second; their boxes lie side by side."""
+    boxes = np.array([(40 * i, frame, 40 * i + 30, frame + 20) for i in range(len(flow))], np.float32).reshape(-1, 4)
+    return CubeBatch(frame=frame, pts_s=frame / 25, status="scored", boxes=boxes, appearance=appearance, flow=flow)
+
+
+def put_clip(
+    folder: Path,
+    video: str,
+    frames: tuple[int, int],
+    cubes: Mapping[int, int],
+    *,
+    seed: int = 0,
+    rows: int = 16,
+    extraction: ExtractionConfig | None = None,
+    content: tuple[U8, F16] | None = None,
+) -> Path:
+    """Put the file of frames start … stop of `video`, with `cubes[frame]` cubes in a frame, `rows` a row group."""
+    total = sum(cubes.values())
+    appearance, flow = content or make_cubes(total, seed)
+    batches, done = [], 0
+    for frame, count in sorted(cubes.items()):
+        part = slice(done, done + count)
+        batches.append(cubes_to_arrow(video, frame_cubes(frame, appearance[part], flow[part])))
+        done += count
+    settings = to_dict(extraction or ExtractionConfig())
+    values = {"video": video, "fingerprint": "1", "start": frames[0], "stop": frames[1], "extraction": settings}
+    path = folder / video / f"{frames[0]:08d}-{frames[1]:08d}.parquet"
+    table = pa.Table.from_batches(batches, STC).replace_schema_metadata(pack_metadata("stc", values))
+    put_table(str(path), table, row_group_size=rows)
+    return path
