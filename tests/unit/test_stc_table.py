@@ -211,10 +211,3 @@ def test_a_file_that_is_no_parquet_is_refused_by_name(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(SchemaError, match=rf"{path}: not a readable Parquet file"):
         StcTable(str(tmp_path))
-
-
-def test_numpy_is_not_asked_for_a_seed_of_its_own(table: StcTable) -> None:
-    np.random.seed(1)  # noqa: NPY002
-    first = names(*epoch(table))
-    np.random.seed(2)  # noqa: NPY002
-    assert names(*epoch(table)) == first
