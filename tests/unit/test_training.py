@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hf2vad.config import LossConfig, StageConfig, TrainingConfig
+from hf2vad.errors import NotFoundError, TrainingError
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.storage import exists
+from hf2vad.training.checkpoint import Checkpoints
+from hf2vad.training.data import StcTable
+from hf2vad.training.loop import Trainer
+from hf2vad.training.stages import STAGES
+from tests.stc import SMALL_MODEL, make_cubes, put_clip
+
+EVERY_BATCH = 1e-9
+"""checkpoint_minutes that are over after any batch."""
+FILES = 2
+CUBES = 16
+BATCH = 8
+
+
+def config(*stages: Any, epochs: int = 1, **changes: Any) -> TrainingConfig:
+    stage = StageConfig(epochs=epochs, lr=3e-3)
+    settings: dict[str, Any] = {"batch": BATCH, "window": CUBES, "checkpoint_minutes": 0.0, **changes}
+    return TrainingConfig(stages=stages or ("flow", "frame"), flow=stage, frame=stage, joint=stage, **settings)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of two files with one row group each; a window is one file."""
+    path = tmp_path_factory.mktemp("table")
+    for number in range(FILES):
+        put_clip(path, f"{number}", (0, 40), {10: CUBES}, seed=number)
+    return path
+
+
+def trainer(folder: Path, out: Path, training: TrainingConfig, *, settings: str = "") -> Trainer:
+    torch.manual_seed(training.seed)
+    model = HF2VAD(SMALL_MODEL)
+    checkpoints = Checkpoints(str(out / "last.safetensors"), settings=settings)
+    return Trainer(model, StcTable(str(folder)), training, LossConfig(), torch.device("cpu"), checkpoints)
+
+
+def weights(one: Trainer) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in one.model.state_dict().items()}
+
+
+def changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def without_time(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in record.items() if k not in ("seconds", "samples_per_s")} for record in history]
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_the_loss_falls(folder: Path, tmp_path: Path, stage: str) -> None:
+    history = trainer(folder, tmp_path, config(stage, epochs=5)).run()
+    assert [(record["stage"], record["epoch"]) for record in history] == [(stage, n) for n in range(1, 6)]
+    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
+
+
+def test_a_record_of_an_epoch_holds_the_terms_of_its_loss(folder: Path, tmp_path: Path) -> None:
+    (record,) = trainer(folder, tmp_path, config("joint", epochs=1)).run()
+    frame = record["frame"] + record["kl"] + record["gradient"]
+    assert record["loss"] == pytest.approx(record["flow"] + 2e-4 * record["entropy"] + frame, rel=1e-5)
+    assert set(record["slots_kept"]) == {"bottleneck", "up3", "up2"}
+    assert record["samples_per_s"] > 0
+
+
+def test_the_learning_rate_decays_and_starts_anew_in_the_next_stage(folder: Path, tmp_path: Path) -> None:
+    stage = StageConfig(epochs=3, lr=1e-3, decay=0.5, decay_every=2)
+    training = replace(config("flow", "frame"), flow=stage, frame=replace(stage, lr=1e-4))
+    history = trainer(folder, tmp_path, training).run()
+    assert [record["lr"] for record in history] == pytest.approx([1e-3, 1e-3, 5e-4, 1e-4, 1e-4, 5e-5])
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(folder: Path, tmp_path: Path) -> None:
+    runs = [
+        trainer(folder, tmp_path / str(i), config("joint", epochs=1, seed=seed)) for i, seed in enumerate((3, 3, 4))
+    ]
+    first, second, other = ((one.run(), weights(one))[1] for one in runs)
+    assert changed(first, second) == set()
+    assert len(changed(first, other)) > 100
+
+
+def is_flow(name: str) -> bool:
+    return name.startswith("flow_autoencoder.")
+
+
+STAGE_CHANGES: dict[str, Callable[[str], bool]] = {
+    "flow": is_flow,
+    "frame": lambda name: not is_flow(name),
+    "joint": lambda name: True,
+}
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_a_stage_changes_its_own_part_of_the_network_and_leaves_the_rest(
+    folder: Path, tmp_path: Path, stage: str
+) -> None:
+    one = trainer(folder, tmp_path, config(stage, epochs=1))
+    before = weights(one)
+    one.run()
+    allowed = {name for name in before if STAGE_CHANGES[stage](name)}
+    found = changed(before, weights(one))
+    assert found <= allowed
+    assert {name for name in allowed if "running_" in name} <= found
+    assert len(found) > 0.9 * len(allowed)
+
+
+def test_the_network_is_in_evaluation_mode_at_the_end(folder: Path, tmp_path: Path) -> None:
+    one = trainer(folder, tmp_path, config(epochs=1))
+    one.run()
+    assert not any(module.training for module in one.model.modules())
+
+
+def test_training_that_failed_within_an_epoch_goes_on_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
+    training = config("flow", "frame", checkpoint_minutes=EVERY_BATCH)
+    whole = trainer(folder, tmp_path / "whole", training)
+    history = whole.run()
+    broken = trainer(folder, tmp_path / "resumed", training)
+    (*_, last) = broken.table.epoch(batch=BATCH, seed=0, epoch=0, window=CUBES, appearance=False)
+    (read_last,) = [n for n in range(FILES) if last.flow[0].tobytes() in make_cubes(CUBES, n)[1].tobytes()]
+    file = next((folder / str(read_last)).iterdir())
+    hidden = file.rename(file.with_suffix(".hidden"))
+    try:
+        with pytest.raises(NotFoundError, match=file.name):
+            broken.run()
+    finally:
+        hidden.rename(file)
+    found = broken.checkpoints.load()
+    assert found is not None
+    assert (found.progress.epoch, found.progress.batch) == (0, CUBES // BATCH)
+    resumed = trainer(folder, tmp_path / "resumed", training)
+    assert without_time(resumed.run()) == without_time(history)
+    assert changed(weights(whole), weights(resumed)) == set()
+
+
+def test_every_checkpoint_leads_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
+    class Kept(Checkpoints):
+        """Keeps a copy of every checkpoint."""
+
+        copies = 0
+
+        def save(self, *state: Any) -> None:
+            super().save(*state)
+            self.copies += 1
+            target = tmp_path / str(self.copies) / "last.safetensors"
+            target.parent.mkdir()
+            target.write_bytes(Path(self.uri).read_bytes())
+
+    stages = ("flow", "joint")
+    training = config(*stages, checkpoint_minutes=EVERY_BATCH)
+    whole = trainer(folder, tmp_path / "whole", training)
+    whole.checkpoints = kept = Kept(str(tmp_path / "whole" / "last.safetensors"), settings="")
+    history = whole.run()
+    assert kept.copies == len(stages) * FILES * CUBES // BATCH
+    for copy in range(1, kept.copies + 1):
+        resumed = trainer(folder, tmp_path / str(copy), training)
+        assert without_time(resumed.run()) == without_time(history)
+        assert changed(weights(whole), weights(resumed)) == set()
+
+
+def test_training_that_is_done_is_not_done_again(folder: Path, tmp_path: Path) -> None:
+    first = trainer(folder, tmp_path, config(epochs=1))
+    history = first.run()
+    stamp = (tmp_path / "last.safetensors").stat().st_mtime_ns
+    again = trainer(folder, tmp_path, config(epochs=1))
+    assert again.run() == history
+    assert changed(weights(first), weights(again)) == set()
+    assert (tmp_path / "last.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_a_checkpoint_of_other_settings_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
+    trainer(folder, tmp_path, config(epochs=1), settings="one").run()
+    before = (tmp_path / "last.safetensors").read_bytes()
+    with pytest.raises(TrainingError, match=rf"{tmp_path}/last.safetensors: .* made with other settings"):
+        trainer(folder, tmp_path, config(epochs=1), settings="another").run()
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("keep", [0, 5, 3000, -1])
+def test_a_damaged_checkpoint_is_refused_by_name(folder: Path, tmp_path: Path, keep: int) -> None:
+    trainer(folder, tmp_path, config(epochs=1)).run()
+    file = tmp_path / "last.safetensors"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(TrainingError, match=rf"{file}: damaged checkpoint"):
+        trainer(folder, tmp_path, config(epochs=1)).run()
+
+
+def test_mixed_precision_trains_on_the_cpu(folder: Path, tmp_path: Path) -> None:
+    exact, mixed = (
+        trainer(folder, tmp_path / amp, config("joint", epochs=3, amp=amp)).run() for amp in ("off", "bf16")
+    )
+    assert mixed[-1]["loss"] < 0.95 * mixed[0]["loss"]
+    assert mixed[0]["loss"] == pytest.approx(exact[0]["loss"], rel=0.05)
+    assert mixed[0]["loss"] != exact[0]["loss"]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_loss_that_is_no_number_stops_training_and_tells_where_to_look(tmp_path: Path, bad: float) -> None:
+    appearance, flow = make_cubes(CUBES, 0)
+    flow[3, 1:, 5, 5, 0] = bad
+    put_clip(tmp_path, "a", (0, 40), {10: CUBES}, content=(appearance, flow))
+    with pytest.raises(TrainingError, match=rf"loss is nan in stage flow, epoch 1, .*NaN flow in {tmp_path}"):
+        trainer(tmp_path, tmp_path, config()).run()
+    assert not exists(str(tmp_path / "last.safetensors"))
+
+
+def test_a_table_with_one_cube_is_refused(tmp_path: Path) -> None:
+    put_clip(tmp_path, "a", (0, 40), {10: 1})
+    with pytest.raises(TrainingError, match="1 cubes in 1 files, at least 2 are needed"):
+        trainer(tmp_path, tmp_path, config()).run()
+
+
+def test_a_table_smaller_than_a_batch_is_one_batch(tmp_path: Path) -> None:
+    put_clip(tmp_path, "a", (0, 40), {10: 3})
+    one = trainer(tmp_path, tmp_path, config("flow", epochs=2))
+    before = weights(one)
+    assert len(one.run()) == 2
+    assert "flow_autoencoder.head.weight" in changed(before, weights(one))
