@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, BinaryIO
 
@@ -82,7 +83,7 @@ def read_json(uri: str) -> dict[str, Any]:
     """A JSON object. Raises SchemaError for anything else."""
     try:
         found = json.loads(read_bytes(uri))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SchemaError(f"{uri}: not valid JSON: {error}") from None
     if not isinstance(found, dict):
         raise SchemaError(f"{uri}: not a JSON object")
@@ -165,7 +166,8 @@ def put_table(uri: str, table: pa.Table, *, compression: str = "zstd", row_group
 def open_parquet(uri: str) -> pq.ParquetFile:
     """A Parquet file, of which only the footer is read. Raises SchemaError when it is none."""
     with _parquet(uri):
-        return pq.ParquetFile(open_read(uri) if is_s3(uri) else uri, pre_buffer=False)
+        # A local path goes as bytes: pyarrow reads some strings as URIs, and none that is not UTF-8.
+        return pq.ParquetFile(open_read(uri) if is_s3(uri) else pa.OSFile(os.fsencode(uri)), pre_buffer=False)
 
 
 def read_table(uri: str, columns: Sequence[str] | None = None) -> pa.Table:

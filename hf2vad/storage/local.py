@@ -51,10 +51,13 @@ def temporary(uri: str) -> Iterator[IO[bytes]]:
     folder.mkdir(parents=True, exist_ok=True)
     # Opened by its name and not by mkstemp, which lets nobody but the owner read what it makes.
     name = folder / f".writing-{uuid.uuid4().hex}"
+    file = name.open("xb")
     try:
-        with name.open("xb") as file:
-            yield file
+        yield file
     finally:
+        # On a full disk closing fails once more, for bytes that nobody wants; those published are on the disk already.
+        with contextlib.suppress(OSError):
+            file.close()
         name.unlink(missing_ok=True)
 
 

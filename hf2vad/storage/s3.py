@@ -55,6 +55,8 @@ def is_folder(uri: str) -> bool:
 def open_read(uri: str) -> BinaryIO:
     _named(uri)
     file = _file_system().open(uri, "rb", block_size=READ_BLOCK, cache_type="readahead")
+    if file.details["type"] != "file":  # s3fs opens a folder as an empty file
+        raise FileNotFoundError(uri)
     return cast(BinaryIO, _Reader(file, uri))
 
 
