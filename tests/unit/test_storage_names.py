@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import posixpath
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hf2vad.storage import is_s3, join, key_path, readable
+from hf2vad.storage.names import SEGMENT_BYTES
+
+part = st.sampled_from(
+    ["", ".", "..", "...", "%", "%2E%2E", "%2F", "~", "a", "A", "\n", "\0", "ä", "日" * 70, "x" * 1000]
+)
+video_id = st.one_of(
+    st.lists(st.one_of(part, st.binary(max_size=40).map(os.fsdecode)), max_size=6).map("/".join),
+    st.binary(max_size=1000).map(os.fsdecode),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=250),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(identity=video_id)
+@example("../../etc/passwd")
+@example("/etc/passwd")
+@example("a//b/")
+@example("x" * 1000)
+@example("ä" * 500)
+@example(os.fsdecode(b"\xff" * 1000))
+def test_a_key_stays_below_its_prefix_and_each_part_is_a_name_that_a_file_may_have(identity: str) -> None:
+    key = key_path(identity)
+    assert posixpath.normpath(f"/out/{key}") == f"/out/{key}"
+    parts = key.split("/")
+    assert len(parts) == identity.count("/") + 1
+    for name in parts:
+        assert 0 < len(name) <= SEGMENT_BYTES
+        assert name.isascii()
+        assert name.isprintable()
+
+
+@settings(max_examples=300, deadline=None)
+@given(first=video_id, second=video_id)
+@example("", "%")
+@example("", ".")
+@example(".", "%2E")
+@example("a/b", "a%2Fb")
+@example("a~b", "a%7Eb")
+@example("x" * 300, "x" * 301)
+@example("/".join(["x" * 300, "y"]), "/".join(["x" * 300, "z"]))
+@example("x" * 199 + "ä", "x" * 199 + "ö")
+def test_two_ids_never_have_the_same_key(first: str, second: str) -> None:
+    assert (key_path(first) == key_path(second)) == (first == second)
+
+
+@settings(max_examples=200, deadline=None)
+@given(identity=video_id)
+def test_a_shortened_part_is_not_the_key_of_any_other_id(identity: str) -> None:
+    assert (key_path(key_path(identity)) == key_path(identity)) == (key_path(identity) == identity)
+
+
+@pytest.mark.parametrize("identity", ["cam 1/2026-07-30/06.00.mp4", "a_b+c=d@e(f),g/.hidden/...x"])
+def test_an_ordinary_id_is_its_own_key(identity: str) -> None:
+    assert key_path(identity) == identity
+
+
+@pytest.mark.parametrize(
+    ("identity", "key"),
+    [
+        ("../a", "%2E%2E/a"),
+        ("/a", "%/a"),
+        ("a//b", "a/%/b"),
+        ("line\nbreak", "line%0Abreak"),
+        ("ä", "%C3%A4"),
+        (os.fsdecode(b"\xe4"), "%E4"),
+        ("100%", "100%25"),
+    ],
+)
+def test_other_characters_are_percent_encoded(identity: str, key: str) -> None:
+    assert key_path(identity) == key
+
+
+def test_parts_are_joined_with_one_slash_each() -> None:
+    assert join("s3://bucket/", "/a/", "b/c") == "s3://bucket/a/b/c"
+    assert join("/out", "a") == "/out/a"
+
+
+def test_only_uris_of_s3_are_in_s3() -> None:
+    assert is_s3("s3://bucket/key")
+    assert not any(map(is_s3, ("/s3://bucket", "s3:/bucket", "S3", "file")))
+
+
+def test_a_name_that_is_not_utf_8_is_shown_with_escapes() -> None:
+    assert readable("Straße" + os.fsdecode(b"\xff")) == "Straße\\udcff"
