@@ -11,7 +11,7 @@ from hf2vad.config import FusionConfig
 from hf2vad.errors import TrainingError
 from hf2vad.models.bundle import Calibration
 from hf2vad.progress import ProgressBar
-from hf2vad.schema import F32, F64
+from hf2vad.schema import F32, F64, FRAMES
 from hf2vad.scoring.engine import Engine
 from hf2vad.scoring.fuse import fuse, smooth, zero_error_score
 from hf2vad.training.data import StcFile, StcTable
@@ -63,14 +63,14 @@ def calibrate(table: StcTable, engine: Engine, *, fusion: FusionConfig, smoothin
     Raises TrainingError when an error is not finite or all are the same, so that σ is 0.
     """
     moments_flow, moments_frame = Moments(), Moments()
-    per_file: dict[str, _FileScores] = {}
+    per_file = {file.uri: _FileScores(file, [], [], []) for file in table.files}
     with ProgressBar("calibration", total=len(table), unit="cubes") as bar:
         for file, cubes in table.in_order():
             assert cubes.appearance is not None
             scores = engine.score(cubes.appearance, cubes.flow)
             moments_flow.add(scores.s_flow)
             moments_frame.add(scores.s_frame)
-            kept = per_file.setdefault(file.uri, _FileScores(file, [], [], []))
+            kept = per_file[file.uri]
             kept.frame.append(cubes.frame)
             kept.s_flow.append(scores.s_flow)
             kept.s_frame.append(scores.s_frame)
@@ -107,10 +107,10 @@ def calibrate(table: StcTable, engine: Engine, *, fusion: FusionConfig, smoothin
 
 
 def _frame_scores(kept: _FileScores, calibration: Calibration, fusion: FusionConfig, smoothing: int) -> F64:
-    """Smoothed scores of all frames of one file, those without a cube included."""
-    frame = np.concatenate(kept.frame)
-    score = fuse(np.concatenate(kept.s_flow), np.concatenate(kept.s_frame), calibration, fusion)
-    raw = np.full(kept.file.stop - kept.file.start, -np.inf)
-    np.maximum.at(raw, frame - kept.file.start, score)
+    """Smoothed scores of one file's frames, those without a cube included, those without full context left out."""
+    start = max(kept.file.start, FRAMES - 1)
+    raw = np.full(max(0, kept.file.stop - start), -np.inf)
+    for frame, s_flow, s_frame in zip(kept.frame, kept.s_flow, kept.s_frame, strict=True):
+        np.maximum.at(raw, frame - start, fuse(s_flow, s_frame, calibration, fusion))
     raw[np.isneginf(raw)] = zero_error_score(calibration, fusion)
     return smooth(raw, smoothing)
