@@ -31,8 +31,8 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
-    """A Ray head node with two CPUs; jobs that tests start find it by RAY_ADDRESS."""
+def ray_cluster(s3: SeaweedServer) -> Iterator[RayCluster]:
+    """A Ray head node with two CPUs, whose environment leads to the S3 server; jobs find it by RAY_ADDRESS."""
     folder = Path(tempfile.mkdtemp(prefix="hf2vad-ray-"))  # short: Ray's sockets have paths of at most 107 bytes
     try:
         with ray_head(folder) as head:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hf2vad.storage import join, put_bytes
+
 ROOT = Path(__file__).parents[1]
 
 SMALL = (
@@ -126,6 +128,13 @@ def run_job(
     )
     assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done
+
+
+def upload(folder: Path, uri: str) -> None:
+    """Put every file under a folder into S3, but for training checkpoints."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "checkpoints" not in path.parts:
+            put_bytes(join(uri, str(path.relative_to(folder))), path.read_bytes())
 
 
 def last_run(out: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from hf2vad.storage import join, list_files, put_bytes, read_json, read_table
+from hf2vad.storage import list_files, put_bytes, read_json, read_table
 from tests.seaweed import SeaweedServer
-from tests.site import ROOT, RayCluster, Site, environment, run_job
-
-
-def upload(folder: Path, uri: str) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and "checkpoints" not in path.parts:
-            put_bytes(join(uri, str(path.relative_to(folder))), path.read_bytes())
+from tests.site import ROOT, SMALL, RayCluster, Site, environment, run_job, upload
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +22,12 @@ def bucket(site: Site, s3: SeaweedServer) -> str:
     return "s3://cameras"
 
 
-def submit(cluster: RayCluster, s3: SeaweedServer, *command: str) -> str:
+def submit(cluster: RayCluster, *command: str) -> str:
     """`ray job submit` of a job, to its end; returns its log."""
-    runtime = json.dumps({"env_vars": {**s3.env, "AWS_EC2_METADATA_DISABLED": "true"}})
     done = subprocess.run(
         [
             *(sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", cluster.dashboard),
-            *("--working-dir", ".", "--runtime-env-json", runtime, "--", *command),
+            *("--working-dir", ".", "--", *command),
         ],
         capture_output=True,
         text=True,
@@ -48,11 +40,11 @@ def submit(cluster: RayCluster, s3: SeaweedServer, *command: str) -> str:
 
 
 def test_a_submitted_job_scores_an_archive_from_s3_into_s3(
-    bucket: str, site: Site, s3: SeaweedServer, ray_cluster: RayCluster, tmp_path: Path
+    bucket: str, site: Site, ray_cluster: RayCluster, tmp_path: Path
 ) -> None:
     command = ["python", "jobs/score_archive.py", "--archive", f"{bucket}/2026"]
     command += ["--bundle", f"{bucket}/bundles/street", "--out", f"{bucket}/scores", "--shard-frames", "25"]
-    log = submit(ray_cluster, s3, *command)
+    log = submit(ray_cluster, *command)
     assert "video_hours_per_day" in log
     (run,) = list_files(f"{bucket}/scores/runs", ".json")
     record = read_json(run.uri)
@@ -67,9 +59,7 @@ def test_a_submitted_job_scores_an_archive_from_s3_into_s3(
     assert not [e for e in list_files(f"{bucket}/scores/{local.name}") if "/shards/" in e.name or e.name[0] == "s"]
 
 
-def test_every_job_of_the_walk_works_on_s3(bucket: str, site: Site, s3: SeaweedServer, tmp_path: Path) -> None:
-    from tests.site import SMALL
-
+def test_every_job_of_the_walk_works_on_s3(bucket: str, site: Site) -> None:
     upload(site.train, "s3://cameras/normal")
     put_bytes("s3://cameras/labels.parquet", site.labels.read_bytes())
     run_job("extract_stc", "--archive", "s3://cameras/normal", "--out", "s3://cameras/stc", "--shard-frames", 50)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf2vad.schema import EVENTS, FRAMES_TABLE, OBJECTS
-from tests.site import ROOT, Site, environment, job, last_run, ray_workers, run_job, tables, wait_until
+from tests.site import ROOT, SMALL, Site, environment, job, last_run, ray_workers, run_job, tables, wait_until
 
 
 def score(site: Site, out: Path, *more: object, expect: int = 0) -> Path:
@@ -163,8 +163,6 @@ def test_evaluation_of_the_scores(site: Site, quiet: Path, tmp_path: Path) -> No
 
 
 def test_training_again_with_the_same_settings_has_nothing_to_do(site: Site) -> None:
-    from tests.site import SMALL
-
     before = (site.bundle / "bundle.json").read_bytes()
     done = run_job("train", "--stc", site.stc, "--out", site.bundle, *SMALL)
     assert "already trained" in done.stdout
