@@ -29,7 +29,8 @@ def opened(video: Video) -> Iterator[InputContainer]:
         try:
             container = av.open(file, mode="r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as error:  # OSError: a seek to before the start of a tiny file
-            what = "empty file" if video.size == 0 else f"not a readable video: {getattr(error, 'strerror', None) or error}"
+            reason = getattr(error, "strerror", None) or error
+            what = "empty file" if video.size == 0 else f"not a readable video: {reason}"
             raise VideoError(f"{video.id}: {what}") from None
         with container:
             yield container

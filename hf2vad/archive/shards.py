@@ -34,8 +34,8 @@ class Shard:
     """(last − first,): times of the decoded frames, seconds from the video's first."""
     pts: npt.NDArray[np.int64] | None
     """The same in the stream's time base; none for images and for a video that is decoded from its start."""
-    seek_pts: int
-    """Time of the keyframe that decoding starts from."""
+    seek_pts: tuple[int, ...]
+    """Times of the keyframes that decoding can start from: the last one, and the one before it."""
     names: tuple[str, ...]
     """File names of the images; empty for a video file."""
 
@@ -64,6 +64,6 @@ def cut_shards(
             height=timeline.height,
             pts_s=timeline.pts_s[first:last].copy(),
             pts=pts,
-            seek_pts=0 if pts is None else timeline.keyframe_before(int(pts[0])),
+            seek_pts=() if pts is None else timeline.keyframes_before(int(pts[0])),
             names=timeline.names[first:last],
         )

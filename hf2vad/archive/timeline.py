@@ -46,10 +46,11 @@ class Timeline:
             return None
         return f"truncated: its header promises {self.promised} frames, {self.frame_count} are there"
 
-    def keyframe_before(self, pts: int) -> int:
-        """Time of the last keyframe at or before `pts`."""
+    def keyframes_before(self, pts: int) -> tuple[int, ...]:
+        """Times of the last keyframe at or before `pts` and, if there is one, of the one before it."""
         assert self.keyframes is not None
-        return int(self.keyframes[max(0, int(np.searchsorted(self.keyframes, pts, side="right")) - 1)])
+        end = int(np.searchsorted(self.keyframes, pts, side="right"))
+        return tuple(int(time) for time in self.keyframes[max(0, end - 2) : end][::-1])
 
 
 def probe(video: Video, *, image_fps: float = 25.0) -> Timeline:
@@ -98,7 +99,10 @@ def _probe_file(video: Video) -> Timeline:
             raise VideoError(f"{video.id}: its video stream has no frame")
         known = [time for time in times if time is not None]
         pts = np.unique(np.array(known, np.int64))
-        if len(pts) < len(times) or not keys or min(keys) > pts[0]:
+        # AVI has no presentation times. FFmpeg derives those of MPEG-4's B-frames; in H.264 and HEVC it just counts
+        # packets, which are then in decoding order.
+        counted = container.format.name == "avi" and context.has_b_frames and known == sorted(known)
+        if len(pts) < len(times) or not keys or min(keys) > pts[0] or counted:
             return _probe_sequential(video)
         seconds = (pts - pts[0]) * float(stream.time_base or 0)
         keyframes = np.unique(np.array(keys, np.int64))

@@ -61,19 +61,37 @@ def _decode_timed(shard: Shard) -> Iterator[Frame]:
     i = 0
     with opened(shard.video) as container:
         stream = video_stream(container, shard.video)
-        for frame in decode_packets(_packets_from_keyframe(container, stream, shard.seek_pts), stream):
-            if frame.pts is None:
-                continue
-            while i < len(wanted) and wanted[i] < frame.pts:
+        for time, frame in _timed_frames(container, stream, shard.seek_pts, wanted[0]):
+            while i < len(wanted) and wanted[i] < time:
                 yield Frame(shard.first + i, float(shard.pts_s[i]), None)
                 i += 1
-            if i < len(wanted) and wanted[i] == frame.pts:
+            if i < len(wanted) and wanted[i] == time:
                 yield Frame(shard.first + i, float(shard.pts_s[i]), convert(frame, shard.first + i))
                 i += 1
             if i == len(wanted):
                 return
     for rest in range(i, len(wanted)):
         yield Frame(shard.first + rest, float(shard.pts_s[rest]), None)
+
+
+def _timed_frames(
+    container: InputContainer, stream: VideoStream, seek_pts: tuple[int, ...], first: int
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames from time `first` on, decoded from the first of `seek_pts`, or from the next when that does not give it.
+
+    A stream with gradual refresh has no keyframe that is whole: its picture is built up until the next.
+    """
+    frames: Iterator[tuple[int, VideoFrame]] = iter(())
+    start = None
+    for pts in seek_pts:
+        decoded = decode_packets(_packets_from_keyframe(container, stream, pts), stream)
+        frames = ((frame.pts, frame) for frame in decoded if frame.pts is not None and frame.pts >= first)
+        start = next(frames, None)
+        if start is not None and start[0] == first:
+            break
+    if start is not None:
+        yield start
+        yield from frames
 
 
 def _packets_from_keyframe(container: InputContainer, stream: VideoStream, pts: int) -> Iterator[Packet[VideoStream]]:
