@@ -50,7 +50,7 @@ def finalise(
     rows = pa.concat_tables([SHARD.empty_table(), *shards]).replace_schema_metadata(None).sort_by("frame")
     frame = rows["frame"].to_numpy() - start
     boxed = rows.filter(pc.is_valid(rows["score"]))
-    status = np.full(len(pts_s), "undecodable", object)
+    status = np.full(len(pts_s), "not covered", object)
     status[frame] = rows["status"].to_numpy(zero_copy_only=False)
     raw = np.where(status == "scored", zero_error_score(calibration, fusion), np.nan)
     best = _best_rows(boxed["frame"].to_numpy() - start, boxed["score"].to_numpy(), len(pts_s))
