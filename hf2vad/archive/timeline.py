@@ -86,8 +86,10 @@ def _probe_file(video: Video) -> Timeline:
         # Packets without bytes stand for frames that were dropped when recording: a decoder gives nothing for them.
         times: list[int | None] = []
         keys: list[int] = []
+        packets = 0
         try:
             for packet in container.demux(stream):
+                packets += packet.dts is not None
                 if packet.size and not packet.is_discard:
                     times.append(packet.pts)
                     if packet.is_keyframe and packet.pts is not None:
@@ -99,10 +101,13 @@ def _probe_file(video: Video) -> Timeline:
             raise VideoError(f"{video.id}: its video stream has no frame")
         known = [time for time in times if time is not None]
         pts = np.unique(np.array(known, np.int64))
-        # AVI has no presentation times. FFmpeg derives those of MPEG-4's B-frames; in H.264 and HEVC it just counts
-        # packets, which are then in decoding order.
-        counted = container.format.name == "avi" and context.has_b_frames and known == sorted(known)
-        if len(pts) < len(times) or not keys or min(keys) > pts[0] or counted:
+        usable = len(pts) == len(times) and keys and min(keys) <= pts[0]
+        if container.format.name == "avi":
+            # AVI has no times, FFmpeg counts packets. It knows where MPEG-4's B-frames are shown, but leaves those of
+            # H.264 and HEVC in decoding order. Behind packets that are lost it counts on, but a seek goes by the index.
+            in_decoding_order = context.has_b_frames and known == sorted(known)
+            usable = usable and not in_decoding_order and packets >= stream.frames
+        if not usable:
             return _probe_sequential(video)
         seconds = (pts - pts[0]) * float(stream.time_base or 0)
         keyframes = np.unique(np.array(keys, np.int64))
@@ -115,7 +120,8 @@ def _probe_sequential(video: Video) -> Timeline:
         stream = video_stream(container, video)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         size = (stream.codec_context.width, stream.codec_context.height)
+        promised = stream.frames
         count = sum(1 for _ in decoded_frames(container, stream))
     if not count:
         raise VideoError(f"{video.id}: no frame can be decoded")
-    return Timeline(count, *size, np.arange(count) / rate, sequential=True)
+    return Timeline(count, *size, np.arange(count) / rate, sequential=True, promised=promised)
