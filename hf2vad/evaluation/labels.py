@@ -6,7 +6,7 @@ import numpy as np
 
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.auroc import Labels
-from hf2vad.schema import require_columns
+from hf2vad.schema import LABELS, require_columns
 from hf2vad.storage import list_files, read_bytes, read_table
 
 FrameLabels = dict[str, tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Labels]]
@@ -17,7 +17,8 @@ def read_labels(uri: str) -> FrameLabels:
     """Labels from a Parquet file (`video, frame, anomalous`), or from a folder of text files.
 
     A text file is called `<video>.txt`, with or without the video's own ending, and holds one 0 or 1 a frame.
-    Raises EvaluationError for a frame that is labelled twice and for anything else in a text file.
+    Raises EvaluationError for a frame that is labelled twice, for a row with a null or a value of another type, and for
+    anything else in a text file.
     """
     return _from_table(uri) if uri.endswith(".parquet") else _from_folder(uri)
 
@@ -25,8 +26,12 @@ def read_labels(uri: str) -> FrameLabels:
 def _from_table(uri: str) -> FrameLabels:
     table = read_table(uri)
     require_columns(table.schema, "labels", uri)
+    try:
+        table = table.select(LABELS.names).cast(LABELS)
+    except (ValueError, NotImplementedError) as error:  # pyarrow's errors of values and of types
+        raise EvaluationError(f"{uri}: not a table of labels: {' '.join(str(error).split())}") from None
     videos = np.array(table["video"].to_pylist(), object)
-    frames = table["frame"].to_numpy().astype(np.int64)
+    frames = table["frame"].to_numpy()
     anomalous = np.array(table["anomalous"].to_pylist(), bool)
     found: FrameLabels = {}
     for video in sorted(set(videos)):
