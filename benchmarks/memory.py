@@ -25,7 +25,7 @@ from machine import describe
 from hf2vad.demo.archive import generate
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = "--model.flow-root=4 --model.slots=8 --model.cvae-widths 8 16 16 16 --training.batch=32".split()
+TINY = ["--model.flow-root=4", "--model.slots=8", "--model.cvae-widths", "8", "16", "16", "16", "--training.batch=32"]
 
 
 def main() -> None:

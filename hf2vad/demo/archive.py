@@ -31,7 +31,7 @@ TRACKS = pa.schema(
 VERSION = 1
 """Of the generator: another one renders other pictures."""
 
-VISIBLE = 0.5
+VISIBLE = 0.2
 """An object counts when at least this share of it is inside the picture."""
 
 
@@ -139,7 +139,7 @@ def render_clip(scene: Scene, unusual: Kind | None, *, frames: int, seed: list[i
 
 def _cast(scene: Scene, unusual: Kind | None, seconds: float, seed: list[int]) -> Iterator[Actor]:
     rng = np.random.default_rng([*seed, 4])
-    for lane, apart in ((NEAR, 3.4), (FAR, 3.6)):
+    for lane, apart in ((NEAR, 4.5), (FAR, 4.5)):
         half = scene.half_width_m(lane[0])
         x = -half - 2 - 1.6 * seconds
         while (x := x + rng.exponential(apart) + 0.8) < half:
