@@ -143,6 +143,15 @@ def test_of_a_truncated_file_all_that_is_there_is_decoded(tmp_path: Path, name: 
             assert np.array_equal(frame.image, images[frame.index])
 
 
+def test_a_frame_of_which_a_part_is_missing_has_no_image(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.avi", Clip())
+    cut_off(tmp_path / "clip.avi", 0.6)
+    with av.open(str(tmp_path / "clip.avi")) as container:
+        corrupt = [frame.is_corrupt for frame in container.decode(video=0)]
+    assert sum(corrupt) == 1
+    assert [frame.image is None for frame in frames_of(tmp_path / "clip.avi")] == corrupt
+
+
 def test_a_file_whose_index_is_cut_off_is_an_error(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", Clip())
     cut_off(tmp_path / "clip.mp4", 0.6)
