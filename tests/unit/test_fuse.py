@@ -3,6 +3,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_no_cube_scores_below_one_without_error(flow: float, frame: float, weigh
 
 
 @pytest.mark.parametrize("change", [{"flow_std": 0.0}, {"frame_std": -1.0}, {"flow_mean": NAN}, {"low": -np.inf}])
-def test_a_calibration_that_cannot_scale_is_refused(change: dict[str, float]) -> None:
+def test_a_calibration_that_cannot_scale_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(BundleError, match="calibration"):
         replace(CALIBRATION, **change)
 

@@ -70,7 +70,7 @@ def test_the_loss_falls(folder: Path, tmp_path: Path, stage: str) -> None:
 
 
 def test_a_record_of_an_epoch_holds_the_terms_of_its_loss(folder: Path, tmp_path: Path) -> None:
-    (record,) = trainer(folder, tmp_path, config("joint", epochs=1)).run()
+    (record,) = trainer(folder, tmp_path, config("joint")).run()
     frame = record["frame"] + record["kl"] + record["gradient"]
     assert record["loss"] == pytest.approx(record["flow"] + 2e-4 * record["entropy"] + frame, rel=1e-5)
     assert set(record["slots_kept"]) == {"bottleneck", "up3", "up2"}
@@ -85,9 +85,7 @@ def test_the_learning_rate_decays_and_starts_anew_in_the_next_stage(folder: Path
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(folder: Path, tmp_path: Path) -> None:
-    runs = [
-        trainer(folder, tmp_path / str(i), config("joint", epochs=1, seed=seed)) for i, seed in enumerate((3, 3, 4))
-    ]
+    runs = [trainer(folder, tmp_path / str(i), config("joint", seed=seed)) for i, seed in enumerate((3, 3, 4))]
     first, second, other = ((one.run(), weights(one))[1] for one in runs)
     assert changed(first, second) == set()
     assert len(changed(first, other)) > 100
@@ -108,7 +106,7 @@ STAGE_CHANGES: dict[str, Callable[[str], bool]] = {
 def test_a_stage_changes_its_own_part_of_the_network_and_leaves_the_rest(
     folder: Path, tmp_path: Path, stage: str
 ) -> None:
-    one = trainer(folder, tmp_path, config(stage, epochs=1))
+    one = trainer(folder, tmp_path, config(stage))
     before = weights(one)
     one.run()
     allowed = {name for name in before if STAGE_CHANGES[stage](name)}
@@ -119,7 +117,7 @@ def test_a_stage_changes_its_own_part_of_the_network_and_leaves_the_rest(
 
 
 def test_the_network_is_in_evaluation_mode_at_the_end(folder: Path, tmp_path: Path) -> None:
-    one = trainer(folder, tmp_path, config(epochs=1))
+    one = trainer(folder, tmp_path, config())
     one.run()
     assert not any(module.training for module in one.model.modules())
 
@@ -159,50 +157,50 @@ def test_every_checkpoint_leads_to_the_same_weights(folder: Path, tmp_path: Path
             target.parent.mkdir()
             target.write_bytes(Path(self.uri).read_bytes())
 
-    stages = ("flow", "joint")
-    training = config(*stages, checkpoint_minutes=EVERY_BATCH)
+    training = config("flow", "joint", checkpoint_minutes=EVERY_BATCH)
+    training = replace(training, flow=replace(training.flow, epochs=2))
     whole = trainer(folder, tmp_path / "whole", training)
     whole.checkpoints = kept = Kept(str(tmp_path / "whole" / "last.safetensors"), settings="")
     history = whole.run()
-    assert kept.copies == len(stages) * FILES * CUBES // BATCH
-    for copy in range(1, kept.copies + 1):
+    assert kept.copies == 3 * FILES * CUBES // BATCH
+    for copy in (2, 4, 7, 8, 11):  # within and after the first epoch, within the second, between stages, in the last
         resumed = trainer(folder, tmp_path / str(copy), training)
         assert without_time(resumed.run()) == without_time(history)
         assert changed(weights(whole), weights(resumed)) == set()
 
 
 def test_training_that_is_done_is_not_done_again(folder: Path, tmp_path: Path) -> None:
-    first = trainer(folder, tmp_path, config(epochs=1))
+    first = trainer(folder, tmp_path, config())
     history = first.run()
     stamp = (tmp_path / "last.safetensors").stat().st_mtime_ns
-    again = trainer(folder, tmp_path, config(epochs=1))
+    again = trainer(folder, tmp_path, config())
     assert again.run() == history
     assert changed(weights(first), weights(again)) == set()
     assert (tmp_path / "last.safetensors").stat().st_mtime_ns == stamp
 
 
 def test_a_checkpoint_of_other_settings_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
-    trainer(folder, tmp_path, config(epochs=1), settings="one").run()
+    trainer(folder, tmp_path, config("flow"), settings="one").run()
     before = (tmp_path / "last.safetensors").read_bytes()
     with pytest.raises(TrainingError, match=rf"{tmp_path}/last.safetensors: .* made with other settings"):
-        trainer(folder, tmp_path, config(epochs=1), settings="another").run()
+        trainer(folder, tmp_path, config("flow"), settings="another").run()
     assert (tmp_path / "last.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize("keep", [0, 5, 3000, -1])
 def test_a_damaged_checkpoint_is_refused_by_name(folder: Path, tmp_path: Path, keep: int) -> None:
-    trainer(folder, tmp_path, config(epochs=1)).run()
+    trainer(folder, tmp_path, config("flow")).run()
     file = tmp_path / "last.safetensors"
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(TrainingError, match=rf"{file}: damaged checkpoint"):
-        trainer(folder, tmp_path, config(epochs=1)).run()
+        trainer(folder, tmp_path, config("flow")).run()
 
 
 def test_mixed_precision_trains_on_the_cpu(folder: Path, tmp_path: Path) -> None:
     exact, mixed = (
-        trainer(folder, tmp_path / amp, config("joint", epochs=3, amp=amp)).run() for amp in ("off", "bf16")
+        trainer(folder, tmp_path / amp, config("joint", epochs=2, amp=amp)).run() for amp in ("off", "bf16")
     )
-    assert mixed[-1]["loss"] < 0.95 * mixed[0]["loss"]
+    assert mixed[-1]["loss"] < mixed[0]["loss"]
     assert mixed[0]["loss"] == pytest.approx(exact[0]["loss"], rel=0.05)
     assert mixed[0]["loss"] != exact[0]["loss"]
 
