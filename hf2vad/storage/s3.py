@@ -24,7 +24,7 @@ ATTEMPTS = 5
 """Of one request, the first included: on lost connections, timeouts, throttling and errors of the server."""
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
-READ_BLOCK = 4 * 2**20
+READ_BLOCK = 2 * 2**20
 """Bytes that an open object is read ahead by, and about what it holds in memory: docs/adr/0002."""
 MEMORY_SPOOL = 32 * 2**20
 """An object on its way to S3 is held in memory up to this size, then in a temporary file."""

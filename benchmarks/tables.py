@@ -1,0 +1,83 @@
+"""Writes the tables of README and docs from benchmarks/results, between <!-- table: name --> and <!-- end -->.
+
+Example:
+    python benchmarks/tables.py           # rewrite what has changed
+    python benchmarks/tables.py --check   # exit with 1 when a page is not what the results say
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TABLE = re.compile(r"(<!-- table: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def results(pattern: str) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(pattern))]
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def ped2() -> str:
+    """AUROC of each run on Ped2, smoothed and raw."""
+    rows = []
+    for result in results("ped2_*.json"):
+        _, preset, boxes, seed = result["benchmark"].split("_")
+        found = result["evaluation"]
+        parts = [found[part] for part in ("flow_only", "frame_only", "speed_yardstick")]
+        figures = [(found["auroc_micro"], found["auroc_micro_raw"])]
+        figures += [(part["micro"], part["micro_raw"]) for part in parts]
+        shown = [f"{100 * smoothed:.1f} / {100 * raw:.1f}" for smoothed, raw in figures]
+        minutes = sum(epoch["seconds"] for epoch in result["history"]) / 60
+        epochs = {epoch["stage"]: epoch["epoch"] for epoch in result["history"]}
+        schedule = " + ".join(f"{count} {stage}" for stage, count in epochs.items())
+        machine = result["machine"]["gpu"] or f"{result['machine']['cores']} cores"
+        run = f"`{preset}`, {boxes} boxes, {seed.replace('seed', 'seed ')}"
+        rows.append([run, *shown, f"{minutes:.0f} min, {schedule} epochs, {machine}"])
+    return markdown(["run", "fused", "flow only", "frame only", "speed, no model", "training"], rows)
+
+
+def memory() -> str:
+    """Peak memory of a scoring worker."""
+    (result,) = results("memory.json")
+    rows = [
+        [label, f"{result[name]['1_min']:.0f} MiB", f"{result[name]['10_min']:.0f} MiB", f"{result[name]['ratio']:.3f}"]
+        for name, label in (("shards_of_200", "shards of 200 frames"), ("one_shard", "one shard a video"))
+    ]
+    return markdown(["", "1 minute", "10 minutes", "ratio"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"ped2": ped2, "memory": memory}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    check = parser.parse_args().check
+    stale = []
+    for page in PAGES:
+        old = page.read_text()
+        new = TABLE.sub(lambda found: found[1] + TABLES[found["name"]]() + found[3], old)
+        if new != old:
+            stale.append(str(page.relative_to(ROOT)))
+            if not check:
+                page.write_text(new)
+    for name in stale:
+        print(f"{name}: {'is not what the results say' if check else 'written'}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
