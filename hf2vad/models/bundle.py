@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -131,19 +131,19 @@ def load_bundle(uri: str) -> Bundle:
     Raises NotFoundError where there is none, SchemaError for one of another release, BundleError for a damaged one.
     """
     settings = _read_settings(uri)
+    bundle = _bundle(uri, settings)
     data = read_bytes(join(uri, WEIGHTS))
-    if hashlib.sha256(data).hexdigest() != settings["weights_sha256"]:
+    if hashlib.sha256(data).hexdigest() != settings.get("weights_sha256"):
         raise BundleError(f"{join(uri, WEIGHTS)}: its content is not what {SETTINGS} was written for; train again")
     try:
-        weights = load(data)
+        return replace(bundle, weights=load(data))
     except SafetensorError as error:
         raise BundleError(f"{join(uri, WEIGHTS)}: not a safetensors file: {error}") from None
-    return _bundle(uri, settings, weights)
 
 
 def load_bundle_settings(uri: str) -> Bundle:
     """The bundle under `uri` without its weights; same errors as `load_bundle`."""
-    return _bundle(uri, _read_settings(uri), {})
+    return _bundle(uri, _read_settings(uri))
 
 
 def _read_settings(uri: str) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _read_settings(uri: str) -> dict[str, Any]:
     return settings
 
 
-def _bundle(uri: str, settings: dict[str, Any], weights: Mapping[str, Tensor]) -> Bundle:
+def _bundle(uri: str, settings: dict[str, Any]) -> Bundle:
     where = join(uri, SETTINGS)
     try:
         decisive = {key: value for key, value in settings.items() if key not in ("id", "provenance")}
@@ -177,11 +177,10 @@ def _bundle(uri: str, settings: dict[str, Any], weights: Mapping[str, Tensor]) -
             smoothing=int(settings["smoothing"]),
             calibration=Calibration(**settings["calibration"]),
             provenance=settings["provenance"],
-            weights=weights,
         )
     except ConfigError as error:
         raise BundleError(str(error)) from None
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{where}: incomplete: {error}") from None
 
 

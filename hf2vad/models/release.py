@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hf2vad.config import Level, ModelConfig
-from hf2vad.errors import BundleError
+from hf2vad.errors import BundleError, ConfigError
 from hf2vad.models.hf2vad import HF2VAD
 
 _MEMORIES: dict[Level, str] = {"bottleneck": "memAE.mem3", "up3": "memAE.mem2", "up2": "memAE.mem1"}
@@ -57,19 +57,28 @@ def release_names(config: ModelConfig) -> dict[str, str]:
 
 
 def _config(state: Mapping[str, Any]) -> ModelConfig:
+    root = _size(state, "memAE.in_conv.conv.conv.0.weight", 0)
+    widths = [_size(state, f"vunet.f_phi.blocks.s{stage}_1.conv2d.beta", 1) for stage in (1, 2, 3, 4)]
+    memories = tuple(level for level, name in _MEMORIES.items() if f"{name}.memMatrix" in state)
+    slots = _size(state, f"{_MEMORIES[memories[0] if memories else 'bottleneck']}.memMatrix", 0)
     try:
-        root = state["memAE.in_conv.conv.conv.0.weight"].shape[0]
-        widths = [state[f"vunet.f_phi.blocks.s{stage}_1.conv2d.beta"].shape[1] for stage in (1, 2, 3, 4)]
-        memories = tuple(level for level, name in _MEMORIES.items() if f"{name}.memMatrix" in state)
-        slots = state[f"{_MEMORIES[memories[0]]}.memMatrix"].shape[0]
-    except (KeyError, IndexError, AttributeError) as error:
-        raise BundleError(f"not a released HF2-VAD checkpoint: no {error}") from None
-    return ModelConfig(
-        flow_root=int(root),
-        memories=memories,
-        slots=int(slots),
-        cvae_widths=(widths[0], widths[1], widths[2], widths[3]),
-    )
+        return ModelConfig(
+            flow_root=root,
+            memories=memories,
+            slots=slots,
+            cvae_widths=(widths[0], widths[1], widths[2], widths[3]),
+        )
+    except ConfigError as error:
+        raise BundleError(f"not a released HF2-VAD checkpoint: {error}") from None
+
+
+def _size(state: Mapping[str, Any], name: str, axis: int) -> int:
+    if name not in state:
+        raise BundleError(f"not a released HF2-VAD checkpoint: no {name}")
+    shape = tuple(state[name].shape)
+    if len(shape) <= axis:
+        raise BundleError(f"not a released HF2-VAD checkpoint: {name} has shape {shape}")
+    return int(shape[axis])
 
 
 def _release_name(name: str) -> str:

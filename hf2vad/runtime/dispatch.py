@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,9 @@ from hf2vad.errors import (
     SchemaError,
     StorageError,
 )
+
+CONNECT_SECONDS = 10
+"""A head node that has not answered by then is taken as absent."""
 
 FATAL = (AccessDeniedError, BundleError, ConfigError, SchemaError)
 
@@ -98,6 +102,7 @@ def cluster(config: RayConfig) -> Iterator[None]:
     here: dict[str, Any] = (
         {"include_dashboard": False, "object_store_memory": 256 * 2**20} if address == "local" else {}
     )
+    _check_answers(address)
     try:
         ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, **here)
     except (ConnectionError, ValueError, RayError, RuntimeError) as error:
@@ -106,6 +111,17 @@ def cluster(config: RayConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise DispatchError when nothing listens at `host:port`: Ray itself tries for minutes before it says so."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise DispatchError(f"no Ray cluster at {address!r}: {error}") from None
 
 
 class Dispatcher:
