@@ -180,7 +180,7 @@ def _bundle(uri: str, settings: dict[str, Any]) -> Bundle:
         )
     except ConfigError as error:
         raise BundleError(str(error)) from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{where}: incomplete: {error}") from None
 
 

@@ -75,7 +75,7 @@ def _config(state: Mapping[str, Any]) -> ModelConfig:
 def _size(state: Mapping[str, Any], name: str, axis: int) -> int:
     if name not in state:
         raise BundleError(f"not a released HF2-VAD checkpoint: no {name}")
-    shape = tuple(state[name].shape)
+    shape = tuple(getattr(state[name], "shape", ()))
     if len(shape) <= axis:
         raise BundleError(f"not a released HF2-VAD checkpoint: {name} has shape {shape}")
     return int(shape[axis])
