@@ -57,14 +57,14 @@ def repeat(source: Path, target: Path, times: int) -> Path:
     """A clip, `times` over, as one video."""
     if target.exists():
         return target
+    with av.open(str(source)) as read:
+        images = [frame.to_ndarray(format="bgr24") for frame in read.decode(video=0)]
+    height, width = images[0].shape[:2]
     with av.open(str(target), "w") as written:
         stream = written.add_stream("libx264", rate=Fraction(25, 2), options={"preset": "veryfast", "crf": "18"})
-        for _ in range(times):
-            with av.open(str(source)) as read:
-                for frame in read.decode(video=0):
-                    stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
-                    image = frame.to_ndarray(format="bgr24")
-                    written.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for image in images * times:
+            written.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         written.mux(stream.encode(None))
     return target
 
