@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +93,7 @@ def calibrate(table: StcTable, engine: Engine, *, fusion: FusionConfig, smoothin
         cubes=moments_flow.count,
         frames=0,
     )
-    frame_scores = np.concatenate([_frame_scores(kept, rough, fusion, smoothing) for kept in per_file.values()])
+    frame_scores = _smoothed(per_file.values(), rough, fusion, smoothing)
     threshold, low = np.percentile(frame_scores, [THRESHOLD_PERCENTILE, LOW_PERCENTILE])
     return Calibration(
         flow_mean=rough.flow_mean,
@@ -106,11 +107,29 @@ def calibrate(table: StcTable, engine: Engine, *, fusion: FusionConfig, smoothin
     )
 
 
-def _frame_scores(kept: _FileScores, calibration: Calibration, fusion: FusionConfig, smoothing: int) -> F64:
-    """Smoothed scores of one file's frames, those without a cube included, those without full context left out."""
+def _smoothed(files: Iterable[_FileScores], calibration: Calibration, fusion: FusionConfig, smoothing: int) -> F64:
+    """Smoothed scores of all frames with full context, as scoring gives them: a video's files are smoothed as one."""
+    videos: dict[str, list[tuple[int, F64]]] = {}
+    for kept in files:
+        raw = _raw_scores(kept, calibration, fusion)
+        if len(raw):
+            videos.setdefault(kept.file.uri.rsplit("/", 1)[0], []).append((kept.file.stop - len(raw), raw))
+    scores = []
+    for parts in videos.values():
+        first = min(start for start, _ in parts)
+        whole = np.full(max(start + len(raw) for start, raw in parts) - first, np.nan)
+        for start, raw in parts:
+            whole[start - first : start - first + len(raw)] = raw
+        smoothed = smooth(whole, smoothing)
+        scores.append(smoothed[~np.isnan(smoothed)])
+    return np.concatenate(scores)
+
+
+def _raw_scores(kept: _FileScores, calibration: Calibration, fusion: FusionConfig) -> F64:
+    """The highest score of each frame of one file that has full context, those without a cube included."""
     start = max(kept.file.start, FRAMES - 1)
     raw = np.full(max(0, kept.file.stop - start), -np.inf)
     for frame, s_flow, s_frame in zip(kept.frame, kept.s_flow, kept.s_frame, strict=True):
         np.maximum.at(raw, frame - start, fuse(s_flow, s_frame, calibration, fusion))
     raw[np.isneginf(raw)] = zero_error_score(calibration, fusion)
-    return smooth(raw, smoothing)
+    return raw

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -60,20 +61,20 @@ def test_equal_values_have_no_deviation_at_all(value: float, sizes: list[int]) -
 
 
 def by_hand(engine: EagerEngine, clips: list[tuple[int, int, dict[int, int]]], window: int) -> tuple[F64, F64, F64]:
-    """S_r and S_p of all cubes, and the smoothed scores of all frames, from the definitions."""
+    """S_r and S_p of all cubes of one video's files, and the smoothed scores of its frames, from the definitions."""
     found = []
     for number, (_, _, cubes) in enumerate(clips):
         scores = engine.score(*make_cubes(sum(cubes.values()), number))
         found.append((scores.s_flow.astype(float), scores.s_frame.astype(float)))
     s_flow, s_frame = (np.concatenate(part) for part in zip(*found, strict=True))
-    frames = []
+    frames: list[float] = []
     for (start, stop, cubes), (flow, frame) in zip(clips, found, strict=True):
         fused = 0.5 * (flow - s_flow.mean()) / s_flow.std() + 2.0 * (frame - s_frame.mean()) / s_frame.std()
         nothing = -0.5 * s_flow.mean() / s_flow.std() - 2.0 * s_frame.mean() / s_frame.std()
         owner = np.repeat(sorted(cubes), [cubes[t] for t in sorted(cubes)])
         raw = [fused[owner == t].max() if t in cubes else nothing for t in range(max(4, start), stop)]
-        frames.append(median_filter(np.array(raw), window, mode="nearest") if raw else np.empty(0))
-    return s_flow, s_frame, np.concatenate(frames)
+        frames += raw
+    return s_flow, s_frame, median_filter(np.array(frames), window, mode="nearest")
 
 
 @pytest.mark.parametrize("window", [1, 5])
@@ -88,6 +89,21 @@ def test_a_calibration_is_what_its_definitions_give(tmp_path: Path, engine: Eage
     assert (found.threshold, found.low) == pytest.approx(tuple(np.percentile(frames, [99.9, 99])))
     assert found.threshold > found.low
     assert (found.cubes, found.frames) == (58, 26 + 15 + 15)
+
+
+def test_thresholds_do_not_depend_on_where_shards_are_cut(tmp_path: Path, engine: EagerEngine) -> None:
+    appearance, flow = make_cubes(56, 3)
+    counts = dict.fromkeys(range(4, 60), 1)
+    for name, cuts in (("whole", [0, 60]), ("cut", [0, 2, 4, 13, 37, 60])):
+        for start, stop in itertools.pairwise(cuts):
+            inside = {t: n for t, n in counts.items() if start <= t < stop}
+            rows = slice(max(0, start - 4), max(0, stop - 4))
+            put_clip(tmp_path / name, "a", (start, stop), inside, content=(appearance[rows], flow[rows]))
+    whole, cut = (
+        calibrate(StcTable(str(tmp_path / name)), engine, fusion=FUSION, smoothing=9) for name in ("whole", "cut")
+    )
+    assert (cut.threshold, cut.low) == pytest.approx((whole.threshold, whole.low), rel=1e-5)
+    assert cut.frames == whole.frames == 56
 
 
 def test_frames_without_context_are_no_training_frames(tmp_path: Path, engine: EagerEngine) -> None:
