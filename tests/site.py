@@ -20,6 +20,9 @@ from hf2vad.storage import join, put_bytes
 
 ROOT = Path(__file__).parents[1]
 
+MARK = "HF2VAD_TEST_SESSION"
+"""Variable by which a head node's processes are told from those of others on the machine."""
+
 SMALL = (
     "--model.flow-root=4",
     "--model.slots=8",
@@ -77,8 +80,9 @@ def ray_head(folder: Path, *, cpus: int = 2) -> Iterator[RayCluster]:
         "--disable-usage-stats",
     ]
     command += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
+    marked = {**environment(), MARK: str(os.getpid())}
     with (folder / "head.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment(), start_new_session=True)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=marked, start_new_session=True)
         try:
             _until(lambda: _answers(dashboard), seconds=90, what=f"Ray head (see {folder / 'head.log'})")
             yield RayCluster(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", process)
@@ -154,12 +158,12 @@ def tables(out: Path) -> dict[str, bytes]:
 
 
 def ray_workers(task: str) -> list[int]:
-    """Process ids of the Ray workers that run `task` now."""
-    found = []
+    """Process ids of the workers that run `task` now, on the head node that this process started."""
+    found, mark = [], f"{MARK}={os.getpid()}".encode()
     for entry in Path("/proc").iterdir():
         if re.fullmatch(r"\d+", entry.name):
             with contextlib.suppress(OSError):
                 title = (entry / "cmdline").read_bytes().decode(errors="replace")
-                if title.startswith(f"ray::{task}"):
+                if title.startswith(f"ray::{task}") and mark in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
     return found

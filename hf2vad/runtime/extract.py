@@ -29,7 +29,7 @@ from hf2vad.config import (
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import Extractor
 from hf2vad.runtime.dispatch import Call, RayConfig
-from hf2vad.runtime.jobs import check_boxes, check_walk_options, run_walk, shown_seconds
+from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk, shown_seconds
 from hf2vad.runtime.outputs import content_hash, hash_of, known_failure, settle_failures
 from hf2vad.runtime.walk import Failure, Opened, Range
 from hf2vad.schema import STC, cubes_to_arrow, pack_metadata, unpack_metadata
@@ -99,6 +99,7 @@ class ExtractJob:
 def extract_job(job: ExtractJob) -> int:
     """Extract every video of the archive; returns the exit code."""
     check_boxes(job.boxes, job.detector)
+    job = replace(job, **absolute_places(job))
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
     dataset = job.dataset or job.archive.rstrip("/").rsplit("/", 1)[-1] or "archive"
     work = ExtractWork(

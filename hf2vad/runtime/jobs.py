@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from hf2vad.errors import ConfigError
 from hf2vad.runtime.dispatch import Dispatcher, RayConfig, cluster
 from hf2vad.runtime.outputs import RunRecord
 from hf2vad.runtime.walk import FrameSpan, Steps, walk
+from hf2vad.storage import absolute
 
 
 class WalkJob(Protocol):
@@ -22,6 +24,10 @@ class WalkJob(Protocol):
     def archive(self) -> str: ...
     @property
     def out(self) -> str: ...
+    @property
+    def boxes(self) -> str: ...
+    @property
+    def detector(self) -> DetectorConfig: ...
     @property
     def include(self) -> tuple[str, ...]: ...
     @property
@@ -41,6 +47,12 @@ def run_walk(name: str, job: WalkJob, work: Steps, *, use_gpu: bool, extra: dict
         tally = walk(videos, dispatcher, work, shard_frames=job.shard_frames, span=FrameSpan(job.frames), label=name)
         record.finish(tally, dispatcher, extra)
     return EXIT_FAILURES if tally.failures else EXIT_OK
+
+
+def absolute_places(job: WalkJob) -> dict[str, Any]:
+    """The places of `job` as workers, which run in folders of their own, find them."""
+    detector = replace(job.detector, model=absolute(job.detector.model))
+    return {name: absolute(getattr(job, name)) for name in ("archive", "out", "boxes")} | {"detector": detector}
 
 
 def _some_videos(job: WalkJob) -> Iterator[Video]:

@@ -31,7 +31,7 @@ from hf2vad.models.bundle import Bundle, load_bundle, load_bundle_settings
 from hf2vad.models.device import choose_device
 from hf2vad.runtime.dispatch import Call, RayConfig
 from hf2vad.runtime.extract import warm_extractor
-from hf2vad.runtime.jobs import check_boxes, check_walk_options, run_walk, shown_seconds
+from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk, shown_seconds
 from hf2vad.runtime.outputs import content_hash, hash_of, known_failure, settle_failures
 from hf2vad.runtime.walk import Failure, Opened, Range
 from hf2vad.schema import CubeBatch, unpack_metadata
@@ -39,7 +39,7 @@ from hf2vad.scoring.engine import Engine, EngineName, make_engine
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.final import FinalTables, finalise
 from hf2vad.scoring.shard import score_shard
-from hf2vad.storage import delete, exists, join, key_path, list_dir, open_parquet, put_table, read_table
+from hf2vad.storage import absolute, delete, exists, join, key_path, list_dir, open_parquet, put_table, read_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +118,7 @@ def score_job(job: ScoreJob) -> int:
 
     Raises MismatchError when an extraction setting is not the bundle's.
     """
+    job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
     bundle = load_bundle(job.bundle)
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
     if difference := extraction_difference(bundle.extraction, extraction):

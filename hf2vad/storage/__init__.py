@@ -22,10 +22,11 @@ from hf2vad.errors import SchemaError, StorageError
 from hf2vad.storage import local, s3
 from hf2vad.storage.entry import Backend, Entry
 from hf2vad.storage.failures import mapped
-from hf2vad.storage.names import is_s3, join, key_path, readable
+from hf2vad.storage.names import absolute, is_s3, join, key_path, readable
 
 __all__ = [
     "Entry",
+    "absolute",
     "atomic_writer",
     "delete",
     "exists",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import urllib.parse
 
 SEGMENT_BYTES = 200
@@ -17,6 +18,11 @@ def is_s3(uri: str) -> bool:
 def join(uri: str, *parts: str) -> str:
     """`parts` below `uri`."""
     return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def absolute(uri: str) -> str:
+    """`uri` as every process reads it: a local path does not depend on the folder that a worker was started in."""
+    return os.path.abspath(uri) if uri and not is_s3(uri) else uri
 
 
 def readable(name: str) -> str:
