@@ -49,6 +49,17 @@ def ped2() -> str:
     return markdown(["run", "fused", "flow only", "frame only", "speed, no model", "training"], rows)
 
 
+def ped2_time() -> str:
+    """Seconds of each job on Ped2."""
+    names = ("extract_stc", "train", "score_archive")
+    rows = []
+    for result in results("ped2_*.json"):
+        machine = result["machine"]["gpu"] or f"{result['machine']['cores']} cores"
+        seconds = [f"{result['seconds'][name]:.0f} s" for name in names]
+        rows.append([f"`{result['benchmark']}`", f"{result['cubes']:,}", *seconds, machine])
+    return markdown(["run", "training cubes", *names, "machine"], rows)
+
+
 def memory() -> str:
     """Peak memory of a scoring worker."""
     (result,) = results("memory.json")
@@ -59,7 +70,7 @@ def memory() -> str:
     return markdown(["", "1 minute", "10 minutes", "ratio"], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"ped2": ped2, "memory": memory}
+TABLES: dict[str, Callable[[], str]] = {"ped2": ped2, "ped2_time": ped2_time, "memory": memory}
 
 
 def main() -> int:
