@@ -18,11 +18,16 @@ from hf2vad.cubes.detect import BoxFinder
 from hf2vad.cubes.flow import FlowEstimator
 from hf2vad.cubes.motion import blurred
 from hf2vad.errors import VideoError
+from hf2vad.heap import give_back_freed
 from hf2vad.schema import F32, FRAMES, U8, CubeBatch
 from hf2vad.threads import prefetch
 
 AHEAD = 4
 """Frames that decoding, and flow, may be ahead of the step after them."""
+
+
+TRIM_EVERY = 50
+"""Frames after which freed memory is given back."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,9 @@ class Extractor:
         """
         window: deque[_Prepared] = deque(maxlen=FRAMES + 1)
         with closing(prefetch(self._flowing(shard), depth=AHEAD)) as prepared:
-            for latest in prepared:
+            for count, latest in enumerate(prepared, 1):
+                if count % TRIM_EVERY == 0:
+                    give_back_freed()
                 window.append(latest)
                 if len(window) > 1:
                     yield from self._batch(shard, list(window)[:-1], latest)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = [
     {"errors"},
     {"config"},
-    {"schema", "progress", "threads"},
+    {"schema", "progress", "threads", "heap"},
     {"storage", "commandline"},
     {"archive", "models", "demo"},
     {"cubes"},
