@@ -125,7 +125,11 @@ def _check_answers(address: str) -> None:
 
 
 class Dispatcher:
-    """Runs calls on the connected cluster; at most `capacity` at once."""
+    """Runs calls on the connected cluster.
+
+    `capacity` is how many run at once, `in_flight` how many to submit: one more where the cluster itself is the limit,
+    so that a worker which comes free finds work without asking the driver.
+    """
 
     def __init__(self, config: RayConfig, *, use_gpu: bool) -> None:
         """`use_gpu`: whether the calls can make use of a GPU.
@@ -146,6 +150,7 @@ class Dispatcher:
                 "--ray.cpus, --ray.gpus or --ray.memory-gib"
             )
         self.capacity = config.workers or int(slots)
+        self.in_flight = config.workers or self.capacity + 1
         self.retried = 0
         self._retries = config.retries
         self._options: dict[str, Any] = {"num_cpus": config.cpus, "num_gpus": self.gpus, "max_retries": 0}

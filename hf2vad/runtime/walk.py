@@ -148,8 +148,7 @@ class _Walk:
     def run(self, videos: Iterator[Video]) -> Tally:
         dispatcher = self._dispatcher
         while True:
-            # One call more than fits, so that a worker which comes free finds work without asking the driver.
-            while dispatcher.running <= dispatcher.capacity:
+            while dispatcher.running < dispatcher.in_flight:
                 call = self._next_shard() or self._next_video(videos)
                 if call is None:
                     break
