@@ -13,17 +13,15 @@ def give_back_freed() -> None:
     keeps them in heaps that fragment, so that a process grows for thousands of frames although it holds as much as at
     the first: docs/adr/0006.
     """
-    if _TRIM is not None:
-        _TRIM(0)
+    if _LIBC is not None:
+        _LIBC.malloc_trim(0)
 
 
-def _find_trim() -> ctypes._NamedFuncPointer | None:
+def _glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
         return None
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except AttributeError:
-        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "malloc_trim") else None
 
 
-_TRIM = _find_trim()
+_LIBC = _glibc()

@@ -34,6 +34,9 @@ from hf2vad.errors import (
 CONNECT_SECONDS = 10
 """A head node that has not answered by then is taken as absent."""
 
+WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
+"""What workers have in their environment: one heap for all their threads, or freed memory piles up (docs/adr/0006)."""
+
 FATAL = (AccessDeniedError, BundleError, ConfigError, SchemaError)
 
 
@@ -153,7 +156,12 @@ class Dispatcher:
         self.in_flight = config.workers or self.capacity + 1
         self.retried = 0
         self._retries = config.retries
-        self._options: dict[str, Any] = {"num_cpus": config.cpus, "num_gpus": self.gpus, "max_retries": 0}
+        self._options: dict[str, Any] = {
+            "num_cpus": config.cpus,
+            "num_gpus": self.gpus,
+            "max_retries": 0,
+            "runtime_env": {"env_vars": WORKER_ENVIRONMENT},
+        }
         if config.memory_gib:
             self._options["memory"] = int(config.memory_gib * 2**30)
         self._remotes: dict[Callable[..., Any], Any] = {}
