@@ -28,6 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--model.flow-root=4", "--model.slots=8", "--model.cvae-widths", "8", "16", "16", "16", "--training.batch=32"]
 
 
+MARK = "HF2VAD_MEMORY_BENCHMARK"
+"""Variable by which this run's workers are told from others on the machine."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for videos and scores")
@@ -80,7 +84,8 @@ def job(name: str, *arguments: object) -> None:
 def peak_of_workers(name: str, *arguments: object) -> float:
     """The highest peak among the processes that work on shards, in MiB."""
     peaks: dict[int, float] = {}
-    with subprocess.Popen(command(name, *arguments), stdout=subprocess.DEVNULL) as running:
+    marked = {**os.environ, MARK: str(os.getpid())}
+    with subprocess.Popen(command(name, *arguments), stdout=subprocess.DEVNULL, env=marked) as running:
         while running.poll() is None:
             for entry in os.scandir("/proc"):
                 if entry.name.isdigit():
@@ -94,8 +99,10 @@ def peak_of_workers(name: str, *arguments: object) -> float:
 
 def watch(pid: int, peaks: dict[int, float]) -> None:
     """Note the peak of a process that is, or was, at work on a shard."""
-    if pid not in peaks and not Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::score_frames"):
-        return
+    if pid not in peaks:
+        ours = f"{MARK}={os.getpid()}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        if not ours or not Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::score_frames"):
+            return
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             peaks[pid] = int(line.split()[1]) / 1024
