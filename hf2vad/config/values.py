@@ -1,0 +1,113 @@
+"""Settings objects as plain values: from TOML, the command line or JSON and back, and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar
+
+from hf2vad.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise ConfigError unless a setting `holds`."""
+    if not holds:
+        raise ConfigError(message)
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """A settings object as plain JSON values, nested, tuples as lists."""
+    plain: dict[str, Any] = {}
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if is_dataclass(value):
+            plain[item.name] = to_dict(value)
+        else:
+            plain[item.name] = list(value) if isinstance(value, tuple) else value
+    return plain
+
+
+def from_dict(kind: type[T], values: Mapping[str, Any], *, base: T | None = None, where: str = "settings") -> T:
+    """The settings object of class `kind` that `values` describe, on top of `base` (or the class's defaults).
+
+    Raises ConfigError on an unknown key (naming the nearest known one), a value of the wrong type, or a value that the
+    class refuses. `where` names the source in messages.
+    """
+    return _build(kind, values, base, where, prefix="")
+
+
+def _build(kind: type[T], values: Mapping[str, Any], base: T | None, where: str, prefix: str) -> T:
+    hints = typing.get_type_hints(kind)
+    known = {item.name for item in fields(kind) if item.init}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(sorted(known))}"
+            raise ConfigError(f"{where}: unknown key {prefix}{key}; {hint}")
+        changes[key] = _coerce(hints[key], value, getattr(base, key, None), where, prefix + key)
+    try:
+        return replace(base, **changes) if base is not None else kind(**changes)  # type: ignore[type-var]
+    except TypeError as error:
+        raise ConfigError(f"{where}: {prefix or kind.__name__}: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _coerce(hint: Any, value: Any, base: Any, where: str, name: str) -> Any:
+    """`value` as the type `hint` says, or ConfigError."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        return _coerce(typing.get_args(hint)[0], value, base, where, name)
+    if is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: {name} must be a table of settings, got {value!r}")
+        return _build(hint, value, base, where, prefix=name + ".")
+    if origin is Literal:
+        if value not in typing.get_args(hint) or isinstance(value, bool):
+            raise ConfigError(
+                f"{where}: {name} must be one of {', '.join(map(str, typing.get_args(hint)))}, got {value!r}"
+            )
+        return value
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        (inner,) = [option for option in options if option is not type(None)]
+        return _coerce(inner, value, base, where, name)
+    if origin is tuple:
+        args = typing.get_args(hint)
+        inner_hints = [args[0]] * len(value) if isinstance(value, list | tuple) and args[-1] is ... else list(args)
+        if not isinstance(value, list | tuple) or len(value) != len(inner_hints):
+            raise ConfigError(
+                f"{where}: {name} must be a list{'' if args[-1] is ... else f' of {len(args)}'}, got {value!r}"
+            )
+        return tuple(
+            _coerce(h, v, None, where, f"{name}[{i}]") for i, (h, v) in enumerate(zip(inner_hints, value, strict=True))
+        )
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ConfigError(f"{where}: {name} must be of type {hint.__name__}, got {value!r}")
+    return value
+
+
+def fingerprint(settings: Any) -> str:
+    """First 16 hex digits of the SHA-256 of the settings' canonical JSON."""
+    canonical = json.dumps(to_dict(settings), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values under dotted names."""
+    values_flat: dict[str, Any] = {}
+    for key, value in values.items():
+        values_flat.update(flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value})
+    return values_flat
