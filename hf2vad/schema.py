@@ -90,8 +90,12 @@ def _fields(*columns: tuple[str, pa.DataType, bool]) -> list[pa.Field]:
 _FRAME_KEY = _fields(("video", pa.string(), False), ("frame", pa.int32(), False), ("pts_s", pa.float64(), False))
 
 
+BOX = ("x1", "y1", "x2", "y2")
+"""Corners of a box in source pixels, the end exclusive."""
+
+
 def _box(nullable: bool) -> list[pa.Field]:
-    return _fields(*((name, pa.float32(), nullable) for name in ("x1", "y1", "x2", "y2")))
+    return _fields(*((name, pa.float32(), nullable) for name in BOX))
 
 
 STC = pa.schema(
@@ -103,7 +107,7 @@ STC = pa.schema(
 )
 """One row a cube: `appearance` is uint8 [5, 32, 32, 3] (BGR), `flow` little-endian float16 [4, 32, 32, 2] (dx, dy)."""
 
-_ERRORS = ("s_flow", "s_frame", "speed")
+_ERRORS = ("s_flow", "s_frame", "speed", "s_motion")
 
 SHARD = pa.schema(
     [
@@ -124,14 +128,15 @@ FRAMES_TABLE = pa.schema(
             ("s_flow", pa.float32(), True),
             ("s_frame", pa.float32(), True),
             ("speed", pa.float32(), True),
+            ("s_motion", pa.float32(), True),
             ("n_objects", pa.int32(), False),
         ),
         *_box(True),
     ]
 )
 """One row a frame. `score_raw`: maximum over its cubes, or the score of a zero-error cube; `score`: smoothed over
-time; both null without full context. `s_flow`, `s_frame` and the box are those of the highest scoring cube, null
-without cubes; `speed` is the fastest box's median flow speed, 0 without cubes."""
+time; both null without full context. `s_flow`, `s_frame`, `s_motion` and the box are those of the highest scoring
+cube, null without cubes; `speed` is the fastest box's median flow speed, 0 without cubes."""
 
 OBJECTS = pa.schema(
     [
@@ -140,7 +145,8 @@ OBJECTS = pa.schema(
         *_fields(*((name, pa.float32(), False) for name in _ERRORS), ("score", pa.float64(), False)),
     ]
 )
-"""One row a scored box: S_r (`s_flow`), S_p (`s_frame`), mean over the box of the cube's median flow speed, Eq. 9."""
+"""One row a scored box: S_r (`s_flow`), S_p (`s_frame`), mean over the box of the cube's median flow speed, the motion
+density's score (`s_motion`, 0 in a bundle without one), Eq. 9 (`score`)."""
 
 EVENTS = pa.schema(
     [

@@ -15,13 +15,14 @@ from hf2vad.config.extraction import (
 )
 from hf2vad.config.model import Level, LossConfig, ModelConfig
 from hf2vad.config.presets import PRESETS, Preset, PresetName, preset
-from hf2vad.config.scoring import EventConfig, FusionConfig
+from hf2vad.config.scoring import DensityConfig, EventConfig, FusionConfig
 from hf2vad.config.training import StageConfig, TrainingConfig
 from hf2vad.config.values import fingerprint, from_dict, to_dict
 
 __all__ = [
     "PRESETS",
     "CubeConfig",
+    "DensityConfig",
     "DetectorConfig",
     "EventConfig",
     "ExtractionConfig",

@@ -26,6 +26,17 @@ class ModelConfig:
     shrink: float | None = None
     """Hard-shrinkage threshold of the addressing weights; none: 1 / slots."""
 
+    addressing: Literal["dot", "cosine"] = "dot"
+    """How a query is compared with a slot. `dot`: their product, as the releases of HF²-VAD and MemAE do it. `cosine`:
+    of both at unit length, times `sharpness`, as MemAE's paper defines it (Gong et al. 2019, Eq. 4)."""
+
+    sharpness: float = 20.0
+    """Inverse temperature of the softmax over cosines; `dot` does without."""
+
+    flow_error: Literal["sum", "median", "min"] = "sum"
+    """How the squared errors of a cube's four flows make S_r: their sum (paper §3.3), or four times their median or
+    their smallest, so that one bad flow field does not rule. Does not change the network."""
+
     skips: tuple[Level, ...] = ("up3", "up2")
     """Upsampling levels that are joined with the encoder's features (`bottleneck` has none)."""
 
@@ -41,6 +52,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         require(self.flow_root > 0, f"model.flow_root must be positive, got {self.flow_root}")
         require(self.slots > 1, f"model.slots must be at least 2, got {self.slots}")
+        require(self.sharpness > 0, f"model.sharpness must be positive, got {self.sharpness}")
         require("up1" not in self.memories, "model.memories may hold bottleneck, up3 and up2, got up1")
         require("bottleneck" not in self.skips, "model.skips may hold up3, up2 and up1, got bottleneck")
         require(len(set(self.memories)) == len(self.memories), f"model.memories repeats a level: {self.memories}")

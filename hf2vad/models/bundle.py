@@ -18,14 +18,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from hf2vad.config import ExtractionConfig, FusionConfig, ModelConfig, from_dict, to_dict
+from hf2vad.config import DensityConfig, ExtractionConfig, FusionConfig, ModelConfig, from_dict, to_dict
 from hf2vad.errors import BundleError, ConfigError, NotFoundError, SchemaError
+from hf2vad.models.camera import camera_of
+from hf2vad.models.density import NO_DENSITY, MotionDensity
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.perspective import Perspective
 from hf2vad.storage import join, put_bytes, put_json, read_bytes
 
-BUNDLE_VERSION = 1
+BUNDLE_VERSION = 2
 WEIGHTS = "weights.safetensors"
 SETTINGS = "bundle.json"
+DENSITY = "density/"
+"""What the names of the density's arrays begin with, among the weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,14 @@ class Calibration:
     """μ of S_p."""
     frame_std: float
     """σ of S_p."""
+    speed_mean: float = 0.0
+    """μ of the flow speed."""
+    speed_std: float = 1.0
+    """σ of the flow speed."""
+    motion_mean: float = 0.0
+    """μ of the motion density's score."""
+    motion_std: float = 1.0
+    """σ of the motion density's score; 1 without a density."""
     threshold: float
     """99.9th percentile of smoothed training frame scores: where an event starts by default."""
     low: float
@@ -53,8 +66,9 @@ class Calibration:
         for item in fields(self):
             if not math.isfinite(getattr(self, item.name)):
                 raise BundleError(f"calibration.{item.name} is {getattr(self, item.name)}, not a finite number")
-        if self.flow_std <= 0 or self.frame_std <= 0:
-            raise BundleError(f"calibration: deviations must be positive, got {self.flow_std} and {self.frame_std}")
+        deviations = (self.flow_std, self.frame_std, self.speed_std, self.motion_std)
+        if min(deviations) <= 0:
+            raise BundleError(f"calibration: deviations must be positive, got {deviations}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +84,21 @@ class Bundle:
     smoothing: int
     """Frames of the median filter over frame scores."""
     calibration: Calibration
+    """Over the cubes of all cameras."""
     provenance: dict[str, Any]
     """How it was made: settings, table, loss history, versions."""
+    camera_pattern: str = ""
+    """Where a video's path in the archive names its camera (`{camera}`); empty: all footage is of one camera."""
+    cameras: Mapping[str, Calibration] = field(default_factory=dict)
+    """Of each camera that has enough training cubes of its own."""
+    density: MotionDensity = NO_DENSITY
+    perspective: Perspective | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     """Empty when only the settings were read."""
+
+    def calibration_of(self, video: str) -> Calibration:
+        """That of the camera which the video's id names, where there is one; else that of all cameras."""
+        return self.cameras.get(camera_of(video, self.camera_pattern), self.calibration)
 
     def build(self, device: torch.device) -> HF2VAD:
         """The network with these weights on `device`, in evaluation mode.
@@ -98,10 +123,16 @@ def save_bundle(
     smoothing: int,
     calibration: Calibration,
     provenance: dict[str, Any],
+    camera_pattern: str = "",
+    cameras: Mapping[str, Calibration] | None = None,
+    density: MotionDensity = NO_DENSITY,
+    perspective: Perspective | None = None,
 ) -> Bundle:
     """Put a bundle under `uri`; its settings come last, so that a bundle which is half there cannot be loaded."""
     contents = {name: value.detach().cpu().contiguous() for name, value in sorted(weights.items())}
-    data = save(contents)
+    arrays = {DENSITY + name: torch.from_numpy(array).contiguous() for name, array in sorted(density.arrays.items())}
+    data = save({**contents, **arrays})
+    cameras = cameras or {}
     decisive = {
         "schema": BUNDLE_VERSION,
         "weights_sha256": hashlib.sha256(data).hexdigest(),
@@ -110,6 +141,10 @@ def save_bundle(
         "fusion": to_dict(fusion),
         "smoothing": smoothing,
         "calibration": asdict(calibration),
+        "camera_pattern": camera_pattern,
+        "cameras": {name: asdict(known) for name, known in sorted(cameras.items())},
+        "density": to_dict(density.config),
+        "perspective": asdict(perspective) if perspective is not None else None,
     }
     put_bytes(join(uri, WEIGHTS), data)
     put_json(join(uri, SETTINGS), {"id": _content_id(decisive), **decisive, "provenance": provenance})
@@ -121,6 +156,10 @@ def save_bundle(
         smoothing=smoothing,
         calibration=calibration,
         provenance=provenance,
+        camera_pattern=camera_pattern,
+        cameras=cameras,
+        density=density,
+        perspective=perspective,
         weights=contents,
     )
 
@@ -136,13 +175,19 @@ def load_bundle(uri: str) -> Bundle:
     if hashlib.sha256(data).hexdigest() != settings.get("weights_sha256"):
         raise BundleError(f"{join(uri, WEIGHTS)}: its content is not what {SETTINGS} was written for; train again")
     try:
-        return replace(bundle, weights=load(data))
+        tensors = load(data)
     except SafetensorError as error:
         raise BundleError(f"{join(uri, WEIGHTS)}: not a safetensors file: {error}") from None
+    arrays = {name.removeprefix(DENSITY): value.numpy() for name, value in tensors.items() if name.startswith(DENSITY)}
+    return replace(
+        bundle,
+        weights={name: value for name, value in tensors.items() if not name.startswith(DENSITY)},
+        density=MotionDensity(from_dict(DensityConfig, settings["density"], where=uri), arrays, bundle.perspective),
+    )
 
 
 def load_bundle_settings(uri: str) -> Bundle:
-    """The bundle under `uri` without its weights; same errors as `load_bundle`."""
+    """The bundle under `uri` without its weights and its density; same errors as `load_bundle`."""
     return _bundle(uri, _read_settings(uri))
 
 
@@ -177,6 +222,9 @@ def _bundle(uri: str, settings: dict[str, Any]) -> Bundle:
             smoothing=int(settings["smoothing"]),
             calibration=Calibration(**settings["calibration"]),
             provenance=settings["provenance"],
+            camera_pattern=str(settings["camera_pattern"]),
+            cameras={name: Calibration(**known) for name, known in settings["cameras"].items()},
+            perspective=Perspective(**settings["perspective"]) if settings["perspective"] else None,
         )
     except ConfigError as error:
         raise BundleError(str(error)) from None

@@ -9,6 +9,7 @@ from hf2vad.config import ModelConfig
 from hf2vad.models.cvae import CVAE, Prediction
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.memae import FlowAutoencoder, Reconstruction
+from hf2vad.schema import FLOWS, SIZE
 
 
 class HF2VAD(nn.Module):
@@ -34,12 +35,14 @@ class HF2VAD(nn.Module):
     def forward(self, context: Tensor, flows: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """S_r and S_p of each cube (paper §3.3), each (B,) float32: sums of squares, larger is less normal.
 
+        S_r as `ModelConfig.flow_error` says.
+
         Deterministic in evaluation mode: every latent is its mean, and the prior does not run.
         """
         reconstruction = self.reconstruct(flows).flow
         inputs = CubeTensors(context, flows, target)
         frame = self.predict(inputs, reconstruction, sample=False, prior=False).frame
-        s_flow = (reconstruction.float() - flows.float()).square().flatten(1).sum(1)
+        s_flow = flow_error((reconstruction.float() - flows.float()).square(), self.config)
         s_frame = (frame.float() - target.float()).square().flatten(1).sum(1)
         return s_flow, s_frame
 
@@ -48,3 +51,11 @@ class HF2VAD(nn.Module):
         """`forward` without gradients. The network must be in evaluation mode."""
         s_flow, s_frame = self(inputs.context, inputs.flows, inputs.target)
         return s_flow, s_frame
+
+
+def flow_error(squares: Tensor, config: ModelConfig) -> Tensor:
+    """(B,) S_r of (B, 8, 32, 32) squared errors, as `config.flow_error` says."""
+    if config.flow_error == "sum":
+        return squares.flatten(1).sum(1)
+    each = squares.reshape(-1, FLOWS, 2 * SIZE * SIZE).sum(2).sort(dim=1).values
+    return FLOWS * (each[:, 0] if config.flow_error == "min" else each[:, 1:3].mean(1))

@@ -72,9 +72,10 @@ class FlowAutoencoder(nn.Module):
         self.up1 = Up(2 * root, root, skip="up1" in config.skips)
         self.head = nn.Conv2d(root, 2, 1)
         sizes: dict[Level, int] = {"bottleneck": 8 * root * 4 * 4, "up3": 4 * root * 8 * 8, "up2": 2 * root * 16 * 16}
+        sharpness = config.sharpness if config.addressing == "cosine" else None
         self.memories = nn.ModuleDict(
             {
-                level: Memory(config.slots, size, shrink=config.shrink_threshold)
+                level: Memory(config.slots, size, shrink=config.shrink_threshold, sharpness=sharpness)
                 for level, size in sizes.items()
                 if level in config.memories
             }

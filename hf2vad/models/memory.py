@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 _TINY = 1e-12
@@ -24,9 +25,10 @@ class Addressing:
 class Memory(nn.Module):
     """`slots` vectors of `size` numbers. A query is one sample's whole flattened feature map."""
 
-    def __init__(self, slots: int, size: int, *, shrink: float) -> None:
+    def __init__(self, slots: int, size: int, *, shrink: float, sharpness: float | None = None) -> None:
+        """`sharpness`: compare by cosine, times this; none: by dot product."""
         super().__init__()
-        self.shrink = shrink
+        self.shrink, self.sharpness = shrink, sharpness
         self.items = nn.Parameter(torch.empty(slots, size))
         bound = 1 / math.sqrt(size)
         nn.init.uniform_(self.items, -bound, bound)
@@ -34,7 +36,7 @@ class Memory(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Addressing]:
         """Read the memory for `features` (B, C, H, W); what is read has the same shape.
 
-        Weights are a softmax over dot products with all slots, hard-shrunk at λ and scaled to sum to 1. A query for
+        Weights are a softmax over the likeness to all slots, hard-shrunk at λ and scaled to sum to 1. A query for
         which no weight exceeds λ reads zeros.
         """
         weights = self.address(features.flatten(1))
@@ -45,7 +47,13 @@ class Memory(nn.Module):
 
     def address(self, queries: Tensor) -> Tensor:
         """(B, slots) weights for (B, size) queries, in float32."""
-        softmax = torch.softmax((queries @ self.items.t()).float(), dim=1)
+        softmax = torch.softmax(self._likeness(queries), dim=1)
         above = softmax - self.shrink
         shrunk = torch.relu(above) * softmax / (above.abs() + _TINY)
         return shrunk / shrunk.sum(1, keepdim=True).clamp_min(_TINY)
+
+    def _likeness(self, queries: Tensor) -> Tensor:
+        """(B, slots) float32: dot products, or scaled cosines."""
+        if self.sharpness is None:
+            return (queries @ self.items.t()).float()
+        return self.sharpness * (F.normalize(queries, dim=1) @ F.normalize(self.items, dim=1).t()).float()

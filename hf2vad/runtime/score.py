@@ -29,6 +29,7 @@ from hf2vad.config import (
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.errors import ConfigError, MismatchError, NotFoundError
 from hf2vad.models.bundle import Bundle, load_bundle, load_bundle_settings
+from hf2vad.models.density import NO_DENSITY
 from hf2vad.models.device import choose_device
 from hf2vad.runtime.dispatch import Call, RayConfig
 from hf2vad.runtime.extract import warm_extractor
@@ -36,9 +37,10 @@ from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options
 from hf2vad.runtime.outputs import content_hash, hash_of, known_failure, settle_failures
 from hf2vad.runtime.walk import Failure, Opened, Range
 from hf2vad.schema import CubeBatch, unpack_metadata
-from hf2vad.scoring.engine import Engine, EngineName, make_engine
+from hf2vad.scoring.engine import EngineName, make_engine
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.final import FinalTables, finalise
+from hf2vad.scoring.measure import Measure
 from hf2vad.scoring.shard import score_shard
 from hf2vad.storage import absolute, delete, exists, join, key_path, list_dir, open_parquet, put_table, read_table
 
@@ -133,7 +135,7 @@ def score_job(job: ScoreJob) -> int:
     plan = hash_of(content_hash(job.boxes), job.frames, job.image_fps)
     work = ScoreWork(
         bundle_uri=job.bundle,
-        bundle=replace(bundle, weights={}, provenance={}),
+        bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),
         prefix=join(job.out, f"bundle={bundle.id}"),
         extraction=extraction,
         boxes=job.boxes,
@@ -245,15 +247,15 @@ def score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
             times.append(batch.pts_s)
             yield batch
 
-    loads = warm_engine.cache_info().misses
-    engine = warm_engine(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
-    counts["model_loads"] = warm_engine.cache_info().misses - loads
+    loads = warm_measure.cache_info().misses
+    measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
+    counts["model_loads"] = warm_measure.cache_info().misses - loads
     frames: Range = (shard.start, shard.stop)
     table = score_shard(
         shard.video.id,
         counted(warm_extractor(work.extraction, work.boxes).cubes(shard)),
-        engine,
-        calibration=work.bundle.calibration,
+        measure,
+        calibration=work.bundle.calibration_of(shard.video.id),
         fusion=work.bundle.fusion,
         metadata=work.metadata(shard.video, frames),
     )
@@ -263,14 +265,15 @@ def score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
 
 
 @lru_cache(maxsize=1)
-def warm_engine(uri: str, bundle_id: str, name: EngineName, device: str, batch: int, threads: int) -> Engine:
-    """The engine of this worker process, kept from shard to shard. Raises MismatchError when the bundle has changed."""
+def warm_measure(uri: str, bundle_id: str, name: EngineName, device: str, batch: int, threads: int) -> Measure:
+    """What this worker measures with, kept from shard to shard. Raises MismatchError for a bundle that changed."""
     torch.set_num_threads(threads)
     bundle = load_bundle(uri)
     if bundle.id != bundle_id:
         raise MismatchError(f"{uri} was bundle {bundle_id} when the run began and is {bundle.id} now")
     chosen = choose_device(device)
-    return make_engine(name, bundle.build(chosen), device=chosen, batch=batch)
+    engine = make_engine(name, bundle.build(chosen), device=chosen, batch=batch)
+    return Measure.of(engine, bundle.fusion, bundle.density, bundle.perspective)
 
 
 def close_video(
@@ -296,12 +299,13 @@ def _final_tables(
     work: ScoreWork, video: Video, timeline: Timeline, plan: list[Range], scored: list[Range]
 ) -> FinalTables:
     start, stop = (plan[0][0], plan[-1][1]) if plan else (0, 0)
+    calibration = work.bundle.calibration_of(video.id)
     metadata = {
         **work.metadata(video, (start, stop)),
         "final": work.final,
         "complete": len(scored) == len(plan),
         "smoothing": work.smoothing,
-        "thresholds": list(thresholds(work.events, work.bundle.calibration)),
+        "thresholds": list(thresholds(work.events, calibration)),
         "width": timeline.width,
         "height": timeline.height,
         "frame_count": timeline.frame_count,
@@ -311,7 +315,7 @@ def _final_tables(
         [read_table(work.shard_uri(video, frames)) for frames in scored],
         start=start,
         pts_s=np.asarray(timeline.pts_s[start:stop]),
-        calibration=work.bundle.calibration,
+        calibration=calibration,
         fusion=work.bundle.fusion,
         smoothing=work.smoothing,
         events=work.events,

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hf2vad.commandline import EXIT_OK, required_missing
 from hf2vad.config import (
+    DensityConfig,
     FusionConfig,
     LossConfig,
     ModelConfig,
@@ -23,15 +24,18 @@ from hf2vad.config import (
 )
 from hf2vad.errors import ConfigError
 from hf2vad.models.bundle import Bundle, load_bundle_settings, save_bundle
+from hf2vad.models.camera import camera_of
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.runtime.outputs import hash_of, versions
 from hf2vad.scoring.engine import EagerEngine
+from hf2vad.scoring.measure import Measure
 from hf2vad.storage import exists, join
-from hf2vad.training.calibrate import calibrate
+from hf2vad.training.calibrate import calibrate, measure_files
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.loop import Trainer
+from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,14 @@ class TrainJob:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    density: DensityConfig = field(default_factory=DensityConfig)
+
+    camera_pattern: str = ""
+    """Where a video's path in the archive names its camera, as in {camera}/{date}/*: each camera with enough training
+    cubes is calibrated on its own. Empty: one camera."""
+
+    camera_cubes: int = 1000
+    """Training cubes that are enough."""
 
     @classmethod
     def base(cls, early: dict[str, str | None]) -> TrainJob:
@@ -76,6 +88,9 @@ class TrainJob:
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
         if "frame" not in self.training.stages and "joint" not in self.training.stages and self.fusion.frame:
             raise ConfigError("training.stages has no frame stage, so fusion.frame must be 0")
+        if self.fusion.motion and self.density.kind == "none":
+            raise ConfigError("fusion.motion needs a density; give density.kind knn or gmm")
+        camera_of("", self.camera_pattern)
 
 
 def train_job(job: TrainJob) -> int:
@@ -87,6 +102,9 @@ def train_job(job: TrainJob) -> int:
         fingerprint(job.training),
         fingerprint(job.loss),
         fingerprint(job.fusion),
+        fingerprint(job.density),
+        job.camera_pattern,
+        job.camera_cubes,
         job.smoothing,
         table.fingerprint,
     )
@@ -101,7 +119,18 @@ def train_job(job: TrainJob) -> int:
     checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings)
     history = Trainer(model, table, job.training, job.loss, device, checkpoints).run()
     engine = EagerEngine(model, device=device, batch=job.training.batch)
-    calibration = calibrate(table, engine, fusion=job.fusion, smoothing=job.smoothing)
+    sample = motion_sample(table, seed=job.training.seed)
+    perspective = fit_perspective(sample.boxes)
+    density = fit_density(sample, job.density, perspective, seed=job.training.seed)
+    measure = Measure.of(engine, job.fusion, density, perspective)
+    known = calibrate(
+        measure_files(table, measure),
+        fusion=job.fusion,
+        smoothing=job.smoothing,
+        where=job.stc,
+        camera_pattern=job.camera_pattern,
+        camera_cubes=job.camera_cubes,
+    )
     bundle = save_bundle(
         job.out,
         weights=model.state_dict(),
@@ -109,7 +138,11 @@ def train_job(job: TrainJob) -> int:
         model_config=job.model,
         fusion=job.fusion,
         smoothing=job.smoothing,
-        calibration=calibration,
+        calibration=known.overall,
+        camera_pattern=job.camera_pattern,
+        cameras=known.cameras,
+        density=density,
+        perspective=perspective,
         provenance={
             "settings": settings,
             "job": to_dict(job),

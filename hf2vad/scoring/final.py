@@ -13,11 +13,9 @@ import pyarrow.compute as pc
 
 from hf2vad.config import EventConfig, FusionConfig
 from hf2vad.models.bundle import Calibration
-from hf2vad.schema import EVENTS, FRAMES_TABLE, OBJECTS, SHARD, pack_metadata
+from hf2vad.schema import BOX, EVENTS, FRAMES_TABLE, OBJECTS, SHARD, pack_metadata
 from hf2vad.scoring.events import Event, find_events
 from hf2vad.scoring.fuse import smooth, zero_error_score
-
-BOX = ("x1", "y1", "x2", "y2")
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,7 @@ def finalise(
             top["s_flow"].combine_chunks(),
             top["s_frame"].combine_chunks(),
             _nullable(speed),
+            top["s_motion"].combine_chunks(),
             pa.array(np.bincount(boxed["frame"].to_numpy() - start, minlength=len(pts_s)).astype(np.int32)),
             *(top[name].combine_chunks() for name in BOX),
         ],

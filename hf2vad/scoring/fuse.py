@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.ndimage import median_filter
 
@@ -10,18 +12,53 @@ from hf2vad.errors import ConfigError
 from hf2vad.models.bundle import Calibration
 from hf2vad.schema import F32, F64
 
+PARTS = ("flow", "frame", "speed", "motion")
+"""What a score is made of; FusionConfig has a weight for each, Calibration a mean and a deviation."""
 
-def fuse(s_flow: F32, s_frame: F32, calibration: Calibration, fusion: FusionConfig) -> F64:
-    """Eq. 9: the weighted sum of both errors, each in deviations from its mean over training cubes. (B,) float64."""
-    flow = (s_flow.astype(np.float64) - calibration.flow_mean) / calibration.flow_std
-    frame = (s_frame.astype(np.float64) - calibration.frame_mean) / calibration.frame_std
-    return np.asarray(fusion.flow * flow + fusion.frame * frame, np.float64)
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What speaks against some cubes being normal; each (B,) float32, larger is less normal, 0 is no evidence."""
+
+    flow: F32
+    """S_r, as `ModelConfig.flow_error` says."""
+    frame: F32
+    """S_p."""
+    speed: F32
+    """Flow speed, as `flow_speed` has it."""
+    motion: F32
+    """How unusual the motion is, as `MotionDensity.score` has it."""
+
+    @classmethod
+    def nothing(cls, count: int = 1) -> Parts:
+        """Cubes without error, that do not move."""
+        none = np.zeros(count, np.float32)
+        return cls(flow=none, frame=none, speed=none, motion=none)
+
+    def in_heights(self, heights: F64) -> Parts:
+        """S_r and speed in box heights instead of pixels; `heights`: (B,) shares of the mean height."""
+        return Parts(
+            flow=(self.flow / np.square(heights)).astype(np.float32),
+            frame=self.frame,
+            speed=(self.speed / heights).astype(np.float32),
+            motion=self.motion,
+        )
+
+
+def fuse(parts: Parts, calibration: Calibration, fusion: FusionConfig) -> F64:
+    """Eq. 9, (B,) float64: the weighted sum of the parts, each in deviations from its mean over training cubes."""
+    score = np.zeros(len(parts.flow), np.float64)
+    for name in PARTS:
+        weight = getattr(fusion, name)
+        if weight:
+            mean, std = (getattr(calibration, f"{name}_{moment}") for moment in ("mean", "std"))
+            score += weight * (getattr(parts, name).astype(np.float64) - mean) / std
+    return score
 
 
 def zero_error_score(calibration: Calibration, fusion: FusionConfig) -> float:
     """The score of a cube without error: what a frame without a cube gets."""
-    nothing = np.zeros(1, np.float32)
-    return float(fuse(nothing, nothing, calibration, fusion)[0])
+    return float(fuse(Parts.nothing(), calibration, fusion)[0])
 
 
 def smooth(scores: F64, window: int) -> F64:

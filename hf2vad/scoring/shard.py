@@ -11,8 +11,8 @@ import pyarrow as pa
 from hf2vad.config import FusionConfig
 from hf2vad.models.bundle import Calibration
 from hf2vad.schema import SHARD, CubeBatch, pack_metadata
-from hf2vad.scoring.engine import Engine, flow_speed
 from hf2vad.scoring.fuse import fuse
+from hf2vad.scoring.measure import Measure
 
 SETTLE = 16
 """Batches of rows that are joined into one. Joining copies them out of memory that the arrays of frames and cubes come
@@ -22,7 +22,7 @@ from: many small ones that stay there kept it from being used again, 70 KB a fra
 def score_shard(
     video: str,
     batches: Iterable[CubeBatch],
-    engine: Engine,
+    measure: Measure,
     *,
     calibration: Calibration,
     fusion: FusionConfig,
@@ -39,20 +39,20 @@ def score_shard(
     for batch in batches:
         waiting.append(batch)
         held += len(batch)
-        if held >= engine.batch:
-            left = held % engine.batch
-            rows += _scored(video, waiting, held - left, engine, calibration, fusion)
+        if held >= measure.batch:
+            left = held % measure.batch
+            rows += _scored(video, waiting, held - left, measure, calibration, fusion)
             held = left
         if len(rows) >= SETTLE:
             settled, rows = [*settled, pa.concat_batches(rows)], []
     if waiting:
-        rows += _scored(video, waiting, held, engine, calibration, fusion)
+        rows += _scored(video, waiting, held, measure, calibration, fusion)
     schema = SHARD.with_metadata(pack_metadata("shard", metadata))
     return pa.Table.from_batches([*settled, *rows], schema).combine_chunks()
 
 
 def _scored(
-    video: str, waiting: list[CubeBatch], count: int, engine: Engine, calibration: Calibration, fusion: FusionConfig
+    video: str, waiting: list[CubeBatch], count: int, measure: Measure, calibration: Calibration, fusion: FusionConfig
 ) -> list[pa.RecordBatch]:
     """Rows for the first `count` cubes of `waiting`, and for frames without one before them; the rest stays waiting."""
     taken: list[CubeBatch] = []
@@ -67,10 +67,12 @@ def _scored(
         count -= len(first)
     if not taken:
         return []
-    flow = np.concatenate([batch.flow for batch in taken])
-    scores = engine.score(np.concatenate([batch.appearance for batch in taken]), flow)
-    fused = fuse(scores.s_flow, scores.s_frame, calibration, fusion)
-    return [_rows(video, taken, scores.s_flow, scores.s_frame, flow_speed(flow), fused)]
+    appearance, flow, boxes = (
+        np.concatenate([getattr(batch, name) for batch in taken]) for name in ("appearance", "flow", "boxes")
+    )
+    found = measure(appearance, flow, boxes)
+    fused = fuse(measure.scaled(found, boxes), calibration, fusion)
+    return [_rows(video, taken, found.flow, found.frame, found.speed, found.motion, fused)]
 
 
 def _split(batch: CubeBatch, count: int) -> tuple[CubeBatch, CubeBatch]:

@@ -1,20 +1,25 @@
-"""Calibration: what scores are normal, from one streaming pass over the training cubes (paper Eq. 9)."""
+"""Calibration: what scores are normal, from one streaming pass over the training cubes (paper Eq. 9).
+
+The pass can be shared: each process measures some files, and what it found is merged in the order of the files, so that
+the result does not depend on how many processes there were.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hf2vad.config import FusionConfig
 from hf2vad.errors import TrainingError
 from hf2vad.models.bundle import Calibration
+from hf2vad.models.camera import camera_of
 from hf2vad.progress import ProgressBar
 from hf2vad.schema import F32, F64, FRAMES
-from hf2vad.scoring.engine import Engine
-from hf2vad.scoring.fuse import fuse, smooth, zero_error_score
+from hf2vad.scoring.fuse import PARTS, Parts, fuse, smooth, zero_error_score
+from hf2vad.scoring.measure import Measure
 from hf2vad.training.data import StcFile, StcTable
 
 THRESHOLD_PERCENTILE = 99.9
@@ -33,13 +38,18 @@ class Moments:
 
     def add(self, values: F32) -> None:
         """Merge a chunk of values."""
-        if not len(values):
+        if len(values):
+            chunk = values.astype(np.float64)
+            mean = float(chunk.mean())
+            self.merge(Moments(len(chunk), mean, float(np.square(chunk - mean).sum())))
+
+    def merge(self, other: Moments) -> None:
+        """Merge another stream's moments."""
+        if not other.count:
             return
-        chunk = values.astype(np.float64)
-        mean = float(chunk.mean())
-        total = self.count + len(chunk)
-        self.squares += float(np.square(chunk - mean).sum()) + (mean - self.mean) ** 2 * self.count * len(chunk) / total
-        self.mean += (mean - self.mean) * len(chunk) / total
+        total = self.count + other.count
+        self.squares += other.squares + (other.mean - self.mean) ** 2 * self.count * other.count / total
+        self.mean += (other.mean - self.mean) * other.count / total
         self.count = total
 
     @property
@@ -48,66 +58,96 @@ class Moments:
         return math.sqrt(self.squares / self.count)
 
 
-@dataclass
-class _FileScores:
-    """The errors of one file's cubes: 12 bytes a cube are kept until μ and σ are known."""
+@dataclass(frozen=True)
+class MeasuredFile:
+    """The parts of one file's cubes, 20 bytes a cube, kept until μ and σ are known."""
 
     file: StcFile
-    frame: list[np.ndarray[tuple[int], np.dtype[np.int32]]]
-    s_flow: list[F32]
-    s_frame: list[F32]
+    frame: np.ndarray[tuple[int], np.dtype[np.int32]]
+    parts: Parts
+    """In the unit that they are fused in."""
 
 
-def calibrate(table: StcTable, engine: Engine, *, fusion: FusionConfig, smoothing: int) -> Calibration:
-    """μ and σ of S_r and S_p over all cubes of `table`, and the percentiles of its frame scores.
+@dataclass(frozen=True)
+class Calibrations:
+    """What is normal for all cameras together, and for each that has enough cubes."""
 
-    Raises TrainingError when an error is not finite or all are the same, so that σ is 0.
-    """
-    moments_flow, moments_frame = Moments(), Moments()
-    per_file = {file.uri: _FileScores(file, [], [], []) for file in table.files}
-    with ProgressBar("calibration", total=len(table), unit="cubes") as bar:
-        for file, cubes in table.in_order():
+    overall: Calibration
+    cameras: Mapping[str, Calibration]
+
+
+def measure_files(table: StcTable, measure: Measure, files: Sequence[StcFile] | None = None) -> list[MeasuredFile]:
+    """Measure all cubes of `files` (none: of the table)."""
+    files = table.files if files is None else files
+    found: dict[str, list[tuple[np.ndarray[tuple[int], np.dtype[np.int32]], Parts]]] = {f.uri: [] for f in files}
+    with ProgressBar("calibration", total=sum(sum(file.groups) for file in files), unit="cubes") as bar:
+        for file, cubes in table.in_order(files=files):
             assert cubes.appearance is not None
-            scores = engine.score(cubes.appearance, cubes.flow)
-            moments_flow.add(scores.s_flow)
-            moments_frame.add(scores.s_frame)
-            kept = per_file[file.uri]
-            kept.frame.append(cubes.frame)
-            kept.s_flow.append(scores.s_flow)
-            kept.s_frame.append(scores.s_frame)
+            parts = measure.scaled(measure(cubes.appearance, cubes.flow, cubes.boxes), cubes.boxes)
+            found[file.uri].append((cubes.frame, parts))
             bar.advance(len(cubes))
-    for name, moments in (("flow", moments_flow), ("frame", moments_frame)):
-        if not math.isfinite(moments.mean) or not math.isfinite(moments.squares):
-            raise TrainingError(f"{table.uri}: the {name} errors of the training cubes are not finite")
-        if moments.squares <= 0:
-            raise TrainingError(
-                f"{table.uri}: the {name} errors of all training cubes are equal; nothing can be normal"
-            )
-    rough = Calibration(
-        flow_mean=moments_flow.mean,
-        flow_std=moments_flow.std,
-        frame_mean=moments_frame.mean,
-        frame_std=moments_frame.std,
-        threshold=0.0,
-        low=0.0,
-        cubes=moments_flow.count,
-        frames=0,
-    )
-    frame_scores = _smoothed(per_file.values(), rough, fusion, smoothing)
-    threshold, low = np.percentile(frame_scores, [THRESHOLD_PERCENTILE, LOW_PERCENTILE])
-    return Calibration(
-        flow_mean=rough.flow_mean,
-        flow_std=rough.flow_std,
-        frame_mean=rough.frame_mean,
-        frame_std=rough.frame_std,
-        threshold=float(threshold),
-        low=float(low),
-        cubes=rough.cubes,
-        frames=len(frame_scores),
-    )
+    return [_joined(file, found[file.uri]) for file in files]
 
 
-def _smoothed(files: Iterable[_FileScores], calibration: Calibration, fusion: FusionConfig, smoothing: int) -> F64:
+def calibrate(
+    files: Sequence[MeasuredFile],
+    *,
+    fusion: FusionConfig,
+    smoothing: int,
+    where: str,
+    camera_pattern: str = "",
+    camera_cubes: int = 1000,
+) -> Calibrations:
+    """μ and σ of every part over all cubes, and the percentiles of the frame scores; the same for each camera.
+
+    A camera with fewer than `camera_cubes` cubes has no calibration of its own. Raises TrainingError, naming `where`,
+    when a part that counts is not finite or always the same, so that σ is 0.
+    """
+    overall = _calibration(files, fusion, smoothing, where)
+    by_camera: dict[str, list[MeasuredFile]] = {}
+    for file in files:
+        by_camera.setdefault(camera_of(file.file.video, camera_pattern), []).append(file)
+    by_camera.pop("", None)
+    enough = {
+        name: group for name, group in by_camera.items() if sum(len(file.frame) for file in group) >= camera_cubes
+    }
+    cameras = {
+        name: _calibration(group, fusion, smoothing, f"{where}, camera {name}") for name, group in enough.items()
+    }
+    return Calibrations(overall, cameras)
+
+
+def _joined(file: StcFile, found: list[tuple[np.ndarray[tuple[int], np.dtype[np.int32]], Parts]]) -> MeasuredFile:
+    if not found:
+        return MeasuredFile(file, np.empty(0, np.int32), Parts.nothing(0))
+    parts = Parts(**{name: np.concatenate([getattr(part, name) for _, part in found]) for name in PARTS})
+    return MeasuredFile(file, np.concatenate([frame for frame, _ in found]), parts)
+
+
+def _calibration(files: Sequence[MeasuredFile], fusion: FusionConfig, smoothing: int, where: str) -> Calibration:
+    moments = {name: Moments() for name in PARTS}
+    for file in files:
+        for name, sums in moments.items():
+            sums.add(getattr(file.parts, name))
+    for name in PARTS:
+        if name in ("flow", "frame") or getattr(fusion, name):
+            _check(name, moments[name], where)
+    values = {f"{name}_mean": found.mean for name, found in moments.items()}
+    values |= {f"{name}_std": found.std or 1.0 for name, found in moments.items()}
+    rough = Calibration(**values, threshold=0.0, low=0.0, cubes=moments["flow"].count, frames=0)
+    scores = _smoothed(files, rough, fusion, smoothing)
+    threshold, low = np.percentile(scores, [THRESHOLD_PERCENTILE, LOW_PERCENTILE])
+    return replace(rough, threshold=float(threshold), low=float(low), frames=len(scores))
+
+
+def _check(name: str, moments: Moments, where: str) -> None:
+    if not math.isfinite(moments.mean) or not math.isfinite(moments.squares):
+        raise TrainingError(f"{where}: the {name} errors of the training cubes are not finite")
+    if moments.squares <= 0:
+        raise TrainingError(f"{where}: the {name} errors of all training cubes are equal; nothing can be normal")
+
+
+def _smoothed(files: Iterable[MeasuredFile], calibration: Calibration, fusion: FusionConfig, smoothing: int) -> F64:
     """Smoothed scores of all frames with full context, as scoring gives them: a video's files are smoothed as one."""
     videos: dict[str, list[tuple[int, F64]]] = {}
     for kept in files:
@@ -125,11 +165,10 @@ def _smoothed(files: Iterable[_FileScores], calibration: Calibration, fusion: Fu
     return np.concatenate(scores)
 
 
-def _raw_scores(kept: _FileScores, calibration: Calibration, fusion: FusionConfig) -> F64:
+def _raw_scores(kept: MeasuredFile, calibration: Calibration, fusion: FusionConfig) -> F64:
     """The highest score of each frame of one file that has full context, those without a cube included."""
     start = max(kept.file.start, FRAMES - 1)
     raw = np.full(max(0, kept.file.stop - start), -np.inf)
-    for frame, s_flow, s_frame in zip(kept.frame, kept.s_flow, kept.s_frame, strict=True):
-        np.maximum.at(raw, frame - start, fuse(s_flow, s_frame, calibration, fusion))
+    np.maximum.at(raw, kept.frame - start, fuse(kept.parts, calibration, fusion))
     raw[np.isneginf(raw)] = zero_error_score(calibration, fusion)
     return raw

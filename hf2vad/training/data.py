@@ -8,7 +8,7 @@ and epoch alone, so training can stop after any batch and go on from there.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hf2vad.config import ExtractionConfig, extraction_fingerprint, from_dict
 from hf2vad.errors import MismatchError, NotFoundError, TrainingError
-from hf2vad.schema import F16, FLOW_SHAPE, U8, appearance_view, flow_view, unpack_metadata
+from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, U8, appearance_view, flow_view, unpack_metadata
 from hf2vad.storage import list_files, open_parquet
 
 
@@ -51,6 +51,8 @@ class FileCubes(Cubes):
 
     frame: npt.NDArray[np.int32]
     """(B,): the frame that each cube ends in."""
+    boxes: F32
+    """(B, 4): x1, y1, x2, y2 in source pixels."""
 
 
 class StcTable:
@@ -123,19 +125,23 @@ class StcTable:
         if waiting and len(self) < batch:
             yield _join(waiting)
 
-    def in_order(self) -> Iterator[tuple[StcFile, FileCubes]]:
-        """All cubes, file by file and row group by row group, in frame order within a file."""
-        for file in self.files:
+    def in_order(
+        self, *, appearance: bool = True, files: Sequence[StcFile] | None = None
+    ) -> Iterator[tuple[StcFile, FileCubes]]:
+        """All cubes of `files` (none: of the table), row group by row group, in frame order within a file."""
+        for file in self.files if files is None else files:
             parquet = open_parquet(file.uri)
             for group in range(len(file.groups)):
-                table = parquet.read_row_group(group, columns=["frame", "appearance", "flow"]).combine_chunks()
+                columns = ["frame", *BOX, "flow", *(["appearance"] if appearance else [])]
+                table = parquet.read_row_group(group, columns=columns).combine_chunks()
                 if table.num_rows:
                     yield (
                         file,
                         FileCubes(
-                            appearance_view(table["appearance"].chunk(0)),
+                            appearance_view(table["appearance"].chunk(0)) if appearance else None,
                             flow_view(table["flow"].chunk(0)),
                             table["frame"].to_numpy(),
+                            np.stack([table[name].to_numpy() for name in BOX], axis=1),
                         ),
                     )
 

@@ -9,21 +9,28 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from hf2vad.config import ExtractionConfig, FlowConfig, FusionConfig
+from hf2vad.config import DensityConfig, ExtractionConfig, FlowConfig, FusionConfig
 from hf2vad.errors import BundleError, NotFoundError, SchemaError
 from hf2vad.models.bundle import Bundle, Calibration, load_bundle, load_bundle_settings, save_bundle
+from hf2vad.models.density import MotionDensity
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.perspective import Perspective
 from tests.data.make_golden import golden_cubes, golden_network
 from tests.seaweed import SeaweedServer
 from tests.stc import SMALL_MODEL
 
 CPU = torch.device("cpu")
 CALIBRATION = Calibration(
-    flow_mean=310.0, flow_std=1 / 3, frame_mean=12.5, frame_std=2.0, threshold=3.1, low=2.2, cubes=900, frames=300
-)
+    flow_mean=310.0, flow_std=1 / 3, frame_mean=12.5, frame_std=2.0, speed_mean=0.9, speed_std=0.3, motion_mean=0.2,
+    motion_std=0.1, threshold=3.1, low=2.2, cubes=900, frames=300,
+)  # fmt: skip
+PERSPECTIVE = Perspective(intercept=3.0, slope=0.2, mean=30.0)
+DENSITY = MotionDensity(DensityConfig(kind="knn"), {"exemplars": np.eye(8, dtype=np.float32)}, PERSPECTIVE)
+OTHER = MotionDensity(DensityConfig(kind="knn"), {"exemplars": 2 * np.eye(8, dtype=np.float32)}, PERSPECTIVE)
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +116,15 @@ def test_any_change_of_what_decides_scores_is_another_id(tmp_path: Path, model: 
         {"model_config": replace(SMALL_MODEL, dropout=0.2)},
         {"fusion": FusionConfig(flow=0.3, frame=0.8)},
         {"smoothing": 15},
+        {"camera_pattern": "{camera}/*"},
+        {"cameras": {"gate": CALIBRATION}},
+        {"perspective": PERSPECTIVE},
+        {"density": DENSITY, "perspective": PERSPECTIVE},
+        {"density": OTHER, "perspective": PERSPECTIVE},
         *({"calibration": replace(CALIBRATION, **{key: 2 * value})} for key, value in asdict(CALIBRATION).items()),
     ]
     ids = [put(tmp_path / str(i), model, **change).id for i, change in enumerate(changes)]
-    assert len(set(ids)) == len(changes) == 14
+    assert len(set(ids)) == len(changes) == 23
 
 
 @pytest.mark.parametrize(
@@ -176,11 +188,38 @@ def test_settings_that_no_writer_makes_are_refused(tmp_path: Path, model: HF2VAD
         load_bundle(str(tmp_path))
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_a_density_and_a_perspective_come_back_as_they_were(tmp_path: Path, model: HF2VAD) -> None:
+    put(tmp_path, model, density=DENSITY, perspective=PERSPECTIVE)
+    found = load_bundle(str(tmp_path))
+    assert (found.density.config, found.density.perspective, found.perspective) == (
+        DENSITY.config,
+        PERSPECTIVE,
+        PERSPECTIVE,
+    )
+    assert np.array_equal(found.density.arrays["exemplars"], DENSITY.arrays["exemplars"])
+    assert found.build(CPU) is not None
+
+
+def test_a_density_without_its_arrays_is_refused(tmp_path: Path, model: HF2VAD) -> None:
+    put(tmp_path, model)
+    edit(tmp_path, lambda settings: settings["density"].update(kind="gmm"), forge=True)
+    with pytest.raises(BundleError, match="density of kind gmm lacks log_weights"):
+        load_bundle(str(tmp_path))
+
+
+def test_a_camera_is_calibrated_by_its_own_cubes_where_it_has_enough(tmp_path: Path, model: HF2VAD) -> None:
+    gate = replace(CALIBRATION, flow_mean=9.0)
+    put(tmp_path, model, camera_pattern="{camera}/{date}", cameras={"gate": gate})
+    found = load_bundle(str(tmp_path))
+    assert found.calibration_of("gate/2026-01-01/a.mp4") == gate
+    assert found.calibration_of("yard/2026-01-01/a.mp4") == found.calibration_of("a.mp4") == CALIBRATION
+
+
+@pytest.mark.parametrize("version", [1, 3, "2", None])
 def test_a_bundle_of_another_release_is_refused(tmp_path: Path, model: HF2VAD, version: Any) -> None:
     put(tmp_path, model)
     edit(tmp_path, lambda settings: settings.update(schema=version), forge=True)
-    with pytest.raises(SchemaError, match=rf"schema version {version}, but this release reads 1; train again"):
+    with pytest.raises(SchemaError, match=rf"schema version {version}, but this release reads 2; train again"):
         load_bundle(str(tmp_path))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from hf2vad.errors import TrainingError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import F64
 from hf2vad.scoring.engine import EagerEngine
-from hf2vad.training.calibrate import Moments, calibrate
+from hf2vad.scoring.measure import Measure
+from hf2vad.training.calibrate import Calibrations, Moments, calibrate, measure_files
 from hf2vad.training.data import StcTable
 from tests.stc import SMALL_MODEL, make_cubes, put_clip
 
@@ -60,6 +62,11 @@ def test_equal_values_have_no_deviation_at_all(value: float, sizes: list[int]) -
     assert moments.squares == 0
 
 
+def calibrated(folder: Path, engine: EagerEngine, smoothing: int, **options: Any) -> Calibrations:
+    measured = measure_files(StcTable(str(folder)), Measure(engine))
+    return calibrate(measured, fusion=FUSION, smoothing=smoothing, where=str(folder), **options)
+
+
 def by_hand(engine: EagerEngine, clips: list[tuple[int, int, dict[int, int]]], window: int) -> tuple[F64, F64, F64]:
     """S_r and S_p of all cubes of one video's files, and the smoothed scores of its frames, from the definitions."""
     found = []
@@ -82,7 +89,7 @@ def test_a_calibration_is_what_its_definitions_give(tmp_path: Path, engine: Eage
     clips = [(0, 30, dict.fromkeys(range(4, 28), 2)), (30, 45, {31: 5, 32: 1, 44: 3}), (45, 60, {50: 1})]
     for number, (start, stop, cubes) in enumerate(clips):
         put_clip(tmp_path, "a", (start, stop), cubes, seed=number)
-    found = calibrate(StcTable(str(tmp_path)), engine, fusion=FUSION, smoothing=window)
+    found = calibrated(tmp_path, engine, window).overall
     s_flow, s_frame, frames = by_hand(engine, clips, window)
     assert (found.flow_mean, found.flow_std) == pytest.approx((s_flow.mean(), s_flow.std()))
     assert (found.frame_mean, found.frame_std) == pytest.approx((s_frame.mean(), s_frame.std()))
@@ -99,9 +106,7 @@ def test_thresholds_do_not_depend_on_where_shards_are_cut(tmp_path: Path, engine
             inside = {t: n for t, n in counts.items() if start <= t < stop}
             rows = slice(max(0, start - 4), max(0, stop - 4))
             put_clip(tmp_path / name, "a", (start, stop), inside, content=(appearance[rows], flow[rows]))
-    whole, cut = (
-        calibrate(StcTable(str(tmp_path / name)), engine, fusion=FUSION, smoothing=9) for name in ("whole", "cut")
-    )
+    whole, cut = (calibrated(tmp_path / name, engine, 9).overall for name in ("whole", "cut"))
     assert (cut.threshold, cut.low) == pytest.approx((whole.threshold, whole.low), rel=1e-5)
     assert cut.frames == whole.frames == 56
 
@@ -109,7 +114,7 @@ def test_thresholds_do_not_depend_on_where_shards_are_cut(tmp_path: Path, engine
 def test_frames_without_context_are_no_training_frames(tmp_path: Path, engine: EagerEngine) -> None:
     put_clip(tmp_path, "a", (0, 6), {4: 1, 5: 2})
     put_clip(tmp_path, "b", (0, 4), {})
-    found = calibrate(StcTable(str(tmp_path)), engine, fusion=FUSION, smoothing=1)
+    found = calibrated(tmp_path, engine, 1).overall
     _, _, frames = by_hand(engine, [(0, 6, {4: 1, 5: 2})], 1)
     assert found.frames == 2
     assert found.low == pytest.approx(np.percentile(frames, 99))
@@ -119,7 +124,7 @@ def test_frames_of_a_file_without_a_cube_are_frames_without_error(tmp_path: Path
     clips: list[tuple[int, int, dict[int, int]]] = [(0, 20, {10: 3}), (20, 30, {})]
     for start, stop, cubes in clips:
         put_clip(tmp_path, "a", (start, stop), cubes)
-    found = calibrate(StcTable(str(tmp_path)), engine, fusion=FUSION, smoothing=1)
+    found = calibrated(tmp_path, engine, 1).overall
     _, _, frames = by_hand(engine, clips[:1], 1)
     padded = np.concatenate([frames, np.full(10, frames.min())])
     assert found.frames == 26
@@ -130,7 +135,7 @@ def test_cubes_that_all_have_the_same_error_cannot_calibrate(tmp_path: Path, eng
     appearance, flow = make_cubes(1, 0)
     put_clip(tmp_path, "a", (0, 50), {9: 24}, content=(appearance.repeat(24, 0), flow.repeat(24, 0)))
     with pytest.raises(TrainingError, match=rf"{tmp_path}: the flow errors of all training cubes are equal"):
-        calibrate(StcTable(str(tmp_path)), engine, fusion=FUSION, smoothing=1)
+        calibrated(tmp_path, engine, 1)
 
 
 def test_errors_that_are_no_numbers_cannot_calibrate(tmp_path: Path, engine: EagerEngine) -> None:
@@ -138,4 +143,4 @@ def test_errors_that_are_no_numbers_cannot_calibrate(tmp_path: Path, engine: Eag
     flow[17, 2] = np.nan
     put_clip(tmp_path, "a", (0, 50), {9: 20}, content=(appearance, flow))
     with pytest.raises(TrainingError, match=rf"{tmp_path}: the flow errors of the training cubes are not finite"):
-        calibrate(StcTable(str(tmp_path)), engine, fusion=FUSION, smoothing=1)
+        calibrated(tmp_path, engine, 1)

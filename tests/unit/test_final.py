@@ -18,6 +18,7 @@ from hf2vad.schema import EVENTS, FRAMES_TABLE, OBJECTS, SHARD, CubeBatch, unpac
 from hf2vad.scoring.engine import EagerEngine, flow_speed
 from hf2vad.scoring.final import FinalTables, finalise
 from hf2vad.scoring.fuse import fuse
+from hf2vad.scoring.measure import Measure
 from hf2vad.scoring.shard import score_shard
 from tests.stc import SMALL_MODEL, frame_cubes, make_cubes
 
@@ -51,7 +52,7 @@ def video() -> list[CubeBatch]:
 
 
 def scored(batches: list[CubeBatch], engine: EagerEngine) -> pa.Table:
-    return score_shard("v.avi", batches, engine, calibration=CALIBRATION, fusion=FUSION, metadata={"start": 0})
+    return score_shard("v.avi", batches, Measure(engine), calibration=CALIBRATION, fusion=FUSION, metadata={"start": 0})
 
 
 def final(
@@ -95,7 +96,9 @@ def test_a_shard_has_a_row_for_every_box_and_for_every_frame_without_one(
     for row in rows(table):
         assert (row["video"], row["pts_s"]) == ("v.avi", row["frame"] / 25)
         assert row["status"] == video[row["frame"]].status
-        empty = {row[name] is None for name in ("x1", "y1", "x2", "y2", "s_flow", "s_frame", "speed", "score")}
+        empty = {
+            row[name] is None for name in ("x1", "y1", "x2", "y2", "s_flow", "s_frame", "speed", "s_motion", "score")
+        }
         assert empty == {not COUNTS.get(row["frame"])}
 
 
@@ -112,7 +115,7 @@ def test_the_rows_of_a_frame_are_its_boxes_with_the_errors_of_their_cubes(
             assert [row["s_flow"] for row in found] == alone.s_flow.tolist()
             assert [row["s_frame"] for row in found] == alone.s_frame.tolist()
             assert [row["speed"] for row in found] == flow_speed(batch.flow).tolist()
-            expected = fuse(alone.s_flow, alone.s_frame, CALIBRATION, FUSION)
+            expected = fuse(Measure(engine)(batch.appearance, batch.flow, batch.boxes), CALIBRATION, FUSION)
             assert [row["score"] for row in found] == expected.tolist()
 
 
@@ -185,7 +188,16 @@ def shard(*scores: tuple[int, float | None]) -> pa.Table:
         nulls = dict.fromkeys(SHARD.names)
         row = {**nulls, "video": "v.avi", "frame": frame, "pts_s": frame / 25, "status": "scored", "score": score}
         if score is not None:
-            row |= {"x1": score, "y1": 0.0, "x2": float(number), "y2": 9.0, "s_flow": 1.0, "s_frame": 2.0, "speed": 3.0}
+            row |= {
+                "x1": score,
+                "y1": 0.0,
+                "x2": float(number),
+                "y2": 9.0,
+                "s_flow": 1.0,
+                "s_frame": 2.0,
+                "speed": 3.0,
+                "s_motion": 4.0,
+            }
         found.append(row)
     return pa.Table.from_pylist(found, schema=SHARD)
 

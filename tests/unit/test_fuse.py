@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hf2vad.config import FusionConfig
 from hf2vad.errors import BundleError, ConfigError
 from hf2vad.models.bundle import Calibration
-from hf2vad.scoring.fuse import fuse, runs, smooth, zero_error_score
+from hf2vad.scoring.fuse import Parts, fuse, runs, smooth, zero_error_score
 
 CALIBRATION = Calibration(
     flow_mean=10.0, flow_std=2.0, frame_mean=100.0, frame_std=50.0, threshold=3.0, low=2.0, cubes=10, frames=5
@@ -23,10 +23,16 @@ NAN = float("nan")
 scores = st.lists(st.one_of(st.just(NAN), st.integers(-50, 50).map(float)), max_size=60)
 
 
+def parts(**values: list[float]) -> Parts:
+    """Cubes with these parts, the others 0."""
+    (count,) = {len(column) for column in values.values()}
+    nothing = vars(Parts.nothing(count))
+    return Parts(**{**nothing, **{name: np.array(column, np.float32) for name, column in values.items()}})
+
+
 def test_the_fused_score_is_equation_9() -> None:
     found = fuse(
-        np.array([10, 14, 6], np.float32),
-        np.array([100, 150, 0], np.float32),
+        parts(flow=[10, 14, 6], frame=[100, 150, 0], speed=[9, 9, 9], motion=[9, 9, 9]),
         CALIBRATION,
         FusionConfig(flow=1, frame=0.1),
     )
@@ -35,9 +41,23 @@ def test_the_fused_score_is_equation_9() -> None:
 
 
 def test_a_weight_of_zero_leaves_an_error_out() -> None:
-    flow, frame = np.array([14], np.float32), np.array([150], np.float32)
-    assert fuse(flow, frame, CALIBRATION, FusionConfig(flow=3, frame=0)).tolist() == [6.0]
-    assert fuse(flow, frame, CALIBRATION, FusionConfig(flow=0, frame=3)).tolist() == [3.0]
+    both = parts(flow=[14], frame=[150])
+    assert fuse(both, CALIBRATION, FusionConfig(flow=3, frame=0)).tolist() == [6.0]
+    assert fuse(both, CALIBRATION, FusionConfig(flow=0, frame=3)).tolist() == [3.0]
+
+
+def test_speed_and_motion_are_parts_of_the_same_form() -> None:
+    calibration = replace(CALIBRATION, speed_mean=1.0, speed_std=0.5, motion_mean=2.0, motion_std=4.0)
+    fusion = FusionConfig(flow=0, frame=0, speed=2, motion=3)
+    found = fuse(parts(flow=[99], frame=[99], speed=[3], motion=[10]), calibration, fusion)
+    assert found.tolist() == [2 * (3 - 1) / 0.5 + 3 * (10 - 2) / 4]
+    assert zero_error_score(calibration, fusion) == 2 * -2 + 3 * -0.5
+
+
+def test_in_box_heights_lengths_shrink_with_the_height_and_squares_with_its_square() -> None:
+    found = parts(flow=[8, 8], frame=[5, 5], speed=[4, 4], motion=[3, 3]).in_heights(np.array([2.0, 0.5]))
+    assert (found.flow.tolist(), found.speed.tolist()) == ([2.0, 32.0], [2.0, 8.0])
+    assert (found.frame.tolist(), found.motion.tolist()) == ([5.0, 5.0], [3.0, 3.0])
 
 
 def test_a_cube_without_error_scores_what_both_means_are_worth() -> None:
@@ -51,7 +71,7 @@ def test_a_cube_without_error_scores_what_both_means_are_worth() -> None:
 )
 def test_no_cube_scores_below_one_without_error(flow: float, frame: float, weights: tuple[float, float]) -> None:
     fusion = FusionConfig(flow=weights[0], frame=weights[1])
-    found = fuse(np.array([flow], np.float32), np.array([frame], np.float32), CALIBRATION, fusion)[0]
+    found = fuse(parts(flow=[flow], frame=[frame]), CALIBRATION, fusion)[0]
     assert found >= zero_error_score(CALIBRATION, fusion)
 
 
