@@ -16,6 +16,7 @@ from hf2vad.config.extraction import (
 from hf2vad.config.model import Level, LossConfig, ModelConfig
 from hf2vad.config.presets import PRESETS, Preset, PresetName, preset
 from hf2vad.config.scoring import DensityConfig, EventConfig, FusionConfig
+from hf2vad.config.selection import SelectionConfig
 from hf2vad.config.training import StageConfig, TrainingConfig
 from hf2vad.config.values import fingerprint, from_dict, to_dict
 
@@ -34,6 +35,7 @@ __all__ = [
     "MotionConfig",
     "Preset",
     "PresetName",
+    "SelectionConfig",
     "StageConfig",
     "TrainingConfig",
     "extraction_difference",

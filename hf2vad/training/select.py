@@ -1,0 +1,156 @@
+"""`--select`: network and score parts chosen without labels, by pseudo-anomalies of held-out training videos.
+
+Two choices, in this order. The network: each candidate's flow stage is trained for a few steps on the other videos and
+judged by S_r alone. The parts of the score: the chosen network gets a short frame stage too, densities are fitted, and
+sets of parts are judged (select_parts.py). Something more complicated must be better by a margin.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from hf2vad.config import (
+    DensityConfig,
+    FusionConfig,
+    LossConfig,
+    ModelConfig,
+    SelectionConfig,
+    StageConfig,
+    TrainingConfig,
+)
+from hf2vad.errors import TrainingError
+from hf2vad.models.hf2vad import HF2VAD, flow_error
+from hf2vad.models.inputs import cube_tensors
+from hf2vad.schema import F16, F64
+from hf2vad.scoring.engine import EagerEngine
+from hf2vad.training.checkpoint import Checkpoints
+from hf2vad.training.data import StcTable
+from hf2vad.training.loop import Trainer
+from hf2vad.training.pseudo import HeldOut, Kind, cubes_of, figure_row, first_best, pseudo_anomalies, separation
+from hf2vad.training.select_parts import choose_parts
+
+Errors = Literal["sum", "median", "min"]
+ERRORS: tuple[Errors, ...] = ("sum", "median", "min")
+SPEEDS: tuple[Kind, ...] = ("speed2", "speed3")
+"""The pseudo-anomalies that S_r can tell: it knows no direction and sees no pixels."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen, and what was seen."""
+
+    model: ModelConfig
+    fusion: FusionConfig
+    density: DensityConfig
+    figures: list[dict[str, Any]]
+    """One row a candidate: step, candidate, AUROC by kind of pseudo-anomaly, mean, whether it was chosen."""
+
+
+def split_videos(table: StcTable, every: int) -> tuple[StcTable, StcTable]:
+    """Two parts of `table`: all but every so-many-th video, and the held-out ones.
+
+    Raises TrainingError for a table of one video.
+    """
+    videos = sorted({file.video for file in table.files if sum(file.groups)})
+    if len(videos) < 2:
+        raise TrainingError(f"{table.uri}: --select needs cubes of two videos at least, to hold one out; it has one")
+    held = set(videos[min(every, len(videos)) - 1 :: every])
+    parts = (copy.copy(table), copy.copy(table))
+    for part, wanted in zip(parts, (False, True), strict=True):
+        part.files = [file for file in table.files if (file.video in held) is wanted]
+    return parts
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Chooses for one table."""
+
+    table: StcTable
+    model: ModelConfig
+    training: TrainingConfig
+    loss: LossConfig
+    fusion: FusionConfig
+    smoothing: int
+    config: SelectionConfig
+    device: torch.device
+    checkpoint: Callable[[str], str]
+    """URI of the checkpoint of a candidate, by its name."""
+
+    def run(self) -> Selection:
+        """Choose. Raises TrainingError for a table of one video."""
+        fit, rest = split_videos(self.table, self.config.hold_out)
+        held = cubes_of(rest, self.config.cubes)
+        model, figures = self._choose_network(fit, held)
+        network = self._trained(fit, model, "parts", ("flow", "frame"))
+        engine = EagerEngine(network, device=self.device, batch=self.training.batch)
+        fusion, density, seen = choose_parts(
+            engine,
+            fit,
+            held,
+            preset=self.fusion,
+            smoothing=self.smoothing,
+            cubes=self.config.cubes,
+            margin=self.config.margin,
+            seed=self.training.seed,
+        )
+        return Selection(model, fusion, density, [*figures, *seen])
+
+    def _candidates(self) -> Iterator[tuple[str, ModelConfig]]:
+        """The preset's own network first, then those with other memories."""
+        yield f"{self.model.slots} slots", self.model
+        for slots in self.config.slots:
+            if slots != self.model.slots:
+                yield f"{slots} slots", replace(self.model, slots=slots)
+        if self.config.cosine and self.model.addressing == "dot":
+            yield f"{self.model.slots} slots by cosine", replace(self.model, addressing="cosine")
+
+    def _choose_network(self, fit: StcTable, held: HeldOut) -> tuple[ModelConfig, list[dict[str, Any]]]:
+        changed = {kind: pseudo_anomalies(held, kind, seed=self.training.seed)[1] for kind in SPEEDS}
+        rows: list[dict[str, Any]] = []
+        configs: list[ModelConfig] = []
+        for name, config in self._candidates():
+            network = self._trained(fit, config, name, ("flow",))
+            normal = self._errors(network, held.flow)
+            unusual = {kind: self._errors(network, flow) for kind, flow in changed.items()}
+            for error in ERRORS:
+                found = {
+                    kind: separation(held, normal[error], unusual[kind][error], smoothing=self.smoothing)
+                    for kind in SPEEDS
+                }
+                rows.append(figure_row("network", f"{name}, {error} of the flows' errors", found))
+                configs.append(replace(config, flow_error=error))
+        best = first_best([row["mean"] for row in rows], self.config.margin)
+        rows[best]["chosen"] = True
+        return configs[best], rows
+
+    @torch.inference_mode()
+    def _errors(self, network: HF2VAD, flow: F16) -> dict[Errors, F64]:
+        """S_r of (B, 4, 32, 32, 2) flow in each of its forms, without predicting frames."""
+        found: dict[Errors, list[F64]] = {error: [] for error in ERRORS}
+        for start in range(0, len(flow), self.training.batch):
+            flows = cube_tensors(None, flow[start : start + self.training.batch], self.device).flows
+            squares = (network.reconstruct(flows).flow.float() - flows).square()
+            for error, parts in found.items():
+                s_flow = flow_error(squares, replace(network.config, flow_error=error))
+                parts.append(s_flow.double().cpu().numpy())
+        return {error: np.concatenate(parts) for error, parts in found.items()}
+
+    def _trained(self, fit: StcTable, model: ModelConfig, name: str, stages: Sequence[Any]) -> HF2VAD:
+        """A network trained for a few steps on `fit`; goes on from its checkpoint."""
+        torch.manual_seed(self.training.seed)
+        network = HF2VAD(model)
+        short = {
+            stage: StageConfig(epochs=1, lr=getattr(self.training, stage).lr, steps=self.config.steps)
+            for stage in ("flow", "frame")
+        }
+        training = replace(self.training, stages=tuple(stages), tensorboard=False, **short)
+        settings = f"{model} {training} {self.loss} {fit.fingerprint} {len(fit)}"
+        checkpoints = Checkpoints(self.checkpoint(name), settings=settings)
+        Trainer(network, fit, training, self.loss, self.device, checkpoints).run()
+        return network.eval()

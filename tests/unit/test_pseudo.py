@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from hf2vad.schema import F32
+from hf2vad.training.data import StcTable
+from hf2vad.training.pseudo import HeldOut, cubes_of, first_best, follow, pseudo_anomalies, separation
+from tests.stc import make_cubes, put_clip
+
+
+def held(frames: list[int], boxes: list[list[float]] | None = None, videos: list[int] | None = None) -> HeldOut:
+    appearance, flow = make_cubes(len(frames), 0)
+    corners = np.array(boxes or [[0, 0, 9, 9]] * len(frames), np.float32)
+    return HeldOut(np.array(videos or [0] * len(frames)), np.array(frames, np.int32), corners, appearance, flow)
+
+
+def test_skipped_frames_add_up_the_flows_between_and_repeat_the_frames_that_are_left() -> None:
+    cubes = held([1, 2, 3])
+    step = cubes.flow.astype(np.float32)
+    frames, flow = pseudo_anomalies(cubes, "speed2")
+    assert flow[:, 0] == pytest.approx(step[:, 0] + step[:, 1], rel=1e-2, abs=1e-2)
+    assert flow[:, 3] == pytest.approx(step[:, 2] + step[:, 3], rel=1e-2, abs=1e-2)
+    assert np.array_equal(flow[:, 1], flow[:, 0])
+    assert np.array_equal(frames[:, 3:], cubes.appearance[:, [2, 4]])
+    _, flow = pseudo_anomalies(cubes, "speed3")
+    assert flow[:, 2] == pytest.approx(step[:, 1:].sum(1), rel=1e-2, abs=1e-2)
+
+
+def test_against_turns_the_flow_round_and_keeps_the_pixels() -> None:
+    cubes = held([1, 2])
+    frames, flow = pseudo_anomalies(cubes, "against")
+    assert np.array_equal(flow, -cubes.flow)
+    assert frames is cubes.appearance
+
+
+def test_content_gives_every_cube_the_pixels_of_another_of_its_clip() -> None:
+    cubes = held([1, 1, 2, 2, 1, 2, 3], videos=[0, 0, 0, 0, 1, 1, 1])
+    for seed in range(5):
+        frames, flow = pseudo_anomalies(cubes, "content", seed=seed)
+        assert flow is cubes.flow
+        for video in (0, 1):
+            rows = np.flatnonzero(cubes.video == video)
+            owners = [next(r for r in rows if np.array_equal(frames[row], cubes.appearance[r])) for row in rows]
+            assert sorted(owners) == rows.tolist()
+            assert not (np.array(owners) == rows).any()
+
+
+def box(x: float) -> list[float]:
+    return [x, 0, x + 10, 20]
+
+
+def test_an_object_is_followed_by_the_overlap_of_its_boxes() -> None:
+    walkers = [[box(3 * t), box(100 - 2 * t)] for t in range(8)]
+    cubes = held([t for t in range(8) for _ in range(2)], [corner for pair in walkers for corner in pair])
+    for seed in range(6):
+        rows = follow(cubes, seed=seed)
+        assert rows.tolist() in [list(range(0, 16, 2)), list(range(1, 16, 2))]
+
+
+def test_when_an_object_is_gone_another_is_chosen_and_each_frame_has_one() -> None:
+    cubes = held([0, 1, 2, 7, 8], [box(0), box(2), box(80), box(82), box(82)])
+    assert follow(cubes).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_what_scores_every_unusual_cube_higher_separates_fully_and_noise_does_not() -> None:
+    cubes = held([t for t in range(200) for _ in range(2)], [box(50 * (i % 2)) for i in range(400)])
+    rng = np.random.default_rng(0)
+    normal, noise = rng.normal(0, 1, 400), rng.normal(0, 1, 400)
+    assert separation(cubes, normal, normal + 100, smoothing=1) == 1.0
+    assert separation(cubes, normal, normal - 100, smoothing=1) == pytest.approx(0.5)
+    assert 0.4 < separation(cubes, normal, noise, smoothing=1) < 0.75
+
+
+def test_a_separation_is_the_auroc_of_frame_maxima() -> None:
+    cubes = held([0, 0, 1, 2], [box(0), box(50), box(0), box(0)])
+    normal, unusual = np.array([1.0, 5.0, 2.0, 3.0]), np.array([4.0, 4.0, 4.0, 2.5])
+    rows = follow(cubes, seed=0)
+    mixed = np.array([5.0, 2.0, 3.0])
+    for row in rows:
+        mixed[cubes.frame[row]] = max(mixed[cubes.frame[row]], unusual[row])
+    expected = roc_auc_score([0, 0, 0, 1, 1, 1], [5, 2, 3, *mixed])
+    assert separation(cubes, normal, unusual, smoothing=1, repeats=1) == pytest.approx(expected)
+
+
+def test_smoothing_does_not_run_from_one_clip_into_the_next() -> None:
+    cubes = held([*range(9), *range(9)], videos=[0] * 9 + [1] * 9)
+    normal: F32 = np.repeat([0.0, 10.0], 9).astype(np.float32)
+    found = separation(cubes, normal.astype(np.float64), normal + 1.0, smoothing=9, repeats=1)
+    assert found == pytest.approx((81 * 4 - 81) / (18 * 18))
+
+
+def test_the_first_cubes_of_each_video_are_taken(tmp_path: Path) -> None:
+    for video, count in (("a", 40), ("b", 10)):
+        for start in (0, 50):
+            put_clip(tmp_path, video, (start, start + 50), {start + 10: count // 2, start + 11: count // 2}, rows=8)
+    found = cubes_of(StcTable(str(tmp_path)), 40)
+    assert np.bincount(found.video).tolist() == [24, 20]
+    assert found.frame.max() < 70
+    assert len(found) == len(found.flow) == len(found.appearance) == len(found.boxes) == 44
+
+
+def test_what_comes_later_must_be_better_by_the_margin() -> None:
+    assert first_best([0.90, 0.901, 0.95, 0.951], 0.002) == 2
+    assert first_best([0.9, 0.9], 0.0) == 0
