@@ -174,6 +174,14 @@ LABELS = pa.schema(
 BOXES = pa.schema([*_fields(("video", pa.string(), False), ("frame", pa.int64(), False)), *_box(False)])
 """Boxes from elsewhere (`--boxes`): x1, y1, x2, y2 in source pixels, the end exclusive."""
 
+TRACKS = pa.schema([*BOXES, *_fields(("track", pa.int64(), False))])
+"""Ground truth: one row a region, the box of one track in one frame; a track's number is its own within its video. Of a
+file that has a column `anomalous` (bool), only the rows that are count."""
+
+FRAME_SCORES = pa.schema([*LABELS, *_fields(("score_raw", pa.float64(), True), ("score", pa.float64(), True))])
+"""One row a labelled frame: what an evaluation compared, null without a score. A column `<part>_raw` and one `<part>`
+(smoothed) follow for each figure beside the fused score: the frame's maximum over its objects."""
+
 TABLES: Mapping[str, pa.Schema] = {
     "stc": STC,
     "shard": SHARD,
@@ -182,6 +190,8 @@ TABLES: Mapping[str, pa.Schema] = {
     "events": EVENTS,
     "labels": LABELS,
     "boxes": BOXES,
+    "tracks": TRACKS,
+    "frame_scores": FRAME_SCORES,
 }
 
 

@@ -1,9 +1,12 @@
-"""Compare frame scores with labels: AUROC over frames, written to evaluation.json.
+"""Compare frame scores with labels: AUROC over frames, and with tracks RBDC and TBDC over boxes.
 
 Example:
     python jobs/evaluate.py --scores demo/scores --labels demo/archive/labels.parquet --out demo
+    python jobs/evaluate.py --scores demo/scores --labels demo/archive/labels.parquet --out demo/gaussian \\
+        --tracks demo/archive/tracks.parquet --protocol.smoothing gaussian --protocol.window 17
 
-Refuses when a labelled frame has no row. Exit code: 0 done, 2 usage, or scores and labels that do not belong together.
+Writes evaluation.json, evaluation.md (the same to read) and frame_scores.parquet (both, frame by frame). Refuses when a
+labelled frame has no row. Exit code: 0 done, 2 usage, or scores, labels and tracks that do not belong together.
 """
 
 import sys

@@ -4,6 +4,7 @@ A settings object is read from a TOML file, from the command line, or from a bun
 keys are errors, and what is not given keeps its default. `to_dict` and `from_dict` are each other's inverse.
 """
 
+from hf2vad.config.evaluation import Protocol
 from hf2vad.config.extraction import (
     CubeConfig,
     DetectorConfig,
@@ -35,6 +36,7 @@ __all__ = [
     "MotionConfig",
     "Preset",
     "PresetName",
+    "Protocol",
     "SelectionConfig",
     "StageConfig",
     "TrainingConfig",

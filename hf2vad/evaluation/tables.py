@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,3 +58,8 @@ def scored_videos(prefix: str) -> Iterator[VideoScores]:
 def stem(video: str) -> str:
     """A video's id without the ending of its file name."""
     return os.path.splitext(video)[0]
+
+
+def name_in(known: Collection[str], video: str) -> str | None:
+    """What ground truth calls a video: its id, or its id without the ending; none where it knows neither."""
+    return next((name for name in (video, stem(video)) if name in known), None)

@@ -7,102 +7,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from hf2vad.config import EventConfig, FusionConfig
 from hf2vad.errors import EvaluationError, NotFoundError, SchemaError
-from hf2vad.evaluation.auroc import auroc, macro_auroc, micro_auroc
 from hf2vad.evaluation.labels import read_labels
-from hf2vad.evaluation.protocol import EvaluateJob, evaluate_job
+from hf2vad.evaluation.protocol import EvaluateJob, Protocol, evaluate, evaluate_job
 from hf2vad.evaluation.tables import scores_prefix
-from hf2vad.models.bundle import Calibration
-from hf2vad.schema import LABELS, SHARD
-from hf2vad.scoring.final import finalise
+from hf2vad.schema import unpack_metadata
 from hf2vad.scoring.fuse import smooth
-from hf2vad.storage import key_path, put_table
-
-CALIBRATION = Calibration(
-    flow_mean=5.0, flow_std=1.0, frame_mean=5.0, frame_std=1.0, threshold=3.0, low=2.0, cubes=10, frames=5
-)
+from hf2vad.storage import put_table, read_table
+from tests.scores import Frames, label_table, put_marks, put_scores, table_path, with_column
 
 
 def pair(labels: str, scores: list[float]) -> tuple[Any, Any]:
     return np.array([mark == "1" for mark in labels]), np.array(scores, float)
 
 
-def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
-    assert auroc(*pair("0011", [1, 2, 3, 4])) == 1.0
-    assert auroc(*pair("1100", [1, 2, 3, 4])) == 0.0
-    assert auroc(*pair("0101", [1, 2, 3, 4])) == 0.75
-    assert auroc(*pair("01", [3, 3])) == 0.5
-
-
-@given(rows=st.lists(st.tuples(st.booleans(), st.integers(0, 6)), max_size=30))
-def test_auroc_counts_ties_as_half_and_needs_frames_of_both_kinds(rows: list[tuple[bool, int]]) -> None:
-    good, bad = ([score for label, score in rows if label is kind] for kind in (False, True))
-    pairs = [(b > g) + 0.5 * (b == g) for b in bad for g in good]
-    found = auroc(np.array([label for label, _ in rows], bool), np.array([score for _, score in rows], float))
-    assert found == (pytest.approx(sum(pairs) / len(pairs)) if pairs else None)
-
-
-VIDEOS = {
-    "a": pair("0011", [1, 2, 3, 4]),
-    "b": pair("0101", [11, 12, 13, 14]),
-    "c": pair("000", [20, 0, 0]),
-    "d": pair("1", [5]),
-}
-
-
-def test_micro_auroc_pools_frames_without_normalising_videos() -> None:
-    labels, scores = (np.concatenate(part) for part in zip(*VIDEOS.values(), strict=True))
-    assert micro_auroc(VIDEOS) == pytest.approx(roc_auc_score(labels, scores))
-    assert micro_auroc({"a": VIDEOS["a"], "b": VIDEOS["b"]}) == (4 + 3 + 2 * 2) / 16
-    assert micro_auroc({"c": VIDEOS["c"]}) is None
-    assert micro_auroc({}) is None
-
-
-def test_macro_auroc_is_the_mean_over_videos_in_which_it_is_defined() -> None:
-    assert macro_auroc(VIDEOS) == ((1.0 + 0.75) / 2, 2)
-    assert macro_auroc({"c": VIDEOS["c"]}) == (None, 0)
-
-
-Frames = list[list[float] | None]
-"""The S_r of each box of a frame; None for a frame without score."""
-
-
-def put_scores(
-    out: Path, video: str, frames: Frames, *, start: int = 0, smoothing: int = 1, bundle: str = "b1"
-) -> None:
-    """Put the tables of `video`. With fusion (1, 0) a score is S_r − 5; S_p is 10 − S_r, speed S_r / 2."""
-    rows: list[dict[str, Any]] = []
-    for frame, boxes in enumerate(frames, start):
-        nulls = dict.fromkeys(SHARD.names)
-        status = "no_context" if boxes is None else "scored"
-        row = {**nulls, "video": video, "frame": frame, "pts_s": frame / 25, "status": status}
-        corners = {"x1": 0.0, "y1": 0.0, "x2": 9.0, "y2": 9.0}
-        rows += [
-            row | corners | {"s_flow": s, "s_frame": 10 - s, "speed": s / 2, "score": s - 5} for s in boxes or []
-        ] or [row]
-    tables = finalise(
-        video, [pa.Table.from_pylist(rows, schema=SHARD)], start=start, pts_s=np.arange(len(frames)) / 25,
-        calibration=CALIBRATION, fusion=FusionConfig(flow=1, frame=0), smoothing=smoothing, events=EventConfig(),
-        metadata={"video": video, "bundle": bundle, "smoothing": smoothing},
-    )  # fmt: skip
-    for name in ("frames", "objects", "events"):
-        put_table(str(out / f"bundle={bundle}" / name / f"{key_path(video)}.parquet"), getattr(tables, name))
-
-
-def put_marks(folder: Path, **marks: str) -> str:
-    folder.mkdir(exist_ok=True)
-    for name, text in marks.items():
-        (folder / f"{name}.txt").write_text(text)
-    return str(folder)
-
-
-def run(scores: Path, labels: str) -> dict[str, Any]:
-    found = evaluate_job(EvaluateJob(scores=str(scores), labels=labels, out=str(scores / "report")))
+def run(scores: Path, labels: str, **options: Any) -> dict[str, Any]:
+    found = evaluate_job(EvaluateJob(scores=str(scores), labels=labels, out=str(scores / "report"), **options))
     written: dict[str, Any] = json.loads((scores / "report" / "evaluation.json").read_text())
     assert written == found
     return written
@@ -124,6 +46,8 @@ def test_the_figures_of_an_evaluation_are_those_computed_by_hand(tmp_path: Path)
     assert (found["auroc_macro"], found["macro_videos"]) == (pytest.approx(4 / 6), 2)
     counts = {name: found[name] for name in ("videos", "videos_unlabelled", "frames", "dropped", "anomalous")}
     assert counts == {"videos": 2, "videos_unlabelled": 1, "frames": 8, "dropped": 9, "anomalous": 4}
+    assert found["dropped_first"] == 8
+    assert found["per_video_frames"]["b.avi"] == {"frames": 3, "anomalous": 2}
     assert (found["bundle"], found["smoothing"], found["chosen_on_labels"]) == ("b1", 1, "nothing")
     assert found["flow_only"]["micro"] == found["speed_yardstick"]["micro"] == found["auroc_micro"]
     pixels = [9, 0, 2, 7, 3, 4, 0, 9]
@@ -149,12 +73,6 @@ def test_a_video_of_one_kind_counts_in_micro_and_not_in_macro(tmp_path: Path) ->
     assert (found["auroc_macro"], found["macro_videos"], found["auroc_micro"]) == (1.0, 1, 1.0)
     nothing = run(tmp_path, put_marks(tmp_path / "normal", a="00", b="00"))
     assert (nothing["auroc_micro"], nothing["auroc_macro"], nothing["macro_videos"]) == (None, None, 0)
-
-
-def label_table(path: Path, *rows: tuple[str, int, bool]) -> str:
-    columns = [dict(zip(LABELS.names, row, strict=True)) for row in rows]
-    put_table(str(path), pa.Table.from_pylist(columns, schema=LABELS))
-    return str(path)
 
 
 def test_a_label_table_may_name_some_frames_in_any_order(tmp_path: Path) -> None:
@@ -250,3 +168,126 @@ def test_a_label_table_may_have_other_columns_and_number_types(tmp_path: Path) -
     put_table(str(tmp_path / "l.parquet"), pa.table({**columns, "video": ["a", "a"]}))
     frames, anomalous = read_labels(str(tmp_path / "l.parquet"))["a"]
     assert (frames.tolist(), anomalous.tolist()) == ([1, 3], [False, True])
+
+
+def test_the_score_is_smoothed_again_from_raw_and_is_what_the_table_says(tmp_path: Path) -> None:
+    frames: Frames = [None, None, [4], [9], [2], None, [8], [1], [8], [0]]
+    put_scores(tmp_path, "a", frames, smoothing=3)
+    evaluate_job(
+        EvaluateJob(scores=str(tmp_path), labels=put_marks(tmp_path / "l", a="0" * 9 + "1"), out=str(tmp_path))
+    )
+    written = read_table(str(tmp_path / "frame_scores.parquet"))
+    table = read_table(table_path(tmp_path, "a", "frames"))
+    for column in ("score", "score_raw"):
+        assert written[column].to_pylist() == table[column].to_pylist()
+    assert table["score"].to_pylist() != table["score_raw"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "expected", "window"),
+    [
+        (Protocol(), [0, 0, 0, 0, 6, 6], 3),
+        (Protocol(window=1), [0, 9, 0, 0, 6, 6], 1),
+        (Protocol(smoothing="none"), [0, 9, 0, 0, 6, 6], 1),
+        (Protocol(smoothing="causal_median"), [0, 0, 0, 0, 0, 6], 3),
+        (Protocol(window=5), [0, 0, 0, 6, 6, 6], 5),
+    ],
+)
+def test_the_protocol_says_how_all_columns_are_smoothed(
+    tmp_path: Path, protocol: Protocol, expected: list[float], window: int
+) -> None:
+    put_scores(tmp_path, "a", [[value + 1] for value in (0, 9, 0, 0, 6, 6)], smoothing=3)
+    found = run(tmp_path, put_marks(tmp_path / "labels", a="000011"), protocol=protocol)
+    written = read_table(str(tmp_path / "report" / "frame_scores.parquet"))
+    assert (written["score"].to_numpy() + 4).tolist() == expected
+    assert (written["flow_only"].to_numpy() - 1).tolist() == expected
+    labels, values = pair("000011", written["score"].to_pylist())
+    assert found["auroc_micro"] == found["flow_only"]["micro"] == pytest.approx(roc_auc_score(labels, values))
+    assert (found["smoothing"], found["protocol"]["window"]) == (window, window)
+    assert found["protocol"]["smoothing"] == protocol.smoothing
+
+
+def test_videos_smoothed_over_different_windows_are_not_mixed_up(tmp_path: Path) -> None:
+    put_scores(tmp_path, "a", [[1], [2]], smoothing=3)
+    put_scores(tmp_path, "b", [[1], [2]], smoothing=5)
+    labels = put_marks(tmp_path / "labels", a="01", b="01")
+    message = r"smoothed over 3 frames \('a'\), 5 frames \('b'\); give --protocol\.window, or score again"
+    with pytest.raises(EvaluationError, match=message):
+        run(tmp_path, labels)
+    assert run(tmp_path, labels, protocol=Protocol(window=7))["smoothing"] == 7
+    assert run(tmp_path, labels, protocol=Protocol(smoothing="none"))["smoothing"] == 1
+
+
+def test_a_part_that_some_object_lacks_is_left_out(tmp_path: Path) -> None:
+    for video in ("a", "b"):
+        put_scores(tmp_path, video, [[1], [2], [3]])
+    labels = put_marks(tmp_path / "labels", a="010", b="011")
+    assert "motion_only" not in run(tmp_path, labels)
+    with_column(table_path(tmp_path, "a", "objects"), "s_motion", [1, 3, 2])
+    assert "motion_only" not in run(tmp_path, labels)
+    with_column(table_path(tmp_path, "b", "objects"), "s_motion", [2, None, 3])
+    assert "motion_only" not in run(tmp_path, labels)
+    with_column(table_path(tmp_path, "b", "objects"), "s_motion", [2, 4, 5])
+    assert run(tmp_path, labels)["motion_only"]["micro_raw"] == 1.0
+    path = table_path(tmp_path, "a", "objects")
+    put_table(path, read_table(path).drop_columns("speed"))
+    found = run(tmp_path, labels)
+    assert "speed_yardstick" not in found
+    assert "beats_speed" not in found
+    assert "speed_yardstick" not in found["intervals"]
+    assert "speed_yardstick" not in read_table(str(tmp_path / "report" / "frame_scores.parquet")).column_names
+
+
+def test_a_frame_without_an_object_never_outscores_one_with_an_object(tmp_path: Path) -> None:
+    """Scores such as log-densities may be negative: then 0 would be a high value for an empty frame."""
+    put_scores(tmp_path, "a", [[1], [], [3]])
+    put_scores(tmp_path, "b", [[], [2], []])
+    with_column(table_path(tmp_path, "a", "objects"), "s_motion", [-7, -2])
+    with_column(table_path(tmp_path, "b", "objects"), "s_motion", [-3])
+    run(tmp_path, put_marks(tmp_path / "labels", a="001", b="010"))
+    written = read_table(str(tmp_path / "report" / "frame_scores.parquet"))
+    assert written["motion_only_raw"].to_pylist() == [-7, -7, -2, -7, -3, -7]
+    assert written["flow_only_raw"].to_pylist() == [1, 0, 3, 0, 2, 0]
+
+
+def test_the_frame_scores_are_one_row_a_labelled_frame_with_nulls_where_there_is_no_score(tmp_path: Path) -> None:
+    put_scores(tmp_path, "a.avi", FIRST)
+    put_scores(tmp_path, "b.avi", SECOND)
+    found = run(tmp_path, label_table(tmp_path / "l.parquet", ("a.avi", 8, True), ("a.avi", 3, False), ("b", 5, False)))
+    table = read_table(str(tmp_path / "report" / "frame_scores.parquet"))
+    assert table.select(["video", "frame", "anomalous", "score_raw", "frame_only_raw"]).to_pylist() == [
+        {"video": "a.avi", "frame": 3, "anomalous": False, "score_raw": None, "frame_only_raw": None},
+        {"video": "a.avi", "frame": 8, "anomalous": True, "score_raw": 2.0, "frame_only_raw": 3.0},
+        {"video": "b.avi", "frame": 5, "anomalous": False, "score_raw": 5.0, "frame_only_raw": 0.0},
+    ]
+    metadata = unpack_metadata(table.schema, "frame_scores", "it")
+    assert (metadata["bundle"], metadata["protocol"]) == ("b1", found["protocol"])
+    parts = ["flow_only", "frame_only", "speed_yardstick"]
+    columns = [name for part in parts for name in (part + "_raw", part)]
+    assert table.column_names == ["video", "frame", "anomalous", "score_raw", "score", *columns]
+
+
+def test_the_frame_scores_give_the_figures_again(tmp_path: Path) -> None:
+    put_scores(tmp_path, "a", FIRST, smoothing=3)
+    put_scores(tmp_path, "b", SECOND, smoothing=3)
+    found = run(tmp_path, put_marks(tmp_path / "labels", a="000000110", b="00001110"))
+    table = read_table(str(tmp_path / "report" / "frame_scores.parquet")).drop_null()
+    labels = table["anomalous"].to_pylist()
+    for column, figure in {"score": "auroc_micro", "score_raw": "auroc_micro_raw"}.items():
+        assert roc_auc_score(labels, table[column].to_numpy()) == pytest.approx(found[figure])
+    for part in ("flow_only", "frame_only", "speed_yardstick"):
+        assert roc_auc_score(labels, table[part].to_numpy()) == pytest.approx(found[part]["micro"])
+
+
+def test_a_video_too_short_for_any_score_is_dropped_and_counted(tmp_path: Path) -> None:
+    put_scores(tmp_path, "a", [[1], [2]])
+    put_scores(tmp_path, "b", [None, None, None])
+    found = run(tmp_path, put_marks(tmp_path / "labels", a="01", b="011"))
+    assert (found["frames"], found["dropped"], found["dropped_first"], found["videos"]) == (2, 3, 3, 2)
+    assert found["per_video"] == {"a": 1.0, "b": None}
+
+
+def test_evaluating_without_writing_gives_the_same_figures(tmp_path: Path) -> None:
+    put_scores(tmp_path, "a", FIRST)
+    uri = put_marks(tmp_path / "labels", a="000000110")
+    assert evaluate(scores_prefix(str(tmp_path)), read_labels(uri)) == run(tmp_path, uri)

@@ -1,0 +1,76 @@
+"""What the best fusion weights would give if the test labels chose them: an oracle, reported as one or not at all.
+
+It bounds what fusion can reach on a data set. It is not an accuracy: nobody has the labels of the footage to come.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hf2vad.config import Protocol
+from hf2vad.errors import EvaluationError
+from hf2vad.evaluation.auroc import micro_auroc
+from hf2vad.evaluation.frames import Part, collect
+from hf2vad.evaluation.labels import FrameLabels
+from hf2vad.evaluation.tables import name_in, scored_videos
+from hf2vad.schema import F64
+
+SMALLER = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Weights of one error where that of the other is 1; the paper's three pairs are among them."""
+GRID = [*((1.0, weight) for weight in SMALLER), *((weight, 1.0) for weight in reversed(SMALLER[:-1]))]
+"""Pairs of weights (flow, frame)."""
+
+
+def oracle_fusion(prefix: str, labels: FrameLabels, protocol: Protocol) -> dict[str, Any]:
+    """The weights of GRID with the highest micro AUROC, smoothed, on `labels`; the first of equals.
+
+    Eq. 9 over S_r and S_p, each divided by its deviation over the objects at hand (means cancel in an AUROC). Raises
+    EvaluationError as `collect` does.
+    """
+    deviations = _deviations(prefix, labels)
+    weighted = {f"{flow} {frame}": _weighted(flow / deviations[0], frame / deviations[1]) for flow, frame in GRID}
+    frames = collect(prefix, labels, protocol, weighted)
+    reached = [micro_auroc(frames.pairs(name)) for name in weighted]
+    known = [-1.0 if value is None else value for value in reached]
+    best = int(np.argmax(known))
+    flow, frame = GRID[best]
+    return {
+        "auroc_micro": reached[best],
+        "auroc_micro_raw": micro_auroc(frames.pairs(f"{flow} {frame}_raw")),
+        "flow": flow,
+        "frame": frame,
+        "tried": len(GRID),
+        "chosen_on": "the labels that it is measured on: an oracle, not an accuracy",
+    }
+
+
+def _weighted(flow: float, frame: float) -> Part:
+    def values(objects: pa.Table) -> F64:
+        return np.asarray(flow * _column(objects, "s_flow") + frame * _column(objects, "s_frame"), np.float64)
+
+    return values
+
+
+def _column(objects: pa.Table, name: str) -> F64:
+    return np.asarray(objects[name].to_numpy(), np.float64)
+
+
+def _deviations(prefix: str, labels: FrameLabels) -> F64:
+    """(2,): deviation of S_r and S_p over the objects of all labelled videos, which are read one at a time."""
+    count, mean, squares = 0, np.zeros(2), np.zeros(2)
+    for found in scored_videos(prefix):
+        if name_in(labels, found.video) is None:
+            continue
+        objects = found.table("objects")
+        values = np.stack([_column(objects, "s_flow"), _column(objects, "s_frame")])
+        if number := values.shape[1]:
+            shift = values.mean(axis=1) - mean
+            squares += ((values - values.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+            squares += shift**2 * count * number / (count + number)
+            count, mean = count + number, mean + shift * number / (count + number)
+    if not (squares > 0).all():
+        raise EvaluationError(f"{prefix}: --oracle needs objects whose errors differ, and there are {count} objects")
+    return np.asarray(np.sqrt(squares / count), np.float64)

@@ -1,0 +1,55 @@
+"""Frame scores smoothed over time, in the ways that an evaluation may ask for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, median_filter
+
+from hf2vad.config import Protocol
+from hf2vad.schema import F64
+from hf2vad.scoring.fuse import runs
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """A filter over the frames of one video."""
+
+    kind: str
+    """As in Protocol.smoothing."""
+    window: int
+    """Frames that it sees; 1 for none."""
+    sigma: float | None
+    """Of a gaussian, in frames."""
+
+    @classmethod
+    def of(cls, protocol: Protocol, scored_with: int) -> Smoothing:
+        """The filter that `protocol` asks for; `scored_with`: window that the scores were smoothed with."""
+        if protocol.smoothing == "none":
+            return cls("none", 1, None)
+        window = scored_with if protocol.window is None else protocol.window
+        if protocol.smoothing != "gaussian":
+            return cls(protocol.smoothing, window, None)
+        if protocol.sigma is None:
+            return cls("gaussian", window, window / 6)
+        if protocol.window is None:
+            window = 2 * math.ceil(4 * protocol.sigma) + 1
+        return cls("gaussian", window, protocol.sigma)
+
+    def __call__(self, raw: F64) -> F64:
+        """(frames,) smoothed scores. Edges repeat; NaN stays NaN and parts what is before from what is after it."""
+        smoothed = raw.copy()
+        for start, stop in runs(~np.isnan(raw)):
+            smoothed[start:stop] = self._run(raw[start:stop])
+        return smoothed
+
+    def _run(self, values: F64) -> F64:
+        if self.window == 1:
+            return values
+        half = self.window // 2
+        if self.kind == "gaussian":
+            return gaussian_filter1d(values, self.sigma, mode="nearest", radius=half)  # type: ignore[no-any-return]
+        origin = half if self.kind == "causal_median" else 0
+        return median_filter(values, self.window, mode="nearest", origin=origin)  # type: ignore[no-any-return]

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf2vad.commandline import parse
+from hf2vad.config import Protocol, from_dict
+from hf2vad.errors import ConfigError
+from hf2vad.evaluation.protocol import EvaluateJob
+from hf2vad.evaluation.smoothing import Smoothing
+from hf2vad.scoring.fuse import smooth
+
+NAN = float("nan")
+
+scores = st.lists(st.one_of(st.just(NAN), st.integers(-50, 50).map(float)), max_size=60)
+
+
+def window_of(values: list[float], frame: int, before: int, after: int) -> list[float]:
+    """What a filter sees around `frame`: the run of scores it is in, its ends repeated."""
+    first = last = frame
+    while first > 0 and not np.isnan(values[first - 1]):
+        first -= 1
+    while last + 1 < len(values) and not np.isnan(values[last + 1]):
+        last += 1
+    return [values[min(max(j, first), last)] for j in range(frame - before, frame + after + 1)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(values=scores, half=st.integers(0, 5))
+def test_the_median_is_that_of_scoring(values: list[float], half: int) -> None:
+    found = Smoothing("median", 2 * half + 1, None)(np.array(values, float))
+    np.testing.assert_array_equal(found, smooth(np.array(values, float), 2 * half + 1))
+
+
+@settings(max_examples=100, deadline=None)
+@given(values=scores, half=st.integers(0, 5))
+def test_the_causal_median_is_that_of_the_frame_and_those_before_it(values: list[float], half: int) -> None:
+    found = Smoothing("causal_median", 2 * half + 1, None)(np.array(values, float))
+    for frame, value in enumerate(values):
+        if np.isnan(value):
+            assert np.isnan(found[frame])
+        else:
+            assert found[frame] == statistics.median(window_of(values, frame, 2 * half, 0))
+
+
+@settings(max_examples=100, deadline=None)
+@given(values=scores, more=scores, half=st.integers(0, 5))
+def test_the_causal_median_of_a_frame_does_not_know_the_future(
+    values: list[float], more: list[float], half: int
+) -> None:
+    causal = Smoothing("causal_median", 2 * half + 1, None)
+    known = causal(np.array(values, float))
+    np.testing.assert_array_equal(causal(np.array(values + more, float))[: len(values)], known)
+
+
+@settings(max_examples=100, deadline=None)
+@given(values=scores, half=st.integers(0, 5), sigma=st.floats(0.3, 5))
+def test_the_gaussian_weighs_the_frames_of_its_window(values: list[float], half: int, sigma: float) -> None:
+    found = Smoothing("gaussian", 2 * half + 1, sigma)(np.array(values, float))
+    weights = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
+    for frame, value in enumerate(values):
+        if np.isnan(value):
+            assert np.isnan(found[frame])
+        else:
+            expected = np.average(window_of(values, frame, half, half), weights=weights)
+            assert found[frame] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["median", "gaussian", "causal_median"])
+def test_no_smoothing_changes_what_it_is_given_or_a_video_without_scores(kind: str) -> None:
+    smoothing = Smoothing(kind, 3, 1.0)
+    values = np.array([1.0, 9.0, 1.0, NAN])
+    smoothing(values)
+    assert values[:3].tolist() == [1, 9, 1]
+    assert np.isnan(smoothing(np.full(4, NAN))).all()
+    assert smoothing(np.empty(0)).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ("median", 17, None)),
+        (["--protocol.window", "9"], ("median", 9, None)),
+        (["--protocol.smoothing", "none"], ("none", 1, None)),
+        (["--protocol.smoothing", "causal_median"], ("causal_median", 17, None)),
+        (["--protocol.smoothing", "gaussian"], ("gaussian", 17, 17 / 6)),
+        (["--protocol.smoothing", "gaussian", "--protocol.window", "9"], ("gaussian", 9, 1.5)),
+        (["--protocol.smoothing", "gaussian", "--protocol.sigma", "2.2"], ("gaussian", 19, 2.2)),
+        (
+            ["--protocol.smoothing", "gaussian", "--protocol.sigma", "4", "--protocol.window", "17"],
+            ("gaussian", 17, 4.0),
+        ),
+    ],
+)
+def test_options_of_the_command_line_name_the_filter(
+    options: list[str], expected: tuple[str, int, float | None]
+) -> None:
+    job = parse(EvaluateJob, ["--scores", "s", "--labels", "l", "--out", "o", *options], description="")
+    assert Smoothing.of(job.protocol, 17) == Smoothing(*expected)
+
+
+def test_draws_tracks_and_oracle_are_options_that_are_off_or_usual_by_default() -> None:
+    needed = ["--scores", "s", "--labels", "l", "--out", "o"]
+    usual = parse(EvaluateJob, needed, description="")
+    assert (usual.tracks, usual.oracle, usual.protocol.resamples, usual.protocol.seed) == ("", False, 1000, 0)
+    options = ["--tracks", "t", "--oracle", "--protocol.resamples", "7", "--protocol.seed", "3"]
+    chosen = parse(EvaluateJob, [*needed, *options], description="")
+    assert (chosen.tracks, chosen.oracle, chosen.protocol.resamples, chosen.protocol.seed) == ("t", True, 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"window": 4}, "protocol.window must be odd and positive, got 4"),
+        ({"window": -3}, "protocol.window must be odd and positive, got -3"),
+        ({"smoothing": "none", "window": 3}, "protocol.window is 3, but protocol.smoothing is none"),
+        ({"sigma": 2.0}, "protocol.sigma is 2.0, but protocol.smoothing is median; it is for gaussian"),
+        ({"smoothing": "gaussian", "sigma": 0.0}, "protocol.sigma must be above 0"),
+        ({"smoothing": "gaussian", "sigma": NAN}, "protocol.sigma must be above 0"),
+        ({"smoothing": "mean"}, "smoothing must be one of median, gaussian, causal_median, none, got 'mean'"),
+        ({"resamples": -1}, "protocol.resamples must not be negative, got -1"),
+        ({"seed": -1}, "protocol.seed must not be negative, got -1"),
+    ],
+)
+def test_a_protocol_that_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_dict(Protocol, values)
