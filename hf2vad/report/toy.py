@@ -32,7 +32,8 @@ def print_toy(result: Mapping[str, Any]) -> None:
     console.print(
         f"{data['train']:,} training 2s; tested on {data['test_normal']:,} other 2s and {data['test_other']:,} other "
         f"digits; {settings['steps']} steps ({result['epochs']} epochs), flow root {settings['flow_root']}, "
-        f"{settings['slots']} slots; error is mean squared error per pixel; {result['seconds']:.0f} s"
+        f"{settings['slots']} slots; error is mean squared error per pixel; {result['seconds']:.0f} s, "
+        f"of a processor {result['cpu_seconds']:.0f} s"
     )
 
 

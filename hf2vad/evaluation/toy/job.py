@@ -80,7 +80,7 @@ def toy_job(job: ToyJob, *, machine: Mapping[str, object], results: str, images:
     Raises NotFoundError, SchemaError or EvaluationError for MNIST files that are missing or none, and TrainingError for
     a loss that is not finite. Nothing is put then.
     """
-    started = time.monotonic()
+    started, cpu_started = time.monotonic(), time.process_time()
     splits = [read_digits(job.mnist, seed) for seed in range(job.seeds)]
     with _torch_threads(job.threads):
         outcomes = _run_all(job, splits)
@@ -100,6 +100,7 @@ def toy_job(job: ToyJob, *, machine: Mapping[str, object], results: str, images:
         "epochs": round(job.schedule.epochs(len(first.train)), 1),
         "settings": {**vars(job.schedule), "threads": job.threads},
         "seconds": round(time.monotonic() - started, 1),
+        "cpu_seconds": round(time.process_time() - cpu_started, 1),
         "variants": rows,
         "nearest_training_picture": {"auroc": yardstick},
     }
@@ -150,7 +151,9 @@ def _figure(job: ToyJob, digits: Digits, outcomes: Mapping[Variant, list[Outcome
             f"skips: {', '.join(variant.skips) or 'none'}",
         ]
         rows.append(picture.Row(labels, found[0].reconstructions[shown], found[0].errors[shown]))
-    foot = f"Number: mean squared error x 1000. Pictures: seed 0, step {job.steps}. AUROC: mean of {job.seeds} seeds."
+    foot = (
+        f"Number: mean squared error x 1000. Pictures: seed 0, step {job.steps}. AUROC: mean over {job.seeds} seed(s)."
+    )
     return picture.draw(rows, normal=min(SHOWN, int((~digits.anomalous).sum())), foot=foot)
 
 

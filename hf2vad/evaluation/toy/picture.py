@@ -14,7 +14,7 @@ TILE = 64
 """Pixels of a side of a digit."""
 STEP = TILE + 8
 ROW = TILE + 28
-LABELS = 330
+LABELS = 290
 """Width of the column of labels."""
 HEAD = 40
 FOOT = 34
@@ -48,8 +48,8 @@ def draw(rows: Sequence[Row], *, normal: int, foot: str) -> U8:
     canvas: U8 = np.full((*size(len(rows), columns), 3), 255, np.uint8)
     _text(canvas, "learnt, held out", (_left(0, normal), 26), _GREEN, 0.5)
     _text(canvas, "not learnt", (_left(normal, normal), 26), _RED, 0.5)
-    for number, row in enumerate(rows):
-        top = HEAD + number * ROW
+    for place, row in enumerate(rows):
+        top = HEAD + place * ROW
         for line, label in enumerate(row.labels):
             y = top + 18 + 18 * line
             _text(canvas, label, (12, y), _GREY if line else _BLACK, 0.45 if line else 0.58)
@@ -58,7 +58,9 @@ def draw(rows: Sequence[Row], *, normal: int, foot: str) -> U8:
             canvas[top : top + TILE, left : left + TILE] = _tile(image)
             if row.errors is not None:
                 color = _GREEN if column < normal else _RED
-                _text(canvas, f"{1000 * row.errors[column]:.1f}", (left + 14, top + TILE + 15), color, 0.4)
+                number = f"{1000 * row.errors[column]:.1f}"
+                (width, _), _ = cv2.getTextSize(number, _FONT, 0.4, 1)
+                _text(canvas, number, (left + (TILE - width) // 2, top + TILE + 15), color, 0.4)
     _text(canvas, foot, (12, len(canvas) - 12), _GREY, 0.45)
     return canvas
 
