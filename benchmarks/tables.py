@@ -70,7 +70,28 @@ def memory() -> str:
     return markdown(["", "1 minute", "10 minutes", "ratio"], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"ped2": ped2, "ped2_time": ped2_time, "memory": memory}
+def toy() -> str:
+    """AUROC and errors of the toy experiment's variants: mean over seeds, lowest and highest."""
+
+    def mean(values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
+    def percent(values: Sequence[float]) -> str:
+        return f"{100 * mean(values):.1f} ({100 * min(values):.1f} to {100 * max(values):.1f})"
+
+    rows = []
+    for result in results("toy*.json"):
+        digits = result["data"]["source"].removesuffix(".datasets.load_digits")
+        for found in result["variants"]:
+            levels = [", ".join(found[part]) or "none" for part in ("memories", "skips")]
+            errors = [f"{1000 * mean(found[part]):.1f}" for part in ("error_normal", "error_other")]
+            kept = ", ".join(f"{mean(counts):.0f}" for counts in found["slots_kept"].values())
+            rows.append([digits, f"({found['variant']})", *levels, percent(found["auroc"]), *errors, kept])
+        rows.append([digits, "no network", "", "", percent(result["nearest_training_picture"]["auroc"]), "", "", ""])
+    return markdown(["digits", "", "memories", "skips", "AUROC", "error on 2", "error on others", "slots kept"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"ped2": ped2, "ped2_time": ped2_time, "memory": memory, "toy": toy}
 
 
 def main() -> int:
