@@ -168,6 +168,29 @@ LABELS = pa.schema(
 BOXES = pa.schema([*_fields(("video", pa.string(), False), ("frame", pa.int64(), False)), *_box(False)])
 """Boxes from elsewhere (`--boxes`): x1, y1, x2, y2 in source pixels, the end exclusive."""
 
+ERRORS = pa.schema(_fields(("video", pa.string(), False), ("frame", pa.int32(), False), ("error", pa.float32(), False)))
+"""One part's error of some cubes of an STC table, in its order (the ablation's intermediate)."""
+
+_STAGES = ("flow", "frame", "joint")
+_FIGURES = ("auroc", "fused", "flow", "frame", "speed")
+
+ABLATION = pa.schema(
+    [
+        *_fields(*((name, pa.string(), False) for name in ("row", "group", "title"))),
+        *_fields(("seed", pa.int32(), False), ("status", pa.string(), False), ("part", pa.string(), False)),
+        *_fields(*((name + end, pa.float64(), True) for name in _FIGURES for end in ("", "_raw"))),
+        *_fields(("paper", pa.float64(), True), ("smoothing", pa.string(), False)),
+        *_fields(*((f"{stage}_{what}", pa.int32(), True) for stage in _STAGES for what in ("epochs", "steps"))),
+        *_fields(*((name, pa.int64(), True) for name in ("train_cubes", "test_cubes", "frames", "anomalous"))),
+        *_fields(("seconds", pa.float64(), True)),
+        *_fields(*((name, pa.string(), False) for name in ("hardware", "date", "versions", "note"))),
+    ]
+)
+"""One line a row of the ablation and seed. `status`: done, failed or skipped, and `note` says why. AUROC is micro, in
+[0, 1], smoothed and `_raw`: of the fused score, of each part alone and of plain flow speed, null where the row does not
+have it; `auroc` is that of `part`, the row's own figure. `paper`: percent, Ped2. Steps are those of all epochs.
+`seconds`: what the row would take alone; rows share most of it."""
+
 TABLES: Mapping[str, pa.Schema] = {
     "stc": STC,
     "shard": SHARD,
@@ -176,6 +199,8 @@ TABLES: Mapping[str, pa.Schema] = {
     "events": EVENTS,
     "labels": LABELS,
     "boxes": BOXES,
+    "errors": ERRORS,
+    "ablation": ABLATION,
 }
 
 

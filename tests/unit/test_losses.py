@@ -104,7 +104,8 @@ def test_the_frame_loss_takes_the_gradient_loss_that_is_configured() -> None:
         torch.manual_seed(5)
         found[form] = frame_loss(model, inputs, replace(CONFIG, gradient_form=form))
     torch.manual_seed(5)
-    frame = model.predict(inputs, model.reconstruct(inputs.flows).flow, sample=True, prior=True).frame
+    with torch.no_grad():
+        frame = model.predict(inputs, model.reconstruct(inputs.flows).flow, sample=True, prior=True).frame
     for form, loss in found.items():
         expected = float(gradient_difference(frame, inputs.target, form=form))
         assert float(loss.terms["gradient"]) == pytest.approx(expected, rel=1e-5)
