@@ -26,7 +26,7 @@ from hf2vad.config import (
     preset,
     to_dict,
 )
-from hf2vad.cubes.detect import resolve_detector
+from hf2vad.cubes.detect import BoxFinder, resolve_detector
 from hf2vad.errors import ConfigError, VideoError
 from hf2vad.evaluation.ablation import HEAD, cells, records_table, select
 from hf2vad.evaluation.labels import FrameLabels, read_labels
@@ -139,10 +139,14 @@ def ablate_job(job: AblationJob) -> int:
 
 
 def _base(job: AblationJob) -> Base:
-    """What rows start from, its places absolute: workers run in folders of their own."""
+    """What rows start from, its places absolute: workers run in folders of their own.
+
+    Raises ConfigError when the detector is no network that can be used: before hours of work, not after.
+    """
     detector = replace(job.detector, model=absolute(job.detector.model))
     if detector.model:
         known = resolve_detector(replace(detector, kind="onnx"))
+        BoxFinder(ExtractionConfig(detector=known))
         detector = replace(detector, model_sha256=known.model_sha256)
     chosen = preset(job.preset)
     return Base(
