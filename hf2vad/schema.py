@@ -189,7 +189,7 @@ ABLATION = pa.schema(
 """One line a row of the ablation and seed. `status`: done, failed or skipped, and `note` says why. AUROC is micro, in
 [0, 1], smoothed and `_raw`: of the fused score, of each part alone and of plain flow speed, null where the row does not
 have it; `auroc` is that of `part`, the row's own figure. `paper`: percent, Ped2. Steps are those of all epochs.
-`seconds`: what the row would take alone; rows share most of it."""
+`seconds`: what the row would take alone; rows share most of it. `date`: of its last unit; empty without one."""
 
 TABLES: Mapping[str, pa.Schema] = {
     "stc": STC,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -37,7 +36,6 @@ class Records:
     def __init__(self, place: Place, labels: FrameLabels, smoothing: Smoothing) -> None:
         """`smoothing`: of the rows that do not say another."""
         self._place, self._labels, self._smoothing = place, labels, smoothing
-        self._date = time.strftime("%Y-%m-%d", time.gmtime())
         self._versions = ", ".join(f"{name} {version}" for name, version in versions().items())
         self._read = lru_cache(maxsize=64)(self._errors)
 
@@ -46,7 +44,7 @@ class Records:
         smoothing = row.smoothing or self._smoothing
         known = {"row": row.name, "group": row.group, "title": row.title, "seed": seed, "part": row.part}
         known |= {"paper": row.paper, "smoothing": f"{smoothing.form} {smoothing.frames}", "status": status}
-        known |= {"hardware": "", "date": self._date, "versions": self._versions, "note": why}
+        known |= {"hardware": "", "date": "", "versions": self._versions, "note": why}
         return {**dict.fromkeys(ABLATION.names), **known}
 
     def of(self, plan: Plan) -> dict[str, Any]:
@@ -59,7 +57,8 @@ class Records:
         line = {**self.without(plan.row, plan.seed, "done", ""), **figures, **self._training(units)}
         seconds = self._place.tables[plan.cut].seconds + sum(found["seconds"] for found in units.values())
         hardware = "; ".join(dict.fromkeys(found["hardware"] for found in units.values()))
-        return {**line, "seconds": round(seconds, 1), "hardware": hardware}
+        date = max(found["date"] for found in units.values())
+        return {**line, "seconds": round(seconds, 1), "hardware": hardware, "date": date}
 
     def _training(self, units: Mapping[Unit, dict[str, Any]]) -> dict[str, int]:
         known: dict[str, int] = {}

@@ -123,6 +123,7 @@ def run_unit(place: Place, unit: Unit) -> dict[str, Any]:
     tables = place.tables[unit.cut]
     found = _train(place, unit, tables, device) if isinstance(unit, Train) else _score(place, unit, tables, device)
     found |= {"seconds": round(time.monotonic() - started, 2), "hardware": hardware(device)}
+    found["date"] = time.strftime("%Y-%m-%d", time.gmtime())
     put_json(join(place.folder(unit), "unit.json"), found)
     return found
 

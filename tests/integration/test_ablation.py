@@ -27,7 +27,7 @@ from tests.onnx_network import PixelNetwork
 from tests.site import RayCluster, environment, job, ray_workers, run_job, wait_until
 from tests.stc import SMALL_MODEL
 
-ROWS = "hybrid-3,joint-on,fusion-ranks,smoothing-none,boxes-*"
+ROWS = "hybrid-3,joint-on,fusion-ranks,smoothing-none,boxes-motion,boxes-detector,boxes-given"
 SMALL = (
     "--model.flow-root=4",
     "--model.slots=8",
@@ -90,7 +90,6 @@ def test_every_row_has_a_line_that_says_how_it_ended(out: Path, rows: dict[str, 
         "joint-on": "done",
         "boxes-motion": "done",
         "boxes-detector": "failed",
-        "boxes-both": "done",
         "boxes-given": "skipped",
         "fusion-ranks": "done",
         "smoothing-none": "done",
@@ -139,8 +138,7 @@ def test_a_row_says_what_its_network_says_as_a_bundle(
     """The long way: the row's weights as a bundle, calibrated, scored by the job, and evaluated."""
     (weights,) = out.glob("units/train-frame-*/weights.safetensors")
     network = load_file(weights)
-    (cubes,) = {path.parents[3] for path in out.glob("cubes/*/train/stc/train/*.parquet")}
-    table = StcTable(str(cubes / "train"))
+    (table,) = (found for path in out.glob("cubes/*/train") if len(found := StcTable(str(path))))
     model = HF2VAD(SMALL_MODEL).eval()
     model.load_state_dict(network)
     fusion = preset("compact").fusion
