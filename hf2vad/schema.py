@@ -182,6 +182,29 @@ FRAME_SCORES = pa.schema([*LABELS, *_fields(("score_raw", pa.float64(), True), (
 """One row a labelled frame: what an evaluation compared, null without a score. A column `<part>_raw` and one `<part>`
 (smoothed) follow for each figure beside the fused score: the frame's maximum over its objects."""
 
+ERRORS = pa.schema(_fields(("video", pa.string(), False), ("frame", pa.int32(), False), ("error", pa.float32(), False)))
+"""One part's error of some cubes of an STC table, in its order (the ablation's intermediate)."""
+
+_STAGES = ("flow", "frame", "joint")
+_FIGURES = ("auroc", "fused", "flow", "frame", "speed")
+
+ABLATION = pa.schema(
+    [
+        *_fields(*((name, pa.string(), False) for name in ("row", "group", "title"))),
+        *_fields(("seed", pa.int32(), False), ("status", pa.string(), False), ("part", pa.string(), False)),
+        *_fields(*((name + end, pa.float64(), True) for name in _FIGURES for end in ("", "_raw"))),
+        *_fields(("paper", pa.float64(), True), ("smoothing", pa.string(), False)),
+        *_fields(*((f"{stage}_{what}", pa.int32(), True) for stage in _STAGES for what in ("epochs", "steps"))),
+        *_fields(*((name, pa.int64(), True) for name in ("train_cubes", "test_cubes", "frames", "anomalous"))),
+        *_fields(("seconds", pa.float64(), True)),
+        *_fields(*((name, pa.string(), False) for name in ("hardware", "date", "versions", "note"))),
+    ]
+)
+"""One line a row of the ablation and seed. `status`: done, failed or skipped, and `note` says why. AUROC is micro, in
+[0, 1], smoothed and `_raw`: of the fused score, of each part alone and of plain flow speed, null where the row does not
+have it; `auroc` is that of `part`, the row's own figure. `paper`: percent, Ped2. Steps are those of all epochs.
+`seconds`: what the row would take alone; rows share most of it. `date`: of its last unit; empty without one."""
+
 TABLES: Mapping[str, pa.Schema] = {
     "stc": STC,
     "shard": SHARD,
@@ -192,6 +215,8 @@ TABLES: Mapping[str, pa.Schema] = {
     "boxes": BOXES,
     "tracks": TRACKS,
     "frame_scores": FRAME_SCORES,
+    "errors": ERRORS,
+    "ablation": ABLATION,
 }
 
 

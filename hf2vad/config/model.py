@@ -92,3 +92,7 @@ class LossConfig:
 
     gradient: float = 1.0
     """Gradient loss of the predicted frame (Eq. 7)."""
+
+    gradient_form: Literal["eq7", "published"] = "eq7"
+    """`eq7`: per channel. `published`: the channels' signed differences are summed first, as the release did, so that
+    opposite errors of two channels cancel."""

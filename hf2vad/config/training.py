@@ -15,6 +15,9 @@ class StageConfig:
     epochs: int
     """Passes over the training cubes."""
 
+    steps: int = 0
+    """Optimizer steps an epoch at most; 0: the whole table."""
+
     lr: float = 1e-4
     """Learning rate of Adam at the start."""
 
@@ -26,6 +29,7 @@ class StageConfig:
 
     def __post_init__(self) -> None:
         require(self.epochs > 0, f"epochs must be positive, got {self.epochs}")
+        require(self.steps >= 0, f"steps must not be negative, got {self.steps}")
         require(self.lr > 0, f"lr must be positive, got {self.lr}")
         require(0 < self.decay <= 1, f"decay must be above 0 and at most 1, got {self.decay}")
         require(self.decay_every > 0, f"decay_every must be positive, got {self.decay_every}")

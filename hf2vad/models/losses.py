@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -66,7 +67,7 @@ def _frame_terms(found: Prediction, target: Tensor, config: LossConfig) -> tuple
     divergence = kl_divergence(found.posterior, found.prior)
     if config.kl_scale == "eq6":
         divergence = divergence / target[0].numel()
-    gradient = gradient_difference(frame, target)
+    gradient = gradient_difference(frame, target, form=config.gradient_form)
     total = config.frame * error + config.kl * divergence + config.gradient * gradient
     return total, {"frame": error.detach(), "kl": divergence.detach(), "gradient": gradient.detach()}
 
@@ -79,8 +80,14 @@ def kl_divergence(posterior: list[Tensor], prior: list[Tensor]) -> Tensor:
     return torch.stack(scales).sum()
 
 
-def gradient_difference(frame: Tensor, target: Tensor) -> Tensor:
-    """Eq. 7: mean distance of neighbouring pixels' absolute differences from the target's, per channel and axis."""
+def gradient_difference(frame: Tensor, target: Tensor, *, form: Literal["eq7", "published"] = "eq7") -> Tensor:
+    """Eq. 7: mean distance of neighbouring pixels' absolute differences from the target's, per channel and axis.
+
+    `published`: differences are summed over the channels before their absolute value is taken (METHOD §3), which is
+    the same as Eq. 7 of the summed image.
+    """
+    if form == "published":
+        frame, target = frame.sum(1, keepdim=True), target.sum(1, keepdim=True)
     across = (_steps(frame, -1) - _steps(target, -1)).abs().mean()
     down = (_steps(frame, -2) - _steps(target, -2)).abs().mean()
     return across + down

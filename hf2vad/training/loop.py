@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -70,20 +72,24 @@ class Trainer:
             scaler.load_state_dict(found.scale)
         step = _Step(self, stage, optimizer, scaler, parameters)
         number = progress.stage
-        with ProgressBar(f"stage {stage.name}", total=settings.epochs * len(self.table), unit="cubes") as bar:
-            bar.advance(progress.epoch * len(self.table) + progress.batch * self.training.batch)
+        steps = self._epoch_steps(settings)
+        epoch_cubes = min(steps * self.training.batch, len(self.table))
+        with ProgressBar(f"stage {stage.name}", total=settings.epochs * epoch_cubes, unit="cubes") as bar:
+            bar.advance(progress.epoch * epoch_cubes + progress.batch * self.training.batch)
             while progress.stage == number:
                 optimizer.param_groups[0]["lr"] = settings.lr * settings.decay ** (
                     progress.epoch // settings.decay_every
                 )
-                self._run_epoch(progress, step, bar)
+                self._run_epoch(progress, step, bar, steps)
                 if progress.epoch == settings.epochs:
                     progress.stage, progress.epoch = number + 1, 0
                 step.save(progress)
 
-    def _run_epoch(self, progress: Progress, step: _Step, bar: ProgressBar) -> None:
+    def _epoch_steps(self, settings: StageConfig) -> int:
+        return min(self.table.epoch_batches(self.training.batch), settings.steps or sys.maxsize)
+
+    def _run_epoch(self, progress: Progress, step: _Step, bar: ProgressBar, total: int) -> None:
         config = self.training
-        total = self.table.epoch_batches(config.batch)
         batches = self.table.epoch(
             batch=config.batch,
             seed=config.seed,
@@ -94,7 +100,7 @@ class Trainer:
         )
         watch = _Watch(progress, step, bar)
         with contextlib.closing(prefetch(batches, depth=4)) as ready:
-            for cubes in ready:
+            for cubes in itertools.islice(ready, total - progress.batch):
                 watch.add(step(cubes), len(cubes))
                 if progress.batch % LOOK_EVERY == 0:
                     watch.look()

@@ -74,6 +74,45 @@ def test_gradient_loss_does_not_let_channels_cancel() -> None:
     assert float(gradient_difference(torch.cat([ramp, -ramp], dim=1), target)) == pytest.approx(1.0)
 
 
+def test_the_published_gradient_loss_sums_signed_steps_over_channels_first() -> None:
+    rng = np.random.default_rng(3)
+    frame, target = rng.uniform(0, 1, (2, 2, 3, 4, 5)).astype(np.float32)
+
+    def step(image: np.ndarray, b: int, here: tuple[int, int], there: tuple[int, int]) -> float:
+        return abs(sum(image[b, c][there] - image[b, c][here] for c in range(3)))
+
+    across = [((y, x), (y, x + 1)) for y, x in np.ndindex(4, 4)]
+    down = [((y, x), (y + 1, x)) for y, x in np.ndindex(3, 5)]
+    means = [
+        np.mean([abs(step(frame, b, *pair) - step(target, b, *pair)) for b in range(2) for pair in pairs])
+        for pairs in (across, down)
+    ]
+    found = gradient_difference(torch.tensor(frame), torch.tensor(target), form="published")
+    assert float(found) == pytest.approx(sum(means), rel=1e-5)
+
+
+def test_channels_cancel_in_the_published_gradient_loss() -> None:
+    ramp = torch.arange(8.0).expand(1, 1, 8, 8)
+    target = torch.zeros(1, 2, 8, 8)
+    frame = torch.cat([ramp, -ramp], dim=1)
+    assert float(gradient_difference(frame, target, form="published")) == 0
+
+
+def test_the_frame_loss_takes_the_gradient_loss_that_is_configured() -> None:
+    model, inputs, found = network().eval(), cubes(2), {}
+    for form in ("eq7", "published"):
+        torch.manual_seed(5)
+        found[form] = frame_loss(model, inputs, replace(CONFIG, gradient_form=form))
+    torch.manual_seed(5)
+    with torch.no_grad():
+        frame = model.predict(inputs, model.reconstruct(inputs.flows).flow, sample=True, prior=True).frame
+    for form, loss in found.items():
+        expected = float(gradient_difference(frame, inputs.target, form=form))
+        assert float(loss.terms["gradient"]) == pytest.approx(expected, rel=1e-5)
+    assert float(found["eq7"].terms["gradient"]) != pytest.approx(float(found["published"].terms["gradient"]), rel=0.05)
+    assert float(found["eq7"].terms["frame"]) == float(found["published"].terms["frame"])
+
+
 def test_gradient_loss_ignores_brightness_and_the_sign_of_a_step() -> None:
     rng = np.random.default_rng(3)
     frame = torch.tensor(rng.uniform(0, 1, (2, 3, 8, 8)), dtype=torch.float32)

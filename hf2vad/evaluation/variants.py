@@ -1,0 +1,158 @@
+"""From the errors of cubes to frame AUROC, in the forms that the ablation compares.
+
+Errors come part by part, a number a cube; what is normal is learned from training cubes alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
+
+from hf2vad.config import FusionConfig, to_dict
+from hf2vad.errors import ConfigError, EvaluationError
+from hf2vad.evaluation.auroc import Labels, micro_auroc
+from hf2vad.evaluation.labels import FrameLabels
+from hf2vad.evaluation.tables import stem
+from hf2vad.schema import F32, F64, FRAMES
+from hf2vad.scoring.fuse import runs, smooth
+
+FusionForm = Literal["weights", "zscores", "ranks"]
+"""`weights`: Eq. 9. `zscores`: the same with equal weights. `ranks`: each error replaced by the share of training cubes
+whose error is smaller, and the shares added."""
+
+NETWORK = ("flow", "frame")
+"""The parts that the network has; `zscores` and `ranks` weigh them alike."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """One part's errors."""
+
+    test: F32
+    """(B,): of the test cubes."""
+    train: F32
+    """(N,): of training cubes."""
+
+
+@dataclass(frozen=True)
+class Cubes:
+    """Which test cubes there are."""
+
+    video: npt.NDArray[np.object_]
+    """(B,): ids of videos."""
+    frame: npt.NDArray[np.int32]
+    """(B,)."""
+    frames: Mapping[str, int]
+    """Frames of each video."""
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """A filter over the frame scores of a video; the edges are repeated."""
+
+    form: Literal["none", "median", "gaussian", "causal"]
+    """`gaussian`: its standard deviation is a quarter of `frames`. `causal`: the median of the last `frames` scores."""
+    frames: int
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.frames % 2 == 0:
+            raise ConfigError(f"smoothing must be an odd number of frames, got {self.frames}")
+
+    def __call__(self, scores: F64) -> F64:
+        """Smoothed (T,) scores; a NaN stays, and ends one run of scores and begins another."""
+        if self.form == "median":
+            return smooth(scores, self.frames)
+        smoothed = scores.copy()
+        for start, stop in runs(~np.isnan(scores)):
+            run = scores[start:stop]
+            if self.form == "gaussian":
+                smoothed[start:stop] = gaussian_filter1d(run, self.frames / 4, mode="nearest")
+            elif self.form == "causal":
+                padded = np.concatenate([np.full(self.frames - 1, run[0]), run])
+                smoothed[start:stop] = np.median(np.lib.stride_tricks.sliding_window_view(padded, self.frames), axis=1)
+        return smoothed
+
+
+def fused(errors: Mapping[str, Errors], form: FusionForm, fusion: FusionConfig) -> tuple[F64, float]:
+    """(B,) fused scores of the test cubes, and the score of a cube without error.
+
+    `weights` takes every part of `errors` that `fusion` has a weight for. Raises EvaluationError when the training
+    cubes' errors of a part are all equal.
+    """
+    weights = {part: float(w) for part, w in to_dict(fusion).items() if part in errors}
+    if form != "weights":
+        weights = dict.fromkeys(NETWORK, 1.0)
+    scale = _ranks if form == "ranks" else _deviations
+    total, nothing = np.zeros(len(errors[NETWORK[0]].test)), 0.0
+    for part, weight in weights.items():
+        found = errors[part]
+        total += weight * scale(found.test, found.train)
+        nothing += weight * float(scale(np.zeros(1, np.float32), found.train)[0])
+    return total, nothing
+
+
+def _deviations(values: F32, train: F32) -> F64:
+    normal = train.astype(np.float64)
+    if not normal.std() > 0:
+        raise EvaluationError(f"the errors of all {len(train)} training cubes are equal; nothing can be normal")
+    return np.asarray((values.astype(np.float64) - normal.mean()) / normal.std(), np.float64)
+
+
+def _ranks(values: F32, train: F32) -> F64:
+    return np.asarray(np.searchsorted(np.sort(train), values, side="left") / len(train), np.float64)
+
+
+def frame_scores(scores: F64, nothing: float, cubes: Cubes) -> dict[str, F64]:
+    """For each video its frames' highest scores: `nothing` without a cube, NaN without full context."""
+    found = {}
+    for video, frames in cubes.frames.items():
+        raw = np.full(frames, -np.inf)
+        mine = cubes.video == video
+        np.maximum.at(raw, cubes.frame[mine], scores[mine])
+        raw[np.isneginf(raw)] = nothing
+        raw[: FRAMES - 1] = np.nan
+        found[video] = raw
+    return found
+
+
+def labelled(labels: FrameLabels, frames: Mapping[str, int]) -> dict[str, tuple[npt.NDArray[np.int64], Labels]]:
+    """The labels under the ids of the archive's videos.
+
+    Raises EvaluationError for a label without a frame, and when no video is labelled.
+    """
+    found, missing = {}, dict(labels)
+    for video, count in frames.items():
+        name = video if video in missing else stem(video)
+        if name not in missing:
+            continue
+        frame, truth = missing.pop(name)
+        if len(frame) and (frame[0] < 0 or frame[-1] >= count):
+            raise EvaluationError(f"{video!r} has {count} frames, its labels are of frames {frame[0]} to {frame[-1]}")
+        found[video] = (frame, truth)
+    if missing:
+        raise EvaluationError(f"{len(missing)} labelled videos are not in the test archive: {next(iter(missing))!r} …")
+    if not found:
+        raise EvaluationError("none of the test archive's videos is labelled")
+    return found
+
+
+def aurocs(
+    raw: Mapping[str, F64],
+    labels: Mapping[str, tuple[npt.NDArray[np.int64], Labels]],
+    smoothings: Sequence[Smoothing],
+) -> list[float | None]:
+    """Micro AUROC of raw frame scores under each of `smoothings`, over the labelled frames that have a score."""
+    figures = []
+    for smoothing in smoothings:
+        videos = {}
+        for video, (frame, truth) in labels.items():
+            scores = smoothing(raw[video])[frame]
+            scored = ~np.isnan(scores)
+            videos[video] = (truth[scored], scores[scored])
+        figures.append(micro_auroc(videos))
+    return figures

@@ -1,0 +1,222 @@
+"""Units of an ablation: what is cut, trained and scored once, however many rows need it.
+
+A unit is a value: two rows that need the same have equal units. Its results lie under a key made of its settings and of
+the content of its cubes, `unit.json` last; a unit that is there is not computed again, and one that was killed while
+training goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from hf2vad.config import ExtractionConfig, LossConfig, ModelConfig, TrainingConfig, fingerprint
+from hf2vad.errors import TrainingError
+from hf2vad.models.device import choose_device
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.inputs import CubeTensors, cube_tensors
+from hf2vad.runtime.outputs import hash_of
+from hf2vad.schema import ERRORS, pack_metadata
+from hf2vad.scoring.engine import flow_speed
+from hf2vad.storage import delete, exists, join, put_bytes, put_json, put_table, read_bytes
+from hf2vad.training.checkpoint import Checkpoints
+from hf2vad.training.data import StcTable
+from hf2vad.training.loop import Trainer
+
+Part = Literal["flow", "frame", "speed"]
+BATCH = 64
+"""Cubes that the network scores at once."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The cubes of both archives under one extraction."""
+
+    train: str
+    test: str
+    extraction: ExtractionConfig
+    boxes: tuple[str, str]
+    """Boxes of train and test; empty where the extraction finds them."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """One stage of training, on top of the weights of another."""
+
+    cut: Cut
+    model: ModelConfig
+    loss: LossConfig
+    training: TrainingConfig
+    """Of one stage."""
+    after: Train | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """One part's error of every test cube and of some training cubes."""
+
+    cut: Cut
+    part: Part
+    after: Train | None
+    """The network; none for `speed`, which has none."""
+    calibration_cubes: int
+
+
+Unit = Train | Score
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where the cubes of a Cut are."""
+
+    train: str
+    test: str
+    fingerprint: str
+    """Hash of what is in them."""
+    seconds: float
+    """What cutting them took."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where units are computed; travels to the workers."""
+
+    out: str
+    tables: Mapping[Cut, Tables]
+    device: str
+    threads: int
+
+    def name(self, unit: Unit) -> str:
+        """What `unit` is called: what it does, and a hash of its settings and its cubes."""
+        what = f"score-{unit.part}" if isinstance(unit, Score) else f"train-{unit.training.stages[0]}"
+        return f"{what}-{hash_of(fingerprint(unit), self.tables[unit.cut].fingerprint)}"
+
+    def folder(self, unit: Unit) -> str:
+        """Where the results of `unit` are."""
+        return join(self.out, "units", self.name(unit))
+
+    def is_done(self, unit: Unit) -> bool:
+        """Whether its results are there, all of them."""
+        return exists(join(self.folder(unit), "unit.json"))
+
+
+def run_unit(place: Place, unit: Unit) -> dict[str, Any]:
+    """Compute `unit` and put its results; returns what unit.json says.
+
+    Raises TrainingError when training cannot go on, or leaves a network whose errors are not finite.
+    """
+    torch.set_num_threads(place.threads)
+    device = choose_device(place.device)
+    started = time.monotonic()
+    tables = place.tables[unit.cut]
+    found = _train(place, unit, tables, device) if isinstance(unit, Train) else _score(place, unit, tables, device)
+    found |= {"seconds": round(time.monotonic() - started, 2), "hardware": hardware(device)}
+    found["date"] = time.strftime("%Y-%m-%d", time.gmtime())
+    put_json(join(place.folder(unit), "unit.json"), found)
+    return found
+
+
+def _train(place: Place, unit: Train, tables: Tables, device: torch.device) -> dict[str, Any]:
+    folder, table = place.folder(unit), StcTable(tables.train)
+    checkpoint = join(folder, "checkpoint.safetensors")
+    model = _network(place, unit)
+    checkpoints = Checkpoints(checkpoint, settings=place.name(unit))
+    history = Trainer(model, table, unit.training, unit.loss, device, checkpoints).run()
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    put_bytes(join(folder, "weights.safetensors"), save(weights))
+    delete(checkpoint)
+    stage = getattr(unit.training, unit.training.stages[0])
+    epoch = table.epoch_batches(unit.training.batch)
+    steps = stage.epochs * (min(epoch, stage.steps) if stage.steps else epoch)
+    return {"cubes": len(table), "epochs": stage.epochs, "steps": steps, "history": history}
+
+
+def _network(place: Place, unit: Train) -> HF2VAD:
+    """The network of `unit` before training: weights of its seed, and those that the stage before has trained."""
+    torch.manual_seed(unit.training.seed)
+    model = HF2VAD(unit.model)
+    if unit.after is not None:
+        trained = ("flow_autoencoder.",) if unit.after.training.stages == ("flow",) else ("flow_autoencoder.", "cvae.")
+        weights = load(read_bytes(join(place.folder(unit.after), "weights.safetensors")))
+        known = {name: value for name, value in weights.items() if name.startswith(trained)}
+        model.load_state_dict({**model.state_dict(), **known})
+    return model
+
+
+def _score(place: Place, unit: Score, tables: Tables, device: torch.device) -> dict[str, Any]:
+    model = None
+    if unit.after is not None:
+        model = HF2VAD(unit.after.model)
+        model.load_state_dict(load(read_bytes(join(place.folder(unit.after), "weights.safetensors"))))
+        model.to(device).eval()
+    counts = {}
+    for name, uri in (("test", tables.test), ("train", tables.train)):
+        table = StcTable(uri)
+        every = 1
+        if name == "train" and unit.calibration_cubes:
+            every = math.ceil(len(table) / unit.calibration_cubes)
+        found = _errors(table, unit.part, model, device, every=max(1, every))
+        put_table(join(place.folder(unit), f"{name}.parquet"), found)
+        counts[f"{name}_cubes"] = found.num_rows
+    return counts
+
+
+def _errors(table: StcTable, part: Part, model: HF2VAD | None, device: torch.device, *, every: int) -> pa.Table:
+    """`part`'s error of every `every`-th cube of `table` (schema.ERRORS)."""
+    videos: list[str] = []
+    frames, errors = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+    seen = 0
+    for file, cubes in table.in_order():
+        chosen = np.arange(-seen % every, len(cubes), every)
+        seen += len(cubes)
+        for start in range(0, len(chosen), BATCH):
+            rows = chosen[start : start + BATCH]
+            assert cubes.appearance is not None
+            appearance, flow = cubes.appearance[rows], cubes.flow[rows]
+            if model is None:
+                errors.append(flow_speed(flow))
+            else:
+                errors.append(part_errors(model, part, cube_tensors(appearance, flow, device)).cpu().numpy())
+        videos += [file.video] * len(chosen)
+        frames.append(cubes.frame[chosen])
+    values = np.concatenate(errors)
+    if not np.isfinite(values).all():
+        raise TrainingError(f"{table.uri}: the {part} errors of its cubes are not finite")
+    columns = [pa.array(videos, pa.string()), pa.array(np.concatenate(frames)), pa.array(values)]
+    return pa.Table.from_arrays(columns, schema=ERRORS.with_metadata(pack_metadata("errors", {"part": part})))
+
+
+@torch.inference_mode()
+def part_errors(model: HF2VAD, part: Part, inputs: CubeTensors) -> Tensor:
+    """(B,): S_r (`flow`) or S_p (`frame`) alone, as HF2VAD.errors gives them; what they do not need does not run."""
+    if part == "flow":
+        return _squares(model.reconstruct(inputs.flows).flow, inputs.flows)
+    guided = model.config.condition == "reconstructed"
+    guide = model.reconstruct(inputs.flows).flow if guided else inputs.flows
+    return _squares(model.predict(inputs, guide, sample=False, prior=False).frame, inputs.target)
+
+
+def _squares(found: Tensor, wanted: Tensor) -> Tensor:
+    return (found.float() - wanted.float()).square().flatten(1).sum(1)
+
+
+def hardware(device: torch.device) -> str:
+    """The processor or accelerator that a unit was computed on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
