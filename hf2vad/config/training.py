@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hf2vad.config.values import require
+from hf2vad.config.values import fingerprint, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,9 +14,6 @@ class StageConfig:
 
     epochs: int
     """Passes over the training cubes."""
-
-    steps: int = 0
-    """Optimizer steps an epoch at most; 0: the whole table."""
 
     lr: float = 1e-4
     """Learning rate of Adam at the start."""
@@ -27,12 +24,15 @@ class StageConfig:
     decay_every: int = 50
     """... after every so many epochs."""
 
+    steps: int = 0
+    """Optimizer steps an epoch at most, over a part of the table that changes from epoch to epoch; 0: all of it."""
+
     def __post_init__(self) -> None:
         require(self.epochs > 0, f"epochs must be positive, got {self.epochs}")
-        require(self.steps >= 0, f"steps must not be negative, got {self.steps}")
         require(self.lr > 0, f"lr must be positive, got {self.lr}")
         require(0 < self.decay <= 1, f"decay must be above 0 and at most 1, got {self.decay}")
         require(self.decay_every > 0, f"decay_every must be positive, got {self.decay_every}")
+        require(self.steps >= 0, f"steps must not be negative, got {self.steps}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,8 @@ class TrainingConfig:
     joint: StageConfig = field(default_factory=lambda: StageConfig(epochs=80, lr=8e-5))
 
     batch: int = 128
-    """Cubes a step."""
+    """Cubes a step, over all workers together: of N workers each takes batch / N. The learning rate is used as it is,
+    whatever their number."""
 
     adam_eps: float = 1e-7
     """Adam's ε."""
@@ -56,7 +57,19 @@ class TrainingConfig:
     """Seeds initial weights, data order, dropout and latents."""
 
     window: int = 8192
-    """Cubes that wait in the shuffle buffer: 32 KB each. Row groups are shuffled too."""
+    """Cubes that wait in the shuffle buffers of all workers together: 32 KB each. Row groups are shuffled too."""
+
+    reader: Literal["direct", "ray"] = "direct"
+    """How the table is read: `direct`: each worker reads its row groups itself, `ray`: through Ray Data, by tasks on
+    whichever nodes are free (only with several workers). Both give the same batches."""
+
+    cache_gib: float = 2.0
+    """Memory, of the GPU where there is one, in which each worker keeps the decoded table and, for the frame stage, the
+    frozen autoencoder's reconstructions; what does not fit as a whole is read or computed again in every epoch.
+    64 KB a cube for both; 0: keep nothing."""
+
+    sync_batchnorm: bool = False
+    """BatchNorm over the batches of all workers together; on GPUs only."""
 
     amp: Literal["off", "bf16", "fp16"] = "off"
     """Mixed precision; fp16 scales the loss and needs a GPU."""
@@ -64,11 +77,17 @@ class TrainingConfig:
     compile: bool = False
     """Train through torch.compile."""
 
+    tf32: bool = True
+    """Let a GPU multiply matrices in TF32: faster, with 10 bits of mantissa."""
+
     channels_last: bool = True
     """Keep convolution weights and activations in channels-last order."""
 
     checkpoint_minutes: float = 5.0
     """A checkpoint is written this often, and after every epoch; 0: only after every epoch."""
+
+    tensorboard: bool = True
+    """Write curves and example images to tensorboard/ beside the bundle."""
 
     def __post_init__(self) -> None:
         order = [s for s in ("flow", "frame", "joint") if s in self.stages]
@@ -78,4 +97,19 @@ class TrainingConfig:
         require(self.window >= self.batch, f"training.window must hold a batch of {self.batch}, got {self.window}")
         require(
             self.checkpoint_minutes >= 0, f"training.checkpoint_minutes must not be negative: {self.checkpoint_minutes}"
+        )
+        require(self.cache_gib >= 0, f"training.cache_gib must not be negative: {self.cache_gib}")
+
+    @property
+    def identity(self) -> str:
+        """A hash of what decides the result: not how the table is read, what is cached, and what is written when."""
+        same = TrainingConfig()
+        return fingerprint(
+            replace(
+                self,
+                reader=same.reader,
+                cache_gib=same.cache_gib,
+                checkpoint_minutes=same.checkpoint_minutes,
+                tensorboard=same.tensorboard,
+            )
         )

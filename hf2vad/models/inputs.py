@@ -23,8 +23,10 @@ class CubeTensors:
     """(B, 3, 32, 32) float32 in [0, 1]: the frame that is predicted."""
 
 
-def cube_tensors(appearance: U8 | None, flow: F16, device: torch.device) -> CubeTensors:
+def cube_tensors(appearance: U8 | Tensor | None, flow: F16 | Tensor, device: torch.device) -> CubeTensors:
     """Tensors on `device` for (B, 5, 32, 32, 3) pixels and (B, 4, 32, 32, 2) flow; no pixels: frames of no channel.
+
+    Pixels and flow are arrays, or uint8 and float16 tensors on any device.
 
     Raises ShapeError for any other shape.
     """
@@ -32,9 +34,13 @@ def cube_tensors(appearance: U8 | None, flow: F16, device: torch.device) -> Cube
     if flow.shape[1:] != FLOW_SHAPE or (appearance is not None and appearance.shape != (b, *APPEARANCE_SHAPE)):
         shapes = f"appearance {None if appearance is None else appearance.shape}, flow {flow.shape}"
         raise ShapeError(f"a cube is {APPEARANCE_SHAPE} pixels and {FLOW_SHAPE} flow, got {shapes}")
-    flows = torch.tensor(flow).to(device).float().permute(0, 1, 4, 2, 3).reshape(b, 8, 32, 32)
+    flows = _tensor(flow).to(device).float().permute(0, 1, 4, 2, 3).reshape(b, 8, 32, 32)
     if appearance is None:
         empty = flows.new_empty(b, 0, 32, 32)
         return CubeTensors(empty, flows, empty)
-    pixels = torch.tensor(appearance).to(device).permute(0, 1, 4, 2, 3).float() / 255
+    pixels = _tensor(appearance).to(device).permute(0, 1, 4, 2, 3).float() / 255
     return CubeTensors(pixels[:, :4].reshape(b, 12, 32, 32), flows, pixels[:, 4].contiguous())
+
+
+def _tensor(values: U8 | F16 | Tensor) -> Tensor:
+    return values if isinstance(values, Tensor) else torch.tensor(values)

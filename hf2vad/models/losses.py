@@ -37,12 +37,19 @@ def flow_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig) -> Loss:
     return Loss(total, terms, _kept(found))
 
 
-def frame_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig) -> Loss:
-    """Stage 2: predict the frame under guidance of the frozen autoencoder's reconstructions (Eq. 8)."""
-    with torch.no_grad():
-        found = model.reconstruct(inputs.flows)
-    total, terms = _frame_terms(model.predict(inputs, found.flow, sample=True, prior=True), inputs.target, config)
-    return Loss(total, terms, _kept(found))
+def frame_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig, reconstruction: Tensor | None = None) -> Loss:
+    """Stage 2: predict the frame under guidance of the frozen autoencoder's reconstructions (Eq. 8).
+
+    `reconstruction`: what `model.reconstruct` gave for these flows before; none: it is computed here.
+    """
+    kept: dict[str, Tensor] = {}
+    if reconstruction is None:
+        with torch.no_grad():
+            found = model.reconstruct(inputs.flows)
+        reconstruction, kept = found.flow, _kept(found)
+    prediction = model.predict(inputs, reconstruction, sample=True, prior=True)
+    total, terms = _frame_terms(prediction, inputs.target, config)
+    return Loss(total, terms, kept)
 
 
 def joint_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig) -> Loss:

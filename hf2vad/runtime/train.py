@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from rich.console import Console
@@ -27,15 +28,20 @@ from hf2vad.models.bundle import Bundle, load_bundle_settings, save_bundle
 from hf2vad.models.camera import camera_of
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.runtime.dispatch import RayConfig
 from hf2vad.runtime.outputs import hash_of, versions
 from hf2vad.scoring.engine import EagerEngine
 from hf2vad.scoring.measure import Measure
-from hf2vad.storage import exists, join
+from hf2vad.storage import absolute, exists, join
 from hf2vad.training.calibrate import calibrate, measure_files
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
-from hf2vad.training.loop import Trainer
+from hf2vad.training.group import Group
+from hf2vad.training.loop import Trainer, check_workers
 from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
+
+if TYPE_CHECKING:
+    from hf2vad.runtime.train_group import Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +63,11 @@ class TrainJob:
     """`auto`: the GPU where there is one. `cpu`, `cuda`, `cuda:1` …"""
 
     threads: int = 0
-    """CPU threads of the network; 0: one a core."""
+    """CPU threads of the network; 0: one a core, or, with several workers, one for each CPU of theirs."""
+
+    workers: int = 0
+    """Processes that train together, each on its share of every batch, on a Ray cluster; 0 or 1: this process alone,
+    without Ray. Each needs ray.cpus CPUs and, where the cluster has GPUs, one."""
 
     smoothing: int = 17
     """Frames of the median filter over frame scores; odd, 1: none."""
@@ -75,6 +85,8 @@ class TrainJob:
     camera_cubes: int = 1000
     """Training cubes that are enough."""
 
+    ray: RayConfig = field(default_factory=RayConfig)
+
     @classmethod
     def base(cls, early: dict[str, str | None]) -> TrainJob:
         """The defaults of the chosen preset."""
@@ -84,6 +96,8 @@ class TrainJob:
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ConfigError(f"--workers must not be negative, got {self.workers}")
         if self.smoothing < 1 or self.smoothing % 2 == 0:
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
         if "frame" not in self.training.stages and "joint" not in self.training.stages and self.fusion.frame:
@@ -95,11 +109,39 @@ class TrainJob:
 
 def train_job(job: TrainJob) -> int:
     """Train, calibrate and put the bundle; goes on from a checkpoint of the same settings. Returns the exit code."""
+    job = replace(job, stc=absolute(job.stc), out=absolute(job.out))
+    workers = max(1, job.workers)
+    check_workers(job.training, workers)
     table = StcTable(job.stc)
-    table.require_cubes(2)
-    settings = hash_of(
+    table.require_cubes(2 * workers)
+    if exists(join(job.out, "bundle.json")):
+        return _already_there(job, settings_of(job, table))
+    started = time.monotonic()
+    if workers == 1:
+        device = choose_device(job.device)
+        if job.threads:
+            torch.set_num_threads(job.threads)
+        learn(job, table, device)
+    else:
+        from hf2vad.runtime.train_group import run_group  # Ray Train takes seconds to import
+
+        run_group(partial(_work, job), workers=workers, config=job.ray, device=job.device)
+    _print_summary(job, load_bundle_settings(job.out), time.monotonic() - started)
+    return EXIT_OK
+
+
+def _work(job: TrainJob, share: Share) -> None:
+    """What each of several workers does."""
+    torch.set_num_threads(job.threads or share.threads)
+    device = torch.device("cuda", torch.cuda.current_device()) if share.gpu else torch.device("cpu")
+    learn(job, StcTable(job.stc), device)
+
+
+def settings_of(job: TrainJob, table: StcTable) -> str:
+    """A hash of everything that decides the bundle."""
+    return hash_of(
         fingerprint(job.model),
-        fingerprint(job.training),
+        job.training.identity,
         fingerprint(job.loss),
         fingerprint(job.fusion),
         fingerprint(job.density),
@@ -108,16 +150,18 @@ def train_job(job: TrainJob) -> int:
         job.smoothing,
         table.fingerprint,
     )
-    if exists(join(job.out, "bundle.json")):
-        return _already_there(job, settings)
-    device = choose_device(job.device)
-    if job.threads:
-        torch.set_num_threads(job.threads)
-    started = time.monotonic()
+
+
+def learn(job: TrainJob, table: StcTable, device: torch.device) -> None:
+    """Train, alone or as one of a process group, calibrate, and put the bundle."""
+    group = Group.current(device)
+    settings = settings_of(job, table)
     torch.manual_seed(job.training.seed)
     model = HF2VAD(job.model)
-    checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings)
-    history = Trainer(model, table, job.training, job.loss, device, checkpoints).run()
+    checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
+    history = Trainer(model, table, job.training, job.loss, device, checkpoints, group).run()
+    if not group.first:
+        return
     engine = EagerEngine(model, device=device, batch=job.training.batch)
     sample = motion_sample(table, seed=job.training.seed)
     perspective = fit_perspective(sample.boxes)
@@ -131,7 +175,7 @@ def train_job(job: TrainJob) -> int:
         camera_pattern=job.camera_pattern,
         camera_cubes=job.camera_cubes,
     )
-    bundle = save_bundle(
+    save_bundle(
         job.out,
         weights=model.state_dict(),
         extraction=table.extraction,
@@ -149,12 +193,11 @@ def train_job(job: TrainJob) -> int:
             "table": {"uri": job.stc, "fingerprint": table.fingerprint, "cubes": len(table), "files": len(table.files)},
             "history": history,
             "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+            "workers": group.world,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": versions(),
         },
     )
-    _print_summary(job, bundle, history, time.monotonic() - started)
-    return EXIT_OK
 
 
 def _already_there(job: TrainJob, settings: str) -> int:
@@ -165,11 +208,11 @@ def _already_there(job: TrainJob, settings: str) -> int:
     return EXIT_OK
 
 
-def _print_summary(job: TrainJob, bundle: Bundle, history: list[dict[str, Any]], seconds: float) -> None:
+def _print_summary(job: TrainJob, bundle: Bundle, seconds: float) -> None:
     epochs = Table(title=f"train: bundle {bundle.id} in {job.out}")
     for column in ("stage", "epoch", "loss", "cubes/s", "s", "slots kept"):
         epochs.add_column(column)
-    for record in history:
+    for record in bundle.provenance["history"]:
         kept = " ".join(f"{level} {count:.0f}" for level, count in record["slots_kept"].items())
         figures = (f"{record['loss']:.5f}", f"{record['samples_per_s']:.0f}", f"{record['seconds']:.0f}")
         epochs.add_row(record["stage"], str(record["epoch"]), *figures, kept)

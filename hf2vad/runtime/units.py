@@ -34,6 +34,7 @@ from hf2vad.storage import delete, exists, join, put_bytes, put_json, put_table,
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.loop import Trainer
+from hf2vad.training.order import Order
 
 Part = Literal["flow", "frame", "speed"]
 BATCH = 64
@@ -138,8 +139,9 @@ def _train(place: Place, unit: Train, tables: Tables, device: torch.device) -> d
     put_bytes(join(folder, "weights.safetensors"), save(weights))
     delete(checkpoint)
     stage = getattr(unit.training, unit.training.stages[0])
-    epoch = table.epoch_batches(unit.training.batch)
-    steps = stage.epochs * (min(epoch, stage.steps) if stage.steps else epoch)
+    training = unit.training
+    epoch = Order(batch=training.batch, seed=training.seed, epoch=0, window=training.window, steps=stage.steps)
+    steps = stage.epochs * epoch.batches(len(table))
     return {"cubes": len(table), "epochs": stage.epochs, "steps": steps, "history": history}
 
 

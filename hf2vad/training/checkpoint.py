@@ -1,6 +1,7 @@
-"""Checkpoints: one safetensors object with weights, Adam's moments and random state, and a JSON header for the rest.
+"""Checkpoints: one safetensors object with weights, Adam's moments and random states, and a JSON header for the rest.
 
-It is put atomically under one key, so the last good one stays when a write fails or is killed.
+It is put atomically under one key, so the last good one stays when a write fails or is killed. Of several processes
+that train together, the first one writes and all read.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 
 from hf2vad.errors import TrainingError
 from hf2vad.storage import exists, put_bytes, read_bytes
+from hf2vad.training.group import Group
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass
@@ -52,13 +54,22 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     scale: dict[str, Any]
     """State of the loss scaler."""
+    world: int
+    """Processes that trained."""
 
-    def restore_model(self, model: nn.Module) -> None:
-        """Weights, and the random state, as they were."""
+    def restore_model(self, model: nn.Module, group: Group) -> None:
+        """Weights, and this process's random state, as they were.
+
+        Where another number of processes goes on, each gets a random state of its own that follows from the old one.
+        """
         model.load_state_dict({k.removeprefix("model/"): v for k, v in self.tensors.items() if k.startswith("model/")})
-        torch.set_rng_state(self.tensors["rng/cpu"])
-        if "rng/cuda" in self.tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(self.tensors["rng/cuda"])
+        if group.world != self.world:
+            torch.set_rng_state(self.tensors["rng/cpu/0"])
+            torch.manual_seed(int(torch.randint(2**40, ())) + group.rank)
+            return
+        torch.set_rng_state(self.tensors[f"rng/cpu/{group.rank}"])
+        if f"rng/cuda/{group.rank}" in self.tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(self.tensors[f"rng/cuda/{group.rank}"])
 
     def restore_optimizer(self, optimizer: torch.optim.Adam, parameters: Mapping[str, nn.Parameter]) -> None:
         """Adam's moments as they were; `parameters` are the optimizer's, by name."""
@@ -74,9 +85,12 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoint of one training run, under one URI."""
 
-    def __init__(self, uri: str, *, settings: str) -> None:
-        """`settings`: a hash of everything that decides the result; a checkpoint of other settings is refused."""
-        self.uri, self.settings = uri, settings
+    def __init__(self, uri: str, *, settings: str, group: Group | None = None) -> None:
+        """`settings`: a hash of everything that decides the result; a checkpoint of other settings is refused.
+
+        `group`: the processes that train together, none: this one alone.
+        """
+        self.uri, self.settings, self.group = uri, settings, group or Group()
 
     def save(
         self,
@@ -86,23 +100,45 @@ class Checkpoints:
         parameters: Mapping[str, nn.Parameter],
         scale: dict[str, Any],
     ) -> None:
-        """Put the state of training under the URI, in place of the last one."""
-        tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
-        for name, parameter in parameters.items():
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                tensors[f"adam/{key}/{name}"] = optimizer.state[parameter][key]
-        tensors["rng/cpu"] = torch.get_rng_state()
+        """Put the state of training under the URI, in place of the last one; all processes take part.
+
+        Raises StorageError in all of them when it cannot be written (a full disk); the last one is still there then.
+        """
+        random = {"rng/cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
-            tensors["rng/cuda"] = torch.cuda.get_rng_state()
-        header = {"version": VERSION, "settings": self.settings, "progress": vars(progress), "scale": scale}
-        contents = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        put_bytes(self.uri, save(contents, metadata={"hf2vad": json.dumps(header)}))
+            random["rng/cuda"] = torch.cuda.get_rng_state()
+        states = {
+            f"{name}/{rank}": state for name, own in random.items() for rank, state in enumerate(self.group.gather(own))
+        }
+
+        def put() -> None:
+            tensors = {**states, **{f"model/{name}": value for name, value in model.state_dict().items()}}
+            for name, parameter in parameters.items():
+                for key in ("step", "exp_avg", "exp_avg_sq"):
+                    tensors[f"adam/{key}/{name}"] = optimizer.state[parameter][key]
+            header = {
+                "version": VERSION,
+                "settings": self.settings,
+                "world": self.group.world,
+                "progress": vars(progress),
+                "scale": scale,
+            }
+            contents = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+            put_bytes(self.uri, save(contents, metadata={"hf2vad": json.dumps(header)}))
+
+        self.group.first_does(put)
 
     def load(self) -> Checkpoint | None:
         """The checkpoint, or none where there is none.
 
-        Raises TrainingError when it belongs to other settings or is damaged.
+        Raises TrainingError when it belongs to other settings or is damaged, and when not all processes see the same.
         """
+        found = self._read()
+        at = found.progress if found else Progress()
+        self.group.require_same(f"checkpoint {self.uri}", [found is not None, at.stage, at.epoch, at.batch])
+        return found
+
+    def _read(self) -> Checkpoint | None:
         if not exists(self.uri):
             return None
         data = read_bytes(self.uri)
@@ -117,4 +153,4 @@ class Checkpoints:
                 f"{self.uri}: this checkpoint was made with other settings or another table; "
                 "train into another --out, or remove it to start anew"
             )
-        return Checkpoint(Progress(**header["progress"]), tensors, header["scale"])
+        return Checkpoint(Progress(**header["progress"]), tensors, header["scale"], header["world"])

@@ -1,14 +1,10 @@
-"""The STC table as a stream of shuffled training batches, never loaded whole.
-
-Order of an epoch: row groups of all files are shuffled, consecutive ones are joined into blocks of at least `window`
-cubes, and the cubes of a block are shuffled. A table that fits the window is shuffled fully. The order depends on seed
-and epoch alone, so training can stop after any batch and go on from there.
-"""
+"""The STC table as a stream of shuffled training batches, never loaded whole; `order` says in which order."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +14,7 @@ from hf2vad.config import ExtractionConfig, extraction_fingerprint, from_dict
 from hf2vad.errors import MismatchError, NotFoundError, TrainingError
 from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, U8, appearance_view, flow_view, unpack_metadata
 from hf2vad.storage import list_files, open_parquet
+from hf2vad.training.order import Index, Order, Piece
 
 
 @dataclass(frozen=True)
@@ -88,9 +85,26 @@ class StcTable:
         if first is None:
             raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with jobs/extract_stc.py")
         self.fingerprint = digest.hexdigest()[:16]
+        self.groups = list(self._row_groups())
+        """Its row groups, but for empty ones, in the order of the files."""
+
+    def _row_groups(self) -> Iterator[Piece]:
+        first = 0
+        for file in self.files:
+            for group, rows in enumerate(file.groups):
+                if rows:
+                    yield Piece(file.uri, group, 0, rows, first)
+                first += rows
 
     def __len__(self) -> int:
         return sum(sum(file.groups) for file in self.files)
+
+    def only(self, files: Sequence[StcFile]) -> StcTable:
+        """The same table without its other files."""
+        part = copy.copy(self)
+        part.files = list(files)
+        part.groups = list(part._row_groups())
+        return part
 
     def require_cubes(self, needed: int) -> None:
         """Raise TrainingError when the table holds fewer than `needed` cubes."""
@@ -100,30 +114,30 @@ class StcTable:
                 "footage, or footage in which something moves"
             )
 
-    def epoch_batches(self, batch: int) -> int:
-        """Batches in an epoch: the last incomplete one is left out, except where it is the only one."""
-        return max(1, len(self) // batch)
+    def epoch(self, order: Order, *, appearance: bool, read: BlockReader | None = None) -> Iterator[Cubes]:
+        """The batches of one epoch in their shuffled order.
 
-    def epoch(
-        self, *, batch: int, seed: int, epoch: int, window: int, appearance: bool, skip: int = 0
-    ) -> Iterator[Cubes]:
-        """The batches of one epoch in their shuffled order, from batch number `skip` on."""
-        wanted_rows = min(self.epoch_batches(batch) * batch, len(self))
-        rows_before = 0
+        `read`: how blocks are read, by default straight from Parquet.
+        """
+        blocks = list(order.blocks(self.groups))
         waiting: list[Cubes] = []
-        for number, block in enumerate(self._blocks(seed, epoch, window)):
-            rows = sum(self.files[f].groups[g] for f, g in block)
-            block_start, rows_before = rows_before, rows_before + rows
-            if rows_before <= skip * batch:
-                continue
-            order = np.random.default_rng([seed, epoch, number, 1]).permutation(rows)
-            order = order[max(0, skip * batch - block_start) : max(0, wanted_rows - block_start)]
-            loaded = self._read_block(block, appearance)
-            waiting.append(_take(loaded, order))
-            del loaded
-            yield from _full_batches(waiting, batch)
-        if waiting and len(self) < batch:
+        loaded = (read or read_blocks)((block.pieces for block in blocks), appearance)
+        for block in blocks:
+            waiting.append(_take(next(loaded), block.order))
+            yield from _full_batches(waiting, order.local_batch)
+        if waiting and order.share(len(self)) < order.local_batch:
             yield _join(waiting)
+
+    def epoch_numbers(self, order: Order) -> Iterator[Index]:
+        """The batches that `epoch` yields, as numbers of their cubes in the table."""
+        waiting: list[Index] = []
+        for block in order.blocks(self.groups):
+            numbers = np.concatenate([*waiting, block.numbers])
+            full = len(numbers) // order.local_batch * order.local_batch
+            yield from (numbers[i : i + order.local_batch] for i in range(0, full, order.local_batch))
+            waiting[:] = [numbers[full:]]
+        if waiting and order.share(len(self)) < order.local_batch:
+            yield waiting[0]
 
     def in_order(
         self, *, appearance: bool = True, files: Sequence[StcFile] | None = None
@@ -145,28 +159,24 @@ class StcTable:
                         ),
                     )
 
-    def _blocks(self, seed: int, epoch: int, window: int) -> Iterator[list[tuple[int, int]]]:
-        groups = [(f, g) for f, file in enumerate(self.files) for g, rows in enumerate(file.groups) if rows]
-        block: list[tuple[int, int]] = []
-        held = 0
-        for index in np.random.default_rng([seed, epoch, 0]).permutation(len(groups)):
-            f, g = groups[index]
-            block.append((f, g))
-            held += self.files[f].groups[g]
-            if held >= window:
-                yield block
-                block, held = [], 0
-        if block:
-            yield block
 
-    def _read_block(self, block: list[tuple[int, int]], appearance: bool) -> Cubes:
-        columns = ["appearance", "flow"] if appearance else ["flow"]
-        parts: list[Cubes] = []
-        for f, g in block:
-            table = open_parquet(self.files[f].uri).read_row_group(g, columns=columns).combine_chunks()
-            frames = appearance_view(table["appearance"].chunk(0)) if appearance else None
-            parts.append(Cubes(frames, flow_view(table["flow"].chunk(0))))
-        return _join(parts)
+BlockReader = Callable[[Iterable[tuple[Piece, ...]], bool], Iterator[Cubes]]
+"""Yields, for each block, the cubes of its pieces, joined; the flag says whether pixels are wanted."""
+
+
+def read_blocks(blocks: Iterable[tuple[Piece, ...]], appearance: bool) -> Iterator[Cubes]:
+    """Blocks read in this process, one at a time, straight from Parquet."""
+    for pieces in blocks:
+        yield _join([read_piece(piece, appearance) for piece in pieces])
+
+
+def read_piece(piece: Piece, appearance: bool) -> Cubes:
+    """Some consecutive cubes of one row group, views of what was read."""
+    columns = ["appearance", "flow"] if appearance else ["flow"]
+    table = open_parquet(piece.uri).read_row_group(piece.group, columns=columns)
+    table = table.slice(piece.start, len(piece)).combine_chunks()
+    frames = appearance_view(table["appearance"].chunk(0)) if appearance else None
+    return Cubes(frames, flow_view(table["flow"].chunk(0)))
 
 
 def _take(cubes: Cubes, order: npt.NDArray[np.int64]) -> Cubes:

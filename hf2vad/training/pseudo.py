@@ -56,7 +56,7 @@ def cubes_of(table: StcTable, most: int) -> HeldOut:
             taken[file.video] += len(cubes)
             number = np.full(len(cubes), videos.index(file.video), np.int64)
             parts.append((number, cubes.frame, cubes.boxes, cubes.appearance, cubes.flow))
-    return HeldOut(*(np.concatenate(column) for column in zip(*parts, strict=True)))  # type: ignore[arg-type]
+    return HeldOut(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def pseudo_anomalies(held: HeldOut, kind: Kind, *, seed: int = 0) -> tuple[U8, F16]:
@@ -132,10 +132,10 @@ def separation(held: HeldOut, normal: F64, unusual: F64, *, smoothing: int, repe
     return float(roc_auc_score(truth, np.concatenate(smoothed)))
 
 
-def figure_row(step: str, candidate: str, found: dict[Kind, float]) -> dict[str, Any]:
+def figure_row(step: str, candidate: str, found: Mapping[Kind, float]) -> dict[str, Any]:
     """One row of `Selection.figures`."""
     mean = float(np.mean(list(found.values())))
-    return {"step": step, "candidate": candidate, **found, "mean": mean, "chosen": False}
+    return {"step": step, "candidate": candidate, **dict(found.items()), "mean": mean, "chosen": False}
 
 
 def first_best(means: Sequence[float], margin: float) -> int:

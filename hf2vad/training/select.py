@@ -7,7 +7,6 @@ sets of parts are judged (select_parts.py). Something more complicated must be b
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -21,7 +20,6 @@ from hf2vad.config import (
     LossConfig,
     ModelConfig,
     SelectionConfig,
-    StageConfig,
     TrainingConfig,
 )
 from hf2vad.errors import TrainingError
@@ -61,10 +59,8 @@ def split_videos(table: StcTable, every: int) -> tuple[StcTable, StcTable]:
     if len(videos) < 2:
         raise TrainingError(f"{table.uri}: --select needs cubes of two videos at least, to hold one out; it has one")
     held = set(videos[min(every, len(videos)) - 1 :: every])
-    parts = (copy.copy(table), copy.copy(table))
-    for part, wanted in zip(parts, (False, True), strict=True):
-        part.files = [file for file in table.files if (file.video in held) is wanted]
-    return parts
+    first, second = ([file for file in table.files if (file.video in held) is wanted] for wanted in (False, True))
+    return table.only(first), table.only(second)
 
 
 @dataclass(frozen=True)
@@ -145,11 +141,8 @@ class Selector:
         """A network trained for a few steps on `fit`; goes on from its checkpoint."""
         torch.manual_seed(self.training.seed)
         network = HF2VAD(model)
-        short = {
-            stage: StageConfig(epochs=1, lr=getattr(self.training, stage).lr, steps=self.config.steps)
-            for stage in ("flow", "frame")
-        }
-        training = replace(self.training, stages=tuple(stages), tensorboard=False, **short)
+        flow, frame = (replace(s, epochs=1, steps=self.config.steps) for s in (self.training.flow, self.training.frame))
+        training = replace(self.training, stages=tuple(stages), flow=flow, frame=frame, tensorboard=False)
         settings = f"{model} {training} {self.loss} {fit.fingerprint} {len(fit)}"
         checkpoints = Checkpoints(self.checkpoint(name), settings=settings)
         Trainer(network, fit, training, self.loss, self.device, checkpoints).run()

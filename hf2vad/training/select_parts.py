@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +19,7 @@ from hf2vad.training.normal import MotionSample, fit_density, fit_perspective
 from hf2vad.training.pseudo import KINDS, HeldOut, cubes_of, figure_row, first_best, pseudo_anomalies, separation
 
 DENSITIES = tuple(
-    DensityConfig(kind=kind, height=height)  # type: ignore[arg-type]
-    for kind in ("knn", "gmm")
-    for height in ("none", "perspective")
+    DensityConfig(kind=kind, height=height) for kind in ("knn", "gmm") for height in ("none", "perspective")
 )
 FUSIONS: Mapping[str, tuple[str, ...]] = {
     "flow": ("flow",),
@@ -102,11 +100,16 @@ def _deviations(parts: Mapping[str, Parts]) -> dict[str, F64]:
 def _fusions(preset: FusionConfig, columns: Mapping[str, F64]) -> dict[str, FusionConfig]:
     fusions = {"the preset's": preset}
     for name, counting in FUSIONS.items():
-        fusions[name] = FusionConfig(**{part: float(part in counting) for part in PARTS})
+        fusions[name] = _weights([float(part in counting) for part in PARTS])
     fitted = fitted_weights(columns["held"], [columns[kind] for kind in KINDS])
     if fitted.any():
-        fusions["fitted"] = FusionConfig(**dict(zip(PARTS, map(float, fitted), strict=True)))
+        fusions["fitted"] = _weights(fitted.tolist())
     return fusions
+
+
+def _weights(values: Sequence[float]) -> FusionConfig:
+    flow, frame, speed, motion = values
+    return FusionConfig(flow=flow, frame=frame, speed=speed, motion=motion)
 
 
 def fitted_weights(normal: F64, unusual: list[F64]) -> F64:
@@ -124,6 +127,6 @@ def fitted_weights(normal: F64, unusual: list[F64]) -> F64:
         if (slopes >= 0).all():
             weights = np.zeros(values.shape[1])
             weights[kept] = slopes
-            return weights / max(weights.sum(), 1e-12)
+            return np.asarray(weights / max(weights.sum(), 1e-12), np.float64)
         kept = kept[slopes > 0]
     return np.zeros(values.shape[1])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from hf2vad.config import LossConfig
 from hf2vad.models.hf2vad import HF2VAD
@@ -21,9 +21,12 @@ class Stage:
     """One stage of training."""
 
     name: StageName
-    loss: Callable[[HF2VAD, CubeTensors, LossConfig], Loss]
+    loss: Callable[[HF2VAD, CubeTensors, LossConfig, Tensor | None], Loss]
+    """The last argument: reconstructions of these flows that are known already."""
     needs_appearance: bool
     """Whether the loss looks at pixels; without, they are not read."""
+    frozen_flow: bool = False
+    """Whether the flow autoencoder does not change, so that its reconstructions can be kept."""
 
     def learner(self, model: HF2VAD) -> nn.Module:
         """The part of `model` whose parameters this stage changes; all others are frozen, in evaluation mode."""
@@ -41,8 +44,21 @@ class Stage:
         self.learner(model).requires_grad_(True).train()
 
 
+def _flow(model: HF2VAD, inputs: CubeTensors, config: LossConfig, _: Tensor | None) -> Loss:
+    return flow_loss(model, inputs, config)
+
+
+def _frame(model: HF2VAD, inputs: CubeTensors, config: LossConfig, known: Tensor | None) -> Loss:
+    loss = frame_loss(model, inputs, config, known)
+    return Loss(loss.total, loss.terms, {})  # slots of a frozen memory tell nothing
+
+
+def _joint(model: HF2VAD, inputs: CubeTensors, config: LossConfig, _: Tensor | None) -> Loss:
+    return joint_loss(model, inputs, config)
+
+
 STAGES: dict[StageName, Stage] = {
-    "flow": Stage("flow", flow_loss, needs_appearance=False),
-    "frame": Stage("frame", frame_loss, needs_appearance=True),
-    "joint": Stage("joint", joint_loss, needs_appearance=True),
+    "flow": Stage("flow", _flow, needs_appearance=False),
+    "frame": Stage("frame", _frame, needs_appearance=True, frozen_flow=True),
+    "joint": Stage("joint", _joint, needs_appearance=True),
 }

@@ -13,6 +13,7 @@ from hf2vad.errors import MismatchError, NotFoundError, SchemaError, TrainingErr
 from hf2vad.schema import STC, pack_metadata
 from hf2vad.storage import put_table
 from hf2vad.training.data import Cubes, StcTable
+from hf2vad.training.order import Order
 from tests.stc import make_cubes, put_clip
 
 FILES = (("a.avi", (0, 20), {4: 3, 5: 20, 9: 7}), ("a.avi", (20, 40), {20: 1, 39: 5}), ("b.avi", (0, 30), {29: 25}))
@@ -42,7 +43,11 @@ def names(*batches: Cubes) -> list[bytes]:
 def epoch(
     table: StcTable, *, batch: int = 8, seed: int = 0, epoch: int = 0, window: int = 16, skip: int = 0
 ) -> list[Cubes]:
-    return list(table.epoch(batch=batch, seed=seed, epoch=epoch, window=window, appearance=True, skip=skip))
+    order = Order(batch=batch, seed=seed, epoch=epoch, window=window, skip=skip)
+    return list(table.epoch(order, appearance=True))
+
+
+FIRST = Order(batch=8, seed=0, epoch=0, window=16)
 
 
 def written(number: int) -> list[bytes]:
@@ -73,7 +78,7 @@ def test_an_epoch_has_full_batches_of_different_cubes_of_the_table(
     batches = epoch(table, batch=batch, window=window, seed=seed, epoch=number)
     found = names(*batches)
     assert [len(one) for one in batches] == ([batch] * (TOTAL // batch) or [TOTAL])
-    assert len(batches) == table.epoch_batches(batch)
+    assert len(batches) == Order(batch=batch, seed=0, epoch=0, window=0).batches(TOTAL)
     assert len(set(found)) == len(found)
     assert set(found) <= set(EVERY)
 
@@ -101,7 +106,7 @@ def test_pixels_and_flow_of_a_cube_stay_together(table: StcTable) -> None:
 
 
 def test_without_appearance_no_pixels_are_read(table: StcTable) -> None:
-    batches = list(table.epoch(batch=8, seed=0, epoch=0, window=16, appearance=False))
+    batches = list(table.epoch(FIRST, appearance=False))
     assert {batch.appearance is None for batch in batches} == {True}
     assert names(*batches) == names(*epoch(table))
 
@@ -138,7 +143,7 @@ def test_the_first_batch_needs_no_file_but_its_own(tmp_path: Path) -> None:
     (own,) = [n for n in range(6) if first in {flow.tobytes() for flow in make_cubes(16, n)[1]}]
     for number in set(range(6)) - {own}:
         next((tmp_path / f"{number}").iterdir()).unlink()
-    stream = table.epoch(batch=8, seed=0, epoch=0, window=16, appearance=True)
+    stream = table.epoch(FIRST, appearance=True)
     assert names(next(stream))[0] == first
     assert len(next(stream)) == 8
     with pytest.raises(NotFoundError):
@@ -150,7 +155,7 @@ def test_no_more_than_a_few_windows_of_cubes_are_held(tmp_path: Path) -> None:
     table = StcTable(str(tmp_path))
     tracemalloc.start()
     try:
-        count = sum(len(cubes) for cubes in table.epoch(batch=8, seed=0, epoch=0, window=16, appearance=True))
+        count = sum(len(cubes) for cubes in table.epoch(FIRST, appearance=True))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

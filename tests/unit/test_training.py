@@ -17,6 +17,7 @@ from hf2vad.storage import exists
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.loop import Trainer
+from hf2vad.training.order import Order
 from hf2vad.training.stages import STAGES
 from tests.stc import SMALL_MODEL, make_cubes, put_clip
 
@@ -29,7 +30,7 @@ BATCH = 8
 
 def config(*stages: Any, epochs: int = 1, **changes: Any) -> TrainingConfig:
     stage = StageConfig(epochs=epochs, lr=3e-3)
-    settings: dict[str, Any] = {"batch": BATCH, "window": CUBES, "checkpoint_minutes": 0.0, **changes}
+    settings: dict[str, Any] = {"batch": BATCH, "window": CUBES, "checkpoint_minutes": 0.0, "cache_gib": 0.0, **changes}
     return TrainingConfig(stages=stages or ("flow", "frame"), flow=stage, frame=stage, joint=stage, **settings)
 
 
@@ -127,7 +128,7 @@ def test_training_that_failed_within_an_epoch_goes_on_to_the_same_weights(folder
     whole = trainer(folder, tmp_path / "whole", training)
     history = whole.run()
     broken = trainer(folder, tmp_path / "resumed", training)
-    (*_, last) = broken.table.epoch(batch=BATCH, seed=0, epoch=0, window=CUBES, appearance=False)
+    (*_, last) = broken.table.epoch(Order(batch=BATCH, seed=0, epoch=0, window=CUBES), appearance=False)
     (read_last,) = [n for n in range(FILES) if last.flow[0].tobytes() in make_cubes(CUBES, n)[1].tobytes()]
     file = next((folder / str(read_last)).iterdir())
     hidden = file.rename(file.with_suffix(".hidden"))

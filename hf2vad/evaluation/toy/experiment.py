@@ -16,6 +16,7 @@ from hf2vad.evaluation.toy.digits import Digits
 from hf2vad.evaluation.toy.variants import Variant
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors
+from hf2vad.models.losses import flow_loss
 from hf2vad.schema import F32, F64
 from hf2vad.training.stages import STAGES
 
@@ -83,7 +84,7 @@ def train(variant: Variant, images: F32, schedule: Schedule, seed: int, tick: Ca
     for step in range(1, schedule.steps + 1):
         if not chosen:
             chosen = np.array_split(order.permutation(len(images)), _batches(len(images), schedule.batch))
-        loss = stage.loss(model, _cubes(inputs[chosen.pop()]), LossConfig())
+        loss = flow_loss(model, _cubes(inputs[chosen.pop()]), LossConfig())
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

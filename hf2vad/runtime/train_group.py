@@ -1,0 +1,113 @@
+"""Training by several workers at once: Ray Train starts them, joins them in a process group, and starts them again.
+
+What happens when a worker does not end well:
+- it died (killed, out of memory, node lost), or storage failed: all are started again, at most `ray.retries` times, and
+  go on from the last checkpoint;
+- settings, a table or a loss that cannot be trained with: the run ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
+
+from hf2vad.errors import AccessDeniedError, DispatchError, Hf2vadError, NotFoundError, StorageError, TrainingError
+from hf2vad.runtime.dispatch import RayConfig, cluster
+
+SILENCE_SECONDS = 600
+"""A worker that the others have waited for so long is taken as lost; one that dies or fails is noticed in seconds."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a worker has of its node."""
+
+    threads: int
+    """CPU threads."""
+    gpu: bool
+
+
+def run_group(work: Callable[[Share], None], *, workers: int, config: RayConfig, device: str) -> None:
+    """Run `work` in `workers` processes that form a torch process group: NCCL between GPUs, else Gloo.
+
+    `device`: `cpu`, `cuda`, or `auto` for GPUs where the cluster has any. Raises DispatchError when the cluster is too
+    small, and what a worker raised when it cannot be healed by starting again.
+    """
+    with cluster(config):
+        gpus = _gpus(config, workers, device)
+        resources = {"CPU": config.cpus, **({"GPU": gpus} if gpus else {})}
+        share = Share(threads=max(1, math.floor(config.cpus)), gpu=gpus > 0)
+        logging.getLogger("ray.train").setLevel(logging.WARNING)
+        # Ray Train wants a place for checkpoints of its own; ours go through hf2vad.storage, so it stays empty.
+        with tempfile.TemporaryDirectory(prefix="hf2vad-ray-train-") as unused:
+            trainer = TorchTrainer(
+                lambda: work(share),
+                torch_config=TorchConfig(backend="nccl" if gpus >= 1 else "gloo", timeout_s=SILENCE_SECONDS),
+                scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources),
+                run_config=RunConfig(
+                    storage_path=unused,
+                    failure_config=FailureConfig(max_failures=config.retries),
+                    callbacks=[_StopAtOnce()],  # type: ignore[list-item]
+                ),
+            )
+            _fit(trainer)
+
+
+def _gpus(config: RayConfig, workers: int, device: str) -> float:
+    """GPUs that each worker gets. Raises DispatchError when the cluster has not enough of something."""
+    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    wanted = device.startswith("cuda") or (device == "auto" and have.get("GPU", 0) > 0)
+    gpus = (1.0 if config.gpus is None else config.gpus) if wanted else 0.0
+    if workers * config.cpus > have.get("CPU", 0) or workers * gpus > have.get("GPU", 0):
+        raise DispatchError(
+            f"{workers} workers need {config.cpus} CPUs and {gpus} GPUs each, the cluster has {have.get('CPU', 0)} and "
+            f"{have.get('GPU', 0)}; lower --workers, --ray.cpus or --ray.gpus, or take --device cpu"
+        )
+    return gpus
+
+
+def _fit(trainer: TorchTrainer) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        raise _cause(error) from None
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+class _StopAtOnce(UserCallback):
+    """Ends the run when a worker's error will come again: what a callback raises, Ray Train does not retry."""
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        for error in worker_exceptions.values():
+            if isinstance(error, Hf2vadError) and not _may_heal(error):
+                raise error
+
+
+def _may_heal(error: Hf2vadError) -> bool:
+    return isinstance(error, StorageError) and not isinstance(error, NotFoundError | AccessDeniedError)
+
+
+def _cause(error: TrainingFailedError) -> Hf2vadError:
+    """The error of ours that ended the run, or one that says what Ray says."""
+    found: list[Exception] = []
+    if isinstance(error, WorkerGroupError):
+        found = list(error.worker_failures.values())
+    elif isinstance(error, ControllerError):
+        found = [error.controller_failure]
+    for one in found:
+        if isinstance(one, Hf2vadError):
+            return one
+    said = "; ".join(f"{type(one).__name__}: {' '.join(str(one).split())[:300]}" for one in found) or str(error)
+    return TrainingError(f"the training workers failed too often ({said}); run the same command again to go on")

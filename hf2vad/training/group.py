@@ -1,0 +1,102 @@
+"""The processes that train together, through torch.distributed; without a process group, one process alone.
+
+Everything here that exchanges something must be called by all processes, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from hf2vad import errors
+from hf2vad.errors import Hf2vadError, TrainingError
+
+T = TypeVar("T")
+
+MESSAGE_BYTES = 2048
+"""Longest error that one process tells the others."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among those that train together."""
+
+    rank: int = 0
+    """Number of this process; 0 writes checkpoints, curves and the bundle."""
+    world: int = 1
+    """How many there are."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    """Where tensors must be to be exchanged."""
+
+    @classmethod
+    def current(cls, device: torch.device) -> Group:
+        """The process group that was set up before, or this process alone."""
+        if not dist.is_available() or not dist.is_initialized():
+            return cls()
+        there = device if dist.get_backend() == "nccl" else torch.device("cpu")
+        return cls(dist.get_rank(), dist.get_world_size(), there)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is process 0."""
+        return self.rank == 0
+
+    def mean(self, values: list[float]) -> list[float]:
+        """The mean of each number over all processes, exact for one."""
+        if self.world == 1:
+            return values
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        return [float(value) for value in total / self.world]
+
+    def gather(self, value: Tensor) -> list[Tensor]:
+        """A tensor of every process, by rank; shapes and types must be the same. They come back on the CPU."""
+        if self.world == 1:
+            return [value]
+        sent = value.to(self.device)
+        found = [torch.empty_like(sent) for _ in range(self.world)]
+        dist.all_gather(found, sent)
+        return [one.cpu() for one in found]
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Give all processes the values that process 0 has, in place."""
+        if self.world == 1:
+            return
+        for tensor in tensors:
+            sent = tensor.detach().to(self.device).contiguous()
+            dist.broadcast(sent, 0)
+            tensor.detach().copy_(sent)
+
+    def first_does(self, action: Callable[[], object]) -> None:
+        """Process 0 does it while the others wait; an Hf2vadError of it is raised in all of them."""
+        if self.world == 1:
+            action()
+            return
+        failure: Hf2vadError | None = None
+        if self.first:
+            try:
+                action()
+            except Hf2vadError as error:
+                failure = error
+        told = torch.zeros(MESSAGE_BYTES, dtype=torch.uint8)
+        if failure is not None:
+            text = f"{type(failure).__name__}\n{failure}".encode()[:MESSAGE_BYTES]
+            told[: len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+        self.share([told])
+        name, _, message = bytes(told.tolist()).rstrip(b"\0").decode(errors="replace").partition("\n")
+        if name:
+            raise failure or getattr(errors, name, TrainingError)(message)
+
+    def require_same(self, what: str, values: list[int]) -> None:
+        """Raise TrainingError, in all processes, unless all of them have the same numbers."""
+        found = [one.tolist() for one in self.gather(torch.tensor(values, dtype=torch.int64))]
+        if any(one != found[0] for one in found):
+            raise TrainingError(
+                f"the training processes do not see the same {what}; give --stc and --out places that all nodes share: "
+                "s3://, or a shared file system"
+            )
