@@ -8,8 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from hf2vad.commandline import EXIT_OK, required_missing
 from hf2vad.config import (
@@ -18,30 +16,37 @@ from hf2vad.config import (
     LossConfig,
     ModelConfig,
     PresetName,
+    SelectionConfig,
     TrainingConfig,
     fingerprint,
+    from_dict,
     preset,
     to_dict,
 )
 from hf2vad.errors import ConfigError
-from hf2vad.models.bundle import Bundle, load_bundle_settings, save_bundle
+from hf2vad.models.bundle import load_bundle_settings, save_bundle
 from hf2vad.models.camera import camera_of
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.report.training import print_selection, print_training
 from hf2vad.runtime.dispatch import RayConfig
 from hf2vad.runtime.outputs import hash_of, versions
 from hf2vad.scoring.engine import EagerEngine
 from hf2vad.scoring.measure import Measure
-from hf2vad.storage import absolute, exists, join
-from hf2vad.training.calibrate import calibrate, measure_files
+from hf2vad.storage import absolute, exists, join, key_path, put_json, read_json
+from hf2vad.training.calibrate import calibrate, measure_together
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
 from hf2vad.training.loop import Trainer, check_workers
 from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
+from hf2vad.training.select import Selector
 
 if TYPE_CHECKING:
     from hf2vad.runtime.train_group import Share
+
+SELECTION = "selection.json"
+"""What --select chose, beside the checkpoints."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +90,12 @@ class TrainJob:
     camera_cubes: int = 1000
     """Training cubes that are enough."""
 
+    select: bool = False
+    """Choose the network's memories and what the score is made of by pseudo-anomalies of held-out training videos,
+    without labels. Then the model, fusion and density given here are where the choice starts."""
+
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+
     ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
@@ -117,16 +128,17 @@ def train_job(job: TrainJob) -> int:
     if exists(join(job.out, "bundle.json")):
         return _already_there(job, settings_of(job, table))
     started = time.monotonic()
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    if job.select:
+        settle_selection(job, table, choose_device(job.device))
     if workers == 1:
-        device = choose_device(job.device)
-        if job.threads:
-            torch.set_num_threads(job.threads)
-        learn(job, table, device)
+        learn(job, table, choose_device(job.device))
     else:
         from hf2vad.runtime.train_group import run_group  # Ray Train takes seconds to import
 
         run_group(partial(_work, job), workers=workers, config=job.ray, device=job.device)
-    _print_summary(job, load_bundle_settings(job.out), time.monotonic() - started)
+    print_training(job.out, load_bundle_settings(job.out), time.monotonic() - started)
     return EXIT_OK
 
 
@@ -147,6 +159,7 @@ def settings_of(job: TrainJob, table: StcTable) -> str:
         fingerprint(job.density),
         job.camera_pattern,
         job.camera_cubes,
+        fingerprint(job.selection) if job.select else "",
         job.smoothing,
         table.fingerprint,
     )
@@ -156,19 +169,21 @@ def learn(job: TrainJob, table: StcTable, device: torch.device) -> None:
     """Train, alone or as one of a process group, calibrate, and put the bundle."""
     group = Group.current(device)
     settings = settings_of(job, table)
+    job, figures = with_selection(job)
     torch.manual_seed(job.training.seed)
     model = HF2VAD(job.model)
     checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
     history = Trainer(model, table, job.training, job.loss, device, checkpoints, group).run()
-    if not group.first:
-        return
     engine = EagerEngine(model, device=device, batch=job.training.batch)
     sample = motion_sample(table, seed=job.training.seed)
     perspective = fit_perspective(sample.boxes)
     density = fit_density(sample, job.density, perspective, seed=job.training.seed)
     measure = Measure.of(engine, job.fusion, density, perspective)
+    measured = measure_together(table, measure, group)
+    if not group.first:
+        return
     known = calibrate(
-        measure_files(table, measure),
+        measured,
         fusion=job.fusion,
         smoothing=job.smoothing,
         where=job.stc,
@@ -192,6 +207,7 @@ def learn(job: TrainJob, table: StcTable, device: torch.device) -> None:
             "job": to_dict(job),
             "table": {"uri": job.stc, "fingerprint": table.fingerprint, "cubes": len(table), "files": len(table.files)},
             "history": history,
+            "selection": figures,
             "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
             "workers": group.world,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -208,19 +224,35 @@ def _already_there(job: TrainJob, settings: str) -> int:
     return EXIT_OK
 
 
-def _print_summary(job: TrainJob, bundle: Bundle, seconds: float) -> None:
-    epochs = Table(title=f"train: bundle {bundle.id} in {job.out}")
-    for column in ("stage", "epoch", "loss", "cubes/s", "s", "slots kept"):
-        epochs.add_column(column)
-    for record in bundle.provenance["history"]:
-        kept = " ".join(f"{level} {count:.0f}" for level, count in record["slots_kept"].items())
-        figures = (f"{record['loss']:.5f}", f"{record['samples_per_s']:.0f}", f"{record['seconds']:.0f}")
-        epochs.add_row(record["stage"], str(record["epoch"]), *figures, kept)
-    console = Console(width=100)
-    console.print(epochs)
-    known = bundle.calibration
-    console.print(
-        f"{known.cubes:,} cubes, {known.frames:,} frames, {seconds:.0f} s; "
-        f"S_r {known.flow_mean:.4g} ± {known.flow_std:.4g}, S_p {known.frame_mean:.4g} ± {known.frame_std:.4g}, "
-        f"event threshold {known.threshold:.3f}"
+def settle_selection(job: TrainJob, table: StcTable, device: torch.device) -> None:
+    """Choose what --select chooses and put it beside the checkpoints, where it is not there yet."""
+    settings = settings_of(job, table)
+    place = join(job.out, "checkpoints", SELECTION)
+    if exists(place) and read_json(place).get("settings") == settings:
+        return
+    selector = Selector(
+        table,
+        job.model,
+        job.training,
+        job.loss,
+        job.fusion,
+        job.smoothing,
+        job.selection,
+        device,
+        lambda name: join(job.out, "checkpoints", "select", key_path(name) + ".safetensors"),
     )
+    found = selector.run()
+    put_json(place, {"settings": settings, **to_dict(found)})
+    print_selection(found.figures)
+
+
+def with_selection(job: TrainJob) -> tuple[TrainJob, list[dict[str, Any]]]:
+    """`job` with the settings that --select chose, and the figures it saw."""
+    if not job.select:
+        return job, []
+    place = join(job.out, "checkpoints", SELECTION)
+    found = read_json(place)
+    model = from_dict(ModelConfig, found["model"], where=place)
+    fusion = from_dict(FusionConfig, found["fusion"], where=place)
+    density = from_dict(DensityConfig, found["density"], where=place)
+    return replace(job, model=model, fusion=fusion, density=density), found["figures"]

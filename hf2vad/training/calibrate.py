@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from hf2vad.config import FusionConfig
 from hf2vad.errors import TrainingError
@@ -21,6 +22,7 @@ from hf2vad.schema import F32, F64, FRAMES
 from hf2vad.scoring.fuse import PARTS, Parts, fuse, smooth, zero_error_score
 from hf2vad.scoring.measure import Measure
 from hf2vad.training.data import StcFile, StcTable
+from hf2vad.training.group import Group
 
 THRESHOLD_PERCENTILE = 99.9
 """Percentile of smoothed training frame scores at which an event starts by default."""
@@ -87,6 +89,26 @@ def measure_files(table: StcTable, measure: Measure, files: Sequence[StcFile] | 
             found[file.uri].append((cubes.frame, parts))
             bar.advance(len(cubes))
     return [_joined(file, found[file.uri]) for file in files]
+
+
+def measure_together(table: StcTable, measure: Measure, group: Group) -> list[MeasuredFile]:
+    """All files of `table`, each measured by one process of `group`; every process gets all of them, in order."""
+    shares = [table.files[rank :: group.world] for rank in range(group.world)]
+    own = measure_files(table, measure, shares[group.rank])
+    if group.world == 1:
+        return own
+    columns = [[file.frame.astype(np.float64), *(getattr(file.parts, name) for name in PARTS)] for file in own]
+    values = np.concatenate([np.empty((0, 1 + len(PARTS))), *(np.stack(column, axis=1) for column in columns)])
+    most = max(sum(sum(file.groups) for file in share) for share in shares)
+    padded = np.zeros((most, values.shape[1]))
+    padded[: len(values)] = values
+    found: dict[str, MeasuredFile] = {}
+    for share, sent in zip(shares, group.gather(torch.from_numpy(padded)), strict=True):
+        ends = np.cumsum([sum(file.groups) for file in share])
+        for file, rows in zip(share, np.split(sent.numpy(), ends)[:-1], strict=True):
+            parts = Parts(**{name: rows[:, 1 + i].astype(np.float32) for i, name in enumerate(PARTS)})
+            found[file.uri] = MeasuredFile(file, rows[:, 0].astype(np.int32), parts)
+    return [found[file.uri] for file in table.files]
 
 
 def calibrate(

@@ -1,0 +1,48 @@
+"""What a training saw, in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hf2vad.models.bundle import Bundle
+
+WIDTH = 110
+
+
+def print_training(out: str, bundle: Bundle, seconds: float) -> None:
+    """The epochs of a training, and its calibration, on stdout."""
+    epochs = Table(title=f"train: bundle {bundle.id} in {out}")
+    for column in ("stage", "epoch", "loss", "cubes/s", "s", "slots kept"):
+        epochs.add_column(column)
+    for record in bundle.provenance["history"]:
+        kept = " ".join(f"{level} {count:.0f}" for level, count in record["slots_kept"].items())
+        figures = (f"{record['loss']:.5f}", f"{record['samples_per_s']:.0f}", f"{record['seconds']:.0f}")
+        epochs.add_row(record["stage"], str(record["epoch"]), *figures, kept)
+    console = Console(width=WIDTH)
+    console.print(epochs)
+    known = bundle.calibration
+    cameras = f" and {len(bundle.cameras)} cameras of their own" if bundle.cameras else ""
+    console.print(
+        f"{known.cubes:,} cubes, {known.frames:,} frames{cameras}, {seconds:.0f} s; "
+        f"S_r {known.flow_mean:.4g} ± {known.flow_std:.4g}, S_p {known.frame_mean:.4g} ± {known.frame_std:.4g}, "
+        f"event threshold {known.threshold:.3f}"
+    )
+
+
+def print_selection(figures: Sequence[dict[str, Any]]) -> None:
+    """What --select tried, and how well each told pseudo-anomalies from held-out normal clips, on stdout."""
+    table = Table(title="selection: AUROC on pseudo-anomalies of held-out clips; no label was read")
+    kinds = list(dict.fromkeys(key for row in figures for key in row if key not in _WORDS))
+    for column in ("step", "candidate", *kinds, "mean", "chosen"):
+        table.add_column(column)
+    for row in figures:
+        shown = [f"{row[kind]:.3f}" if kind in row else "" for kind in kinds]
+        table.add_row(row["step"], row["candidate"], *shown, f"{row['mean']:.4f}", "yes" if row["chosen"] else "")
+    Console(width=WIDTH).print(table)
+
+
+_WORDS = ("step", "candidate", "mean", "chosen")
