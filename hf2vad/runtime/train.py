@@ -23,6 +23,7 @@ from hf2vad.config import (
     preset,
     to_dict,
 )
+from hf2vad.config.values import flat
 from hf2vad.errors import ConfigError
 from hf2vad.models.bundle import load_bundle_settings, save_bundle
 from hf2vad.models.camera import camera_of
@@ -36,8 +37,9 @@ from hf2vad.scoring.measure import Measure
 from hf2vad.storage import absolute, exists, join, key_path, put_json, read_json
 from hf2vad.training.calibrate import calibrate, measure_together
 from hf2vad.training.checkpoint import Checkpoints
-from hf2vad.training.data import StcTable
+from hf2vad.training.data import BlockReader, StcTable
 from hf2vad.training.group import Group
+from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
 from hf2vad.training.loop import Trainer, check_workers
 from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
 from hf2vad.training.select import Selector
@@ -77,6 +79,9 @@ class TrainJob:
     smoothing: int = 17
     """Frames of the median filter over frame scores; odd, 1: none."""
 
+    mlflow: str = ""
+    """URI of an MLflow tracking server or store, for loss curves; empty: none. Needs the extra `mlflow`."""
+
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -109,6 +114,8 @@ class TrainJob:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ConfigError(f"--workers must not be negative, got {self.workers}")
+        if self.training.reader == "ray" and self.workers < 2:
+            raise ConfigError("training.reader = ray reads for several workers; give --workers, or read direct")
         if self.smoothing < 1 or self.smoothing % 2 == 0:
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
         if "frame" not in self.training.stages and "joint" not in self.training.stages and self.fusion.frame:
@@ -146,7 +153,12 @@ def _work(job: TrainJob, share: Share) -> None:
     """What each of several workers does."""
     torch.set_num_threads(job.threads or share.threads)
     device = torch.device("cuda", torch.cuda.current_device()) if share.gpu else torch.device("cpu")
-    learn(job, StcTable(job.stc), device)
+    read: BlockReader | None = None
+    if job.training.reader == "ray":
+        from hf2vad.runtime.ray_reader import read_through_ray  # Ray Data takes seconds to import
+
+        read = read_through_ray
+    learn(job, StcTable(job.stc), device, read)
 
 
 def settings_of(job: TrainJob, table: StcTable) -> str:
@@ -165,7 +177,7 @@ def settings_of(job: TrainJob, table: StcTable) -> str:
     )
 
 
-def learn(job: TrainJob, table: StcTable, device: torch.device) -> None:
+def learn(job: TrainJob, table: StcTable, device: torch.device, read: BlockReader | None = None) -> None:
     """Train, alone or as one of a process group, calibrate, and put the bundle."""
     group = Group.current(device)
     settings = settings_of(job, table)
@@ -173,7 +185,9 @@ def learn(job: TrainJob, table: StcTable, device: torch.device) -> None:
     torch.manual_seed(job.training.seed)
     model = HF2VAD(job.model)
     checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
-    history = Trainer(model, table, job.training, job.loss, device, checkpoints, group).run()
+    history = Trainer(
+        model, table, job.training, job.loss, device, checkpoints, group, read, partial(_journals, job)
+    ).run()
     engine = EagerEngine(model, device=device, batch=job.training.batch)
     sample = motion_sample(table, seed=job.training.seed)
     perspective = fit_perspective(sample.boxes)
@@ -214,6 +228,16 @@ def learn(job: TrainJob, table: StcTable, device: torch.device) -> None:
             "versions": versions(),
         },
     )
+
+
+def _journals(job: TrainJob, first_step: int) -> Journals:
+    """What training writes its curves to."""
+    found: list[Journal] = []
+    if job.mlflow:
+        found.append(MLflow(job.mlflow, settings=flat(to_dict(job))))
+    if job.training.tensorboard:
+        found.append(TensorBoard(join(job.out, "tensorboard"), first_step=first_step))
+    return Journals(found)
 
 
 def _already_there(job: TrainJob, settings: str) -> int:

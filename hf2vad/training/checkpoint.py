@@ -33,6 +33,8 @@ class Progress:
     """Epochs of that stage that are complete."""
     batch: int = 0
     """Batches of the current epoch that are done."""
+    steps: int = 0
+    """Optimizer steps from the beginning of training."""
     sums: dict[str, float] = field(default_factory=dict)
     """Loss terms summed over the current epoch's batches."""
     seconds: float = 0.0

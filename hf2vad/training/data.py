@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from hf2vad.config import ExtractionConfig, extraction_fingerprint, from_dict
 from hf2vad.errors import MismatchError, NotFoundError, TrainingError
@@ -126,7 +127,7 @@ class StcTable:
             waiting.append(_take(next(loaded), block.order))
             yield from _full_batches(waiting, order.local_batch)
         if waiting and order.share(len(self)) < order.local_batch:
-            yield _join(waiting)
+            yield join_cubes(waiting)
 
     def epoch_numbers(self, order: Order) -> Iterator[Index]:
         """The batches that `epoch` yields, as numbers of their cubes in the table."""
@@ -167,31 +168,41 @@ BlockReader = Callable[[Iterable[tuple[Piece, ...]], bool], Iterator[Cubes]]
 def read_blocks(blocks: Iterable[tuple[Piece, ...]], appearance: bool) -> Iterator[Cubes]:
     """Blocks read in this process, one at a time, straight from Parquet."""
     for pieces in blocks:
-        yield _join([read_piece(piece, appearance) for piece in pieces])
+        yield join_cubes([read_piece(piece, appearance) for piece in pieces])
 
 
 def read_piece(piece: Piece, appearance: bool) -> Cubes:
     """Some consecutive cubes of one row group, views of what was read."""
+    return view_cubes(read_piece_table(piece, appearance))
+
+
+def read_piece_table(piece: Piece, appearance: bool) -> pa.Table:
+    """The rows of a piece: `flow`, and `appearance` where it is wanted."""
     columns = ["appearance", "flow"] if appearance else ["flow"]
-    table = open_parquet(piece.uri).read_row_group(piece.group, columns=columns)
-    table = table.slice(piece.start, len(piece)).combine_chunks()
-    frames = appearance_view(table["appearance"].chunk(0)) if appearance else None
+    return open_parquet(piece.uri).read_row_group(piece.group, columns=columns).slice(piece.start, len(piece))
+
+
+def view_cubes(table: pa.Table) -> Cubes:
+    """The cubes in the rows of a table, without a copy where its rows are in one chunk."""
+    table = table.combine_chunks()
+    frames = appearance_view(table["appearance"].chunk(0)) if "appearance" in table.column_names else None
     return Cubes(frames, flow_view(table["flow"].chunk(0)))
+
+
+def join_cubes(parts: list[Cubes]) -> Cubes:
+    """The cubes of all parts, one after the other."""
+    frames = [part.appearance for part in parts if part.appearance is not None]
+    flow = np.concatenate([part.flow for part in parts]) if parts else np.empty((0, *FLOW_SHAPE), np.float16)
+    return Cubes(np.concatenate(frames) if frames else None, flow)
 
 
 def _take(cubes: Cubes, order: npt.NDArray[np.int64]) -> Cubes:
     return Cubes(None if cubes.appearance is None else cubes.appearance[order], cubes.flow[order])
 
 
-def _join(parts: list[Cubes]) -> Cubes:
-    frames = [part.appearance for part in parts if part.appearance is not None]
-    flow = np.concatenate([part.flow for part in parts]) if parts else np.empty((0, *FLOW_SHAPE), np.float16)
-    return Cubes(np.concatenate(frames) if frames else None, flow)
-
-
 def _full_batches(waiting: list[Cubes], batch: int) -> Iterator[Cubes]:
     """Take full batches out of `waiting`; what is left stays in it."""
-    cubes = _join(waiting)
+    cubes = join_cubes(waiting)
     full = len(cubes) // batch * batch
     for start in range(0, full, batch):
         yield _take(cubes, np.arange(start, start + batch))

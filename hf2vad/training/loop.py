@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,9 @@ from hf2vad.training.batches import Batch, Batches, Reconstructions, budget
 from hf2vad.training.checkpoint import Checkpoint, Checkpoints, Progress
 from hf2vad.training.data import BlockReader, StcTable
 from hf2vad.training.group import Group
+from hf2vad.training.journal import Journals
 from hf2vad.training.order import Order
+from hf2vad.training.pictures import example_picture
 from hf2vad.training.stages import STAGES
 from hf2vad.training.step import Step
 
@@ -45,6 +48,8 @@ class Trainer:
     group: Group = field(default_factory=Group)
     read: BlockReader | None = None
     """How the table is read; none: each process reads Parquet itself."""
+    journals: Callable[[int], Journals] = lambda first_step: Journals()
+    """Opens what curves and pictures are written to, from a step on; the first process alone has some."""
 
     def run(self) -> list[dict[str, Any]]:
         """Train all stages; returns one record an epoch (see Progress.history).
@@ -65,12 +70,18 @@ class Trainer:
         progress = found.progress if found else Progress()
         if found:
             found.restore_model(self.model, self.group)
-        while progress.stage < len(self.training.stages):
-            self._run_stage(progress, found)
-            found = None
+        with contextlib.ExitStack() as opened:
+            if self.group.first and progress.stage < len(self.training.stages):
+                self.open_journal = opened.enter_context(self.journals(progress.steps))
+            while progress.stage < len(self.training.stages):
+                self._run_stage(progress, found)
+                found = None
         self.group.share(self.model.buffers())
         self.model.eval()
         return progress.history
+
+    def __post_init__(self) -> None:
+        self.open_journal = Journals()
 
     def _synchronise_batchnorm(self) -> None:
         if self.device.type != "cuda":
@@ -137,7 +148,11 @@ class _Watch:
 
     def __init__(self, trainer: Trainer, progress: Progress, step: Step, order: Order, bar: ProgressBar) -> None:
         self._trainer, self._progress, self._step, self._order, self._bar = trainer, progress, step, order, bar
+        self._journal = trainer.open_journal
         self._pending: dict[str, Tensor] = {}
+        self._batches = 0
+        """Batches that are pending."""
+        self._last: Batch | None = None
         self._slots_kept: dict[str, Tensor] = {}
         self._first = progress.batch
         self._seconds_before = progress.seconds
@@ -148,7 +163,10 @@ class _Watch:
         for name, term in {"loss": loss.total.detach(), **loss.terms}.items():
             self._pending[name] = self._pending[name] + term if name in self._pending else term
         self._slots_kept = loss.slots_kept
+        self._last = batch
+        self._batches += 1
         self._progress.batch += 1
+        self._progress.steps += 1
         self._bar.advance(len(batch) * self._order.world)
 
     def look(self) -> None:
@@ -156,7 +174,8 @@ class _Watch:
         progress, stage = self._progress, self._step.stage.name
         overdue = float(self._overdue() and self._trainer.group.first)
         *found, overdue = self._trainer.group.mean([*map(float, self._pending.values()), overdue])
-        for name, value in zip(self._pending, found, strict=True):
+        names = list(self._pending)
+        for name, value in zip(names, found, strict=True):
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         self._due = overdue > 0
         self._pending.clear()
@@ -170,6 +189,15 @@ class _Watch:
         rate = self._samples(progress.batch - self._first) / max(time.monotonic() - self._started, 1e-9)
         mean = progress.sums["loss"] / progress.batch
         self._bar.advance(0, {"epoch": str(progress.epoch + 1), "loss": f"{mean:.5f}", "cubes/s": f"{rate:.0f}"})
+        if self._journal.wanted and self._batches:
+            self._note({name: value / self._batches for name, value in zip(names, found, strict=True)}, rate)
+        self._batches = 0
+
+    def _note(self, means: dict[str, float], rate: float) -> None:
+        kept = {f"slots_kept/{level}": float(count) for level, count in self._slots_kept.items()}
+        figures = {**means, **kept, "lr": self._step.rate, "samples_per_s": rate}
+        stage = self._step.stage.name
+        self._journal.scalars(self._progress.steps, {f"{stage}/{name}": value for name, value in figures.items()})
 
     def save_is_due(self) -> bool:
         """Whether the last checkpoint is too old; of several processes, the first one's clock decides, at a look."""
@@ -192,6 +220,11 @@ class _Watch:
             "slots_kept": {level: float(kept) for level, kept in self._slots_kept.items()},
         }
         progress.history.append(record)
+        if self._journal.wanted and self._last is not None:
+            stage = self._step.stage.name
+            picture = example_picture(self._trainer.model, self._last.inputs, stage)
+            self._journal.image(progress.steps, f"{stage}/examples", picture)
+            self._journal.epoch_end()
         progress.epoch, progress.batch, progress.sums, progress.seconds = progress.epoch + 1, 0, {}, 0.0
 
     def _overdue(self) -> bool:

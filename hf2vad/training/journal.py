@@ -1,0 +1,135 @@
+"""What training writes down while it runs: curves and example images, for TensorBoard and, if wanted, MLflow."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from tensorboardX import SummaryWriter
+
+from hf2vad.errors import ConfigError, StorageError
+from hf2vad.schema import U8
+from hf2vad.storage import join, put_bytes
+
+PUT_SECONDS = 30.0
+"""Curves are put in storage this often, and after every epoch."""
+
+
+class Journal(Protocol):
+    """Takes figures and pictures; `step` counts optimizer steps from the beginning of training."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Some figures, by name (`flow/loss`)."""
+
+    def image(self, step: int, name: str, pixels: U8) -> None:
+        """A picture, (H, W, 3) RGB."""
+
+    def epoch_end(self) -> None:
+        """An epoch is over: what was written can be looked at from now on."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class TensorBoard:
+    """Event files under `uri`; each run adds one. They are written in a local folder and put from there."""
+
+    def __init__(self, uri: str, *, first_step: int) -> None:
+        """`first_step`: what an earlier run wrote from this step on is hidden, because it is done again."""
+        self._uri = uri
+        self._folder = tempfile.TemporaryDirectory(prefix="hf2vad-tensorboard-")
+        self._writer = SummaryWriter(self._folder.name, purge_step=first_step or None)
+        self._put = time.monotonic()
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        if time.monotonic() - self._put > PUT_SECONDS:
+            self.epoch_end()
+
+    def image(self, step: int, name: str, pixels: U8) -> None:
+        self._writer.add_image(name, pixels, step, dataformats="HWC")
+
+    def epoch_end(self) -> None:
+        self._writer.flush()
+        for path in Path(self._folder.name).iterdir():
+            put_bytes(join(self._uri, path.name), path.read_bytes())
+        self._put = time.monotonic()
+
+    def close(self) -> None:
+        self._writer.close()
+        self._folder.cleanup()
+
+
+class MLflow:
+    """Figures to the MLflow tracking server at `uri`; each call of the job is a run of the experiment `hf2vad`."""
+
+    def __init__(self, uri: str, *, settings: Mapping[str, Any]) -> None:
+        """`settings`: what the run is told by. Raises ConfigError without mlflow, StorageError without a server."""
+        try:
+            import mlflow
+        except ImportError:
+            raise ConfigError("--mlflow needs MLflow: pip install 'hf2vad[mlflow]'") from None
+        self._mlflow = mlflow
+        self._refused = mlflow.exceptions.MlflowException
+        self._uri = uri
+        try:
+            mlflow.set_tracking_uri(uri)
+            mlflow.set_experiment("hf2vad")
+            mlflow.start_run()
+            mlflow.log_params({name: str(value)[:500] for name, value in settings.items()})
+        except self._refused as error:
+            raise StorageError(f"{uri}: MLflow cannot be used: {error}") from None
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        try:
+            self._mlflow.log_metrics({name: float(value) for name, value in values.items()}, step=step)
+        except self._refused as error:
+            raise StorageError(f"{self._uri}: MLflow cannot be used: {error}") from None
+
+    def image(self, step: int, name: str, pixels: U8) -> None:
+        """Pictures are TensorBoard's."""
+
+    def epoch_end(self) -> None:
+        """MLflow has everything at once."""
+
+    def close(self) -> None:
+        self._mlflow.end_run()
+
+
+class Journals:
+    """Several journals as one; a context manager that closes them."""
+
+    def __init__(self, journals: Sequence[Journal] = ()) -> None:
+        self._journals = journals
+
+    def __enter__(self) -> Journals:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for journal in self._journals:
+            journal.close()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anyone listens."""
+        return bool(self._journals)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Some figures, by name."""
+        for journal in self._journals:
+            journal.scalars(step, values)
+
+    def image(self, step: int, name: str, pixels: U8) -> None:
+        """A picture, (H, W, 3) RGB."""
+        for journal in self._journals:
+            journal.image(step, name, pixels)
+
+    def epoch_end(self) -> None:
+        """An epoch is over."""
+        for journal in self._journals:
+            journal.epoch_end()
