@@ -103,10 +103,6 @@ class AblationJob:
     def __post_init__(self) -> None:
         Smoothing("median", self.smoothing)
         select(self.rows)
-        if bool(self.boxes_train) != bool(self.boxes_test):
-            raise ConfigError("--boxes-train and --boxes-test come together; give both or neither")
-        if self.detector.kind == "boxes" and not self.boxes_train:
-            raise ConfigError("detector.kind = boxes needs --boxes-train and --boxes-test")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"--seeds must name at least one seed, and none twice, got {self.seeds}")
 
@@ -114,6 +110,7 @@ class AblationJob:
 def ablate_job(job: AblationJob) -> int:
     """Compute the rows, put and print their table; returns the exit code: 3 where a row failed."""
     started = time.monotonic()
+    _check_boxes(job)
     labels = read_labels(job.labels)
     base = _base(job)
     rows = [(row, seed) for row in select(job.rows) for seed in job.seeds]
@@ -136,6 +133,13 @@ def ablate_job(job: AblationJob) -> int:
         lines.append(records.without(row, seed, "failed", reason) if reason else records.of(found))
     _finish(job, lines, units=len(units), seconds=time.monotonic() - started)
     return EXIT_FAILURES if any(line["status"] == "failed" for line in lines) else EXIT_OK
+
+
+def _check_boxes(job: AblationJob) -> None:
+    if bool(job.boxes_train) != bool(job.boxes_test):
+        raise ConfigError("--boxes-train and --boxes-test come together; give both or neither")
+    if job.detector.kind == "boxes" and not job.boxes_train:
+        raise ConfigError("detector.kind = boxes needs --boxes-train and --boxes-test")
 
 
 def _base(job: AblationJob) -> Base:

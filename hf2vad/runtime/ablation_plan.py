@@ -36,7 +36,7 @@ class Schedule:
     frame_epochs: int = 1
     """Epochs of the frame stage."""
 
-    frame_steps: int = 60
+    frame_steps: int = 40
     """Optimizer steps of such an epoch at most; 0: the whole table."""
 
     joint_epochs: int = 1
