@@ -282,3 +282,14 @@ def test_a_folder_without_mnist_is_one_line_and_exit_code_2(tmp_path: Path) -> N
     assert done.returncode == 2
     assert done.stderr == f"error: {tmp_path}: neither train-{IMAGES} nor train-{IMAGES}.gz is there\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_the_committed_picture_is_one_of_this_code_and_small() -> None:
+    data = (ROOT / "docs" / "images" / "toy.png").read_bytes()
+    drawn = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert drawn.shape == (*picture.size(1 + len(VARIANTS), 2 + 9), 3)
+    assert len(data) <= 300_000
+    known = json.loads((ROOT / "benchmarks" / "results" / "toy.json").read_text())
+    assert [(row["variant"], tuple(row["memories"]), tuple(row["skips"])) for row in known["variants"]] == [
+        (variant.name, variant.memories, variant.skips) for variant in VARIANTS
+    ]
