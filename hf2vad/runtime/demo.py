@@ -10,10 +10,10 @@ from pathlib import Path
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
-from hf2vad.evaluation.protocol import EvaluateJob, evaluate_job
+from hf2vad.evaluation.protocol import EvaluateJob
 from hf2vad.evaluation.tables import scores_prefix
 from hf2vad.report.page import write_report
-from hf2vad.report.summary import print_evaluation
+from hf2vad.report.summary import evaluate_and_report
 from hf2vad.runtime.dispatch import RayConfig, cluster
 from hf2vad.runtime.extract import ExtractJob, extract_job
 from hf2vad.runtime.outputs import hash_of
@@ -68,11 +68,10 @@ def demo_job(job: DemoJob) -> int:
     started = time.monotonic()
     out = _own_folder(job) if job.archive else job.out
     with cluster(job.ray):
-        labels, test, code = _learn_and_score(job, out)
+        labels, tracks, test, code = _learn_and_score(job, out)
     evaluation = None
     if labels:
-        evaluation = evaluate_job(EvaluateJob(scores=join(out, "scores"), labels=labels, out=out))
-        print_evaluation(evaluation)
+        evaluation = evaluate_and_report(EvaluateJob(scores=join(out, "scores"), labels=labels, tracks=tracks, out=out))
     page = write_report(
         join(out, "report"),
         scores_uri=scores_prefix(join(out, "scores")),
@@ -92,11 +91,11 @@ def _own_folder(job: DemoJob) -> str:
     return join(job.out, f"{name}-{hash_of(place, job.first_part)[:8]}")
 
 
-def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, int]:
-    """Labels (empty for your own videos), the archive that was scored, and the worst exit code of the steps."""
+def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, str, int]:
+    """Labels and tracks (empty for your own videos), the archive that was scored, and the worst exit code."""
     if job.archive:
         train = test = job.archive
-        labels, first, rest = "", f":{job.first_part}%", f"{job.first_part}%:"
+        labels, tracks, first, rest = "", "", f":{job.first_part}%", f"{job.first_part}%:"
     else:
         made = generate(
             Path(out) / "archive",
@@ -105,7 +104,8 @@ def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, int]:
             test_clips=job.test_clips,
             frames=job.frames,
         )
-        train, test, labels, first, rest = str(made.train), str(made.test), str(made.labels), ":", ":"
+        train, test, labels, tracks = (str(part) for part in (made.train, made.test, made.labels, made.tracks))
+        first = rest = ":"
     stc, bundle, scores = (join(out, name) for name in ("stc", "bundle", "scores"))
     extraction = ExtractJob.base({"preset": "compact", "boxes": None})
     codes = [extract_job(replace(extraction, archive=train, out=stc, frames=first, dataset="train", ray=job.ray))]
@@ -119,4 +119,4 @@ def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, int]:
     codes.append(train_job(replace(training, stc=stc, out=bundle, training=schedule)))
     scoring = ScoreJob.base({"bundle": bundle})
     codes.append(score_job(replace(scoring, archive=test, bundle=bundle, out=scores, frames=rest, ray=job.ray)))
-    return labels, test, EXIT_FAILURES if EXIT_FAILURES in codes else EXIT_OK
+    return labels, tracks, test, EXIT_FAILURES if EXIT_FAILURES in codes else EXIT_OK
