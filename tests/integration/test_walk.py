@@ -176,3 +176,18 @@ def test_the_examples_in_the_jobs_docstrings_are_their_own_command_lines() -> No
         done = subprocess.run(job(path.stem, "--help"), capture_output=True, text=True, env=environment(), timeout=60)
         assert done.returncode == 0
         assert f"python jobs/{path.name}" in done.stdout
+
+
+def test_select_puts_what_it_saw_into_the_bundle_and_scoring_follows_its_choice(site: Site, tmp_path: Path) -> None:
+    small = ("--selection.slots", 4, "--selection.steps", 4, "--selection.cubes", 100)
+    done = run_job("train", "--stc", site.stc, "--out", tmp_path / "bundle", *SMALL, "--select", *small)
+    assert "no label was read" in done.stdout
+    known = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    figures = known["provenance"]["selection"]
+    assert [row["step"] for row in figures if row["chosen"]] == ["network", "density", "fusion"]
+    again = run_job("train", "--stc", site.stc, "--out", tmp_path / "bundle", *SMALL, "--select", *small)
+    assert "nothing to do" in again.stdout
+    run_job("score_archive", "--archive", site.test, "--bundle", tmp_path / "bundle", "--out", tmp_path / "scores")
+    (path, *_) = (tmp_path / "scores").glob("bundle=*/objects/*.parquet")
+    moving = pq.read_table(path)["s_motion"].to_numpy()
+    assert (moving > 0).any() == (known["density"]["kind"] != "none")

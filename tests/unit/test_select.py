@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hf2vad.config import FusionConfig, LossConfig, SelectionConfig, StageConfig, TrainingConfig
+from hf2vad.errors import TrainingError
+from hf2vad.scoring.fuse import PARTS
+from hf2vad.training.data import StcTable
+from hf2vad.training.pseudo import KINDS
+from hf2vad.training.select import ERRORS, Selection, Selector, split_videos
+from hf2vad.training.select_parts import DENSITIES, FUSIONS, fitted_weights
+from tests.stc import SMALL_MODEL, put_clip
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> StcTable:
+    """Four videos of 20 frames with two cubes each."""
+    folder = tmp_path_factory.mktemp("table")
+    for number in range(4):
+        put_clip(folder, f"{number}", (0, 30), dict.fromkeys(range(4, 24), 2), seed=number)
+    return StcTable(str(folder))
+
+
+def selector(table: StcTable, out: Path, config: SelectionConfig) -> Selector:
+    stage = StageConfig(epochs=1, lr=1e-3)
+    return Selector(
+        table,
+        SMALL_MODEL,
+        TrainingConfig(flow=stage, frame=stage, batch=16),
+        LossConfig(),
+        FusionConfig(flow=1, frame=0.1),
+        5,
+        config,
+        torch.device("cpu"),
+        lambda name: str(out / f"{name}.safetensors"),
+    )
+
+
+CONFIG = SelectionConfig(slots=(4,), steps=3, cubes=80)
+
+
+@pytest.fixture(scope="module")
+def selection(table: StcTable, tmp_path_factory: pytest.TempPathFactory) -> Selection:
+    return selector(table, tmp_path_factory.mktemp("checkpoints"), CONFIG).run()
+
+
+def chosen(selection: Selection, step: str) -> str:
+    """The candidate that was chosen in a step."""
+    (row,) = [row for row in selection.figures if row["step"] == step and row["chosen"]]
+    return str(row["candidate"])
+
+
+def test_every_candidate_has_a_row_of_figures(selection: Selection) -> None:
+    steps = [row["step"] for row in selection.figures]
+    assert steps.count("network") == 3 * len(ERRORS)  # as the preset has it, 4 slots, by cosine
+    assert steps.count("density") == len(DENSITIES)
+    assert 2 * (1 + len(FUSIONS)) <= steps.count("fusion") <= 2 * (2 + len(FUSIONS))
+    for row in selection.figures:
+        kinds = [row[kind] for kind in KINDS if kind in row]
+        assert row["mean"] == pytest.approx(np.mean(kinds))
+        assert all(0 <= value <= 1 for value in kinds)
+    assert all(set(KINDS) <= set(row) for row in selection.figures if row["step"] != "network")
+
+
+def test_what_is_chosen_is_what_the_figures_say(selection: Selection) -> None:
+    network = chosen(selection, "network")
+    assert network == (
+        f"{selection.model.slots} slots{' by cosine' if selection.model.addressing == 'cosine' else ''}, "
+        f"{selection.model.flow_error} of the flows' errors"
+    )
+    fusion = chosen(selection, "fusion")
+    assert selection.fusion.perspective is fusion.endswith(", in box heights")
+    assert (selection.density.kind != "none") is (selection.fusion.motion > 0)
+    parts = FUSIONS.get(fusion.removesuffix(", in box heights"))
+    if parts:
+        assert [getattr(selection.fusion, part) for part in PARTS] == [float(part in parts) for part in PARTS]
+
+
+def test_a_selection_that_was_stopped_goes_on_to_the_same_choice(
+    table: StcTable, selection: Selection, tmp_path: Path
+) -> None:
+    first = selector(table, tmp_path, CONFIG).run()
+    assert first == selection
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(stamps) == 4
+    assert selector(table, tmp_path, CONFIG).run() == selection
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == stamps
+
+
+def test_a_margin_that_nothing_can_beat_leaves_the_preset_as_it_is(table: StcTable, tmp_path: Path) -> None:
+    found = selector(table, tmp_path, replace(CONFIG, slots=(), cosine=False, margin=1.0)).run()
+    assert (found.model, found.fusion) == (SMALL_MODEL, FusionConfig(flow=1, frame=0.1))
+
+
+def test_every_so_many_th_video_is_held_out_whole(table: StcTable) -> None:
+    for every, expected in ((4, {"3"}), (2, {"1", "3"}), (9, {"3"})):
+        fit, held = split_videos(table, every)
+        assert {file.video for file in held.files} == expected
+        assert {file.video for file in fit.files} | expected == {"0", "1", "2", "3"}
+        assert len(fit) + len(held) == len(table)
+        assert sum(len(group) for group in held.groups) == len(held)
+
+
+def test_one_video_cannot_be_held_out(tmp_path: Path) -> None:
+    put_clip(tmp_path, "a", (0, 30), {9: 5})
+    with pytest.raises(TrainingError, match=rf"{tmp_path}: --select needs cubes of two videos"):
+        split_videos(StcTable(str(tmp_path)), 4)
+
+
+def test_fitted_weights_fall_on_what_tells_apart() -> None:
+    rng = np.random.default_rng(0)
+    normal, unusual = rng.normal(0, 1, (500, 3)), rng.normal(0, 1, (500, 3))
+    unusual[:, 1] += 5
+    weights = fitted_weights(normal, [unusual])
+    assert weights.sum() == pytest.approx(1)
+    assert weights[1] > 0.9
+    assert (weights >= 0).all()
+
+
+def test_a_part_that_falls_on_the_unusual_gets_no_weight() -> None:
+    rng = np.random.default_rng(1)
+    normal, unusual = rng.normal(0, 1, (500, 2)), rng.normal(0, 1, (500, 2))
+    unusual[:, 0] += 3
+    unusual[:, 1] -= 3
+    assert fitted_weights(normal, [unusual]).tolist() == [1.0, 0.0]
+    assert fitted_weights(normal[:, 1:], [unusual[:, 1:]]).tolist() == [0.0]
