@@ -2,7 +2,8 @@
 
 Example:
     python benchmarks/ped2.py --data ../shared/data/ped2 --work /tmp/ped2 --boxes published
-    python benchmarks/ped2.py --data ../shared/data/ped2 --work /tmp/ped2 --boxes motion --preset ped2   # on a GPU
+    python benchmarks/ped2.py --data ../shared/data/ped2 --work /tmp/ped2 --boxes both --detector yolox_nano.onnx
+    python benchmarks/ped2.py --data ../shared/data/ped2 --work /tmp/ped2 --label select --train --select
 
 `--data` has training/frames, testing/frames (a folder of images a clip), testing/frame_labels.parquet and, for
 `--boxes published`, {training,testing}/boxes.parquet. Nothing is chosen on the test labels: the last epoch is scored.
@@ -27,12 +28,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of UCSD Ped2")
     parser.add_argument("--work", type=Path, required=True, help="folder for cubes, bundle and scores")
-    parser.add_argument("--boxes", choices=("published", "motion"), default="published", help="where boxes come from")
+    parser.add_argument(
+        "--boxes", choices=("published", "motion", "both"), default="published", help="both: motion and --detector"
+    )
+    parser.add_argument("--detector", type=Path, help="ONNX network for --boxes both; tiles of 256 pixels too")
+    parser.add_argument("--label", default="", help="what --train changes, in the result's name")
     parser.add_argument("--preset", default="compact", help="preset of jobs/train.py")
     parser.add_argument("--seed", type=int, default=0, help="seed of training")
     parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="more options of jobs/train.py; last")
     options = parser.parse_args()
-    name = f"ped2_{options.preset}_{options.boxes}_seed{options.seed}"
+    label = f"_{options.label}" if options.label else ""
+    name = f"ped2_{options.preset}{label}_{options.boxes}_seed{options.seed}"
     work = options.work / name
     seconds = {}
 
@@ -44,11 +50,16 @@ def main() -> None:
     def boxes(part: str) -> list[object]:
         return ["--boxes", options.data / part / "boxes.parquet"] if options.boxes == "published" else []
 
+    detector = []
+    if options.boxes == "both":
+        detector = ["--detector.kind", "onnx+motion", "--detector.model", options.detector]
+        detector += ["--detector.tile", 256, "--detector.confidence", 0.3]
+
     training = ["--training.seed", options.seed, *options.train]
     stc = options.work / f"stc_{options.boxes}"
     frames = {part: options.data / part / "frames" for part in ("training", "testing")}
     preset = ["--preset", options.preset]
-    run("extract_stc", "--archive", frames["training"], "--out", stc, *preset, *boxes("training"))
+    run("extract_stc", "--archive", frames["training"], "--out", stc, *preset, *boxes("training"), *detector)
     run("train", "--stc", stc, "--out", work / "bundle", *preset, *training)
     scored = ["--archive", frames["testing"], "--bundle", work / "bundle", "--out", work / "scores"]
     run("score_archive", *scored, *boxes("testing"))
@@ -58,7 +69,15 @@ def main() -> None:
     result = {
         "benchmark": name,
         "machine": describe(),
+        "boxes": options.boxes,
+        "preset": options.preset,
+        "label": options.label,
+        "seed": options.seed,
         "seconds": seconds,
+        "model": bundle["model"],
+        "fusion": bundle["fusion"],
+        "density": bundle["density"],
+        "selection": bundle["provenance"]["selection"],
         "cubes": bundle["calibration"]["cubes"],
         "history": bundle["provenance"]["history"],
         "evaluation": json.loads((work / "evaluation.json").read_text()),

@@ -32,34 +32,63 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def ped2() -> str:
-    """AUROC of each run on Ped2, smoothed and raw."""
-    rows = []
+def by_run() -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """The results on Ped2 of each preset, label and source of boxes: one a seed."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for result in results("ped2_*.json"):
-        _, preset, boxes, seed = result["benchmark"].split("_")
-        found = result["evaluation"]
-        parts = [found[part] for part in ("flow_only", "frame_only", "speed_yardstick")]
-        figures = [(found["auroc_micro"], found["auroc_micro_raw"])]
-        figures += [(part["micro"], part["micro_raw"]) for part in parts]
-        shown = [f"{100 * smoothed:.1f} / {100 * raw:.1f}" for smoothed, raw in figures]
-        minutes = sum(epoch["seconds"] for epoch in result["history"]) / 60
-        epochs = {epoch["stage"]: epoch["epoch"] for epoch in result["history"]}
-        schedule = " + ".join(f"{count} {stage}" for stage, count in epochs.items())
-        machine = result["machine"]["gpu"] or f"{result['machine']['cores']} cores"
-        run = f"`{preset}`, {boxes} boxes, {seed.replace('seed', 'seed ')}"
-        rows.append([run, *shown, f"{minutes:.0f} min, {schedule} epochs, {machine}"])
-    return markdown(["run", "fused", "flow only", "frame only", "speed, no model", "training"], rows)
+        groups.setdefault(tuple(result[key] for key in ("preset", "label", "boxes")), []).append(result)
+    return groups
+
+
+def ped2() -> str:
+    """AUROC of each run on Ped2: mean over seeds, lowest and highest, and the interval over videos."""
+    rows = []
+    for (preset, label, boxes), group in by_run().items():
+        found = [result["evaluation"] for result in group]
+        interval = [mean([e["intervals"]["auroc_micro"][end] for e in found]) for end in (0, 1)]
+        fused = [e["auroc_micro"] for e in found]
+        spread = f" ({percent(min(fused))} to {percent(max(fused))})" if len(fused) > 1 else ""
+        parts = [
+            f"{percent(mean([e[part]['micro'] for e in found]))}"
+            for part in ("flow_only", "frame_only", "speed_yardstick")
+        ]
+        rows.append(
+            [
+                f"`{preset}`{f' {label}' if label else ''}",
+                boxes,
+                str(len(group)),
+                percent(mean(fused)) + spread,
+                f"{percent(interval[0])} to {percent(interval[1])}",
+                percent(mean([e["auroc_micro_raw"] for e in found])),
+                *parts,
+                percent(mean([e["auroc_macro"] for e in found])),
+            ]
+        )
+    head = ["run", "boxes", "seeds", "fused", "95 % over videos", "fused, raw", "flow only", "frame only"]
+    return markdown([*head, "speed, no model", "fused, macro"], rows)
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.2f}"
 
 
 def ped2_time() -> str:
-    """Seconds of each job on Ped2."""
-    names = ("extract_stc", "train", "score_archive")
+    """Seconds of each job on Ped2, the mean over seeds, and what was trained."""
+    names = ("train", "score_archive")
     rows = []
-    for result in results("ped2_*.json"):
-        machine = result["machine"]["gpu"] or f"{result['machine']['cores']} cores"
-        seconds = [f"{result['seconds'][name]:.0f} s" for name in names]
-        rows.append([f"`{result['benchmark']}`", f"{result['cubes']:,}", *seconds, machine])
-    return markdown(["run", "training cubes", *names, "machine"], rows)
+    for (preset, label, boxes), group in by_run().items():
+        first = group[0]
+        machine = first["machine"]["gpu"] or f"{first['machine']['cores']} cores"
+        steps = " + ".join(f"{e['samples_per_s'] * e['seconds']:,.0f} {e['stage']}" for e in first["history"])
+        seconds = [f"{mean([result['seconds'][name] for result in group]):.0f} s" for name in names]
+        rows.append(
+            [f"`{preset}`{f' {label}' if label else ''}", boxes, f"{first['cubes']:,}", steps, *seconds, machine]
+        )
+    return markdown(["run", "boxes", "training cubes", "cubes seen by the stages", *names, "machine"], rows)
 
 
 def memory() -> str:
@@ -75,10 +104,7 @@ def memory() -> str:
 def toy() -> str:
     """AUROC and errors of the toy experiment's variants: mean over seeds, lowest and highest."""
 
-    def mean(values: Sequence[float]) -> float:
-        return sum(values) / len(values)
-
-    def percent(values: Sequence[float]) -> str:
+    def spread(values: Sequence[float]) -> str:
         return f"{100 * mean(values):.1f} ({100 * min(values):.1f} to {100 * max(values):.1f})"
 
     rows = []
@@ -88,8 +114,8 @@ def toy() -> str:
             levels = [", ".join(found[part]) or "none" for part in ("memories", "skips")]
             errors = [f"{1000 * mean(found[part]):.1f}" for part in ("error_normal", "error_other")]
             kept = ", ".join(f"{mean(counts):.0f}" for counts in found["slots_kept"].values())
-            rows.append([digits, f"({found['variant']})", *levels, percent(found["auroc"]), *errors, kept])
-        rows.append([digits, "no network", "", "", percent(result["nearest_training_picture"]["auroc"]), "", "", ""])
+            rows.append([digits, f"({found['variant']})", *levels, spread(found["auroc"]), *errors, kept])
+        rows.append([digits, "no network", "", "", spread(result["nearest_training_picture"]["auroc"]), "", "", ""])
     return markdown(["digits", "", "memories", "skips", "AUROC", "error on 2", "error on others", "slots kept"], rows)
 
 
