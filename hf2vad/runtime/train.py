@@ -131,7 +131,7 @@ def train_job(job: TrainJob) -> int:
     workers = max(1, job.workers)
     check_workers(job.training, workers)
     table = StcTable(job.stc)
-    table.require_cubes(2 * workers)
+    table.require_cubes(job.training.batch)
     if exists(join(job.out, "bundle.json")):
         return _already_there(job, settings_of(job, table))
     started = time.monotonic()
