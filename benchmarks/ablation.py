@@ -20,6 +20,8 @@ from pathlib import Path
 from machine import describe
 
 ROOT = Path(__file__).resolve().parents[1]
+PLACES = ("train", "test", "labels", "out", "boxes_train", "boxes_test", "ray")
+"""Settings that say where things were, not what was done."""
 
 
 def main() -> int:
@@ -39,7 +41,9 @@ def main() -> int:
     if done.returncode not in (0, 3):
         return done.returncode
     found = json.loads((options.work / "ablation.json").read_text())
-    result = {"benchmark": options.name, "machine": describe(), **{k: found[k] for k in found if k != "benchmark"}}
+    found["settings"] = {name: value for name, value in found["settings"].items() if name not in PLACES}
+    found["settings"]["detector"]["model"] = Path(found["settings"]["detector"]["model"]).name
+    result = {**found, "benchmark": options.name, "boxes": options.boxes, "machine": describe()}
     out = ROOT / "benchmarks" / "results" / f"{options.name}.json"
     out.write_text(json.dumps(result, indent=2) + "\n")
     print(f"written to {out}")
