@@ -91,7 +91,7 @@ def toy_job(job: ToyJob, *, machine: Mapping[str, object], results: str, images:
         "benchmark": job.name,
         "machine": dict(machine),
         "data": {
-            "source": "MNIST" if job.mnist else "sklearn.datasets.load_digits",
+            "source": _source(job),
             "train": len(first.train),
             "test_normal": int((~first.anomalous).sum()),
             "test_other": int(first.anomalous.sum()),
@@ -136,13 +136,17 @@ def _record(variant: Variant, found: list[Outcome], splits: list[Digits]) -> dic
     }
 
 
+def _source(job: ToyJob) -> str:
+    return "MNIST" if job.mnist else "sklearn.datasets.load_digits"
+
+
 def _figure(job: ToyJob, digits: Digits, outcomes: Mapping[Variant, list[Outcome]]) -> U8:
     """Of the first seed; the AUROC is the mean over all."""
     others = [digit for digit in np.unique(digits.classes) if digit != NORMAL]
     shown = np.concatenate(
         [np.flatnonzero(~digits.anomalous)[:SHOWN], [np.flatnonzero(digits.classes == digit)[0] for digit in others]]
     )
-    rows = [picture.Row(["input"], digits.test[shown])]
+    rows = [picture.Row(["input", _source(job)], digits.test[shown])]
     for variant, found in outcomes.items():
         mean = 100 * np.mean([outcome.auroc for outcome in found])
         labels = [
@@ -152,7 +156,7 @@ def _figure(job: ToyJob, digits: Digits, outcomes: Mapping[Variant, list[Outcome
         ]
         rows.append(picture.Row(labels, found[0].reconstructions[shown], found[0].errors[shown]))
     foot = (
-        f"Number: mean squared error x 1000. Pictures: seed 0, step {job.steps}. AUROC: mean over {job.seeds} seed(s)."
+        f"Number: mean squared error x 1000. Pictures: seed 0, step {job.steps}. AUROC: mean of {job.seeds} trainings."
     )
     return picture.draw(rows, normal=min(SHOWN, int((~digits.anomalous).sum())), foot=foot)
 
