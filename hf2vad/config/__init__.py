@@ -14,7 +14,7 @@ from hf2vad.config.extraction import (
     extraction_difference,
     extraction_fingerprint,
 )
-from hf2vad.config.model import Level, LossConfig, ModelConfig
+from hf2vad.config.model import FlowError, Level, LossConfig, ModelConfig
 from hf2vad.config.presets import PRESETS, Preset, PresetName, preset
 from hf2vad.config.scoring import DensityConfig, EventConfig, FusionConfig
 from hf2vad.config.selection import SelectionConfig
@@ -29,6 +29,7 @@ __all__ = [
     "EventConfig",
     "ExtractionConfig",
     "FlowConfig",
+    "FlowError",
     "FusionConfig",
     "Level",
     "LossConfig",

@@ -8,6 +8,7 @@ from typing import Literal
 from hf2vad.config.values import require
 
 Level = Literal["bottleneck", "up3", "up2", "up1"]
+FlowError = Literal["sum", "median", "min"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class ModelConfig:
     sharpness: float = 20.0
     """Inverse temperature of the softmax over cosines; `dot` does without."""
 
-    flow_error: Literal["sum", "median", "min"] = "sum"
+    flow_error: FlowError = "sum"
     """How the squared errors of a cube's four flows make S_r: their sum (paper §3.3), or four times their median or
     their smallest, so that one bad flow field does not rule. Does not change the network."""
 

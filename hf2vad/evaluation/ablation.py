@@ -17,7 +17,8 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from hf2vad.errors import ConfigError
-from hf2vad.evaluation.variants import FusionForm, Smoothing
+from hf2vad.evaluation.smoothing import Smoothing
+from hf2vad.evaluation.variants import FusionForm
 from hf2vad.schema import ABLATION
 
 Part = Literal["flow", "frame", "fused"]
@@ -46,6 +47,7 @@ class Row:
     loss: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     fusion: Mapping[str, Any] = field(default_factory=dict)
+    density: Mapping[str, Any] = field(default_factory=dict)
     fusion_form: FusionForm = "weights"
     """How the parts' errors become one score."""
     smoothing: Smoothing | None = None
@@ -68,7 +70,21 @@ def _boxes(kind: str) -> Mapping[str, Any]:
     return {"detector": {"kind": kind}}
 
 
-_T2, _DIS, _BOX, _SMOOTH = "paper, Table 2", "DIS flow", "boxes", "smoothing"
+def _error(form: str) -> Mapping[str, Any]:
+    return {"flow_error": form}
+
+
+def _only(*parts: str, perspective: bool = False) -> Mapping[str, Any]:
+    """Equal weights of these parts, the others left out."""
+    weights = {part: float(part in parts) for part in ("flow", "frame", "speed", "motion")}
+    return {**weights, "perspective": perspective}
+
+
+def _density(kind: str, height: str = "none") -> Mapping[str, Any]:
+    return {"kind": kind, "height": height}
+
+
+_T2, _DIS, _BOX, _SMOOTH, _ADD = "paper, Table 2", "DIS flow", "boxes", "smoothing", "additions"
 
 ROWS: tuple[Row, ...] = (
     Row(name="flow-1", group=_T2, title="flow only, 1 memory", part="flow", model=_MEMORIES[1], paper=96.27),
@@ -101,12 +117,50 @@ ROWS: tuple[Row, ...] = (
     Row(name="fusion-weights", group="fusion", title="Eq. 9, the preset's weights"),
     Row(name="fusion-zscores", group="fusion", title="equal z-scores", fusion_form="zscores"),
     Row(name="fusion-ranks", group="fusion", title="ranks among training cubes", fusion_form="ranks"),
+    Row(name="error-median", group=_ADD, title="median of the flows' errors", part="flow", model=_error("median")),
+    Row(name="error-min", group=_ADD, title="smallest of the flows' errors", part="flow", model=_error("min")),
+    Row(name="cosine", group=_ADD, title="addressing by cosine", part="flow", model={"addressing": "cosine"}),
+    Row(name="perspective", group=_ADD, title="S_r in box heights", fusion={"perspective": True}),
+    Row(name="speed", group=_ADD, title="speed alone", fusion=_only("speed")),
+    Row(name="speed-heights", group=_ADD, title="speed in box heights", fusion=_only("speed", perspective=True)),
+    Row(name="flow-speed", group=_ADD, title="flow and speed", fusion=_only("flow", "speed")),
+    Row(name="flow-frame-speed", group=_ADD, title="flow, frame, speed", fusion=_only("flow", "frame", "speed")),
+    Row(name="knn", group=_ADD, title="density, k nearest", fusion=_only("motion"), density=_density("knn")),
+    Row(
+        name="knn-heights",
+        group=_ADD,
+        title="the same in box heights",
+        fusion=_only("motion"),
+        density=_density("knn", "perspective"),
+    ),
+    Row(name="gmm", group=_ADD, title="density, Gaussian mixture", fusion=_only("motion"), density=_density("gmm")),
+    Row(
+        name="gmm-heights",
+        group=_ADD,
+        title="the same in box heights",
+        fusion=_only("motion"),
+        density=_density("gmm", "perspective"),
+    ),
+    Row(
+        name="speed-knn",
+        group=_ADD,
+        title="speed and k nearest",
+        fusion=_only("speed", "motion"),
+        density=_density("knn"),
+    ),
+    Row(
+        name="all",
+        group=_ADD,
+        title="flow, frame, speed, k nearest",
+        fusion=_only("flow", "frame", "speed", "motion"),
+        density=_density("knn"),
+    ),
     Row(name="smoothing-none", group=_SMOOTH, title="none", smoothing=Smoothing("none", 1)),
     Row(name="smoothing-median-9", group=_SMOOTH, title="median 9", smoothing=Smoothing("median", 9)),
     Row(name="smoothing-median-17", group=_SMOOTH, title="median 17", smoothing=Smoothing("median", 17)),
     Row(name="smoothing-median-33", group=_SMOOTH, title="median 33", smoothing=Smoothing("median", 33)),
     Row(name="smoothing-gaussian-17", group=_SMOOTH, title="Gaussian 17", smoothing=Smoothing("gaussian", 17)),
-    Row(name="smoothing-causal-17", group=_SMOOTH, title="causal median 17", smoothing=Smoothing("causal", 17)),
+    Row(name="smoothing-causal-17", group=_SMOOTH, title="causal median 17", smoothing=Smoothing("causal_median", 17)),
 )
 
 

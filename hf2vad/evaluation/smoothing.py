@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from hf2vad.config import Protocol
+from hf2vad.errors import ConfigError
 from hf2vad.schema import F64
 from hf2vad.scoring.fuse import runs
 
@@ -20,9 +21,13 @@ class Smoothing:
     kind: str
     """As in Protocol.smoothing."""
     window: int
-    """Frames that it sees; 1 for none."""
-    sigma: float | None
-    """Of a gaussian, in frames."""
+    """Frames that it sees, odd; 1 for none."""
+    sigma: float | None = None
+    """Of a gaussian, in frames; none: a sixth of the window."""
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or self.window % 2 == 0:
+            raise ConfigError(f"smoothing must be an odd number of frames, got {self.window}")
 
     @classmethod
     def of(cls, protocol: Protocol, scored_with: int) -> Smoothing:
@@ -50,6 +55,8 @@ class Smoothing:
             return values
         half = self.window // 2
         if self.kind == "gaussian":
-            return gaussian_filter1d(values, self.sigma, mode="nearest", radius=half)  # type: ignore[no-any-return]
+            return gaussian_filter1d(  # type: ignore[no-any-return]
+                values, self.sigma or self.window / 6, mode="nearest", radius=half
+            )
         origin = half if self.kind == "causal_median" else 0
         return median_filter(values, self.window, mode="nearest", origin=origin)  # type: ignore[no-any-return]

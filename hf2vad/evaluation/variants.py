@@ -11,21 +11,20 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d
 
 from hf2vad.config import FusionConfig, to_dict
-from hf2vad.errors import ConfigError, EvaluationError
+from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.auroc import Labels, micro_auroc
 from hf2vad.evaluation.labels import FrameLabels
+from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.evaluation.tables import stem
 from hf2vad.schema import F32, F64, FRAMES
-from hf2vad.scoring.fuse import runs, smooth
 
 FusionForm = Literal["weights", "zscores", "ranks"]
 """`weights`: Eq. 9. `zscores`: the same with equal weights. `ranks`: each error replaced by the share of training cubes
 whose error is smaller, and the shares added."""
 
-NETWORK = ("flow", "frame")
+NETWORK: tuple[Literal["flow", "frame"], ...] = ("flow", "frame")
 """The parts that the network has; `zscores` and `ranks` weigh them alike."""
 
 
@@ -51,44 +50,17 @@ class Cubes:
     """Frames of each video."""
 
 
-@dataclass(frozen=True)
-class Smoothing:
-    """A filter over the frame scores of a video; the edges are repeated."""
-
-    form: Literal["none", "median", "gaussian", "causal"]
-    """`gaussian`: its standard deviation is a quarter of `frames`. `causal`: the median of the last `frames` scores."""
-    frames: int
-
-    def __post_init__(self) -> None:
-        if self.frames < 1 or self.frames % 2 == 0:
-            raise ConfigError(f"smoothing must be an odd number of frames, got {self.frames}")
-
-    def __call__(self, scores: F64) -> F64:
-        """Smoothed (T,) scores; a NaN stays, and ends one run of scores and begins another."""
-        if self.form == "median":
-            return smooth(scores, self.frames)
-        smoothed = scores.copy()
-        for start, stop in runs(~np.isnan(scores)):
-            run = scores[start:stop]
-            if self.form == "gaussian":
-                smoothed[start:stop] = gaussian_filter1d(run, self.frames / 4, mode="nearest")
-            elif self.form == "causal":
-                padded = np.concatenate([np.full(self.frames - 1, run[0]), run])
-                smoothed[start:stop] = np.median(np.lib.stride_tricks.sliding_window_view(padded, self.frames), axis=1)
-        return smoothed
-
-
 def fused(errors: Mapping[str, Errors], form: FusionForm, fusion: FusionConfig) -> tuple[F64, float]:
     """(B,) fused scores of the test cubes, and the score of a cube without error.
 
     `weights` takes every part of `errors` that `fusion` has a weight for. Raises EvaluationError when the training
     cubes' errors of a part are all equal.
     """
-    weights = {part: float(w) for part, w in to_dict(fusion).items() if part in errors}
+    weights = {part: float(w) for part, w in to_dict(fusion).items() if part in errors and w}
     if form != "weights":
         weights = dict.fromkeys(NETWORK, 1.0)
     scale = _ranks if form == "ranks" else _deviations
-    total, nothing = np.zeros(len(errors[NETWORK[0]].test)), 0.0
+    total, nothing = np.zeros(len(next(iter(errors.values())).test)), 0.0
     for part, weight in weights.items():
         found = errors[part]
         total += weight * scale(found.test, found.train)

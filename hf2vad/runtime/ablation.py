@@ -30,7 +30,8 @@ from hf2vad.cubes.detect import BoxFinder, resolve_detector
 from hf2vad.errors import ConfigError, VideoError
 from hf2vad.evaluation.ablation import HEAD, cells, records_table, select
 from hf2vad.evaluation.labels import FrameLabels, read_labels
-from hf2vad.evaluation.variants import Smoothing, labelled
+from hf2vad.evaluation.smoothing import Smoothing
+from hf2vad.evaluation.variants import labelled
 from hf2vad.runtime.ablation_plan import Base, Plan, Schedule, distinct, plan
 from hf2vad.runtime.ablation_record import Records, frame_counts
 from hf2vad.runtime.dispatch import Dispatcher, RayConfig, cluster

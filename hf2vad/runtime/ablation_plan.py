@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hf2vad.config import (
+    DensityConfig,
     ExtractionConfig,
     FusionConfig,
     LossConfig,
@@ -17,6 +18,7 @@ from hf2vad.config import (
 )
 from hf2vad.errors import ConfigError
 from hf2vad.evaluation.ablation import Row
+from hf2vad.evaluation.variants import NETWORK
 from hf2vad.runtime.units import Cut, Part, Score, Train, Unit
 
 StageName = Literal["flow", "frame", "joint"]
@@ -127,6 +129,7 @@ def plan(row: Row, seed: int, base: Base) -> Plan:
 
     # The flow stage does not see what belongs to the frame: rows that differ in that share its network.
     guided = model.condition == "reconstructed"
+    flow_error, model = model.flow_error, replace(model, flow_error="sum")  # does not change the network
     flow_model, flow_loss = replace(model, condition="reconstructed"), LossConfig(flow=loss.flow, entropy=loss.entropy)
     networks = {"flow": stage("flow", flow_model, flow_loss, None)}
     if row.part != "flow":
@@ -134,10 +137,18 @@ def plan(row: Row, seed: int, base: Base) -> Plan:
     if row.joint:
         joint = stage("joint", model, loss, networks["frame"])
         networks = {"flow": joint, "frame": joint}
-    parts: dict[str, tuple[Part, ...]] = {"flow": ("flow",), "frame": ("frame",), "fused": ("flow", "frame")}
-    scores: dict[Part, Score] = {"speed": Score(cut, "speed", None, base.calibration_cubes)}
-    scores |= {part: Score(cut, part, networks[part], base.calibration_cubes) for part in parts[row.part]}
-    return Plan(row, seed, cut, scores, from_dict(FusionConfig, row.fusion, base=base.fusion, where=where))
+    fusion = from_dict(FusionConfig, row.fusion, base=base.fusion, where=where)
+    density = from_dict(DensityConfig, row.density, where=where)
+    of_fused = NETWORK if row.fusion_form != "weights" else tuple(p for p in NETWORK if getattr(fusion, p))
+    parts: dict[str, tuple[StageName, ...]] = {"flow": ("flow",), "frame": ("frame",), "fused": of_fused}
+    count, heights = base.calibration_cubes, fusion.perspective
+    scores: dict[Part, Score] = {"speed": Score(cut, "speed", None, count, perspective=heights)}
+    if fusion.motion:
+        scores["motion"] = Score(cut, "motion", None, count, density=density)
+    for part in parts[row.part]:
+        form = {"flow_error": flow_error, "perspective": heights} if part == "flow" else {}
+        scores[part] = Score(cut, part, networks[part], count, **form)  # type: ignore[index, arg-type]
+    return Plan(row, seed, cut, scores, fusion)
 
 
 def _cut(extraction: ExtractionConfig, base: Base) -> Cut:

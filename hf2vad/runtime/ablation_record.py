@@ -11,7 +11,8 @@ import numpy as np
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.ablation import Row
 from hf2vad.evaluation.labels import FrameLabels
-from hf2vad.evaluation.variants import Cubes, Errors, Smoothing, aurocs, frame_scores, fused, labelled
+from hf2vad.evaluation.smoothing import Smoothing
+from hf2vad.evaluation.variants import Cubes, Errors, aurocs, frame_scores, fused, labelled
 from hf2vad.runtime.ablation_plan import STAGES, Plan
 from hf2vad.runtime.outputs import versions
 from hf2vad.runtime.units import Place, Score, Train, Unit
@@ -43,7 +44,7 @@ class Records:
         """The line of a row that was `skipped` or `failed`."""
         smoothing = row.smoothing or self._smoothing
         known = {"row": row.name, "group": row.group, "title": row.title, "seed": seed, "part": row.part}
-        known |= {"paper": row.paper, "smoothing": f"{smoothing.form} {smoothing.frames}", "status": status}
+        known |= {"paper": row.paper, "smoothing": f"{smoothing.kind} {smoothing.window}", "status": status}
         known |= {"hardware": "", "date": "", "versions": self._versions, "note": why}
         return {**dict.fromkeys(ABLATION.names), **known}
 

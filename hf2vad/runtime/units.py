@@ -12,7 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,11 +22,21 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from hf2vad.config import ExtractionConfig, LossConfig, ModelConfig, TrainingConfig, fingerprint
+from hf2vad.config import (
+    DensityConfig,
+    ExtractionConfig,
+    FlowError,
+    LossConfig,
+    ModelConfig,
+    TrainingConfig,
+    fingerprint,
+)
 from hf2vad.errors import TrainingError
+from hf2vad.models.density import NO_DENSITY, MotionDensity
 from hf2vad.models.device import choose_device
-from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.inputs import CubeTensors, cube_tensors
+from hf2vad.models.perspective import Perspective
 from hf2vad.runtime.outputs import hash_of
 from hf2vad.schema import ERRORS, pack_metadata
 from hf2vad.scoring.engine import flow_speed
@@ -34,9 +44,12 @@ from hf2vad.storage import delete, exists, join, put_bytes, put_json, put_table,
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.loop import Trainer
+from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
 from hf2vad.training.order import Order
 
-Part = Literal["flow", "frame", "speed"]
+Part = Literal["flow", "frame", "speed", "motion"]
+FITTED = 5000
+"""Training cubes that a density and the perspective are fitted on, at most."""
 BATCH = 64
 """Cubes that the network scores at once."""
 
@@ -71,8 +84,14 @@ class Score:
     cut: Cut
     part: Part
     after: Train | None
-    """The network; none for `speed`, which has none."""
+    """The network; none for `speed` and `motion`, which have none."""
     calibration_cubes: int
+    flow_error: FlowError = "sum"
+    """Of `flow`: how a cube's four errors become one."""
+    density: DensityConfig = field(default_factory=DensityConfig)
+    """Of `motion`."""
+    perspective: bool = False
+    """Of `flow` and `speed`: in expected box heights."""
 
 
 Unit = Train | Score
@@ -163,55 +182,71 @@ def _score(place: Place, unit: Score, tables: Tables, device: torch.device) -> d
         model = HF2VAD(unit.after.model)
         model.load_state_dict(load(read_bytes(join(place.folder(unit.after), "weights.safetensors"))))
         model.to(device).eval()
+    sample = motion_sample(StcTable(tables.train), most=FITTED)
+    perspective = fit_perspective(sample.boxes)
+    density = fit_density(sample, unit.density, perspective) if unit.part == "motion" else NO_DENSITY
+    heights = perspective if unit.perspective else None
     counts = {}
     for name, uri in (("test", tables.test), ("train", tables.train)):
         table = StcTable(uri)
         every = 1
         if name == "train" and unit.calibration_cubes:
             every = math.ceil(len(table) / unit.calibration_cubes)
-        found = _errors(table, unit.part, model, device, every=max(1, every))
+        found = _errors(table, unit, model, density, heights, device, every=max(1, every))
         put_table(join(place.folder(unit), f"{name}.parquet"), found)
         counts[f"{name}_cubes"] = found.num_rows
     return counts
 
 
-def _errors(table: StcTable, part: Part, model: HF2VAD | None, device: torch.device, *, every: int) -> pa.Table:
-    """`part`'s error of every `every`-th cube of `table` (schema.ERRORS)."""
+def _errors(
+    table: StcTable,
+    unit: Score,
+    model: HF2VAD | None,
+    density: MotionDensity,
+    perspective: Perspective | None,
+    device: torch.device,
+    *,
+    every: int,
+) -> pa.Table:
+    """The error of `unit`'s part of every `every`-th cube of `table` (schema.ERRORS)."""
     videos: list[str] = []
     frames, errors = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
     seen = 0
-    for file, cubes in table.in_order():
+    for file, cubes in table.in_order(appearance=unit.part == "frame"):
         chosen = np.arange(-seen % every, len(cubes), every)
         seen += len(cubes)
         for start in range(0, len(chosen), BATCH):
             rows = chosen[start : start + BATCH]
-            assert cubes.appearance is not None
-            appearance, flow = cubes.appearance[rows], cubes.flow[rows]
-            if model is None:
-                errors.append(flow_speed(flow))
+            appearance = None if cubes.appearance is None else cubes.appearance[rows]
+            flow, boxes = cubes.flow[rows], cubes.boxes[rows]
+            if model is not None:
+                inputs = cube_tensors(appearance, flow, device)
+                found = part_errors(model, unit.part, inputs, unit.flow_error).cpu().numpy()
             else:
-                errors.append(part_errors(model, part, cube_tensors(appearance, flow, device)).cpu().numpy())
+                found = flow_speed(flow) if unit.part == "speed" else density.score(flow, boxes)
+            if perspective is not None:
+                power = {"flow": 2, "speed": 1}.get(unit.part, 0)
+                found = (found / perspective.heights(boxes) ** power).astype(np.float32)
+            errors.append(found)
         videos += [file.video] * len(chosen)
         frames.append(cubes.frame[chosen])
     values = np.concatenate(errors)
     if not np.isfinite(values).all():
-        raise TrainingError(f"{table.uri}: the {part} errors of its cubes are not finite")
+        raise TrainingError(f"{table.uri}: the {unit.part} errors of its cubes are not finite")
     columns = [pa.array(videos, pa.string()), pa.array(np.concatenate(frames)), pa.array(values)]
-    return pa.Table.from_arrays(columns, schema=ERRORS.with_metadata(pack_metadata("errors", {"part": part})))
+    return pa.Table.from_arrays(columns, schema=ERRORS.with_metadata(pack_metadata("errors", {"part": unit.part})))
 
 
 @torch.inference_mode()
-def part_errors(model: HF2VAD, part: Part, inputs: CubeTensors) -> Tensor:
+def part_errors(model: HF2VAD, part: Part, inputs: CubeTensors, error: FlowError = "sum") -> Tensor:
     """(B,): S_r (`flow`) or S_p (`frame`) alone, as HF2VAD.errors gives them; what they do not need does not run."""
     if part == "flow":
-        return _squares(model.reconstruct(inputs.flows).flow, inputs.flows)
+        squares = (model.reconstruct(inputs.flows).flow.float() - inputs.flows.float()).square()
+        return flow_error(squares, replace(model.config, flow_error=error))
     guided = model.config.condition == "reconstructed"
     guide = model.reconstruct(inputs.flows).flow if guided else inputs.flows
-    return _squares(model.predict(inputs, guide, sample=False, prior=False).frame, inputs.target)
-
-
-def _squares(found: Tensor, wanted: Tensor) -> Tensor:
-    return (found.float() - wanted.float()).square().flatten(1).sum(1)
+    predicted = model.predict(inputs, guide, sample=False, prior=False).frame
+    return (predicted.float() - inputs.target.float()).square().flatten(1).sum(1)
 
 
 def hardware(device: torch.device) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from hf2vad.config import (
     DensityConfig,
+    FlowError,
     FusionConfig,
     LossConfig,
     ModelConfig,
@@ -33,8 +34,7 @@ from hf2vad.training.loop import Trainer
 from hf2vad.training.pseudo import HeldOut, Kind, cubes_of, figure_row, first_best, pseudo_anomalies, separation
 from hf2vad.training.select_parts import choose_parts
 
-Errors = Literal["sum", "median", "min"]
-ERRORS: tuple[Errors, ...] = ("sum", "median", "min")
+ERRORS: tuple[FlowError, ...] = ("sum", "median", "min")
 SPEEDS: tuple[Kind, ...] = ("speed2", "speed3")
 """The pseudo-anomalies that S_r can tell: it knows no direction and sees no pixels."""
 
@@ -126,9 +126,9 @@ class Selector:
         return configs[best], rows
 
     @torch.inference_mode()
-    def _errors(self, network: HF2VAD, flow: F16) -> dict[Errors, F64]:
+    def _errors(self, network: HF2VAD, flow: F16) -> dict[FlowError, F64]:
         """S_r of (B, 4, 32, 32, 2) flow in each of its forms, without predicting frames."""
-        found: dict[Errors, list[F64]] = {error: [] for error in ERRORS}
+        found: dict[FlowError, list[F64]] = {error: [] for error in ERRORS}
         for start in range(0, len(flow), self.training.batch):
             flows = cube_tensors(None, flow[start : start + self.training.batch], self.device).flows
             squares = (network.reconstruct(flows).flow.float() - flows).square()

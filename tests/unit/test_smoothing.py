@@ -130,3 +130,9 @@ def test_draws_tracks_and_oracle_are_options_that_are_off_or_usual_by_default() 
 def test_a_protocol_that_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_dict(Protocol, values)
+
+
+@pytest.mark.parametrize("frames", [0, 4, -1])
+def test_an_even_window_is_no_filter(frames: int) -> None:
+    with pytest.raises(ConfigError, match="odd"):
+        Smoothing("median", frames)

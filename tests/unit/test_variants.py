@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hf2vad.config import FusionConfig
-from hf2vad.errors import ConfigError, EvaluationError
-from hf2vad.evaluation.variants import Cubes, Errors, Smoothing, aurocs, frame_scores, fused, labelled
+from hf2vad.errors import EvaluationError
+from hf2vad.evaluation.smoothing import Smoothing
+from hf2vad.evaluation.variants import Cubes, Errors, aurocs, frame_scores, fused, labelled
 
 FLOW = Errors(test=np.array([0, 2, 5, 9], np.float32), train=np.array([4, 1, 3, 2], np.float32))
 FRAME = Errors(test=np.array([10, 30, 20, 50], np.float32), train=np.array([10, 20, 30, 40], np.float32))
@@ -55,49 +56,6 @@ def test_a_frame_scores_its_worst_cube_or_that_of_no_error_and_the_first_four_ha
     np.testing.assert_array_equal(found["c"], [NAN, NAN, NAN, NAN, -1.5])
 
 
-SCORES = np.array([NAN, 1.0, 9.0, 2.0, 3.0, NAN, 5.0, 6.0])
-
-
-@pytest.mark.parametrize(
-    ("smoothing", "expected"),
-    [
-        (Smoothing("none", 1), SCORES),
-        (Smoothing("median", 3), [NAN, 1.0, 2.0, 3.0, 3.0, NAN, 5.0, 6.0]),
-        (Smoothing("causal", 3), [NAN, 1.0, 1.0, 2.0, 3.0, NAN, 5.0, 5.0]),
-    ],
-    ids=lambda value: getattr(value, "form", ""),
-)
-def test_smoothing_by_hand_each_run_of_scores_on_its_own(smoothing: Smoothing, expected: list[float]) -> None:
-    np.testing.assert_array_equal(smoothing(SCORES), expected)
-
-
-def test_gaussian_smoothing_keeps_a_constant_and_spreads_a_spike_evenly() -> None:
-    smoothing = Smoothing("gaussian", 9)
-    np.testing.assert_allclose(smoothing(np.full(30, 2.5)), 2.5)
-    spike = np.zeros(61)
-    spike[30] = 1.0
-    found = smoothing(spike)
-    np.testing.assert_allclose(found, found[::-1], atol=1e-12)
-    assert found.sum() == pytest.approx(1.0)
-    deviation = np.sqrt((found * (np.arange(61) - 30) ** 2).sum())
-    assert deviation == pytest.approx(9 / 4, rel=0.01)
-
-
-@pytest.mark.parametrize("form", ["none", "causal"])
-def test_a_causal_filter_does_not_see_the_future(form: str) -> None:
-    rng = np.random.default_rng(0)
-    scores = rng.normal(size=50)
-    changed = np.concatenate([scores[:30], rng.normal(size=20)])
-    smoothing = Smoothing(form, 5)
-    np.testing.assert_array_equal(smoothing(scores)[:30], smoothing(changed)[:30])
-
-
-@pytest.mark.parametrize("frames", [0, 4, -1])
-def test_an_even_window_is_refused(frames: int) -> None:
-    with pytest.raises(ConfigError, match="odd"):
-        Smoothing("median", frames)
-
-
 def test_auroc_is_over_the_labelled_frames_of_all_videos_that_have_a_score() -> None:
     raw = {"a": np.array([NAN, 1.0, 4.0, 2.0]), "b": np.array([NAN, 3.0, 0.0])}
     labels = {
@@ -108,7 +66,7 @@ def test_auroc_is_over_the_labelled_frames_of_all_videos_that_have_a_score() -> 
     assert aurocs(raw, labels, [Smoothing("none", 1)]) == [1.0]
     labels["b"] = (np.array([1, 2]), np.array([False, True]))
     # anomalous 4, 0 against normal 1, 2, 3: three of six pairs
-    assert aurocs(raw, labels, [Smoothing("none", 1), Smoothing("none", 1)]) == [0.5, 0.5]
+    assert aurocs(raw, labels, [Smoothing("none", 1)("none", 1)]) == [0.5, 0.5]
 
 
 def test_labels_find_their_videos_with_or_without_the_ending_of_the_file() -> None:
