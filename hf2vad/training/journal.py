@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from hf2vad.errors import ConfigError, StorageError
 from hf2vad.schema import U8
@@ -36,23 +39,30 @@ class Journal(Protocol):
 
 
 class TensorBoard:
-    """Event files under `uri`; each run adds one. They are written in a local folder and put from there."""
+    """Event files under `uri`; each run adds one. It is written in a local folder and put from there.
+
+    tensorboardX's own SummaryWriter writes in a thread, and its flush does not wait for it, so that what is put would
+    lack the last events.
+    """
 
     def __init__(self, uri: str, *, first_step: int) -> None:
         """`first_step`: what an earlier run wrote from this step on is hidden, because it is done again."""
         self._uri = uri
         self._folder = tempfile.TemporaryDirectory(prefix="hf2vad-tensorboard-")
-        self._writer = SummaryWriter(self._folder.name, purge_step=first_step or None)
+        self._writer = EventsWriter(f"{self._folder.name}/events", f".{uuid.uuid4().hex[:8]}")
+        if first_step:
+            self._write(Event(step=first_step, file_version="brain.Event:2"))
+            self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
         self._put = time.monotonic()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+            self._write(Event(step=step, summary=summary.scalar(name, value)))
         if time.monotonic() - self._put > PUT_SECONDS:
             self.epoch_end()
 
     def image(self, step: int, name: str, pixels: U8) -> None:
-        self._writer.add_image(name, pixels, step, dataformats="HWC")
+        self._write(Event(step=step, summary=summary.image(name, pixels, dataformats="HWC")))
 
     def epoch_end(self) -> None:
         self._writer.flush()
@@ -63,6 +73,10 @@ class TensorBoard:
     def close(self) -> None:
         self._writer.close()
         self._folder.cleanup()
+
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._writer.write_event(event)
 
 
 class MLflow:

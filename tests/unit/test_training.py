@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from hf2vad.config import LossConfig, StageConfig, TrainingConfig
-from hf2vad.errors import NotFoundError, TrainingError
+from hf2vad.errors import ConfigError, NotFoundError, StorageError, TrainingError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.storage import exists
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
-from hf2vad.training.loop import Trainer
+from hf2vad.training.group import Group
+from hf2vad.training.loop import Trainer, check_workers
 from hf2vad.training.order import Order
 from hf2vad.training.stages import STAGES
 from tests.stc import SMALL_MODEL, make_cubes, put_clip
@@ -168,6 +169,59 @@ def test_every_checkpoint_leads_to_the_same_weights(folder: Path, tmp_path: Path
         resumed = trainer(folder, tmp_path / str(copy), training)
         assert without_time(resumed.run()) == without_time(history)
         assert changed(weights(whole), weights(resumed)) == set()
+
+
+def test_a_limited_number_of_steps_takes_another_part_of_the_table_in_every_epoch(folder: Path, tmp_path: Path) -> None:
+    stage = StageConfig(epochs=3, lr=3e-3, steps=2)
+    training = replace(config("flow", checkpoint_minutes=EVERY_BATCH), flow=stage)
+    whole = trainer(folder, tmp_path / "whole", training)
+    history = whole.run()
+    found = whole.checkpoints.load()
+    assert found is not None
+    assert found.progress.steps == 6
+    assert found.tensors["adam/step/flow_autoencoder.head.weight"] == 6
+
+    class Stopped(Checkpoints):
+        """Fails at the fourth checkpoint, within the second epoch."""
+
+        count = 0
+
+        def save(self, *state: Any) -> None:
+            self.count += 1
+            if self.count == 4:
+                raise StorageError("full")
+            super().save(*state)
+
+    broken = trainer(folder, tmp_path / "resumed", training)
+    broken.checkpoints = Stopped(broken.checkpoints.uri, settings="")
+    with pytest.raises(StorageError):
+        broken.run()
+    resumed = trainer(folder, tmp_path / "resumed", training)
+    assert without_time(resumed.run()) == without_time(history)
+    assert changed(weights(whole), weights(resumed)) == set()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"reader": "ray"}, {"cache_gib": 5.0}, {"tensorboard": False}, {"checkpoint_minutes": 1.0}]
+)
+def test_settings_that_decide_no_weight_do_not_change_the_identity(changes: dict[str, Any]) -> None:
+    assert config(**changes).identity == config().identity
+    assert config(tf32=False).identity != config().identity
+    assert replace(config(), flow=StageConfig(epochs=1, lr=3e-3, steps=1)).identity != config().identity
+
+
+def test_synchronised_batchnorm_is_refused_on_the_cpu(folder: Path, tmp_path: Path) -> None:
+    one = trainer(folder, tmp_path, config(sync_batchnorm=True))
+    one.group = Group(rank=0, world=2)
+    with pytest.raises(ConfigError, match=r"training\.sync_batchnorm works on GPUs only"):
+        one._synchronise_batchnorm()
+
+
+@pytest.mark.parametrize(("batch", "workers"), [(9, 2), (8, 3), (4, 4)])
+def test_a_batch_that_cannot_be_shared_is_refused(batch: int, workers: int) -> None:
+    check_workers(config(batch=8), 4)
+    with pytest.raises(ConfigError, match=rf"{batch} must be a multiple of {workers}, with at least 2 cubes for each"):
+        check_workers(config(batch=batch), workers)
 
 
 def test_training_that_is_done_is_not_done_again(folder: Path, tmp_path: Path) -> None:
