@@ -135,7 +135,7 @@ def test_a_longer_frame_stage_keeps_the_autoencoders() -> None:
     longer = replace(BASE, training=Schedule(frame_steps=500).of(COMPACT.training))
     kept = set(distinct(plans())) & set(distinct(plans(longer)))
     kinds = {unit.part if isinstance(unit, Score) else unit.training.stages[0] for unit in kept}
-    assert kinds == {"flow", "speed"}
+    assert kinds == {"flow", "speed", "motion"}
 
 
 def test_the_schedule_is_what_is_trained() -> None:

@@ -66,7 +66,7 @@ def test_auroc_is_over_the_labelled_frames_of_all_videos_that_have_a_score() -> 
     assert aurocs(raw, labels, [Smoothing("none", 1)]) == [1.0]
     labels["b"] = (np.array([1, 2]), np.array([False, True]))
     # anomalous 4, 0 against normal 1, 2, 3: three of six pairs
-    assert aurocs(raw, labels, [Smoothing("none", 1)("none", 1)]) == [0.5, 0.5]
+    assert aurocs(raw, labels, [Smoothing("none", 1), Smoothing("none", 1)]) == [0.5, 0.5]
 
 
 def test_labels_find_their_videos_with_or_without_the_ending_of_the_file() -> None:
