@@ -91,6 +91,39 @@ def ped2_time() -> str:
     return markdown(["run", "boxes", "training cubes", "cubes seen by the stages", *names, "machine"], rows)
 
 
+def selection() -> str:
+    """What --select saw on Ped2: the chosen candidate of each step, and the one it started from."""
+    rows = []
+    for (preset, label, boxes), group in by_run().items():
+        for step in ("network", "density", "fusion"):
+            figures = [row for row in group[0]["selection"] if row["step"] == step]
+            if figures:
+                chosen = next(row for row in figures if row["chosen"])
+                best = sorted(figures, key=lambda row: -row["mean"])[:2]
+                shown = list({row["candidate"]: row for row in (figures[0], *best, chosen)}.values())
+                for row in shown:
+                    kinds = [
+                        percent(row[kind]) if kind in row else "" for kind in ("speed2", "speed3", "against", "content")
+                    ]
+                    mark = "chosen" if row["chosen"] else ""
+                    rows.append(
+                        [f"`{preset}` {label}, {boxes}", step, row["candidate"], *kinds, percent(row["mean"]), mark]
+                    )
+    head = ["run", "step", "candidate", "2× skipped", "3× skipped", "flow reversed", "other pixels", "mean", ""]
+    return markdown(head, rows)
+
+
+def far_runner() -> str:
+    """The parts of the score on the far runner's clip, in pixels and in box heights."""
+    (result,) = results("far_runner.json")
+    rows = [
+        [part, unit, *(percent(found[where]) for where in ("far_runner", "all_clips"))]
+        for part, units in result["auroc"].items()
+        for unit, found in units.items()
+    ]
+    return markdown(["part", "unit", "the far runner's clip", "all clips"], rows)
+
+
 def memory() -> str:
     """Peak memory of a scoring worker."""
     (result,) = results("memory.json")
@@ -130,6 +163,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "ped2_time": ped2_time,
     "memory": memory,
     "ablation": ablation,
+    "far_runner": far_runner,
+    "selection": selection,
     "toy": toy,
 }
 
