@@ -3,6 +3,10 @@
 Example:
     python jobs/train.py --stc demo/stc --out demo/bundle --preset compact
     python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --training.amp bf16
+    python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --workers 4
+
+With --workers, as many processes train together on a Ray cluster, each on its share of every batch of training.batch
+cubes. tensorboard --logdir shows the curves in tensorboard/ beside the bundle.
 
 Run it again to go on from the last checkpoint. Exit code: 0 done, 2 usage or a table that cannot be trained on.
 """

@@ -49,7 +49,7 @@ class RayConfig:
     started here and ends with the job. `local`: always start it here."""
 
     workers: int = 0
-    """Shards worked on at once; 0: as many as the cluster's CPUs and GPUs carry."""
+    """Shards worked on at once; 0: as many as the cluster's CPUs and GPUs carry. Training has --workers instead."""
 
     cpus: float = 1.0
     """CPUs that a worker reserves; a worker uses as many threads for the network."""
@@ -62,7 +62,8 @@ class RayConfig:
     """Memory that a worker reserves, in GiB; 0: not accounted."""
 
     retries: int = 2
-    """How often a shard is tried again after its worker died or storage failed."""
+    """How often a shard is tried again after its worker died or storage failed; in training, how often the workers are
+    started again."""
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 0), ("cpus", 0.01), ("memory_gib", 0), ("retries", 0), ("gpus", 0)):

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 SELECTION = "selection.json"
 """What --select chose, beside the checkpoints."""
+MIN_CUBES = 16
+"""A table with fewer cubes says nothing about what is normal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,7 @@ def train_job(job: TrainJob) -> int:
     workers = max(1, job.workers)
     check_workers(job.training, workers)
     table = StcTable(job.stc)
-    table.require_cubes(job.training.batch)
+    table.require_cubes(max(MIN_CUBES, 2 * workers))
     if exists(join(job.out, "bundle.json")):
         return _already_there(job, settings_of(job, table))
     started = time.monotonic()
@@ -144,6 +146,7 @@ def train_job(job: TrainJob) -> int:
     else:
         from hf2vad.runtime.train_group import run_group  # Ray Train takes seconds to import
 
+        print(f"{workers} workers train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
         run_group(partial(_work, job), workers=workers, config=job.ray, device=job.device)
     print_training(job.out, load_bundle_settings(job.out), time.monotonic() - started)
     return EXIT_OK

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
@@ -82,6 +83,8 @@ def _fit(trainer: TorchTrainer) -> None:
         trainer.fit()
     except TrainingFailedError as error:
         raise _cause(error) from None
+    except RayActorError:  # Ray Train's own handler of Ctrl-C ends its controller
+        raise DispatchError("training was interrupted; run the same command again to go on") from None
     finally:
         signal.signal(signal.SIGINT, handler)
 

@@ -52,14 +52,14 @@ def checkpoint(out: Path) -> Checkpoint:
 def test_a_table_of_three_rows(tmp_path: Path) -> None:
     put_clip(tmp_path / "stc", "a", (0, 40), {10: 3})
     line = complaint(tmp_path / "stc", tmp_path / "out")
-    assert "3 cubes in 1 files, at least 8 are needed" in line
+    assert "3 cubes in 1 files, at least 16 are needed" in line
     assert not (tmp_path / "out").exists()
 
 
 def test_a_table_of_files_without_rows(tmp_path: Path) -> None:
     put_clip(tmp_path / "stc", "a", (0, 40), {})
     put_clip(tmp_path / "stc", "b", (0, 40), {})
-    assert "0 cubes in 2 files, at least 8 are needed" in complaint(tmp_path / "stc", tmp_path / "out")
+    assert "0 cubes in 2 files, at least 16 are needed" in complaint(tmp_path / "stc", tmp_path / "out")
 
 
 def test_a_table_of_another_schema_version(tmp_path: Path) -> None:
