@@ -1,0 +1,106 @@
+"""Calibration by several processes, and camera by camera."""
+
+from __future__ import annotations
+
+import datetime
+import multiprocessing
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from hf2vad.config import DensityConfig, FusionConfig
+from hf2vad.errors import TrainingError
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.scoring.engine import EagerEngine
+from hf2vad.scoring.measure import Measure
+from hf2vad.training.calibrate import Calibrations, calibrate, measure_files, measure_together
+from hf2vad.training.data import StcTable
+from hf2vad.training.group import Group
+from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
+from tests.stc import SMALL_MODEL, make_cubes, put_clip
+
+FUSION = FusionConfig(flow=1, frame=0.5, speed=0.2, motion=0.3, perspective=True)
+PATTERN = "{camera}/*"
+
+
+def measure(table: StcTable) -> Measure:
+    torch.manual_seed(0)
+    engine = EagerEngine(HF2VAD(SMALL_MODEL), device=torch.device("cpu"), batch=16)
+    sample = motion_sample(table)
+    perspective = fit_perspective(sample.boxes)
+    return Measure.of(engine, FUSION, fit_density(sample, DensityConfig(kind="knn"), perspective), perspective)
+
+
+def calibrated(table: StcTable, group: Group) -> Calibrations:
+    measured = measure_together(table, measure(table), group)
+    return calibrate(measured, fusion=FUSION, smoothing=5, where=table.uri, camera_pattern=PATTERN, camera_cubes=30)
+
+
+def one_of_two(rank: int, folder: str, uri: str, found: Queue[Any]) -> None:
+    """Calibrate as process `rank` of two."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2, timeout=datetime.timedelta(seconds=60)
+    )
+    found.put((rank, calibrated(StcTable(uri), Group.current(torch.device("cpu")))))
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> StcTable:
+    """Three cameras: two files, one file and an empty one, and one with few cubes."""
+    folder = tmp_path_factory.mktemp("table")
+    cubes = dict.fromkeys(range(5, 25), 2)
+    put_clip(folder, "gate/a", (0, 30), cubes, seed=0)
+    put_clip(folder, "gate/b", (0, 40), {6: 3, 30: 4}, seed=1)
+    put_clip(folder, "yard/a", (0, 30), cubes, seed=2)
+    put_clip(folder, "yard/a", (30, 40), {}, seed=3)
+    put_clip(folder, "roof/a", (0, 30), {9: 5}, seed=4)
+    return StcTable(str(folder))
+
+
+def test_two_processes_calibrate_as_one_does(table: StcTable, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    found: Queue[Any] = context.Queue()
+    arguments = [(rank, str(tmp_path), table.uri, found) for rank in range(2)]
+    processes = [context.Process(target=one_of_two, args=one) for one in arguments]
+    for process in processes:
+        process.start()
+    answers = dict(found.get(timeout=120) for _ in processes)
+    for process in processes:
+        process.join()
+    alone = calibrated(table, Group())
+    assert answers[0] == answers[1] == alone
+    assert alone.overall.cubes == 92
+
+
+def test_a_camera_is_calibrated_as_if_there_were_no_other(table: StcTable) -> None:
+    found = calibrated(table, Group())
+    assert found.cameras.keys() == {"gate", "yard"}
+    files = [file for file in table.files if file.video.startswith("gate/")]
+    alone = calibrate(measure_files(table, measure(table), files), fusion=FUSION, smoothing=5, where=table.uri).overall
+    assert found.cameras["gate"] == alone
+    assert alone.cubes == 47
+    assert found.overall != alone
+
+
+def test_without_a_pattern_there_are_no_cameras(table: StcTable) -> None:
+    measured = measure_together(table, measure(table), Group())
+    assert calibrate(measured, fusion=FUSION, smoothing=5, where="").cameras == {}
+
+
+def test_a_camera_of_which_all_cubes_are_alike_is_named(tmp_path: Path) -> None:
+    appearance, flow = make_cubes(1, 0)
+    put_clip(tmp_path, "gate/a", (0, 40), {9: 20}, content=(appearance.repeat(20, 0), flow.repeat(20, 0)))
+    put_clip(tmp_path, "yard/a", (0, 40), {9: 20}, seed=1)
+    table = StcTable(str(tmp_path))
+    engine = EagerEngine(HF2VAD(SMALL_MODEL), device=torch.device("cpu"), batch=16)
+    measured = measure_files(table, Measure(engine))
+    with pytest.raises(TrainingError, match=rf"{tmp_path}, camera gate: the flow errors of all training cubes"):
+        calibrate(
+            measured, fusion=FusionConfig(), smoothing=1, where=table.uri, camera_pattern=PATTERN, camera_cubes=10
+        )
