@@ -19,7 +19,6 @@ from hf2vad.config import (
     SelectionConfig,
     TrainingConfig,
     fingerprint,
-    from_dict,
     preset,
     to_dict,
 )
@@ -29,12 +28,13 @@ from hf2vad.models.bundle import load_bundle_settings, save_bundle
 from hf2vad.models.camera import camera_of
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.report.training import print_selection, print_training
+from hf2vad.report.training import print_training
 from hf2vad.runtime.dispatch import RayConfig
 from hf2vad.runtime.outputs import hash_of, versions
+from hf2vad.runtime.selection import read_selection, settle_selection
 from hf2vad.scoring.engine import EagerEngine
 from hf2vad.scoring.measure import Measure
-from hf2vad.storage import absolute, exists, join, key_path, put_json, read_json
+from hf2vad.storage import absolute, exists, join, key_path
 from hf2vad.training.calibrate import calibrate, measure_together
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import BlockReader, StcTable
@@ -47,8 +47,6 @@ from hf2vad.training.select import Selector
 if TYPE_CHECKING:
     from hf2vad.runtime.train_group import Share
 
-SELECTION = "selection.json"
-"""What --select chose, beside the checkpoints."""
 MIN_CUBES = 16
 """A table with fewer cubes says nothing about what is normal."""
 
@@ -140,7 +138,7 @@ def train_job(job: TrainJob) -> int:
     if job.threads:
         torch.set_num_threads(job.threads)
     if job.select:
-        settle_selection(job, table, choose_device(job.device))
+        settle_selection(_selection(job), settings_of(job, table), _selector(job, table))
     if workers == 1:
         learn(job, table, choose_device(job.device))
     else:
@@ -184,7 +182,11 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, read: BlockReade
     """Train, alone or as one of a process group, calibrate, and put the bundle."""
     group = Group.current(device)
     settings = settings_of(job, table)
-    job, figures = with_selection(job)
+    figures: list[dict[str, Any]] = []
+    if job.select:
+        chosen = read_selection(_selection(job))
+        job = replace(job, model=chosen.model, fusion=chosen.fusion, density=chosen.density)
+        figures = chosen.figures
     torch.manual_seed(job.training.seed)
     model = HF2VAD(job.model)
     checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
@@ -243,21 +245,13 @@ def _journals(job: TrainJob, first_step: int) -> Journals:
     return Journals(found)
 
 
-def _already_there(job: TrainJob, settings: str) -> int:
-    found = load_bundle_settings(job.out)
-    if found.provenance.get("settings") != settings:
-        raise ConfigError(f"{job.out} holds bundle {found.id} of other settings or another table; choose another --out")
-    print(f"{job.out}: bundle {found.id} is already trained with these settings on this table; nothing to do")
-    return EXIT_OK
+def _selection(job: TrainJob) -> str:
+    """Where what --select chose is kept."""
+    return join(job.out, "checkpoints", "selection.json")
 
 
-def settle_selection(job: TrainJob, table: StcTable, device: torch.device) -> None:
-    """Choose what --select chooses and put it beside the checkpoints, where it is not there yet."""
-    settings = settings_of(job, table)
-    place = join(job.out, "checkpoints", SELECTION)
-    if exists(place) and read_json(place).get("settings") == settings:
-        return
-    selector = Selector(
+def _selector(job: TrainJob, table: StcTable) -> Selector:
+    return Selector(
         table,
         job.model,
         job.training,
@@ -265,21 +259,14 @@ def settle_selection(job: TrainJob, table: StcTable, device: torch.device) -> No
         job.fusion,
         job.smoothing,
         job.selection,
-        device,
+        choose_device(job.device),
         lambda name: join(job.out, "checkpoints", "select", key_path(name) + ".safetensors"),
     )
-    found = selector.run()
-    put_json(place, {"settings": settings, **to_dict(found)})
-    print_selection(found.figures)
 
 
-def with_selection(job: TrainJob) -> tuple[TrainJob, list[dict[str, Any]]]:
-    """`job` with the settings that --select chose, and the figures it saw."""
-    if not job.select:
-        return job, []
-    place = join(job.out, "checkpoints", SELECTION)
-    found = read_json(place)
-    model = from_dict(ModelConfig, found["model"], where=place)
-    fusion = from_dict(FusionConfig, found["fusion"], where=place)
-    density = from_dict(DensityConfig, found["density"], where=place)
-    return replace(job, model=model, fusion=fusion, density=density), found["figures"]
+def _already_there(job: TrainJob, settings: str) -> int:
+    found = load_bundle_settings(job.out)
+    if found.provenance.get("settings") != settings:
+        raise ConfigError(f"{job.out} holds bundle {found.id} of other settings or another table; choose another --out")
+    print(f"{job.out}: bundle {found.id} is already trained with these settings on this table; nothing to do")
+    return EXIT_OK
