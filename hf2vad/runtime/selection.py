@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from hf2vad.config import DensityConfig, FusionConfig, ModelConfig, from_dict, to_dict
 from hf2vad.report.training import print_selection
-from hf2vad.storage import exists, put_json, read_json
+from hf2vad.storage import delete, exists, list_files, put_json, read_json
 from hf2vad.training.select import Selection, Selector
 
 
-def settle_selection(uri: str, settings: str, selector: Selector) -> None:
-    """Choose, put the choice at `uri` and print it, unless one made with the same `settings` is there."""
+def settle_selection(uri: str, settings: str, selector: Selector, *, candidates: str) -> None:
+    """Choose, put the choice at `uri` and print it, unless one made with the same `settings` is there.
+
+    `candidates`: where the checkpoints of what is tried are; they go when the choice is made.
+    """
     if exists(uri) and read_json(uri).get("settings") == settings:
         return
     found = selector.run()
     put_json(uri, {"settings": settings, **to_dict(found)})
+    for entry in list(list_files(candidates)):
+        delete(entry.uri)
     print_selection(found.figures)
 
 

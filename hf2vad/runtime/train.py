@@ -138,7 +138,9 @@ def train_job(job: TrainJob) -> int:
     if job.threads:
         torch.set_num_threads(job.threads)
     if job.select:
-        settle_selection(_selection(job), settings_of(job, table), _selector(job, table))
+        candidates = join(job.out, "checkpoints", "select")
+        selector = _selector(job, table, candidates)
+        settle_selection(_selection(job), settings_of(job, table), selector, candidates=candidates)
     if workers == 1:
         learn(job, table, choose_device(job.device))
     else:
@@ -250,7 +252,7 @@ def _selection(job: TrainJob) -> str:
     return join(job.out, "checkpoints", "selection.json")
 
 
-def _selector(job: TrainJob, table: StcTable) -> Selector:
+def _selector(job: TrainJob, table: StcTable, candidates: str) -> Selector:
     return Selector(
         table,
         job.model,
@@ -260,7 +262,7 @@ def _selector(job: TrainJob, table: StcTable) -> Selector:
         job.smoothing,
         job.selection,
         choose_device(job.device),
-        lambda name: join(job.out, "checkpoints", "select", key_path(name) + ".safetensors"),
+        lambda name: join(candidates, key_path(name) + ".safetensors"),
     )
 
 

@@ -185,6 +185,10 @@ def test_select_puts_what_it_saw_into_the_bundle_and_scoring_follows_its_choice(
     known = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
     figures = known["provenance"]["selection"]
     assert [row["step"] for row in figures if row["chosen"]] == ["network", "density", "fusion"]
+    assert sorted(path.name for path in (tmp_path / "bundle" / "checkpoints").rglob("*.*")) == [
+        "last.safetensors",
+        "selection.json",
+    ]
     again = run_job("train", "--stc", site.stc, "--out", tmp_path / "bundle", *SMALL, "--select", *small)
     assert "nothing to do" in again.stdout
     run_job("score_archive", "--archive", site.test, "--bundle", tmp_path / "bundle", "--out", tmp_path / "scores")
