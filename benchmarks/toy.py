@@ -1,8 +1,8 @@
 """The toy experiment of paper §4.1: six memory autoencoders learn the digit 2 and are shown all digits.
 
 Example:
-    python benchmarks/toy.py                                      # scikit-learn's digits; minutes on one core
-    python benchmarks/toy.py --mnist ~/mnist --steps 1000         # MNIST's idx files
+    python benchmarks/toy.py                    # scikit-learn's digits; minutes on one core
+    python benchmarks/toy.py --mnist ~/mnist    # MNIST's idx files
 
 Trains each of the variants (a) to (f) with the product's own network and loss, and writes the AUROC of telling other
 digits from held-out 2s by the reconstruction error to benchmarks/results/toy.json (toy_mnist.json), and a figure of
