@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
@@ -50,7 +49,7 @@ def run_group(work: Callable[[Share], None], *, workers: int, config: RayConfig,
         share = Share(threads=max(1, math.floor(config.cpus)), gpu=gpus > 0)
         logging.getLogger("ray.train").setLevel(logging.WARNING)
         # Ray Train wants a place for checkpoints of its own; ours go through hf2vad.storage, so it stays empty.
-        with tempfile.TemporaryDirectory(prefix="hf2vad-ray-train-") as unused:
+        with tempfile.TemporaryDirectory(prefix="hf2vad-ray-train-", ignore_cleanup_errors=True) as unused:
             trainer = TorchTrainer(
                 lambda: work(share),
                 torch_config=TorchConfig(backend="nccl" if gpus >= 1 else "gloo", timeout_s=SILENCE_SECONDS),
@@ -78,15 +77,21 @@ def _gpus(config: RayConfig, workers: int, device: str) -> float:
 
 
 def _fit(trainer: TorchTrainer) -> None:
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit()
-    except TrainingFailedError as error:
-        raise _cause(error) from None
-    except RayActorError:  # Ray Train's own handler of Ctrl-C ends its controller
-        raise DispatchError("training was interrupted; run the same command again to go on") from None
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    """Train, in a thread: in the main one, Ray Train would take over Ctrl-C and end the process without a word."""
+    raised: list[BaseException] = []
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=fit, name="training", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(timeout=0.5)
+    for error in raised:
+        raise _cause(error) if isinstance(error, TrainingFailedError) else error
 
 
 class _StopAtOnce(UserCallback):

@@ -125,6 +125,17 @@ def test_what_a_killed_driver_left_is_gone_on_from_by_as_many_workers_and_by_one
         assert alone["loss"] == pytest.approx(together["loss"], rel=0.05)
 
 
+def test_ctrl_c_ends_training_with_a_word(table: Path, ray_cluster: RayCluster, tmp_path: Path) -> None:
+    command = train(table, tmp_path, "--workers", 2)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as running:
+        wait_until(lambda: epochs_done(tmp_path) >= 1, seconds=120, what="an epoch")
+        running.send_signal(signal.SIGINT)
+        output = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert output[1] == b"interrupted; run the same command again to go on\n"
+    wait_until(lambda: not ray_workers(TRAIN_WORKER), seconds=60, what="the workers' end")
+
+
 def test_a_checkpoint_holds_the_random_state_of_each_worker(undisturbed: Path) -> None:
     with safe_open(str(undisturbed / "checkpoints" / "last.safetensors"), "pt") as file:
         states = [file.get_tensor(f"rng/cpu/{rank}") for rank in range(2)]
