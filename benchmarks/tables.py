@@ -124,6 +124,26 @@ def far_runner() -> str:
     return markdown(["part", "unit", "the far runner's clip", "all clips"], rows)
 
 
+def ddp() -> str:
+    """Speed of training by one and two workers."""
+    (result,) = results("ddp.json")
+    rows = [[name, *(f"{speed[stage]:.0f}" for stage in ("flow", "frame"))] for name, speed in result["speeds"].items()]
+    return markdown(["run", "flow stage", "frame stage"], rows)
+
+
+def network_free() -> str:
+    """AUROC on Ped2 of the parts that need no network, by source of boxes: mean over seeds, lowest and highest."""
+    found = {result["benchmark"].removeprefix("network_free_"): result for result in results("network_free_*.json")}
+    names = list(next(iter(found.values()))["auroc"])
+
+    def cell(values: Sequence[float]) -> str:
+        spread = f" ({percent(min(values))} to {percent(max(values))})" if max(values) > min(values) else ""
+        return percent(mean(values)) + spread
+
+    rows = [[name, *(cell(result["auroc"][name]["smoothed"]) for result in found.values())] for name in names]
+    return markdown(["parts", *(f"{name} boxes" for name in found)], rows)
+
+
 def memory() -> str:
     """Peak memory of a scoring worker."""
     (result,) = results("memory.json")
@@ -163,7 +183,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "ped2_time": ped2_time,
     "memory": memory,
     "ablation": ablation,
+    "ddp": ddp,
     "far_runner": far_runner,
+    "network_free": network_free,
     "selection": selection,
     "toy": toy,
 }

@@ -1,0 +1,95 @@
+"""What the parts of a score reach that need no network: plain speed and motion densities, on two STC tables.
+
+Example:
+    python jobs/extract_stc.py --archive PED2/training/frames --out train --preset compact
+    python jobs/extract_stc.py --archive PED2/testing/frames --out test --preset compact
+    python benchmarks/network_free.py --train train --test test --labels PED2/testing/frame_labels.parquet --name motion
+
+Each part in deviations from its mean over the training cubes, equal weights; a frame's score is its highest, then the
+median over 17. Seeds choose the exemplars, and start the mixture. Writes benchmarks/results/network_free_<name>.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from machine import describe
+
+from hf2vad.config import DensityConfig
+from hf2vad.evaluation.auroc import micro_auroc
+from hf2vad.evaluation.labels import read_labels
+from hf2vad.evaluation.smoothing import Smoothing
+from hf2vad.evaluation.variants import Cubes, frame_scores, labelled
+from hf2vad.models.perspective import Perspective
+from hf2vad.runtime.ablation_record import frame_counts
+from hf2vad.scoring.engine import flow_speed
+from hf2vad.training.data import StcTable
+from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
+
+ROOT = Path(__file__).resolve().parents[1]
+SEEDS = (0, 1, 2)
+DENSITIES = {
+    f"{kind}{', box heights' if height == 'perspective' else ''}": (kind, height)
+    for kind in ("knn", "gmm")
+    for height in ("none", "perspective")
+}
+SCORES = [("speed",), ("speed, box heights",), *((name,) for name in DENSITIES), *(("speed", n) for n in DENSITIES)]
+
+
+def parts(train: StcTable, table: StcTable, seed: int) -> dict[str, np.ndarray]:
+    """Each part of all cubes of `table`, fitted on `train`."""
+    sample = motion_sample(train, seed=seed)
+    perspective: Perspective = fit_perspective(sample.boxes)
+    densities = {
+        name: fit_density(sample, DensityConfig(kind=kind, height=height), perspective, seed=seed)  # type: ignore[arg-type]
+        for name, (kind, height) in DENSITIES.items()
+    }
+    found: dict[str, list[np.ndarray]] = {}
+    for _, cubes in table.in_order(appearance=False):
+        speed = flow_speed(cubes.flow)
+        found.setdefault("speed", []).append(speed)
+        found.setdefault("speed, box heights", []).append(speed / perspective.heights(cubes.boxes))
+        for name, density in densities.items():
+            found.setdefault(name, []).append(density.score(cubes.flow, cubes.boxes))
+    return {name: np.concatenate(values).astype(np.float64) for name, values in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", required=True, help="STC table of the training archive")
+    parser.add_argument("--test", required=True, help="STC table of the test archive")
+    parser.add_argument("--labels", required=True)
+    parser.add_argument("--name", required=True, help="of the result")
+    options = parser.parse_args()
+    train, test = StcTable(options.train), StcTable(options.test)
+    where = [(file.video, cubes.frame) for file, cubes in test.in_order(appearance=False)]
+    videos = np.array([video for video, frame in where for _ in frame], object)
+    cubes = Cubes(videos, np.concatenate([frame for _, frame in where]), frame_counts(options.test))
+    labels = labelled(read_labels(options.labels), cubes.frames)
+    figures: dict[str, dict[str, list[float | None]]] = {}
+    for seed in SEEDS:
+        normal, found = parts(train, train, seed), parts(train, test, seed)
+        for names in SCORES:
+            score = sum((found[n] - normal[n].mean()) / normal[n].std() for n in names)
+            nothing = sum(-normal[n].mean() / normal[n].std() for n in names)
+            raw = frame_scores(np.asarray(score), float(nothing), cubes)
+            for form, smoothing in (("smoothed", Smoothing("median", 17)), ("raw", Smoothing("none", 1))):
+                pairs = {}
+                for video, (frame, truth) in labels.items():
+                    values = smoothing(raw[video])[frame]
+                    there = ~np.isnan(values)
+                    pairs[video] = (truth[there], values[there])
+                figures.setdefault(" + ".join(names), {}).setdefault(form, []).append(micro_auroc(pairs))
+    result = {"benchmark": f"network_free_{options.name}", "machine": describe(), "seeds": SEEDS}
+    counts = {"train_cubes": len(train), "test_cubes": len(test)}
+    out = ROOT / "benchmarks" / "results" / f"network_free_{options.name}.json"
+    out.write_text(json.dumps({**result, **counts, "auroc": figures}, indent=2) + "\n")
+    for name, found_ in figures.items():
+        print(f"{name}: {found_}")
+
+
+if __name__ == "__main__":
+    main()
