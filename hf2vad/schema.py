@@ -193,6 +193,7 @@ ABLATION = pa.schema(
         *_fields(*((name, pa.string(), False) for name in ("row", "group", "title"))),
         *_fields(("seed", pa.int32(), False), ("status", pa.string(), False), ("part", pa.string(), False)),
         *_fields(*((name + end, pa.float64(), True) for name in _FIGURES for end in ("", "_raw"))),
+        *_fields(("auroc_low", pa.float64(), True), ("auroc_high", pa.float64(), True)),
         *_fields(("paper", pa.float64(), True), ("smoothing", pa.string(), False)),
         *_fields(*((f"{stage}_{what}", pa.int32(), True) for stage in _STAGES for what in ("epochs", "steps"))),
         *_fields(*((name, pa.int64(), True) for name in ("train_cubes", "test_cubes", "frames", "anomalous"))),
@@ -202,8 +203,9 @@ ABLATION = pa.schema(
 )
 """One line a row of the ablation and seed. `status`: done, failed or skipped, and `note` says why. AUROC is micro, in
 [0, 1], smoothed and `_raw`: of the fused score, of each part alone and of plain flow speed, null where the row does not
-have it; `auroc` is that of `part`, the row's own figure. `paper`: percent, Ped2. Steps are those of all epochs.
-`seconds`: what the row would take alone; rows share most of it. `date`: of its last unit; empty without one."""
+have it; `auroc` is that of `part`, the row's own figure, `auroc_low` and `auroc_high` its 95 % interval over videos.
+`paper`: percent, Ped2. Steps are those of all epochs. `seconds`: what the row would take alone; rows share most of it.
+`date`: of its last unit; empty without one."""
 
 TABLES: Mapping[str, pa.Schema] = {
     "stc": STC,

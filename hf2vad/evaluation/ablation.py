@@ -199,7 +199,7 @@ def records_table(records: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([dict(record) for record in records], schema=ABLATION)
 
 
-HEAD = ("", "row", "fused", "flow only", "frame only", "speed, no model", "paper", "steps", "note")
+HEAD = ("", "row", "fused", "flow only", "frame only", "speed, no model", "95 % over videos", "paper", "steps", "note")
 
 
 def cells(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
@@ -214,10 +214,14 @@ def cells(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
             f"{_percent(found, part)} / {_percent(found, part + '_raw')}" if _values(found, part) else "–"
             for part in ("fused", "flow", "frame", "speed")
         ]
+        bounds = [statistics.mean(ends) for end in ("low", "high") if (ends := _values(found, f"auroc_{end}"))]
+        over = " to ".join(f"{100 * bound:.1f}" for bound in bounds)
         paper = f"{first['paper']:.2f}" if first["paper"] is not None else ""
         steps = " + ".join(f"{first[f'{s}_steps']} {s}" for s in ("flow", "frame", "joint") if first[f"{s}_steps"])
         note = "; ".join(dict.fromkeys(record["note"] for record in found if record["note"]))
-        lines.append(["" if first["group"] == group else first["group"], first["title"], *figures, paper, steps, note])
+        lines.append(
+            ["" if first["group"] == group else first["group"], first["title"], *figures, over, paper, steps, note]
+        )
         group = first["group"]
     return lines
 

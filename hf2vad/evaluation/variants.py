@@ -15,6 +15,7 @@ import numpy.typing as npt
 from hf2vad.config import FusionConfig, to_dict
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.auroc import Labels, micro_auroc
+from hf2vad.evaluation.bootstrap import draw_videos, interval, resampled_micro
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.evaluation.tables import stem
@@ -23,6 +24,9 @@ from hf2vad.schema import F32, F64, FRAMES
 FusionForm = Literal["weights", "zscores", "ranks"]
 """`weights`: Eq. 9. `zscores`: the same with equal weights. `ranks`: each error replaced by the share of training cubes
 whose error is smaller, and the shares added."""
+
+VideoLabels = Mapping[str, tuple[npt.NDArray[np.int64], Labels]]
+"""For each video, labelled frames and whether they are anomalous."""
 
 NETWORK: tuple[Literal["flow", "frame"], ...] = ("flow", "frame")
 """The parts that the network has; `zscores` and `ranks` weigh them alike."""
@@ -113,18 +117,26 @@ def labelled(labels: FrameLabels, frames: Mapping[str, int]) -> dict[str, tuple[
     return found
 
 
-def aurocs(
-    raw: Mapping[str, F64],
-    labels: Mapping[str, tuple[npt.NDArray[np.int64], Labels]],
-    smoothings: Sequence[Smoothing],
-) -> list[float | None]:
+def aurocs(raw: Mapping[str, F64], labels: VideoLabels, smoothings: Sequence[Smoothing]) -> list[float | None]:
     """Micro AUROC of raw frame scores under each of `smoothings`, over the labelled frames that have a score."""
-    figures = []
-    for smoothing in smoothings:
-        videos = {}
-        for video, (frame, truth) in labels.items():
-            scores = smoothing(raw[video])[frame]
-            scored = ~np.isnan(scores)
-            videos[video] = (truth[scored], scores[scored])
-        figures.append(micro_auroc(videos))
-    return figures
+    return [micro_auroc(_compared(raw, labels, smoothing)) for smoothing in smoothings]
+
+
+def auroc_interval(
+    raw: Mapping[str, F64], labels: VideoLabels, smoothing: Smoothing, *, resamples: int = 1000
+) -> tuple[float | None, float | None]:
+    """The 95 % interval of the micro AUROC over draws of videos, as an evaluation has it."""
+    videos = _compared(raw, labels, smoothing)
+    if len(videos) < 2:
+        return None, None
+    bounds, _ = interval(resampled_micro(videos, draw_videos(len(videos), resamples, 0)))
+    return (None, None) if bounds is None else (bounds[0], bounds[1])
+
+
+def _compared(raw: Mapping[str, F64], labels: VideoLabels, smoothing: Smoothing) -> dict[str, tuple[Labels, F64]]:
+    videos = {}
+    for video, (frame, truth) in labels.items():
+        scores = smoothing(raw[video])[frame]
+        scored = ~np.isnan(scores)
+        videos[video] = (truth[scored], scores[scored])
+    return videos

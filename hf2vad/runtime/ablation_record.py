@@ -12,7 +12,7 @@ from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.ablation import Row
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.smoothing import Smoothing
-from hf2vad.evaluation.variants import Cubes, Errors, aurocs, frame_scores, fused, labelled
+from hf2vad.evaluation.variants import Cubes, Errors, auroc_interval, aurocs, frame_scores, fused, labelled
 from hf2vad.runtime.ablation_plan import STAGES, Plan
 from hf2vad.runtime.outputs import versions
 from hf2vad.runtime.units import Place, Score, Train, Unit
@@ -89,6 +89,7 @@ class Records:
         for part, scores in raw.items():
             found[part], found[part + "_raw"] = aurocs(scores, labels, (smoothing, RAW))
         found["auroc"], found["auroc_raw"] = found[plan.row.part], found[plan.row.part + "_raw"]
+        found["auroc_low"], found["auroc_high"] = auroc_interval(raw[plan.row.part], labels, smoothing)
         scored = [~np.isnan(raw["speed"][video][frame]) for video, (frame, _) in labels.items()]
         truth = [truth for _, truth in labels.values()]
         found["frames"] = int(sum(there.sum() for there in scored))
