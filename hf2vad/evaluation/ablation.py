@@ -50,6 +50,8 @@ class Row:
     density: Mapping[str, Any] = field(default_factory=dict)
     fusion_form: FusionForm = "weights"
     """How the parts' errors become one score."""
+    average: bool = False
+    """Whether it is one row for all seeds: the mean of their fused scores, cube by cube."""
     smoothing: Smoothing | None = None
     """Filter over frame scores; none: the job's."""
 
@@ -131,6 +133,7 @@ ROWS: tuple[Row, ...] = (
     Row(name="fusion-weights", group="fusion", title="Eq. 9, the preset's weights"),
     Row(name="fusion-zscores", group="fusion", title="equal z-scores", fusion_form="zscores"),
     Row(name="fusion-ranks", group="fusion", title="ranks among training cubes", fusion_form="ranks"),
+    Row(name="seeds", group=_ADD, title="scores of all seeds averaged", average=True),
     Row(name="error-median", group=_ADD, title="median of the flows' errors", part="flow", model=_error("median")),
     Row(name="error-min", group=_ADD, title="smallest of the flows' errors", part="flow", model=_error("min")),
     Row(name="cosine", group=_ADD, title="addressing by cosine", part="flow", model={"addressing": "cosine"}),
@@ -215,7 +218,7 @@ def cells(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
             for part in ("fused", "flow", "frame", "speed")
         ]
         bounds = [statistics.mean(ends) for end in ("low", "high") if (ends := _values(found, f"auroc_{end}"))]
-        over = " to ".join(f"{100 * bound:.1f}" for bound in bounds)
+        over = " to ".join(f"{bound:.1f}" for bound in bounds)
         paper = f"{first['paper']:.2f}" if first["paper"] is not None else ""
         steps = " + ".join(f"{first[f'{s}_steps']} {s}" for s in ("flow", "frame", "joint") if first[f"{s}_steps"])
         note = "; ".join(dict.fromkeys(record["note"] for record in found if record["note"]))

@@ -114,24 +114,29 @@ def ablate_job(job: AblationJob) -> int:
     _check_boxes(job)
     labels = read_labels(job.labels)
     base = _base(job)
-    rows = [(row, seed) for row in select(job.rows) for seed in job.seeds]
-    plans = [plan(row, seed, base) for row, seed in rows if not base.lacks(row)]
+    rows = select(job.rows)
+    lacking = {row.name: base.lacks(row, seeds=len(job.seeds)) for row in rows}
+    plans = {row.name: [plan(row, seed, base) for seed in job.seeds] for row in rows if not lacking[row.name]}
+    all_plans = [found for of_row in plans.values() for found in of_row]
     with cluster(job.ray):
-        tables, failed_cuts = _cut_all(job, plans, labels)
+        tables, failed_cuts = _cut_all(job, all_plans, labels)
         place = Place(absolute(job.out), tables, job.device, max(1, int(job.ray.cpus)))
-        units = distinct(found for found in plans if found.cut in tables)
+        units = distinct(found for found in all_plans if found.cut in tables)
         failed_units = run_units(units, place, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
     records = Records(place, labels, Smoothing("median", job.smoothing))
-    planned = {(found.row.name, found.seed): found for found in plans}
-    lines = []
-    for row, seed in rows:
-        found = planned.get((row.name, seed))
-        if found is None:
-            lines.append(records.without(row, seed, "skipped", base.lacks(row)))
+    lines: list[dict[str, Any]] = []
+    for row in rows:
+        if lacking[row.name]:
+            seeds = job.seeds[:1] if row.average else job.seeds
+            lines += [records.without(row, seed, "skipped", lacking[row.name]) for seed in seeds]
             continue
-        reasons = [failed_cuts.get(found.cut), *(failed_units.get(unit) for unit in found.units())]
-        reason = next((text for text in reasons if text), None)
-        lines.append(records.without(row, seed, "failed", reason) if reason else records.of(found))
+        own = plans[row.name]
+        for group in [own] if row.average else [[found] for found in own]:
+            needed = [unit for found in group for unit in found.units()]
+            reasons = [failed_cuts.get(group[0].cut), *(failed_units.get(unit) for unit in needed)]
+            reason = next((text for text in reasons if text), None)
+            failed = reason and records.without(row, group[0].seed, "failed", reason)
+            lines.append(failed or records.of(group))
     _finish(job, lines, units=len(units), seconds=time.monotonic() - started)
     return EXIT_FAILURES if any(line["status"] == "failed" for line in lines) else EXIT_OK
 

@@ -84,8 +84,10 @@ class Base:
     fusion: FusionConfig
     calibration_cubes: int
 
-    def lacks(self, row: Row) -> str:
+    def lacks(self, row: Row, *, seeds: int) -> str:
         """Why `row` cannot be computed with what was given; empty where it can."""
+        if row.average and seeds < 2:
+            return "needs several --seeds"
         if row.needs == "detector" and not self.extraction.detector.model:
             return "needs --detector.model"
         if row.needs == "boxes" and not self.boxes[0]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -48,14 +48,20 @@ class Records:
         known |= {"hardware": "", "date": "", "versions": self._versions, "note": why}
         return {**dict.fromkeys(ABLATION.names), **known}
 
-    def of(self, plan: Plan) -> dict[str, Any]:
-        """The line of a row whose units are all there; `failed` where its scores cannot be evaluated."""
+    def of(self, plans: Sequence[Plan]) -> dict[str, Any]:
+        """The line of a row whose units are all there; `failed` where its scores cannot be evaluated.
+
+        `plans`: the row's, under one seed, or under all where it averages them.
+        """
+        plan = plans[0]
         try:
-            figures = self._figures(plan)
+            figures = self._figures(plans)
         except EvaluationError as error:
             return self.without(plan.row, plan.seed, "failed", str(error))
-        units = {unit: read_json(join(self._place.folder(unit), "unit.json")) for unit in plan.units()}
-        line = {**self.without(plan.row, plan.seed, "done", ""), **figures, **self._training(units)}
+        needed = [unit for found in plans for unit in found.units()]
+        units = {unit: read_json(join(self._place.folder(unit), "unit.json")) for unit in needed}
+        note = f"seeds {', '.join(str(found.seed) for found in plans)}" if plan.row.average else ""
+        line = {**self.without(plan.row, plan.seed, "done", note), **figures, **self._training(units)}
         seconds = self._place.tables[plan.cut].seconds + sum(found["seconds"] for found in units.values())
         hardware = "; ".join(dict.fromkeys(found["hardware"] for found in units.values()))
         date = max(found["date"] for found in units.values())
@@ -73,8 +79,9 @@ class Records:
                 known["test_cubes"] = found["test_cubes"]
         return known
 
-    def _figures(self, plan: Plan) -> dict[str, Any]:
+    def _figures(self, plans: Sequence[Plan]) -> dict[str, Any]:
         """AUROC of the fused score, of each part and of plain speed; and how many frames they are over."""
+        plan = plans[0]
         smoothing = plan.row.smoothing or self._smoothing
         read = {part: self._read(score) for part, score in plan.scores.items()}
         cubes = read["speed"][0]
@@ -84,7 +91,11 @@ class Records:
             part: frame_scores(found.test.astype(np.float64), 0.0, cubes) for part, found in errors.items()
         }
         if plan.row.part == "fused":
-            raw["fused"] = frame_scores(*fused(errors, plan.row.fusion_form, plan.fusion), cubes)
+            each = [self._fused(found) for found in plans]
+            score = np.mean([score for score, _ in each], axis=0)
+            raw["fused"] = frame_scores(score, float(np.mean([nothing for _, nothing in each])), cubes)
+            if plan.row.average:
+                raw = {part: raw[part] for part in ("fused", "speed")}
         found: dict[str, Any] = {}
         for part, scores in raw.items():
             found[part], found[part + "_raw"] = aurocs(scores, labels, (smoothing, RAW))
@@ -95,6 +106,10 @@ class Records:
         found["frames"] = int(sum(there.sum() for there in scored))
         found["anomalous"] = int(sum((there & true).sum() for there, true in zip(scored, truth, strict=True)))
         return found
+
+    def _fused(self, plan: Plan) -> tuple[F64, float]:
+        errors: dict[str, Errors] = {part: self._read(score)[1] for part, score in plan.scores.items()}
+        return fused(errors, plan.row.fusion_form, plan.fusion)
 
     def _errors(self, score: Score) -> tuple[Cubes, Errors]:
         folder = self._place.folder(score)

@@ -35,7 +35,7 @@ BY_NAME = {row.name: row for row in ROWS}
 
 
 def plans(base: Base = BASE, seeds: tuple[int, ...] = (0,)) -> list[Plan]:
-    return [plan(row, seed, base) for row in ROWS for seed in seeds if not base.lacks(row)]
+    return [plan(row, seed, base) for row in ROWS for seed in seeds if not base.lacks(row, seeds=2)]
 
 
 def names(group: str) -> list[str]:
@@ -156,13 +156,14 @@ def test_given_boxes_do_not_touch_rows_of_motion_boxes() -> None:
 
 
 def test_rows_that_need_what_was_not_given_say_so() -> None:
-    lacking = {row.name: BASE.lacks(row) for row in ROWS if BASE.lacks(row)}
+    lacking = {row.name: BASE.lacks(row, seeds=2) for row in ROWS if BASE.lacks(row, seeds=2)}
     assert lacking == {
         "boxes-detector": "needs --detector.model",
         "boxes-both": "needs --detector.model",
         "boxes-given": "needs --boxes-train and --boxes-test",
     }
-    assert not any(EVERYTHING.lacks(row) for row in ROWS)
+    assert not any(EVERYTHING.lacks(row, seeds=2) for row in ROWS)
+    assert [row.name for row in ROWS if EVERYTHING.lacks(row, seeds=1) == "needs several --seeds"] == ["seeds"]
 
 
 def test_an_override_that_is_no_setting_names_the_row() -> None:
