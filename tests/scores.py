@@ -37,7 +37,7 @@ def put_scores(
         rows += [
             row
             | dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True))
-            | {"s_flow": s, "s_frame": 10 - s, "speed": s / 2, "score": s - 5}
+            | {"s_flow": s, "s_frame": 10 - s, "speed": s / 2, "s_motion": 0.0, "score": s - 5}
             for s, corners in found
         ] or [row]
     tables = finalise(

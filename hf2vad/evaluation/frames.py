@@ -80,7 +80,10 @@ def column_part(column: str) -> Part:
     def values(objects: pa.Table) -> F64 | None:
         if column not in objects.column_names or objects[column].null_count:
             return None
-        return np.asarray(objects[column].to_numpy(), np.float64)
+        found = np.asarray(objects[column].to_numpy(), np.float64)
+        if column == "s_motion" and len(found) and not found.any():  # a bundle without a density
+            return None
+        return found
 
     return values
 
