@@ -29,6 +29,7 @@ from hf2vad.models.bundle import load_bundle
 from hf2vad.scoring.fuse import smooth
 
 ROOT = Path(__file__).resolve().parents[1]
+FLOW = ("--training.flow.epochs", 1)
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def main() -> None:
         subprocess.run([sys.executable, str(ROOT / "jobs" / f"{job}.py"), *map(str, arguments)], check=True)
 
     run("extract_stc", "--archive", archive.train, "--out", work / "stc")
-    run("train", "--stc", work / "stc", "--out", work / "bundle", "--training.frame.steps", options.steps)
+    run("train", "--stc", work / "stc", "--out", work / "bundle", "--training.frame.steps", options.steps, *FLOW)
     run("score_archive", "--archive", archive.test, "--bundle", work / "bundle", "--out", work / "scores")
     perspective = load_bundle(str(work / "bundle")).perspective
     assert perspective is not None
