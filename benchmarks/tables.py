@@ -91,6 +91,15 @@ def ped2_time() -> str:
     return markdown(["run", "boxes", "training cubes", "cubes seen by the stages", *names, "machine"], rows)
 
 
+def seeds() -> str:
+    """Rows of the ablation over several seeds, on published boxes."""
+    (result,) = results("seeds_ped2_published.json")
+    keep = [
+        HEAD.index(name) for name in ("row", "fused", "flow only", "frame only", "speed, no model", "95 % over videos")
+    ]
+    return markdown([HEAD[i] for i in keep], [[line[i] for i in keep] for line in cells(result["rows"])])
+
+
 def selection() -> str:
     """What --select saw on Ped2: the chosen candidate of each step, and the one it started from."""
     rows = []
@@ -186,6 +195,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ddp": ddp,
     "far_runner": far_runner,
     "network_free": network_free,
+    "seeds": seeds,
     "selection": selection,
     "toy": toy,
 }
