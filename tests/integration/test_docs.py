@@ -42,6 +42,7 @@ def checkout(s3: SeaweedServer, ray_cluster: RayCluster, tmp_path_factory: pytes
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("hf2vad", "jobs", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / ".gitignore", folder)  # what it names, ray job submit does not send along
     small = ("--train-clips", 2, "--test-clips", 2, "--frames", 40, "--flow-epochs", 1)
     done = run_job("demo", "--out", folder / "demo", *small)
     assert "look at" in done.stdout
