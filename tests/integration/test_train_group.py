@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -127,7 +128,10 @@ def test_what_a_killed_driver_left_is_gone_on_from_by_as_many_workers_and_by_one
 
 def test_ctrl_c_ends_training_with_a_word(table: Path, ray_cluster: RayCluster, tmp_path: Path) -> None:
     command = train(table, tmp_path, "--workers", 2, "--training.flow.epochs", 500)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as running:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # A test session that runs in the background has Ctrl-C ignored, and what it starts would too.
+    listening = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, **pipes, env=environment(), preexec_fn=listening) as running:
         wait_until(lambda: epochs_done(tmp_path) >= 1, seconds=120, what="an epoch")
         running.send_signal(signal.SIGINT)
         output = running.communicate(timeout=60)
