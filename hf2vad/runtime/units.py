@@ -182,10 +182,12 @@ def _score(place: Place, unit: Score, tables: Tables, device: torch.device) -> d
         model = HF2VAD(unit.after.model)
         model.load_state_dict(load(read_bytes(join(place.folder(unit.after), "weights.safetensors"))))
         model.to(device).eval()
-    sample = motion_sample(StcTable(tables.train), most=FITTED)
-    perspective = fit_perspective(sample.boxes)
-    density = fit_density(sample, unit.density, perspective) if unit.part == "motion" else NO_DENSITY
-    heights = perspective if unit.perspective else None
+    density, heights = NO_DENSITY, None
+    if unit.part == "motion" or unit.perspective:
+        sample = motion_sample(StcTable(tables.train), most=FITTED)
+        perspective = fit_perspective(sample.boxes)
+        density = fit_density(sample, unit.density, perspective) if unit.part == "motion" else NO_DENSITY
+        heights = perspective if unit.perspective else None
     counts = {}
     for name, uri in (("test", tables.test), ("train", tables.train)):
         table = StcTable(uri)

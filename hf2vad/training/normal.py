@@ -46,8 +46,10 @@ def motion_sample(table: StcTable, *, most: int = SAMPLE, seed: int = 0) -> Moti
 def fit_perspective(boxes: F32) -> Perspective:
     """The line through (row of the lower edge, height) of (B, 4) boxes that outliers bend least (Huber's loss).
 
-    A line that does not rise downwards, or boxes of one row alone, say nothing of perspective: it is then level.
+    A line that does not rise downwards, boxes of one row alone, or none, say nothing of perspective: it is then level.
     """
+    if not len(boxes):
+        return Perspective(intercept=1.0, slope=0.0, mean=1.0)
     heights = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)
     rows = boxes[:, 3].astype(np.float64)
     level = Perspective(intercept=float(heights.mean()), slope=0.0, mean=float(heights.mean()))

@@ -143,6 +143,11 @@ def test_boxes_that_say_nothing_of_perspective_give_a_level_one() -> None:
         assert level.heights(found).tolist() == [1.0] * len(found)
 
 
+def test_without_boxes_the_perspective_is_level() -> None:
+    found = fit_perspective(boxes(0))
+    assert (found.slope, found.heights(boxes(2)).tolist()) == (0.0, [1.0, 1.0])
+
+
 def test_no_expected_height_is_zero_or_less() -> None:
     ground = Perspective(intercept=-20.0, slope=0.2, mean=20.0)
     assert ground.heights(np.array([[0, 0, 5, 10]], np.float32)).tolist() == [LEAST]
