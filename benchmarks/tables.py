@@ -94,10 +94,12 @@ def ped2_time() -> str:
 def seeds() -> str:
     """Rows of the ablation over several seeds, on published boxes."""
     (result,) = results("seeds_ped2_published.json")
+    count = len({row["seed"] for row in result["rows"]})
     keep = [
         HEAD.index(name) for name in ("row", "fused", "flow only", "frame only", "speed, no model", "95 % over videos")
     ]
-    return markdown([HEAD[i] for i in keep], [[line[i] for i in keep] for line in cells(result["rows"])])
+    lines = [[str(count), *(line[i] for i in keep)] for line in cells(result["rows"])]
+    return markdown(["seeds", *(HEAD[i] for i in keep)], lines)
 
 
 def selection() -> str:
