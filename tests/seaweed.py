@@ -88,7 +88,7 @@ class SeaweedServer:
             f"-filer.localSocket={self._folder / 'filer.sock'}",
             "-master.telemetry=false",
             "-master.volumeSizeLimitMB=128",
-            "-volume.max=64",
+            "-volume.max=1024",  # a bucket takes seven
             "-volume.minFreeSpace=1MiB",
         ]
         with (self._folder / "server.log").open("wb") as log:
