@@ -1,8 +1,8 @@
 """The ablations on UCSD Ped2, through the job as a user runs it; one JSON with all rows and the machine.
 
 Example:
-    python benchmarks/ablation.py --data ../shared/data/ped2 --work /tmp/ablation
-    python benchmarks/ablation.py --data ../shared/data/ped2 --work /tmp/ablation --boxes published --more --seeds 0 1 2
+    python -m benchmarks ablation --data ../shared/data/ped2 --work /tmp/ablation
+    python -m benchmarks ablation --data ../shared/data/ped2 --work /tmp/ablation --boxes published --more --seeds 0 1 2
 
 `--data` has training/frames, testing/frames (a folder of images a clip), testing/frame_labels.parquet and, for
 `--boxes published`, {training,testing}/boxes.parquet. Run it again to go on where it stopped. With the defaults, motion
@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from machine import describe
+from benchmarks.machine import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = ("train", "test", "labels", "out", "boxes_train", "boxes_test", "ray")
@@ -48,7 +48,3 @@ def main() -> int:
     out.write_text(json.dumps(result, indent=2) + "\n")
     print(f"written to {out}")
     return done.returncode
-
-
-if __name__ == "__main__":
-    sys.exit(main())

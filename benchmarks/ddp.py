@@ -1,7 +1,7 @@
 """Training by two workers against one, on this machine's cores: same cubes, same global batch, `compact`.
 
 Example:
-    python benchmarks/ddp.py --work /tmp/ddp
+    python -m benchmarks ddp --work /tmp/ddp
 
 Also: reading through Ray Data against direct reading, and the frame stage on kept reconstructions against computing
 them again in every epoch. Speeds are those of the last epoch, in cubes a second; losses are those of the last epoch.
@@ -16,8 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from machine import describe
-
+from benchmarks.machine import describe
 from hf2vad.demo.archive import generate
 from hf2vad.training.data import StcTable
 
@@ -94,7 +93,3 @@ def job(name: str, *arguments: object) -> None:
     subprocess.run(
         [sys.executable, str(ROOT / "jobs" / f"{name}.py"), *map(str, arguments)], check=True, env=environment
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """The paper's failure case (§4.4): someone who runs far from the camera, in pixels and in expected box heights.
 
 Example:
-    python benchmarks/far_runner.py --work /tmp/far
+    python -m benchmarks far_runner --work /tmp/far
 
 Renders the demo archive with a far runner, trains on its normal clips, scores the test clips, and compares the parts of
 the score as they are and measured in the box heights expected at each image row. Frame AUROC of the far runner's clip,
@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from machine import describe
 
+from benchmarks.machine import describe
 from hf2vad.demo.archive import generate
 from hf2vad.evaluation.auroc import micro_auroc
 from hf2vad.evaluation.labels import read_labels
@@ -78,7 +78,3 @@ def main() -> None:
     out = ROOT / "benchmarks" / "results" / "far_runner.json"
     out.write_text(json.dumps({**result, "auroc": found}, indent=2) + "\n")
     print(json.dumps(found, indent=2))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Peak memory of a scoring worker on a video of one minute and on one of ten.
 
 Example:
-    python benchmarks/memory.py --work /tmp/memory
+    python -m benchmarks memory --work /tmp/memory
 
 Promise: within 10 %. Both with shards of 200 frames and with one shard a video, which is what a video without usable
 timestamps gets.
@@ -20,8 +20,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from machine import describe
 
+from benchmarks.machine import describe
 from hf2vad.demo.archive import generate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,7 +106,3 @@ def watch(pid: int, peaks: dict[int, float]) -> None:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             peaks[pid] = int(line.split()[1]) / 1024
-
-
-if __name__ == "__main__":
-    main()

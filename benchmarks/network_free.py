@@ -3,7 +3,7 @@
 Example:
     python jobs/extract_stc.py --archive PED2/training/frames --out train --preset compact
     python jobs/extract_stc.py --archive PED2/testing/frames --out test --preset compact
-    python benchmarks/network_free.py --train train --test test --labels PED2/testing/frame_labels.parquet --name motion
+    python -m benchmarks network_free --train train --test test --labels PED2/testing/frame_labels.parquet --name motion
 
 Each part in deviations from its mean over the training cubes, equal weights; a frame's score is its highest, then the
 median over 17. Seeds choose the exemplars, and start the mixture. Writes benchmarks/results/network_free_<name>.json.
@@ -16,8 +16,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from machine import describe
 
+from benchmarks.machine import describe
 from hf2vad.config import DensityConfig
 from hf2vad.evaluation.auroc import micro_auroc
 from hf2vad.evaluation.labels import read_labels
@@ -89,7 +89,3 @@ def main() -> None:
     out.write_text(json.dumps({**result, **counts, "auroc": figures}, indent=2) + "\n")
     for name, found_ in figures.items():
         print(f"{name}: {found_}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,12 @@
 r"""UCSD Ped2 from frames to AUROC, through the jobs as a user runs them; one JSON with figures and times.
 
 Example:
-    python benchmarks/ped2.py --data ../shared/data/ped2 --work /tmp/ped2 --boxes published
-    python benchmarks/ped2.py --data ../shared/data/ped2 --work /tmp/ped2 --boxes both --detector yolox_nano.onnx
-    python benchmarks/ped2.py --data ../shared/data/ped2 --work /tmp/ped2 --label select --train --select
+    python -m benchmarks ped2 --data ../shared/data/ped2 --work /tmp/ped2 --boxes published
+    python -m benchmarks ped2 --data ../shared/data/ped2 --work /tmp/ped2 --boxes both --detector yolox_nano.onnx
+    python -m benchmarks ped2 --data ../shared/data/ped2 --work /tmp/ped2 --label select --train --select
 
 On a GPU, at the paper's size, all three stages; the result has the arithmetic that each stage achieved:
-    python benchmarks/ped2.py --data PATH --work /tmp/ped2 --preset ped2 --label paper \
+    python -m benchmarks ped2 --data PATH --work /tmp/ped2 --preset ped2 --label paper \
         --train --training.stages flow frame joint --training.amp bf16 --training.cache-gib 8
 
 `--data` has training/frames, testing/frames (a folder of images a clip), testing/frame_labels.parquet and, for
@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe
+from benchmarks.machine import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -108,7 +108,3 @@ def stages(history: list[dict[str, Any]], *, paper_size: bool) -> dict[str, dict
         if paper_size:
             found[stage]["tflop_per_s"] = round(rate * GFLOP[stage] / 1000, 2)
     return found
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """S3 videos read in place, or spooled to local disk first: time, bytes fetched and memory, on a real S3 server.
 
 Example:
-    python benchmarks/s3_read.py
+    python -m benchmarks s3_read
 
 A SeaweedFS server on this machine holds one generated H.264 video. A proxy before it adds a wait to each request and,
 where stated, limits each connection's bandwidth; it counts requests and bytes. Every reading is a process of its own,
@@ -20,7 +20,6 @@ import json
 import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -204,7 +203,6 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="of each reading; the middle one is reported")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "s3_read.json")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     from tests.seaweed import SeaweedServer
 
     results = []
@@ -222,7 +220,7 @@ def main() -> None:
                 results.append(found)
                 print({name: value for name, value in found.items() if name != "steps"}, flush=True)
         size = path.stat().st_size
-    from machine import describe  # not above: it loads torch, which would count as memory of every reading
+    from benchmarks.machine import describe  # not above: it loads torch, which would count as memory of every reading
 
     video = {"seconds": options.seconds, "frames": options.seconds * FPS, "size": SIZE, "codec": "h264", "bytes": size}
     machine = {**describe(), "load_at_start": [round(value, 1) for value in load]}
@@ -230,7 +228,3 @@ def main() -> None:
     report = {"benchmark": "s3_read", "machine": machine, "video": video, **settings}
     options.out.write_text(json.dumps({**report, "results": results}, indent=2) + "\n")
     print(f"written to {options.out}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,16 +1,17 @@
 """Writes the tables of README and docs from benchmarks/results, between <!-- table: name --> and <!-- end -->.
 
 Example:
-    python benchmarks/tables.py           # rewrite what has changed
-    python benchmarks/tables.py --check   # exit with 1 when a page is not what the results say
+    python -m benchmarks tables           # rewrite what has changed
+    python -m benchmarks tables --check   # exit with 1 when a page is not what the results say
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import pkgutil
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -203,14 +204,24 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
+def of_benchmarks() -> dict[str, Callable[[], str]]:
+    """Tables that benchmarks make of their own results: what a module of this package has as TABLES."""
+    found: dict[str, Callable[[], str]] = {}
+    for module in pkgutil.iter_modules([str(ROOT / "benchmarks")]):
+        if module.name not in ("tables", "__main__"):
+            found |= getattr(importlib.import_module(f"benchmarks.{module.name}"), "TABLES", {})
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing")
     check = parser.parse_args().check
+    tables = {**TABLES, **of_benchmarks()}
     stale = []
     for page in PAGES:
         old = page.read_text()
-        new = TABLE.sub(lambda found: found[1] + TABLES[found["name"]]() + found[3], old)
+        new = TABLE.sub(lambda found: found[1] + tables[found["name"]]() + found[3], old)
         if new != old:
             stale.append(str(page.relative_to(ROOT)))
             if not check:
@@ -218,7 +229,3 @@ def main() -> int:
     for name in stale:
         print(f"{name}: {'is not what the results say' if check else 'written'}")
     return 1 if check and stale else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,8 @@
 """The toy experiment of paper §4.1: six memory autoencoders learn the digit 2 and are shown all digits.
 
 Example:
-    python benchmarks/toy.py                    # scikit-learn's digits; minutes on one core
-    python benchmarks/toy.py --mnist ~/mnist    # MNIST's idx files
+    python -m benchmarks toy                    # scikit-learn's digits; minutes on one core
+    python -m benchmarks toy --mnist ~/mnist    # MNIST's idx files
 
 Trains each of the variants (a) to (f) with the product's own network and loss, and writes the AUROC of telling other
 digits from held-out 2s by the reconstruction error to benchmarks/results/toy.json (toy_mnist.json), and a figure of
@@ -12,12 +12,10 @@ evaluated; nothing is chosen on test pictures. The same seeds, settings, threads
 Exit code: 0 done, 2 usage, or MNIST files that are missing or none.
 """
 
-import sys
 from pathlib import Path
 
-from machine import describe
-
-from hf2vad.commandline import EXIT_OK, main
+from benchmarks.machine import describe
+from hf2vad import commandline
 from hf2vad.evaluation.toy.job import ToyJob, toy_job
 from hf2vad.report.toy import print_toy
 
@@ -30,8 +28,8 @@ def run(job: ToyJob) -> int:
     images = job.out or str(ROOT / "docs" / "images")
     print_toy(toy_job(job, machine=describe(), results=results, images=images))
     print(f"written to {results}/{job.name}.json and {images}/{job.name}.png")
-    return EXIT_OK
+    return commandline.EXIT_OK
 
 
-if __name__ == "__main__":
-    sys.exit(main(ToyJob, run, description=__doc__))
+def main() -> int:
+    return commandline.main(ToyJob, run, description=__doc__)

@@ -262,7 +262,7 @@ def test_the_picture_shows_each_digit_in_its_place() -> None:
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, str(ROOT / "benchmarks" / "toy.py"), *map(str, arguments)]
+    line = [sys.executable, "-m", "benchmarks", "toy", *map(str, arguments)]
     env = {**environment(), "PYTHONPATH": str(ROOT)}
     return subprocess.run(line, capture_output=True, text=True, env=env, timeout=240)
 

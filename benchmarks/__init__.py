@@ -1,0 +1,1 @@
+"""What is measured, and how. `python -m benchmarks` lists it; results are in benchmarks/results."""
