@@ -68,6 +68,9 @@ class ScoreJob:
     device: str = "auto"
     """`auto`: the GPU where a worker has one. `cpu`, `cuda`."""
 
+    profile: bool = False
+    """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
+
     smoothing: int | None = None
     """Frames of the median filter over frame scores; none: the bundle's."""
 
@@ -128,6 +131,7 @@ def score_job(job: ScoreJob) -> int:
         batch=job.batch,
         device=job.device,
         threads=max(1, int(job.ray.cpus)),
+        profile=job.profile,
         smoothing=smoothing,
         events=job.events,
         plan=plan,
