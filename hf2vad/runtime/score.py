@@ -109,6 +109,13 @@ def score_job(job: ScoreJob) -> int:
     Raises MismatchError when an extraction setting is not the bundle's.
     """
     job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
+    work = scoring_work(job)
+    extra = {"bundle": work.bundle.id, "scores": work.prefix}
+    return run_walk("score_archive", job, work, use_gpu=job.device != "cpu", extra=extra)
+
+
+def scoring_work(job: ScoreJob) -> ScoreWork:
+    """What the walk does with each video, for a job whose places are absolute; raises what `score_job` does."""
     bundle = load_bundle(job.bundle)
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
     if difference := extraction_difference(bundle.extraction, extraction):
@@ -120,7 +127,7 @@ def score_job(job: ScoreJob) -> int:
         choose_device(job.device)
     smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
     plan = hash_of(content_hash(job.boxes), job.frames, job.image_fps)
-    work = ScoreWork(
+    return ScoreWork(
         bundle_uri=job.bundle,
         bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),
         prefix=join(job.out, f"bundle={bundle.id}"),
@@ -136,7 +143,4 @@ def score_job(job: ScoreJob) -> int:
         events=job.events,
         plan=plan,
         final=hash_of(plan, smoothing, to_dict(job.events)),
-    )
-    return run_walk(
-        "score_archive", job, work, use_gpu=job.device != "cpu", extra={"bundle": bundle.id, "scores": work.prefix}
     )
