@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -84,8 +85,8 @@ def main() -> None:
         "overlap": overlap(work, shards, options),
         "walks": {**summary(seconds, "plain", units=frames), "model_loads": loads},
         "two_workers": summary(seconds, "ray_1")["ray_2"]["ratio"],
-        "jobs": [run(options, asked, workers) for workers in (1, 2)],
-        "span_seconds": span_seconds(),
+        "jobs": (jobs := [run(options, asked, workers) for workers in (1, 2)]),
+        "spans": span_cost(jobs[0]),
         "large": large(options, bundle),
     }
     save("pipeline", result)
@@ -164,10 +165,10 @@ def run(options: argparse.Namespace, asked: ScoreJob, workers: int) -> dict[str,
     return {name: record[name] for name in kept} | {"cubes_per_s": round(record["cubes"] / record["seconds"], 1)}
 
 
-def span_seconds() -> dict[str, float]:
-    """What one span costs when seconds are counted, and when there is no recording: the median of some thousands."""
+def span_cost(done: dict[str, Any]) -> dict[str, float]:
+    """What it costs to count seconds: of one span, and of all spans of a job, as a share of its workers' time."""
 
-    def some() -> float:
+    def seconds() -> float:
         started = time.perf_counter()
         for _ in range(SPANS):
             with span("a"):
@@ -175,8 +176,14 @@ def span_seconds() -> dict[str, float]:
         return (time.perf_counter() - started) / SPANS
 
     with recording("main", label="cost"):
-        counted = min(some() for _ in range(5))
-    return {"counted": counted, "off": min(some() for _ in range(5))}
+        counted = statistics.median(seconds() for _ in range(5))
+    spans = sum(row["spans"] for row in done["stages"])
+    return {
+        "seconds": counted,
+        "seconds_without_recording": statistics.median(seconds() for _ in range(5)),
+        "per_frame": round(spans / done["frames"], 2),
+        "share": round(counted * spans / done["worker_busy_s"], 6),
+    }
 
 
 def large(options: argparse.Namespace, bundle: Path) -> dict[str, Any]:
