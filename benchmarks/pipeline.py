@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for archive, bundle and scores")
     parser.add_argument("--archive", help="videos to score; left out: two clips of the demo archive")
     parser.add_argument("--frames", type=int, default=200, help="of each video")
-    parser.add_argument("--shard-frames", type=int, default=50)
+    parser.add_argument("--shard-frames", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--large-frames", type=int, default=60, help="of the 1080p clip")
     parser.add_argument("--engine", default="eager")

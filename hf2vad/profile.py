@@ -148,9 +148,10 @@ class Recording:
             self._spans.append(Span(lane, stage, start - self._clock, seconds))
 
     def report(self) -> Report:
-        """What was recorded; the work is over, and so are its threads."""
+        """What was recorded; the work is over, and so are its threads. Lanes are in the order of the pipeline: a thread
+        starts those that it takes from."""
         stages: dict[tuple[str, str], tuple[float, int]] = {}
-        for lane in self._lanes:
+        for lane in reversed(self._lanes):
             for stage, figures in lane.stages.items():
                 stages[lane.name, stage] = _sum(stages.get((lane.name, stage)), figures)
         return Report(f"{socket.gethostname()} {os.getpid()}", self._label, self._began, stages, self._spans)
@@ -187,7 +188,8 @@ class Profile:
 
     def rows(self) -> list[dict[str, Any]]:
         """Of each lane and stage: `thread`, `stage`, `seconds`, `spans`; the longest of a thread first."""
-        order = sorted(self.stages.items(), key=lambda item: (item[0][0], -item[1][0]))
+        lanes = list(dict.fromkeys(lane for lane, _ in self.stages))
+        order = sorted(self.stages.items(), key=lambda item: (lanes.index(item[0][0]), -item[1][0]))
         return [
             {"thread": lane, "stage": stage, "seconds": round(seconds, 3), "spans": count}
             for (lane, stage), (seconds, count) in order
@@ -203,12 +205,13 @@ class Profile:
         events: list[dict[str, Any]] = []
         for report in self.kept:
             lanes = rows.setdefault(report.worker, {})
+            for lane, _ in report.stages:
+                lanes.setdefault(lane, len(lanes) + 1)
             process = list(rows).index(report.worker) + 1
             for item in report.spans:
-                thread = lanes.setdefault(item.lane, len(lanes) + 1)
                 name = report.label if item.stage == OTHER else item.stage
                 start = 1e6 * (report.began - began + item.start)
-                event = {"name": name, "cat": item.stage, "ph": "X", "pid": process, "tid": thread}
+                event = {"name": name, "cat": item.stage, "ph": "X", "pid": process, "tid": lanes[item.lane]}
                 events.append({**event, "ts": round(start, 1), "dur": round(1e6 * item.seconds, 1)})
         for process, (worker, lanes) in enumerate(rows.items(), 1):
             events.append(_named("process_name", process, 0, f"worker {worker}"))

@@ -21,7 +21,7 @@ class _End(Generic[T]):
         self.error = error
 
 
-def prefetch(items: Iterable[T], *, depth: int, name: str = "prefetch") -> Generator[T, None, None]:
+def prefetch(items: Iterable[T], *, depth: int, name: str = "items") -> Generator[T, None, None]:
     """Yield `items`, made by a thread that runs at most `depth` of them ahead.
 
     An exception of the iterable is raised here. Closing this generator stops the thread and closes the iterable.

@@ -19,7 +19,7 @@ from hf2vad.scoring.measure import Measure
 from hf2vad.threads import prefetch
 
 AHEAD = 2
-"""Batches of the engine that extraction may be ahead of it: one that is ready, and one that is late."""
+"""Batches of the engine that extraction may be ahead of it: the next one, and one more for when that comes late."""
 
 SETTLE = 16
 """Batches of rows that are joined into one. Joining copies them out of memory that the arrays of frames and cubes come
@@ -50,9 +50,10 @@ def score_shard(
 ) -> pa.Table:
     """The table `shard` (see schema.py) for the frames of `batches`, in order.
 
-    The network runs in the caller's thread; `batches`, and what is measured without the network, in another that is at
-    most `AHEAD` batches of the engine ahead. Cubes of consecutive frames fill a batch; of what did not fill one, no
-    more than one batch and one frame of cubes are held. What `batches` raises is raised here; it is closed at the end.
+    The network runs in the caller's thread, the same for all shards: CUDA graphs of torch.compile belong to the thread
+    that recorded them (pytorch#123177). `batches`, and what is measured without the network, run in another, at most
+    `AHEAD` batches of the engine ahead. Cubes of consecutive frames fill a batch; of cubes that do not fill one yet, no
+    more than one batch and one frame are held. What `batches` raises is raised here; it is closed at the end.
     """
     rows: list[pa.RecordBatch] = []
     settled: list[pa.RecordBatch] = []
