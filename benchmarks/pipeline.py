@@ -216,8 +216,11 @@ def overlap_rows(result: dict[str, Any]) -> list[list[str]]:
 
 def walk_rows(result: dict[str, Any]) -> list[list[str]]:
     names = {"plain": "one process without Ray", "ray_1": "Ray, one worker", "ray_2": "Ray, two workers"}
-    found = result["walks"]
-    return [[text, f"{found[name]['per_second']:.1f}", f"{found[name]['ratio']:.2f}"] for name, text in names.items()]
+    found, two = result["walks"], {"ray_2": f"{result['two_workers']:.2f}"}
+    return [
+        [text, f"{found[name]['per_second']:.1f}", f"{found[name]['ratio']:.2f}", two.get(name, "")]
+        for name, text in names.items()
+    ]
 
 
 def job_rows(result: dict[str, Any]) -> list[list[str]]:
@@ -240,7 +243,7 @@ def large_rows(result: dict[str, Any]) -> list[list[str]]:
 
 TABLES = {
     "pipeline_overlap": unless_missing(["", "frames/s", "of the slower one alone"], overlap_rows),
-    "pipeline_walks": unless_missing(["", "frames/s", "of one process without Ray"], walk_rows),
+    "pipeline_walks": unless_missing(["", "frames/s", "of one process without Ray", "of one worker"], walk_rows),
     "pipeline_jobs": unless_missing(["workers", "seconds", "frames/s", "cubes/s", "video hours a day"], job_rows),
     "pipeline_stages": unless_missing(["thread", "stage", "seconds", "ms a frame"], stage_rows),
     "pipeline_large": unless_missing(["frame size", "peak resident set"], large_rows),
