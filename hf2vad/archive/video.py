@@ -16,6 +16,7 @@ from hf2vad.archive.container import decode_packets, opened, video_stream
 from hf2vad.archive.images import read_image
 from hf2vad.archive.shards import Shard
 from hf2vad.errors import VideoError
+from hf2vad.profile import span
 from hf2vad.schema import U8
 from hf2vad.storage import join
 
@@ -144,7 +145,8 @@ class _Converter:
         if frame.is_corrupt:
             return None
         _check_size(self._shard, frame.width, frame.height, f"frame {index}")
-        return cast(U8, self._reformatter.reformat(frame, format="bgr24").to_ndarray())
+        with span("convert"):
+            return cast(U8, self._reformatter.reformat(frame, format="bgr24").to_ndarray())
 
 
 def _check_size(shard: Shard, width: int, height: int, what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from hf2vad.cubes.flow import FlowEstimator
 from hf2vad.cubes.motion import blurred
 from hf2vad.errors import VideoError
 from hf2vad.heap import give_back_freed
+from hf2vad.profile import span, spans
 from hf2vad.schema import F32, FRAMES, U8, CubeBatch
 from hf2vad.threads import prefetch
 
@@ -48,14 +49,14 @@ class Extractor:
         self._config = config
         self._finder = BoxFinder(config, boxes_uri)
 
-    def cubes(self, shard: Shard) -> Iterator[CubeBatch]:
+    def cubes(self, shard: Shard) -> Generator[CubeBatch, None, None]:
         """One batch for every frame of `shard`, in order.
 
         Decoding and flow run in threads of their own. Memory depends on the size of a frame and the boxes in it, not
         on the length of the shard. Raises VideoError when the video cannot be read.
         """
         window: deque[_Prepared] = deque(maxlen=FRAMES + 1)
-        with closing(prefetch(self._flowing(shard), depth=AHEAD)) as prepared:
+        with closing(prefetch(self._flowing(shard), depth=AHEAD, name="flow")) as prepared:
             for count, latest in enumerate(prepared, 1):
                 if count % TRIM_EVERY == 0:
                     give_back_freed()
@@ -71,26 +72,29 @@ class Extractor:
             estimator = FlowEstimator(self._config.flow, width=shard.width, height=shard.height)
         except VideoError as error:
             raise VideoError(f"{shard.video.id}: {error}") from None
-        with closing(prefetch(self._prepared(shard, estimator), depth=AHEAD)) as prepared:
+        with closing(prefetch(self._prepared(shard, estimator), depth=AHEAD, name="decode")) as prepared:
             before: U8 | None = None
             for item in prepared:
                 flow = None
                 if before is not None and item.enlarged is not None:
-                    flow = estimator.between(before, item.enlarged)
+                    with span("flow"):
+                        flow = estimator.between(before, item.enlarged)
                 before = item.enlarged
                 yield _Prepared(item.frame, item.blurred, None, flow)
 
     def _prepared(self, shard: Shard, estimator: FlowEstimator) -> Iterator[_Prepared]:
-        for frame in decode(shard):
+        for frame in spans("decode", decode(shard)):
             answered = frame.index < shard.stop
             if not answered and not self._finder.needs_motion:
                 return
             if frame.image is None:
                 yield _Prepared(frame, None, None)
                 continue
-            grey = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY), np.uint8)
-            blur = blurred(grey, self._config.motion) if self._finder.needs_motion else None
-            yield _Prepared(frame, blur, estimator.prepare(grey) if answered else None)
+            with span("convert"):
+                grey = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY), np.uint8)
+                blur = blurred(grey, self._config.motion) if self._finder.needs_motion else None
+                prepared = _Prepared(frame, blur, estimator.prepare(grey) if answered else None)
+            yield prepared
 
     def _batch(self, shard: Shard, past: Sequence[_Prepared], after: _Prepared | None) -> Iterator[CubeBatch]:
         """The cubes of the last frame of `past`, if it is one that the shard answers for."""
@@ -107,8 +111,10 @@ class Extractor:
             yield CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status="undecodable")
             return
         neighbours = (recent[-2].blurred, recent[-1].blurred, after.blurred if after else None)
-        boxes = self._finder.boxes(shard.video.id, frame.index, images[-1], neighbours)
-        kept, appearance, flow = cut_cubes(boxes, images, flows)
+        with span("boxes"):
+            boxes = self._finder.boxes(shard.video.id, frame.index, images[-1], neighbours)
+        with span("cut"):
+            kept, appearance, flow = cut_cubes(boxes, images, flows)
         yield CubeBatch(
             frame=frame.index,
             pts_s=frame.pts_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -27,13 +28,15 @@ from hf2vad.config import (
     to_dict,
 )
 from hf2vad.cubes.detect import resolve_detector
-from hf2vad.cubes.extract import Extractor
+from hf2vad.cubes.extract import AHEAD, Extractor
+from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.runtime.dispatch import Call, RayConfig
 from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk, shown_seconds
 from hf2vad.runtime.outputs import content_hash, hash_of, known_failure, settle_failures
 from hf2vad.runtime.walk import Failure, Opened, Range
 from hf2vad.schema import STC, cubes_to_arrow, pack_metadata, unpack_metadata
 from hf2vad.storage import atomic_writer, delete, exists, join, key_path, list_dir, open_parquet, put_json, read_json
+from hf2vad.threads import prefetch
 
 ROWS_PER_GROUP = 256
 """Cubes in a Parquet row group: 8 MB, what a reader holds at least."""
@@ -72,6 +75,9 @@ class ExtractJob:
     image_fps: float = 25.0
     """Frame rate of folders of images."""
 
+    profile: bool = False
+    """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
+
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -109,6 +115,7 @@ def extract_job(job: ExtractJob) -> int:
         prefix=join(job.out, "stc", key_path(dataset)),
         image_fps=job.image_fps,
         threads=max(1, int(job.ray.cpus)),
+        profile=job.profile,
         plan_id=hash_of(extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames),
     )
     return run_walk("extract_stc", job, work, use_gpu=False, extra={"table": work.prefix})
@@ -124,6 +131,8 @@ class ExtractWork:
     prefix: str
     image_fps: float
     threads: int
+    profile: bool
+    """Whether single spans are kept."""
     plan_id: str
     """Hash of everything that decides which files a video ends as, and their content."""
 
@@ -177,32 +186,44 @@ def finished_shards(folder: str, work: ExtractWork, video: Video) -> frozenset[R
     return frozenset(done)
 
 
-def extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
-    """Write the cubes of one shard; returns counts."""
+def extract_shard(work: ExtractWork, shard: Shard) -> dict[str, Any]:
+    """Write the cubes of one shard; returns counts, and the report of what took how long."""
     started = time.monotonic()
+    label = f"{shard.video.id} {shard.start}-{shard.stop}"
+    with recording("write", label=label, keep=SPANS_PER_SHARD if work.profile else 0) as recorded:
+        counts = _extract_shard(work, shard)
+    return {**counts, "busy_s": time.monotonic() - started, "profile": recorded.report()}
+
+
+def _extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
     frames: Range = (shard.start, shard.stop)
     schema = STC.with_metadata(pack_metadata("stc", work.metadata(shard.video, frames)))
     counts = {"frames": 0, "cubes": 0, "undecodable": 0, "dropped_boxes": 0}
     times: list[float] = []
+    with span("load"):
+        extractor = warm_extractor(work.extraction, work.boxes)
     with (
         atomic_writer(work.shard_uri(shard.video, frames)) as file,
         pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer,
+        closing(prefetch(extractor.cubes(shard), depth=AHEAD, name="cubes")) as batches,
     ):
         rows: list[pa.RecordBatch] = []
-        for batch in warm_extractor(work.extraction, work.boxes).cubes(shard):
+        for batch in batches:
             counts["frames"] += 1
             counts["cubes"] += len(batch)
             counts["dropped_boxes"] += batch.dropped
             counts["undecodable"] += batch.status == "undecodable"
             times = [times[0] if times else batch.pts_s, batch.pts_s]
-            if len(batch):
-                rows.append(cubes_to_arrow(shard.video.id, batch))
-            if sum(len(part) for part in rows) >= ROWS_PER_GROUP:
-                writer.write_table(pa.Table.from_batches(rows, schema))
-                rows = []
+            with span("write"):
+                if len(batch):
+                    rows.append(cubes_to_arrow(shard.video.id, batch))
+                if sum(len(part) for part in rows) >= ROWS_PER_GROUP:
+                    writer.write_table(pa.Table.from_batches(rows, schema))
+                    rows = []
         if rows:
-            writer.write_table(pa.Table.from_batches(rows, schema))
-    return {**counts, "video_s": shown_seconds(times, counts["frames"]), "busy_s": time.monotonic() - started}
+            with span("write"):
+                writer.write_table(pa.Table.from_batches(rows, schema))
+    return {**counts, "video_s": shown_seconds(times, counts["frames"])}
 
 
 @lru_cache(maxsize=1)

@@ -68,6 +68,9 @@ class ScoreJob:
     device: str = "auto"
     """`auto`: the GPU where a worker has one. `cpu`, `cuda`."""
 
+    profile: bool = False
+    """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
+
     smoothing: int | None = None
     """Frames of the median filter over frame scores; none: the bundle's."""
 
@@ -106,6 +109,13 @@ def score_job(job: ScoreJob) -> int:
     Raises MismatchError when an extraction setting is not the bundle's.
     """
     job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
+    work = scoring_work(job)
+    extra = {"bundle": work.bundle.id, "scores": work.prefix}
+    return run_walk("score_archive", job, work, use_gpu=job.device != "cpu", extra=extra)
+
+
+def scoring_work(job: ScoreJob) -> ScoreWork:
+    """What the walk does with each video, for a job whose places are absolute; raises what `score_job` does."""
     bundle = load_bundle(job.bundle)
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
     if difference := extraction_difference(bundle.extraction, extraction):
@@ -117,7 +127,7 @@ def score_job(job: ScoreJob) -> int:
         choose_device(job.device)
     smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
     plan = hash_of(content_hash(job.boxes), job.frames, job.image_fps)
-    work = ScoreWork(
+    return ScoreWork(
         bundle_uri=job.bundle,
         bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),
         prefix=join(job.out, f"bundle={bundle.id}"),
@@ -128,11 +138,9 @@ def score_job(job: ScoreJob) -> int:
         batch=job.batch,
         device=job.device,
         threads=max(1, int(job.ray.cpus)),
+        profile=job.profile,
         smoothing=smoothing,
         events=job.events,
         plan=plan,
         final=hash_of(plan, smoothing, to_dict(job.events)),
-    )
-    return run_walk(
-        "score_archive", job, work, use_gpu=job.device != "cpu", extra={"bundle": bundle.id, "scores": work.prefix}
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ from hf2vad.config import EventConfig, ExtractionConfig
 from hf2vad.errors import MismatchError, NotFoundError
 from hf2vad.models.bundle import Bundle, load_bundle
 from hf2vad.models.device import choose_device
+from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.runtime.dispatch import Call
 from hf2vad.runtime.extract import warm_extractor
 from hf2vad.runtime.jobs import shown_seconds
@@ -48,6 +50,8 @@ class ScoreWork:
     batch: int
     device: str
     threads: int
+    profile: bool
+    """Whether single spans are kept."""
     smoothing: int
     events: EventConfig
     plan: str
@@ -112,35 +116,49 @@ def _files(folder: str) -> list[str]:
         return []
 
 
-def score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
-    """Put the rows of one shard; returns counts."""
+def score_frames(work: ScoreWork, shard: Shard) -> dict[str, Any]:
+    """Put the rows of one shard; returns counts, and the report of what took how long."""
     started = time.monotonic()
+    label = f"{shard.video.id} {shard.start}-{shard.stop}"
+    with recording("network", label=label, keep=SPANS_PER_SHARD if work.profile else 0) as recorded:
+        counts = _score_frames(work, shard)
+    return {**counts, "busy_s": time.monotonic() - started, "profile": recorded.report()}
+
+
+def _score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
     counts: dict[str, float] = {"frames": 0, "cubes": 0, "dropped_boxes": 0, "model_loads": 0}
     times: list[float] = []
 
-    def counted(batches: Iterator[CubeBatch]) -> Iterator[CubeBatch]:
-        for batch in batches:
-            counts["frames"] += 1
-            counts["cubes"] += len(batch)
-            counts["dropped_boxes"] += batch.dropped
-            times.append(batch.pts_s)
-            yield batch
+    def counted(batches: Generator[CubeBatch, None, None]) -> Generator[CubeBatch, None, None]:
+        with closing(batches):
+            for batch in batches:
+                counts["frames"] += 1
+                counts["cubes"] += len(batch)
+                counts["dropped_boxes"] += batch.dropped
+                times.append(batch.pts_s)
+                yield batch
 
-    loads = warm_measure.cache_info().misses
-    measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
-    counts["model_loads"] = warm_measure.cache_info().misses - loads
+    with span("load"):
+        loads = warm_measure.cache_info().misses
+        measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
+        counts["model_loads"] = warm_measure.cache_info().misses - loads
+        extractor = warm_extractor(work.extraction, work.boxes)
+        if counts["model_loads"]:
+            gc.collect()
+            gc.freeze()  # modules and network stay for good: looking through them took the collector 0.2 s a shard
     frames: Range = (shard.start, shard.stop)
     table = score_shard(
         shard.video.id,
-        counted(warm_extractor(work.extraction, work.boxes).cubes(shard)),
+        counted(extractor.cubes(shard)),
         measure,
         calibration=work.bundle.calibration_of(shard.video.id),
         fusion=work.bundle.fusion,
         metadata=work.metadata(shard.video, frames),
     )
-    put_table(work.shard_uri(shard.video, frames), table)
+    with span("write"):
+        put_table(work.shard_uri(shard.video, frames), table)
     gc.collect()  # a closed container and its decoder hold each other, some MB a shard
-    return {**counts, "video_s": shown_seconds(times, len(times)), "busy_s": time.monotonic() - started}
+    return {**counts, "video_s": shown_seconds(times, len(times))}
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import Timeline
 from hf2vad.errors import ConfigError
+from hf2vad.profile import Profile, Report
 from hf2vad.progress import ProgressBar
 from hf2vad.runtime.dispatch import Call, Dispatcher, Outcome
 
@@ -107,11 +108,15 @@ class Tally:
     """Videos that end with a failure row: video and reason."""
     counts: dict[str, float] = field(default_factory=dict)
     """Sums of what the calls counted: frames, cubes, seconds of video …"""
+    profile: Profile = field(default_factory=Profile)
+    """Where the workers' time went."""
 
     def add(self, counts: dict[str, Any]) -> None:
-        """Add the numbers of one call."""
+        """Add the numbers of one call, and its report of where time went."""
         for name, value in counts.items():
-            if isinstance(value, int | float):
+            if isinstance(value, Report):
+                self.profile.add(value)
+            elif isinstance(value, int | float):
                 self.counts[name] = self.counts.get(name, 0) + value
 
 
