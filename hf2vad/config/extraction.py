@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hf2vad.config.values import fingerprint, flat, require, to_dict
+from hf2vad.config.values import fingerprint_of, flat, require, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,27 @@ class FlowConfig:
 
     def __post_init__(self) -> None:
         require(0 < self.scale <= 8, f"flow.scale must be above 0 and at most 8, got {self.scale}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkingConfig:
+    """The size that frames are worked on at: flow, boxes and crops. Boxes in tables stay in source pixels."""
+
+    longest: int = 0
+    """Frames whose longer side has more pixels are scaled down to it, their shape kept; 0: worked on as coded.
+    Lengths and areas in `motion` and `detector` are in pixels of this size."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.longest == 0 or self.longest >= 64, f"working.longest must be 0 or at least 64, got {self.longest}"
+        )
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that frames of `width` × `height` are worked on at."""
+        longer = max(width, height)
+        if not 0 < self.longest < longer:
+            return width, height
+        return max(1, round(width * self.longest / longer)), max(1, round(height * self.longest / longer))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +134,7 @@ class CubeConfig:
 class ExtractionConfig:
     """Everything that decides what a cube holds. It travels with a trained model: see `extraction_fingerprint`."""
 
+    working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -120,8 +142,14 @@ class ExtractionConfig:
 
 
 def extraction_fingerprint(extraction: ExtractionConfig) -> str:
-    """What decides the content of cubes, as a hash: a detector counts by its content, not by its address."""
-    return fingerprint(replace(extraction, detector=_addressless(extraction.detector)))
+    """What decides the content of cubes, as a hash: a detector counts by its content, not by its address.
+
+    Settings without a working size have the hash that they had before there was one.
+    """
+    values = to_dict(replace(extraction, detector=_addressless(extraction.detector)))
+    if not extraction.working.longest:
+        del values["working"]
+    return fingerprint_of(values)
 
 
 def _addressless(detector: DetectorConfig) -> DetectorConfig:

@@ -101,7 +101,12 @@ def _coerce(hint: Any, value: Any, base: Any, where: str, name: str) -> Any:
 
 def fingerprint(settings: Any) -> str:
     """First 16 hex digits of the SHA-256 of the settings' canonical JSON."""
-    canonical = json.dumps(to_dict(settings), sort_keys=True, separators=(",", ":"))
+    return fingerprint_of(to_dict(settings))
+
+
+def fingerprint_of(values: Mapping[str, Any]) -> str:
+    """The same of settings as plain values."""
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

@@ -22,6 +22,7 @@ from hf2vad.config import (
     FlowConfig,
     MotionConfig,
     PresetName,
+    WorkingConfig,
     extraction_fingerprint,
     preset,
     to_dict,
@@ -72,6 +73,7 @@ class ExtractJob:
     image_fps: float = 25.0
     """Frame rate of folders of images."""
 
+    working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -84,8 +86,13 @@ class ExtractJob:
         name = early["preset"] or "compact"
         chosen = preset(name).extraction
         detector = replace(chosen.detector, kind="boxes") if early["boxes"] else chosen.detector
-        settings = {"preset": name, "flow": chosen.flow, "motion": chosen.motion, "cube": chosen.cube}
-        return cls(**{**required_missing(cls), **settings, "detector": detector})
+        settings: dict[str, Any] = {
+            "preset": name,
+            "working": chosen.working,
+            "flow": chosen.flow,
+            "motion": chosen.motion,
+        }
+        return cls(**{**required_missing(cls), **settings, "detector": detector, "cube": chosen.cube})
 
     def __post_init__(self) -> None:
         check_walk_options(self.shard_frames, self.image_fps, self.frames)
@@ -93,7 +100,9 @@ class ExtractJob:
     @property
     def extraction(self) -> ExtractionConfig:
         """The settings that decide what a cube holds."""
-        return ExtractionConfig(flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube)
+        return ExtractionConfig(
+            working=self.working, flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube
+        )
 
 
 def extract_job(job: ExtractJob) -> int:
