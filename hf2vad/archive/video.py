@@ -43,9 +43,9 @@ def decode(shard: Shard, size: tuple[int, int] | None = None) -> Iterator[Frame]
     if shard.names:
         yield from _decode_images(shard, size)
     elif shard.pts is None:
-        yield from _decode_counting(shard, _Converter(shard, size))
+        yield from _decode_counting(shard, Converter(shard, size))
     else:
-        yield from _decode_timed(shard, _Converter(shard, size))
+        yield from _decode_timed(shard, Converter(shard, size))
 
 
 def _decode_images(shard: Shard, size: tuple[int, int]) -> Iterator[Frame]:
@@ -57,7 +57,7 @@ def _decode_images(shard: Shard, size: tuple[int, int]) -> Iterator[Frame]:
         yield Frame(shard.first + i, float(shard.pts_s[i]), image)
 
 
-def _decode_timed(shard: Shard, convert: _Converter) -> Iterator[Frame]:
+def _decode_timed(shard: Shard, convert: Converter) -> Iterator[Frame]:
     assert shard.pts is not None
     wanted = [int(time) for time in shard.pts]
     i = 0
@@ -120,7 +120,7 @@ def _packets_from_keyframe(container: InputContainer, stream: VideoStream, pts: 
             yield packet
 
 
-def _decode_counting(shard: Shard, convert: _Converter) -> Iterator[Frame]:
+def _decode_counting(shard: Shard, convert: Converter) -> Iterator[Frame]:
     """Frames by their number, from the start of the file."""
     index = 0
     with opened(shard.video) as container:
@@ -134,7 +134,7 @@ def _decode_counting(shard: Shard, convert: _Converter) -> Iterator[Frame]:
         yield Frame(rest, float(shard.pts_s[rest - shard.first]), None)
 
 
-class _Converter:
+class Converter:
     """Decoded frames as BGR arrays of one size.
 
     Where they are scaled, FFmpeg does it before it converts colours: a large picture in colour is never made.
