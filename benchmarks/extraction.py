@@ -18,6 +18,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ import numpy as np
 from benchmarks._stages import STAGES, Cut, clip, settings, stages
 from benchmarks.measure import interleave, save, summary
 from benchmarks.tables import markdown, results
+from hf2vad.archive.container import decoded_frames, opened, video_stream
+from hf2vad.archive.images import scaled_down
 from hf2vad.archive.shards import Shard
+from hf2vad.archive.video import Converter
 from hf2vad.config import ExtractionConfig
 from hf2vad.cubes.cut import cut_cubes, pixel_boxes
 from hf2vad.runtime.extract import ExtractWork, extract_shard
@@ -128,6 +132,27 @@ def cutting(shard: Shard, repeats: int) -> dict[str, Any]:
     return {"cubes": cubes, "ways": summary(seconds, "one by one (naive)", units=cubes)}
 
 
+def scaling(shards: Mapping[str, Shard], repeats: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Of each size that is scaled down: a frame converted and scaled in one step, and in two. `units` are frames."""
+    found = {}
+    for size, shard in shards.items():
+        working = settings().working.size(shard.width, shard.height)
+        if working == (shard.width, shard.height):
+            continue
+        with opened(shard.video) as container:
+            frame = next(decoded_frames(container, video_stream(container, shard.video)))
+        one, two = Converter(shard, working), Converter(shard, (shard.width, shard.height))
+
+        def in_two(convert: Converter = two, frame: Any = frame, size: tuple[int, int] = working) -> object:
+            image = convert(frame, 0)
+            assert image is not None
+            return scaled_down(image, size)
+
+        seconds = interleave({"one": partial(one, frame, 0), "two": in_two}, repeats=3 * repeats)
+        found[size] = summary(seconds, "two")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the rendered clips")
@@ -143,6 +168,7 @@ def main() -> None:
         "repeats": options.repeats,
         "sizes": by_stage(shards, options.repeats),
         "end_to_end_frames_per_s": end_to_end(shards, options.repeats),
+        "scaling": scaling(shards, options.repeats),
         "cut": {"size": size, **cutting(shards[size], 3 * options.repeats)},
     }
     save("extraction", result)
@@ -172,7 +198,17 @@ def cut_table() -> str:
     return markdown(["crops resized", "cubes/s", "against naive"], rows or [["not measured yet", "", ""]])
 
 
-TABLES = {"extraction": stage_table, "cutting": cut_table}
+def scaling_table() -> str:
+    """Milliseconds to convert and scale a frame in one step and in two."""
+    rows = [
+        [size, f"{1000 * ways['one']['seconds']:.2f}", f"{1000 * ways['two']['seconds']:.2f}"]
+        for result in results("extraction.json")
+        for size, ways in result["scaling"].items()
+    ]
+    return markdown(["frames", "in one step, ms", "in two, ms"], rows or [["not measured yet", "", ""]])
+
+
+TABLES = {"extraction": stage_table, "cutting": cut_table, "scaling": scaling_table}
 
 if __name__ == "__main__":
     main()
