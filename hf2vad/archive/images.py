@@ -21,3 +21,10 @@ def read_image(uri: str) -> U8 | None:
     except cv2.error:
         return None
     return None if image is None else np.asarray(image, np.uint8)
+
+
+def scaled_down(image: U8, size: tuple[int, int]) -> U8:
+    """`image` at `size` (width, height), each pixel the mean of the area that it covers."""
+    if image.shape[1::-1] == size:
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -9,11 +9,11 @@ from typing import cast
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from hf2vad.archive.container import decode_packets, opened, video_stream
-from hf2vad.archive.images import read_image
+from hf2vad.archive.images import read_image, scaled_down
 from hf2vad.archive.shards import Shard
 from hf2vad.errors import VideoError
 from hf2vad.profile import span
@@ -30,35 +30,37 @@ class Frame:
     pts_s: float
     """Presentation time, seconds from the video's first frame."""
     image: U8 | None
-    """(H, W, 3) BGR as coded, rotation tags ignored; none when it cannot be decoded."""
+    """(H, W, 3) BGR, rotation tags ignored; none when it cannot be decoded."""
 
 
-def decode(shard: Shard) -> Iterator[Frame]:
+def decode(shard: Shard, size: tuple[int, int] | None = None) -> Iterator[Frame]:
     """Every frame from `shard.first` to `shard.last`, once, in order; the same pixels whatever the shard.
 
-    A video file is decoded from the keyframe before the shard, and frames are told by their timestamps. Raises
-    VideoError when a frame has another size than the video.
+    A video file is decoded from the keyframe before the shard, and frames are told by their timestamps. Images are as
+    coded, or scaled down to `size` (width, height) by averaging areas. Raises VideoError when a frame has another size
+    than the video.
     """
+    size = size or (shard.width, shard.height)
     if shard.names:
-        yield from _decode_images(shard)
+        yield from _decode_images(shard, size)
     elif shard.pts is None:
-        yield from _decode_counting(shard)
+        yield from _decode_counting(shard, Converter(shard, size))
     else:
-        yield from _decode_timed(shard)
+        yield from _decode_timed(shard, Converter(shard, size))
 
 
-def _decode_images(shard: Shard) -> Iterator[Frame]:
+def _decode_images(shard: Shard, size: tuple[int, int]) -> Iterator[Frame]:
     for i, name in enumerate(shard.names):
         image = read_image(join(shard.video.uri, name))
         if image is not None:
             _check_size(shard, image.shape[1], image.shape[0], f"image {name!r}")
+            image = scaled_down(image, size)
         yield Frame(shard.first + i, float(shard.pts_s[i]), image)
 
 
-def _decode_timed(shard: Shard) -> Iterator[Frame]:
+def _decode_timed(shard: Shard, convert: Converter) -> Iterator[Frame]:
     assert shard.pts is not None
     wanted = [int(time) for time in shard.pts]
-    convert = _Converter(shard)
     i = 0
     with opened(shard.video) as container:
         stream = video_stream(container, shard.video)
@@ -119,9 +121,8 @@ def _packets_from_keyframe(container: InputContainer, stream: VideoStream, pts: 
             yield packet
 
 
-def _decode_counting(shard: Shard) -> Iterator[Frame]:
+def _decode_counting(shard: Shard, convert: Converter) -> Iterator[Frame]:
     """Frames by their number, from the start of the file."""
-    convert = _Converter(shard)
     index = 0
     with opened(shard.video) as container:
         stream = video_stream(container, shard.video)
@@ -134,11 +135,17 @@ def _decode_counting(shard: Shard) -> Iterator[Frame]:
         yield Frame(rest, float(shard.pts_s[rest - shard.first]), None)
 
 
-class _Converter:
-    """Decoded frames as BGR arrays."""
+class Converter:
+    """Decoded frames as BGR arrays of one size.
 
-    def __init__(self, shard: Shard) -> None:
+    Where they are scaled, FFmpeg does it before it converts colours: a large picture in colour is never made.
+    """
+
+    def __init__(self, shard: Shard, size: tuple[int, int]) -> None:
         self._shard = shard
+        self._width, self._height = size
+        # A frame that keeps its size is converted as it always was: the default, which interpolates nothing.
+        self._how = None if size == (shard.width, shard.height) else Interpolation.AREA
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: VideoFrame, index: int) -> U8 | None:
@@ -146,7 +153,10 @@ class _Converter:
             return None
         _check_size(self._shard, frame.width, frame.height, f"frame {index}")
         with span("convert"):
-            return cast(U8, self._reformatter.reformat(frame, format="bgr24").to_ndarray())
+            image = self._reformatter.reformat(
+                frame, width=self._width, height=self._height, format="bgr24", interpolation=self._how, threads=1
+            )
+            return cast(U8, image.to_ndarray())
 
 
 def _check_size(shard: Shard, width: int, height: int, what: str) -> None:

@@ -11,6 +11,7 @@ from hf2vad.config.extraction import (
     ExtractionConfig,
     FlowConfig,
     MotionConfig,
+    WorkingConfig,
     extraction_difference,
     extraction_fingerprint,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "SelectionConfig",
     "StageConfig",
     "TrainingConfig",
+    "WorkingConfig",
     "extraction_difference",
     "extraction_fingerprint",
     "fingerprint",

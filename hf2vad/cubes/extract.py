@@ -17,6 +17,7 @@ from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detect import BoxFinder
 from hf2vad.cubes.flow import FlowEstimator
 from hf2vad.cubes.motion import blurred
+from hf2vad.cubes.working import Working
 from hf2vad.errors import VideoError
 from hf2vad.heap import give_back_freed
 from hf2vad.profile import span, spans
@@ -55,24 +56,26 @@ class Extractor:
         Decoding and flow run in threads of their own. Memory depends on the size of a frame and the boxes in it, not
         on the length of the shard. Raises VideoError when the video cannot be read.
         """
+        working = Working.of(self._config.working, shard.width, shard.height)
         window: deque[_Prepared] = deque(maxlen=FRAMES + 1)
-        with closing(prefetch(self._flowing(shard), depth=AHEAD, name="flow")) as prepared:
+        with closing(prefetch(self._flowing(shard, working), depth=AHEAD, name="flow")) as prepared:
             for count, latest in enumerate(prepared, 1):
                 if count % TRIM_EVERY == 0:
                     give_back_freed()
                 window.append(latest)
                 if len(window) > 1:
-                    yield from self._batch(shard, list(window)[:-1], latest)
+                    yield from self._batch(shard, working, list(window)[:-1], latest)
             if window:
-                yield from self._batch(shard, list(window)[-FRAMES:], None)
+                yield from self._batch(shard, working, list(window)[-FRAMES:], None)
 
-    def _flowing(self, shard: Shard) -> Iterator[_Prepared]:
+    def _flowing(self, shard: Shard, working: Working) -> Iterator[_Prepared]:
         """Prepared frames with their flow, for those whose cubes are wanted."""
+        width, height = working.size
         try:
-            estimator = FlowEstimator(self._config.flow, width=shard.width, height=shard.height)
+            estimator = FlowEstimator(self._config.flow, width=width, height=height, source=working.source)
         except VideoError as error:
             raise VideoError(f"{shard.video.id}: {error}") from None
-        with closing(prefetch(self._prepared(shard, estimator), depth=AHEAD, name="decode")) as prepared:
+        with closing(prefetch(self._prepared(shard, working, estimator), depth=AHEAD, name="decode")) as prepared:
             before: U8 | None = None
             for item in prepared:
                 flow = None
@@ -82,8 +85,8 @@ class Extractor:
                 before = item.enlarged
                 yield _Prepared(item.frame, item.blurred, None, flow)
 
-    def _prepared(self, shard: Shard, estimator: FlowEstimator) -> Iterator[_Prepared]:
-        for frame in spans("decode", decode(shard)):
+    def _prepared(self, shard: Shard, working: Working, estimator: FlowEstimator) -> Iterator[_Prepared]:
+        for frame in spans("decode", decode(shard, working.size)):
             answered = frame.index < shard.stop
             if not answered and not self._finder.needs_motion:
                 return
@@ -96,7 +99,9 @@ class Extractor:
                 prepared = _Prepared(frame, blur, estimator.prepare(grey) if answered else None)
             yield prepared
 
-    def _batch(self, shard: Shard, past: Sequence[_Prepared], after: _Prepared | None) -> Iterator[CubeBatch]:
+    def _batch(
+        self, shard: Shard, working: Working, past: Sequence[_Prepared], after: _Prepared | None
+    ) -> Iterator[CubeBatch]:
         """The cubes of the last frame of `past`, if it is one that the shard answers for."""
         frame = past[-1].frame
         if not shard.start <= frame.index < shard.stop:
@@ -113,14 +118,18 @@ class Extractor:
         neighbours = (recent[-2].blurred, recent[-1].blurred, after.blurred if after else None)
         with span("boxes"):
             boxes = self._finder.boxes(shard.video.id, frame.index, images[-1], neighbours)
+        if self._finder.in_source_pixels:
+            in_source, in_working = boxes, working.from_source(boxes)
+        else:
+            in_source, in_working = working.to_source(boxes), boxes
         with span("cut"):
-            kept, appearance, flow = cut_cubes(boxes, images, flows)
+            kept, appearance, flow = cut_cubes(in_working, images, flows)
         yield CubeBatch(
             frame=frame.index,
             pts_s=frame.pts_s,
             status="scored",
-            boxes=kept,
+            boxes=in_source[kept],
             appearance=appearance,
             flow=flow,
-            dropped=len(boxes) - len(kept),
+            dropped=len(boxes) - len(appearance),
         )

@@ -23,6 +23,7 @@ from hf2vad.config import (
     FlowConfig,
     MotionConfig,
     PresetName,
+    WorkingConfig,
     extraction_fingerprint,
     preset,
     to_dict,
@@ -78,6 +79,7 @@ class ExtractJob:
     profile: bool = False
     """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
 
+    working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -90,8 +92,13 @@ class ExtractJob:
         name = early["preset"] or "compact"
         chosen = preset(name).extraction
         detector = replace(chosen.detector, kind="boxes") if early["boxes"] else chosen.detector
-        settings = {"preset": name, "flow": chosen.flow, "motion": chosen.motion, "cube": chosen.cube}
-        return cls(**{**required_missing(cls), **settings, "detector": detector})
+        settings: dict[str, Any] = {
+            "preset": name,
+            "working": chosen.working,
+            "flow": chosen.flow,
+            "motion": chosen.motion,
+        }
+        return cls(**{**required_missing(cls), **settings, "detector": detector, "cube": chosen.cube})
 
     def __post_init__(self) -> None:
         check_walk_options(self.shard_frames, self.image_fps, self.frames)
@@ -99,7 +106,9 @@ class ExtractJob:
     @property
     def extraction(self) -> ExtractionConfig:
         """The settings that decide what a cube holds."""
-        return ExtractionConfig(flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube)
+        return ExtractionConfig(
+            working=self.working, flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube
+        )
 
 
 def extract_job(job: ExtractJob) -> int:

@@ -13,6 +13,7 @@ from hf2vad.config import (
     ExtractionConfig,
     FlowConfig,
     MotionConfig,
+    WorkingConfig,
     extraction_difference,
     to_dict,
 )
@@ -75,6 +76,7 @@ class ScoreJob:
     """Frames of the median filter over frame scores; none: the bundle's."""
 
     events: EventConfig = field(default_factory=EventConfig)
+    working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -87,7 +89,8 @@ class ScoreJob:
         values = required_missing(cls)
         if early["bundle"]:
             known = load_bundle_settings(early["bundle"]).extraction
-            values |= {"flow": known.flow, "motion": known.motion, "detector": known.detector, "cube": known.cube}
+            values |= {"working": known.working, "flow": known.flow, "motion": known.motion}
+            values |= {"detector": known.detector, "cube": known.cube}
         return cls(**values)
 
     def __post_init__(self) -> None:
@@ -100,7 +103,9 @@ class ScoreJob:
     @property
     def extraction(self) -> ExtractionConfig:
         """The settings that decide what a cube holds."""
-        return ExtractionConfig(flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube)
+        return ExtractionConfig(
+            working=self.working, flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube
+        )
 
 
 def score_job(job: ScoreJob) -> int:
