@@ -13,10 +13,10 @@ frames spread over the normal clips, where something moves (the motion boxes of 
 
 The rule: a setting's badness is the geometric mean of inconsistency (the 99th percentile: S_r is a sum of squares, and
 outliers rule it), warp error and spread, and the fastest setting within 20 % of the least badness is picked. It was
-fixed after label-free figures of 16 pairs and before this benchmark's own AUROC was seen, but by someone who knew that
-METHOD §9 reports AUROC for DIS fast and medium at 2×, and it replaced a first rule (the fastest setting within 20 % of
-the least mean inconsistency), which had picked fast 3× there: no fair test of the default. What the rule picks by mean inconsistency is told too. Time is
-that of one pair on one core, all settings in turn on each pair. Writes benchmarks/results/flow_quality.json.
+fixed after label-free figures of 16 pairs, where a first rule (within 20 % of the least mean inconsistency) had picked
+fast 3×, and by someone who knew that METHOD §9 reports AUROC for DIS fast and medium at 2×; so it is no fair test of
+the default. What it picks by mean inconsistency is told too. Time is that of one pair on one core, all settings in turn
+on each pair. Writes benchmarks/results/flow_quality.json.
 """
 
 from __future__ import annotations
