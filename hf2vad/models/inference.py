@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from hf2vad.config import Level
 from hf2vad.models.cvae import NormConv
 from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.memae import FlowAutoencoder, Up
+from hf2vad.models.memory import Memory
 from hf2vad.models.memory_grow import MemoryGrow, memory_grow
 
 
@@ -40,12 +42,14 @@ class Inference(nn.Module):
     def forward(self, context: Tensor, flows: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """S_r and S_p, each (B,) float32, of (B, 12, 32, 32) frames, (B, 8, 32, 32) flows and (B, 3, 32, 32) target.
 
-        Third: () int64, the slots that were kept and could not be read. Above 0 the scores are wrong.
+        Third: () int64, the slots that were kept and could not be read; above 0 scores are wrong. Inputs are float32
+        whatever the network's own numbers are.
         """
-        found, missed = self.autoencoder(flows.reshape(-1, 2, *flows.shape[2:]))
+        numbers = self.autoencoder.head.weight.dtype
+        found, missed = self.autoencoder(flows.to(numbers).reshape(-1, 2, *flows.shape[2:]))
         reconstruction = found.reshape(flows.shape)
-        guides = {"reconstructed": reconstruction, "observed": flows, "none": None}
-        frame = self.cvae(context, guides[self.config.condition], sample=False, prior=False).frame
+        guides = {"reconstructed": reconstruction, "observed": flows.to(numbers), "none": None}
+        frame = self.cvae(context.to(numbers), guides[self.config.condition], sample=False, prior=False).frame
         s_flow = flow_error((reconstruction.float() - flows.float()).square(), self.config)
         s_frame = (frame.float() - target.float()).square().flatten(1).sum(1)
         return s_flow, s_frame, missed
@@ -63,7 +67,9 @@ class InferenceAutoencoder(nn.Module):
         )
         ups: dict[Level, Up] = {"bottleneck": trained.up3, "up3": trained.up2, "up2": trained.up1}
         self.grows = nn.ModuleList(
-            memory_grow(trained.memories[level], up.grow, capacity=capacity.get(level, 0), queries=queries)
+            memory_grow(
+                cast(Memory, trained.memories[level]), up.grow, capacity=capacity.get(level, 0), queries=queries
+            )
             if level in trained.memories
             else copy.deepcopy(up.grow)
             for level, up in ups.items()
@@ -90,10 +96,10 @@ class InferenceAutoencoder(nn.Module):
         return self.head(features), missed
 
 
-def _folded(blocks: nn.Sequential) -> nn.Sequential:
+def _folded(blocks: nn.Module) -> nn.Sequential:
     """Convolutions with the BatchNorm behind each folded into it, in float64; other layers as they are."""
     layers: list[nn.Module] = []
-    for layer in blocks:
+    for layer in blocks.children():
         if isinstance(layer, nn.BatchNorm2d):
             conv = layers.pop()
             assert isinstance(conv, nn.Conv2d)

@@ -87,6 +87,7 @@ class GrownSlots(MemoryGrow):
     """Reads all slots, which are grown already. A query that reads nothing gets the layer's bias alone, as it would."""
 
     grown: Tensor
+    bias: Tensor
 
     def __init__(self, memory: Memory, grow: nn.ConvTranspose2d) -> None:
         super().__init__(memory, grow)
