@@ -70,7 +70,7 @@ class MemoryGrow(nn.Module):
         """(B, slots) addressing weights, float32."""
         queries = features.flatten(1)
         if self.cosine:
-            queries = F.normalize(queries, dim=1)
+            queries = queries / queries.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
         return shrunk_weights((queries @ self.keys.t()).float(), self.shrink)
 
 

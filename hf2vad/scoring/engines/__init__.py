@@ -24,10 +24,21 @@ from hf2vad.scoring.engines.place import here
 from hf2vad.scoring.engines.spec import PACKAGED, EngineChoice, EngineName, EngineSpec
 from hf2vad.scoring.engines.tensorrt import build_tensorrt, load_tensorrt
 
-__all__ = ["PACKAGED", "EngineChoice", "EngineName", "EngineSpec", "Material", "build_package", "make_engine"]
+__all__ = [
+    "BUILD",
+    "LOAD",
+    "PACKAGED",
+    "SUFFIX",
+    "EngineChoice",
+    "EngineName",
+    "EngineSpec",
+    "Material",
+    "build_package",
+    "make_engine",
+]
 
-_BUILD: dict[EngineName, Callable[[Material, Path], None]] = {"aot": build_aot, "tensorrt": build_tensorrt}
-_LOAD: dict[EngineName, Callable[[Path, Material], NetworkEngine]] = {"aot": load_aot, "tensorrt": load_tensorrt}
+BUILD: dict[EngineName, Callable[[Material, Path], None]] = {"aot": build_aot, "tensorrt": build_tensorrt}
+LOAD: dict[EngineName, Callable[[Path, Material], NetworkEngine]] = {"aot": load_aot, "tensorrt": load_tensorrt}
 
 
 def make_engine(spec: EngineSpec, bundle: Bundle, *, device: torch.device, batch: int) -> Engine:
@@ -44,7 +55,7 @@ def make_engine(spec: EngineSpec, bundle: Bundle, *, device: torch.device, batch
         if not package.exists():
             build_package(package, material)
         with tempfile.TemporaryDirectory(prefix="hf2vad-engine-") as folder:
-            engine = _LOAD[spec.name](package.fetch(Path(folder)), material)
+            engine = LOAD[spec.name](package.fetch(Path(folder)), material)
     else:
         engine = compiled_engine(material)
     check_parity(engine, material, spec)
@@ -56,7 +67,7 @@ def build_package(package: Package, material: Material) -> dict[str, Any]:
     name, started = package.spec.name, time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hf2vad-engine-") as folder:
         path = Path(folder) / f"{name}{SUFFIX[name]}"
-        _BUILD[name](material, path)
+        BUILD[name](material, path)
         seconds = time.monotonic() - started
-        difference = check_parity(_LOAD[name](path, material), material, package.spec)
+        difference = check_parity(LOAD[name](path, material), material, package.spec)
         return package.put(path, {"seconds": round(seconds, 1), "difference": difference})
