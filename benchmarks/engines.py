@@ -8,8 +8,8 @@ Example:
         --data ../shared/data/ped2
 
 All variants of a network and a batch size are run in turn, so what else the machine does falls on all; ratios are
-medians of the rounds' own. `folded` is the inference form run by PyTorch as it is, reading memories whole; `sparse` reads
-the slots that are kept alone, which is what `compiled`, `aot` and `tensorrt` are made from. A memory of few slots
+medians of the rounds' own. `folded` is the inference form run by PyTorch as it is, memories read whole; `sparse`
+reads only the slots that are kept: `compiled`, `aot` and `tensorrt` are made from it. A memory of few slots
 (`compact`) has one form. Networks learn flow for `--steps` steps on generated cubes first, because one with random
 weights keeps all slots; --bundle takes a trained one. With --data, of UCSD Ped2, the bundle scores its test clips with
 published boxes by eager and by every other engine, and their AUROC is compared.
@@ -38,7 +38,7 @@ from hf2vad.models.bundle import load_bundle
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inference import Inference
-from hf2vad.models.inputs import CubeTensors, cube_tensors
+from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.probe import ProbeCubes
 from hf2vad.scoring.engine import BatchEngine, EagerEngine
 from hf2vad.scoring.engines import BUILD, LOAD, SUFFIX, Material
