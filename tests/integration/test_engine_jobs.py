@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.site import ROOT, SMALL, Site, last_run, run_job
+from tests.site import ROOT, SMALL, RayCluster, Site, last_run, run_job
 
 DATA = ROOT.parent / "shared" / "data" / "ped2"
 BATCH = ("--batch", 16)
@@ -102,7 +102,7 @@ def test_an_engine_that_cannot_be_is_one_line(
 
 @pytest.mark.shared
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no reference data at {DATA}")
-def test_the_auroc_on_ped2_is_the_same_by_every_engine(scored: Scored, tmp_path: Path) -> None:
+def test_the_auroc_on_ped2_is_the_same_by_every_engine(ray_cluster: RayCluster, tmp_path: Path) -> None:
     train = ("--archive", DATA / "training" / "frames", "--include", "0[12]", "--preset", "ped2")
     run_job("extract_stc", *train, "--out", tmp_path / "stc")
     run_job("train", "--stc", tmp_path / "stc", "--out", tmp_path / "bundle", *SMALL)

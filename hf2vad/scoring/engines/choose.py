@@ -10,7 +10,7 @@ from hf2vad.scoring.engine import Precision
 from hf2vad.scoring.engines.compiled import no_compiler
 from hf2vad.scoring.engines.package import Package
 from hf2vad.scoring.engines.place import Place, here
-from hf2vad.scoring.engines.spec import PACKAGED, EngineChoice, EngineSpec
+from hf2vad.scoring.engines.spec import PACKAGED, EngineChoice, EngineSpec, check_precision
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ def choose_engine(
 ) -> Choice:
     """The engine to use on `device`. For `auto`: a package that fits; else `compiled` on a GPU; else `eager`.
 
-    Nothing is built or loaded.
+    Nothing is built or loaded. Raises ConfigError for a precision that the device does not have.
     """
+    check_precision(precision, device.type)
     place = here(device)
     if wanted != "auto":
         return Choice(EngineSpec(name=wanted, precision=precision, cache=cache), place, "as --engine says")
