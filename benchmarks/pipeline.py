@@ -34,8 +34,9 @@ from hf2vad.archive.timeline import probe
 from hf2vad.demo.archive import DemoArchive, generate
 from hf2vad.profile import recording, span
 from hf2vad.runtime.dispatch import WORKER_ENVIRONMENT
+from hf2vad.runtime.engines import settle_here
 from hf2vad.runtime.extract import warm_extractor
-from hf2vad.runtime.score import ScoreJob, scoring_work
+from hf2vad.runtime.score import ScoreJob, engine_request, scoring_work
 from hf2vad.runtime.score_work import ScoreWork, warm_measure
 from hf2vad.schema import CubeBatch
 from hf2vad.scoring.shard import score_shard
@@ -63,6 +64,8 @@ def main() -> None:
     known |= {"engine": options.engine, "shard_frames": options.shard_frames, "out": str(options.work)}
     asked = replace(ScoreJob.base({"bundle": str(bundle)}), **known)
     work = scoring_work(asked)
+    if options.engine != "eager":
+        work = replace(work, engine=settle_here(engine_request(asked, work)).choice.spec)
     shards = [
         shard
         for video in catalogue(archive, ())

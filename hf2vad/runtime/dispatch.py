@@ -4,7 +4,7 @@ What happens to a call that does not return:
 - its worker died (killed, out of memory, node lost): again on another worker, at most `retries` times, then failed;
 - StorageError that storage.py's own retries did not heal: the same;
 - VideoError, NotFoundError, or any exception nobody foresaw: failed at once, with its message;
-- denied access, a bundle or setting that does not fit: the run ends.
+- denied access, a bundle, engine or setting that does not fit: the run ends.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hf2vad.errors import (
     BundleError,
     ConfigError,
     DispatchError,
+    EngineError,
     Hf2vadError,
     NotFoundError,
     SchemaError,
@@ -37,7 +38,7 @@ CONNECT_SECONDS = 10
 WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
 """What workers have in their environment: one heap for all their threads, or freed memory piles up (docs/adr/0006)."""
 
-FATAL = (AccessDeniedError, BundleError, ConfigError, SchemaError)
+FATAL = (AccessDeniedError, BundleError, ConfigError, EngineError, SchemaError)
 
 
 @dataclass(frozen=True, kw_only=True)

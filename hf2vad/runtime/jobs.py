@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Protocol
@@ -38,12 +38,26 @@ class WalkJob(Protocol):
     def ray(self) -> RayConfig: ...
 
 
-def run_walk(name: str, job: WalkJob, work: Steps, *, use_gpu: bool, extra: dict[str, Any]) -> int:
-    """Walk over the archive of `job` on a Ray cluster, put and print the run's record, and return the exit code."""
+def run_walk(
+    name: str,
+    job: WalkJob,
+    work: Steps,
+    *,
+    use_gpu: bool,
+    extra: dict[str, Any],
+    settle: Callable[[Dispatcher], tuple[Steps, dict[str, Any]]] | None = None,
+) -> int:
+    """Walk over the archive of `job` on a Ray cluster, put and print the run's record, and return the exit code.
+
+    `settle`: gives the work in place of `work`, and more to record, once the cluster can be asked.
+    """
     videos = _some_videos(job)
     record = RunRecord(name, job, job.out)
     with cluster(job.ray):
         dispatcher = Dispatcher(job.ray, use_gpu=use_gpu)
+        if settle is not None:
+            work, settled = settle(dispatcher)
+            extra = {**extra, **settled}
         tally = walk(videos, dispatcher, work, shard_frames=job.shard_frames, span=FrameSpan(job.frames), label=name)
         record.finish(tally, dispatcher, extra)
     return EXIT_FAILURES if tally.failures else EXIT_OK

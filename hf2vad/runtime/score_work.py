@@ -17,17 +17,18 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import HALO_BEFORE, Shard
 from hf2vad.archive.timeline import Timeline, probe
 from hf2vad.config import EventConfig, ExtractionConfig
-from hf2vad.errors import MismatchError, NotFoundError
-from hf2vad.models.bundle import Bundle, load_bundle
+from hf2vad.errors import NotFoundError
+from hf2vad.models.bundle import Bundle
 from hf2vad.models.device import choose_device
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.runtime.dispatch import Call
+from hf2vad.runtime.engines import same_bundle
 from hf2vad.runtime.extract import warm_extractor
 from hf2vad.runtime.jobs import shown_seconds
 from hf2vad.runtime.outputs import known_failure, settle_failures
 from hf2vad.runtime.walk import Failure, Opened, Range
 from hf2vad.schema import CubeBatch, unpack_metadata
-from hf2vad.scoring.engine import EngineName, make_engine
+from hf2vad.scoring.engines import EngineSpec, make_engine
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.final import FinalTables, finalise
 from hf2vad.scoring.measure import Measure
@@ -46,7 +47,8 @@ class ScoreWork:
     extraction: ExtractionConfig
     boxes: str
     image_fps: float
-    engine: EngineName
+    engine: EngineSpec
+    """No part of `plan`: engines agree, so what one has scored stays."""
     batch: int
     device: str
     threads: int
@@ -85,6 +87,7 @@ class ScoreWork:
             "start": frames[0],
             "stop": frames[1],
             "plan": self.plan,
+            "engine": self.engine.label,
         }
 
 
@@ -162,14 +165,11 @@ def _score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
 
 
 @lru_cache(maxsize=1)
-def warm_measure(uri: str, bundle_id: str, name: EngineName, device: str, batch: int, threads: int) -> Measure:
+def warm_measure(uri: str, bundle_id: str, spec: EngineSpec, device: str, batch: int, threads: int) -> Measure:
     """What this worker measures with, kept from shard to shard. Raises MismatchError for a bundle that changed."""
     torch.set_num_threads(threads)
-    bundle = load_bundle(uri)
-    if bundle.id != bundle_id:
-        raise MismatchError(f"{uri} was bundle {bundle_id} when the run began and is {bundle.id} now")
-    chosen = choose_device(device)
-    engine = make_engine(name, bundle.build(chosen), device=chosen, batch=batch)
+    bundle = same_bundle(uri, bundle_id)
+    engine = make_engine(spec, bundle, device=choose_device(device), batch=batch)
     return Measure.of(engine, bundle.fusion, bundle.density, bundle.perspective)
 
 
@@ -197,8 +197,11 @@ def _final_tables(
 ) -> FinalTables:
     start, stop = (plan[0][0], plan[-1][1]) if plan else (0, 0)
     calibration = work.bundle.calibration_of(video.id)
+    shards = [read_table(work.shard_uri(video, frames)) for frames in scored]
+    engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
     metadata = {
         **work.metadata(video, (start, stop)),
+        "engine": ", ".join(sorted(engines)),
         "final": work.final,
         "complete": len(scored) == len(plan),
         "smoothing": work.smoothing,
@@ -209,7 +212,7 @@ def _final_tables(
     }
     return finalise(
         video.id,
-        [read_table(work.shard_uri(video, frames)) for frames in scored],
+        shards,
         start=start,
         pts_s=np.asarray(timeline.pts_s[start:stop]),
         calibration=calibration,
