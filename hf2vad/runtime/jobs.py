@@ -46,7 +46,7 @@ def run_walk(name: str, job: WalkJob, work: Steps, *, use_gpu: bool, extra: dict
         dispatcher = Dispatcher(job.ray, use_gpu=use_gpu)
         tally = walk(videos, dispatcher, work, shard_frames=job.shard_frames, span=FrameSpan(job.frames), label=name)
         record.finish(tally, dispatcher, extra)
-    return EXIT_FAILURES if tally.failures else EXIT_OK
+    return EXIT_FAILURES if tally.failed else EXIT_OK
 
 
 def absolute_places(job: WalkJob) -> dict[str, Any]:

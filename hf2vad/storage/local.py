@@ -71,7 +71,7 @@ def delete(uri: str) -> None:
 
 
 def list_dir(uri: str) -> Iterator[Entry]:
-    # Of a folder only names are held: files are looked at when they are reached, and left out when they are gone by then.
+    # Of a folder only names are held: files are looked at when they are reached, and left out if they are gone by then.
     with os.scandir(uri) as found:
         keys = sorted(os.fsencode(item.name) + b"/" * _leads_to_folder(item) for item in found)
     base = str(Path(uri))
