@@ -118,7 +118,7 @@ def test_marks_that_waited_too_long_are_given_up_and_the_rest_is_still_met() -> 
     order = [video(number) for number in range(100)]
     finished = Finished((f"{one.id}.{STATE}" for one in order), waiting=10)
     assert finished.find(order[60], STATE) == "finished"
-    assert [finished.find(one, STATE) for one in order[40:60]] == [None] * 10 + ["finished"] * 10
+    assert [finished.find(one, STATE) for one in order[40:60]] == [None] * 11 + ["finished"] * 9
     assert [finished.find(one, STATE) for one in order[61:]] == ["finished"] * 39
 
 
