@@ -35,6 +35,7 @@ from hf2vad.archive.video import Converter
 from hf2vad.config import ExtractionConfig
 from hf2vad.cubes.cut import cut_cubes, pixel_boxes
 from hf2vad.runtime.extract import ExtractWork, extract_shard
+from hf2vad.runtime.names import Marks
 from hf2vad.schema import F32, FRAMES, U8
 
 SIZES = {"360x240": 120, "640x360": 120, "1280x720": 60, "1920x1080": 40, "3840x2160": 20}
@@ -73,6 +74,7 @@ def written(shard: Shard, config: ExtractionConfig) -> Callable[[], object]:
                 boxes="",
                 out=out,
                 prefix=f"{out}/stc",
+                marks=Marks(f"{out}/done"),
                 image_fps=25.0,
                 threads=1,
                 profile=False,

@@ -132,8 +132,8 @@ def _check_answers(address: str) -> None:
 class Dispatcher:
     """Runs calls on the connected cluster.
 
-    `capacity` is how many run at once, `in_flight` how many to submit: one more where the cluster itself is the limit,
-    so that a worker which comes free finds work without asking the driver.
+    `capacity` is how many run at once, `in_flight` how many to submit: more where the cluster itself is the limit, so
+    that a worker which comes free finds work without asking the driver, which then finds several calls that are over.
     """
 
     def __init__(self, config: RayConfig, *, use_gpu: bool) -> None:
@@ -155,7 +155,7 @@ class Dispatcher:
                 "--ray.cpus, --ray.gpus or --ray.memory-gib"
             )
         self.capacity = config.workers or int(slots)
-        self.in_flight = config.workers or self.capacity + 1
+        self.in_flight = config.workers or 2 * self.capacity + 2
         self.retried = 0
         self._retries = config.retries
         self._options: dict[str, Any] = {

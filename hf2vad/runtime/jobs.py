@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from hf2vad.archive.catalog import Video, catalogue
@@ -15,6 +16,10 @@ from hf2vad.runtime.dispatch import Dispatcher, RayConfig, cluster
 from hf2vad.runtime.outputs import RunRecord
 from hf2vad.runtime.walk import FrameSpan, Steps, walk
 from hf2vad.storage import absolute
+from hf2vad.threads import prefetch
+
+LISTED_TOGETHER = 256
+"""Videos that the catalogue's thread hands over at once."""
 
 
 class WalkJob(Protocol):
@@ -51,7 +56,7 @@ def run_walk(
 
     `settle`: gives the work in place of `work`, and more to record, once the cluster can be asked.
     """
-    videos = _some_videos(job)
+    videos = listed_ahead(_some_videos(job))
     record = RunRecord(name, job, job.out)
     with cluster(job.ray):
         dispatcher = Dispatcher(job.ray, use_gpu=use_gpu)
@@ -60,7 +65,15 @@ def run_walk(
             extra = {**extra, **settled}
         tally = walk(videos, dispatcher, work, shard_frames=job.shard_frames, span=FrameSpan(job.frames), label=name)
         record.finish(tally, dispatcher, extra)
-    return EXIT_FAILURES if tally.failures else EXIT_OK
+    return EXIT_FAILURES if tally.failed else EXIT_OK
+
+
+def listed_ahead(videos: Iterator[Video]) -> Iterator[Video]:
+    """`videos`, listed by a thread some hundred ahead, so that nobody waits for the store at every folder."""
+    batches = iter(lambda: list(islice(videos, LISTED_TOGETHER)), [])
+    with closing(prefetch(batches, depth=2)) as ready:
+        for batch in ready:
+            yield from batch
 
 
 def absolute_places(job: WalkJob) -> dict[str, Any]:

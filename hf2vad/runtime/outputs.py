@@ -23,9 +23,6 @@ from hf2vad.runtime.dispatch import Dispatcher
 from hf2vad.runtime.walk import Failure, Tally
 from hf2vad.storage import delete, exists, join, key_path, put_bytes, put_json, read_bytes, read_json
 
-SHOWN_FAILURES = 20
-"""Failures that a summary lists; all are on storage."""
-
 
 def hash_of(*parts: Any) -> str:
     """First 16 hex digits of the SHA-256 of some JSON values."""
@@ -90,7 +87,7 @@ class RunRecord:
             "seconds": round(wall, 2),
             "videos": tally.videos,
             "videos_skipped": tally.skipped,
-            "failures": len(tally.failures),
+            "failures": tally.failed,
             "shards": tally.shards,
             "shards_found": tally.shards_found,
             "retried": tally.retried,
@@ -135,10 +132,10 @@ def print_summary(record: dict[str, Any], tally: Tally) -> None:
     console.print(table)
     if tally.profile.kept:
         console.print(stage_table(record["stages"]))
-    for failure in tally.failures[:SHOWN_FAILURES]:
+    for failure in tally.failures:
         print(f"failed: {failure['video']!r}: {failure['reason']}")
-    if len(tally.failures) > SHOWN_FAILURES:
-        print(f"... and {len(tally.failures) - SHOWN_FAILURES} more under failures/")
+    if tally.failed > len(tally.failures):
+        print(f"... and {tally.failed - len(tally.failures)} more under failures/")
 
 
 def stage_table(stages: Sequence[dict[str, Any]]) -> Table:

@@ -27,6 +27,7 @@ from hf2vad.runtime.engines import EngineRequest, cache_of, settle_engine
 from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk
 from hf2vad.runtime.outputs import content_hash, hash_of
 from hf2vad.runtime.score_work import ScoreWork
+from hf2vad.schema import SCHEMA_VERSION
 from hf2vad.scoring.engine import Precision
 from hf2vad.scoring.engines import EngineChoice, EngineSpec
 from hf2vad.storage import absolute, join
@@ -167,7 +168,7 @@ def scoring_work(job: ScoreJob) -> ScoreWork:
     if job.device != "auto":
         choose_device(job.device)
     smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
-    plan = hash_of(content_hash(job.boxes), job.frames, job.image_fps)
+    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps)
     return ScoreWork(
         bundle_uri=job.bundle,
         bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +17,6 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import HALO_BEFORE, Shard
 from hf2vad.archive.timeline import Timeline, probe
 from hf2vad.config import EventConfig, ExtractionConfig
-from hf2vad.errors import NotFoundError
 from hf2vad.models.bundle import Bundle
 from hf2vad.models.device import choose_device
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
@@ -25,15 +24,16 @@ from hf2vad.runtime.dispatch import Call
 from hf2vad.runtime.engines import same_bundle
 from hf2vad.runtime.extract import warm_extractor
 from hf2vad.runtime.jobs import shown_seconds
-from hf2vad.runtime.outputs import known_failure, settle_failures
-from hf2vad.runtime.walk import Failure, Opened, Range
+from hf2vad.runtime.names import Marks, Range, list_shards, shard_name
+from hf2vad.runtime.outputs import hash_of, known_failure, settle_failures
+from hf2vad.runtime.walk import Failure, Opened
 from hf2vad.schema import CubeBatch, unpack_metadata
 from hf2vad.scoring.engines import EngineSpec, make_engine
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.final import FinalTables, finalise
 from hf2vad.scoring.measure import Measure
 from hf2vad.scoring.shard import score_shard
-from hf2vad.storage import delete, exists, join, key_path, list_dir, open_parquet, put_table, read_table
+from hf2vad.storage import delete, exists, join, key_path, open_parquet, put_table, read_table
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,16 @@ class ScoreWork:
     final: str
     """Hash of what decides a video's final tables."""
 
+    @property
+    def marks(self) -> Marks:
+        return Marks(join(self.prefix, "done"))
+
+    def state(self, video: Video) -> str:
+        return hash_of(video.fingerprint, self.final)
+
+    def failure(self, video: Video) -> str | None:
+        return known_failure(self.prefix, video)
+
     def open(self, video: Video) -> Call:
         return Call(open_video, (self, video), None)
 
@@ -77,7 +87,10 @@ class ScoreWork:
         return join(self.prefix, "shards", key_path(video.id))
 
     def shard_uri(self, video: Video, frames: Range) -> str:
-        return join(self.shard_folder(video), f"{frames[0]:08d}-{frames[1]:08d}.parquet")
+        return join(self.shard_folder(video), shard_name(frames, self.shard_state(video)))
+
+    def shard_state(self, video: Video) -> str:
+        return hash_of(video.fingerprint, self.plan)
 
     def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
         return {
@@ -93,30 +106,31 @@ class ScoreWork:
 
 def open_video(work: ScoreWork, video: Video) -> Opened:
     """Look at what is there of `video`, and at the video itself where something is to do."""
-    final = work.table_uri("frames", video)
-    if exists(final):
-        known = unpack_metadata(open_parquet(final).schema_arrow, "frames", final)
-        if known["fingerprint"] == video.fingerprint and known["final"] == work.final and known["complete"]:
-            return Opened(None, failure=known_failure(work.prefix, video))
-    done = frozenset(
-        (known["start"], known["stop"])
-        for known, _ in _shards_there(work, video)
-        if known["fingerprint"] == video.fingerprint and known["plan"] == work.plan
-    )
+    known = _final_there(work, video)
+    if known is not None and known["complete"] and _state_of(known) == work.state(video):
+        return Opened(None, failure=_finish(work, video))
+    state = work.shard_state(video)
+    done = frozenset(frames for _, frames, found in list_shards(work.shard_folder(video)) if found == state)
     return Opened(probe(video, image_fps=work.image_fps), done)
 
 
-def _shards_there(work: ScoreWork, video: Video) -> Iterator[tuple[dict[str, Any], str]]:
-    """Metadata and URI of each shard table of `video`."""
-    for uri in _files(work.shard_folder(video)):
-        yield unpack_metadata(open_parquet(uri).schema_arrow, "shard", uri), uri
+def _final_there(work: ScoreWork, video: Video) -> dict[str, Any] | None:
+    """What the frame table of `video` says of itself, if there is one."""
+    uri = work.table_uri("frames", video)
+    return unpack_metadata(open_parquet(uri).schema_arrow, "frames", uri) if exists(uri) else None
 
 
-def _files(folder: str) -> list[str]:
-    try:
-        return [entry.uri for entry in list_dir(folder) if entry.name.endswith(".parquet")]
-    except NotFoundError:
-        return []
+def _state_of(known: dict[str, Any]) -> str:
+    return hash_of(known["fingerprint"], known["final"])
+
+
+def _finish(work: ScoreWork, video: Video) -> str | None:
+    """Remove the shards of a video whose final tables are there, and mark it last; returns why it failed in part."""
+    for uri, _, _ in list_shards(work.shard_folder(video)):
+        delete(uri)
+    reason = work.failure(video)
+    work.marks.put(video, work.state(video), failed=reason is not None)
+    return reason
 
 
 def score_frames(work: ScoreWork, shard: Shard) -> dict[str, Any]:
@@ -176,19 +190,21 @@ def warm_measure(uri: str, bundle_id: str, spec: EngineSpec, device: str, batch:
 def close_video(
     work: ScoreWork, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
 ) -> dict[str, Any]:
-    """Put the final tables of `video`, the frames last, and its failure row where it has one."""
+    """Put the final tables of `video`, the frames last, its failure row where it has one, and its mark."""
     failed = {frames for failure in failures for frames in failure.ranges}
     scored = [frames for frames in plan if frames not in failed]
+    known = _final_there(work, video)
+    if known is not None:
+        work.marks.remove(video, _state_of(known))
     if timeline is None or (plan and not scored):
         return {"failure": settle_failures(work.prefix, video, failures)}
     tables = _final_tables(work, video, timeline, plan, scored)
-    failures = [*failures, *_shortcomings(timeline, tables)]
-    reason = settle_failures(work.prefix, video, failures)
+    reason = settle_failures(work.prefix, video, [*failures, *_shortcomings(timeline, tables)])
+    delete(work.table_uri("frames", video))  # or, after a kill, it would vouch for other objects and events
     for name in ("objects", "events", "frames"):
         put_table(work.table_uri(name, video), getattr(tables, name))
     if not failed:
-        for uri in _files(work.shard_folder(video)):
-            delete(uri)
+        _finish(work, video)
     return {"failure": reason, "events": tables.events.num_rows, "undecodable": tables.undecodable}
 
 

@@ -197,7 +197,7 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, read: BlockReade
         model, table, job.training, job.loss, device, checkpoints, group, read, partial(_journals, job)
     ).run()
     engine = EagerEngine(model, device=device, batch=job.training.batch)
-    sample = motion_sample(table, seed=job.training.seed)
+    sample = motion_sample(table, seed=job.training.seed, flow=job.density.kind != "none")
     perspective = fit_perspective(sample.boxes)
     density = fit_density(sample, job.density, perspective, seed=job.training.seed)
     measure = Measure.of(engine, job.fusion, density, perspective)
