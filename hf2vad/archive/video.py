@@ -13,11 +13,11 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from hf2vad.archive.container import decode_packets, opened, video_stream
-from hf2vad.archive.images import read_image
+from hf2vad.archive.images import decode_image, image_size
 from hf2vad.archive.shards import Shard
 from hf2vad.errors import VideoError
 from hf2vad.schema import U8
-from hf2vad.storage import join
+from hf2vad.storage import join, read_bytes
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,11 @@ def decode(shard: Shard) -> Iterator[Frame]:
 
 def _decode_images(shard: Shard) -> Iterator[Frame]:
     for i, name in enumerate(shard.names):
-        image = read_image(join(shard.video.uri, name))
-        if image is not None:
-            _check_size(shard, image.shape[1], image.shape[0], f"image {name!r}")
-        yield Frame(shard.first + i, float(shard.pts_s[i]), image)
+        data = read_bytes(join(shard.video.uri, name))
+        size = image_size(data)
+        if size is not None:
+            _check_size(shard, *size, f"image {name!r}")
+        yield Frame(shard.first + i, float(shard.pts_s[i]), None if size is None else decode_image(data))
 
 
 def _decode_timed(shard: Shard) -> Iterator[Frame]:
@@ -59,7 +60,7 @@ def _decode_timed(shard: Shard) -> Iterator[Frame]:
     wanted = [int(time) for time in shard.pts]
     convert = _Converter(shard)
     i = 0
-    with opened(shard.video) as container:
+    with opened(shard.video, pixels=_room(shard)) as container:
         stream = video_stream(container, shard.video)
         for time, frame in _timed_frames(container, stream, shard.seek_pts, wanted[0]):
             while i < len(wanted) and wanted[i] < time:
@@ -122,7 +123,7 @@ def _decode_counting(shard: Shard) -> Iterator[Frame]:
     """Frames by their number, from the start of the file."""
     convert = _Converter(shard)
     index = 0
-    with opened(shard.video) as container:
+    with opened(shard.video, pixels=_room(shard)) as container:
         stream = video_stream(container, shard.video)
         for index, frame in enumerate(decode_packets(container.demux(stream), stream)):
             if index >= shard.last:
@@ -145,6 +146,12 @@ class _Converter:
             return None
         _check_size(self._shard, frame.width, frame.height, f"frame {index}")
         return cast(U8, self._reformatter.reformat(frame, format="bgr24").to_ndarray())
+
+
+def _room(shard: Shard) -> int:
+    """Pixels that the decoder may make of a frame: more than the video's, which has passed its limits, so that a frame
+    of another size is an error that says so, but not as many as a damaged header asks for."""
+    return 4 * (shard.width + 64) * (shard.height + 64)
 
 
 def _check_size(shard: Shard, width: int, height: int, what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -25,6 +25,9 @@ from hf2vad.threads import prefetch
 AHEAD = 4
 """Frames that decoding, and flow, may be ahead of the step after them."""
 
+
+Look = Callable[[int, U8 | None], None] | None
+"""What may look at each frame: its number and its (H, W) grey picture, none when it cannot be decoded."""
 
 TRIM_EVERY = 50
 """Frames after which freed memory is given back."""
@@ -48,14 +51,16 @@ class Extractor:
         self._config = config
         self._finder = BoxFinder(config, boxes_uri)
 
-    def cubes(self, shard: Shard) -> Iterator[CubeBatch]:
+    def cubes(self, shard: Shard, look: Look = None) -> Iterator[CubeBatch]:
         """One batch for every frame of `shard`, in order.
+
+        `look` is called for each frame, those of the halo too, in another thread, before the stream ends.
 
         Decoding and flow run in threads of their own. Memory depends on the size of a frame and the boxes in it, not
         on the length of the shard. Raises VideoError when the video cannot be read.
         """
         window: deque[_Prepared] = deque(maxlen=FRAMES + 1)
-        with closing(prefetch(self._flowing(shard), depth=AHEAD)) as prepared:
+        with closing(prefetch(self._flowing(shard, look), depth=AHEAD)) as prepared:
             for count, latest in enumerate(prepared, 1):
                 if count % TRIM_EVERY == 0:
                     give_back_freed()
@@ -65,13 +70,13 @@ class Extractor:
             if window:
                 yield from self._batch(shard, list(window)[-FRAMES:], None)
 
-    def _flowing(self, shard: Shard) -> Iterator[_Prepared]:
+    def _flowing(self, shard: Shard, look: Look) -> Iterator[_Prepared]:
         """Prepared frames with their flow, for those whose cubes are wanted."""
         try:
             estimator = FlowEstimator(self._config.flow, width=shard.width, height=shard.height)
         except VideoError as error:
             raise VideoError(f"{shard.video.id}: {error}") from None
-        with closing(prefetch(self._prepared(shard, estimator), depth=AHEAD)) as prepared:
+        with closing(prefetch(self._prepared(shard, estimator, look), depth=AHEAD)) as prepared:
             before: U8 | None = None
             for item in prepared:
                 flow = None
@@ -80,15 +85,17 @@ class Extractor:
                 before = item.enlarged
                 yield _Prepared(item.frame, item.blurred, None, flow)
 
-    def _prepared(self, shard: Shard, estimator: FlowEstimator) -> Iterator[_Prepared]:
+    def _prepared(self, shard: Shard, estimator: FlowEstimator, look: Look) -> Iterator[_Prepared]:
         for frame in decode(shard):
             answered = frame.index < shard.stop
             if not answered and not self._finder.needs_motion:
                 return
-            if frame.image is None:
+            grey = None if frame.image is None else np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY), np.uint8)
+            if look is not None:
+                look(frame.index, grey)
+            if grey is None:
                 yield _Prepared(frame, None, None)
                 continue
-            grey = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY), np.uint8)
             blur = blurred(grey, self._config.motion) if self._finder.needs_motion else None
             yield _Prepared(frame, blur, estimator.prepare(grey) if answered else None)
 

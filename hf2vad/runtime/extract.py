@@ -20,6 +20,7 @@ from hf2vad.config import (
     DetectorConfig,
     ExtractionConfig,
     FlowConfig,
+    LimitsConfig,
     MotionConfig,
     PresetName,
     extraction_fingerprint,
@@ -76,6 +77,7 @@ class ExtractJob:
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     cube: CubeConfig = field(default_factory=CubeConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
@@ -108,6 +110,7 @@ def extract_job(job: ExtractJob) -> int:
         out=job.out,
         prefix=join(job.out, "stc", key_path(dataset)),
         image_fps=job.image_fps,
+        limits=job.limits,
         threads=max(1, int(job.ray.cpus)),
         plan_id=hash_of(extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames),
     )
@@ -123,6 +126,7 @@ class ExtractWork:
     out: str
     prefix: str
     image_fps: float
+    limits: LimitsConfig
     threads: int
     plan_id: str
     """Hash of everything that decides which files a video ends as, and their content."""
@@ -160,7 +164,9 @@ def open_video(work: ExtractWork, video: Video) -> Opened:
         found = read_json(marker)
         if found["fingerprint"] == video.fingerprint and found["plan"] == work.plan_id:
             return Opened(None, failure=known_failure(work.out, video))
-    return Opened(probe(video, image_fps=work.image_fps), finished_shards(work.folder(video), work, video))
+    return Opened(
+        probe(video, image_fps=work.image_fps, limits=work.limits), finished_shards(work.folder(video), work, video)
+    )
 
 
 def finished_shards(folder: str, work: ExtractWork, video: Video) -> frozenset[Range]:

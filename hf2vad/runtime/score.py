@@ -12,12 +12,15 @@ from hf2vad.config import (
     EventConfig,
     ExtractionConfig,
     FlowConfig,
+    HealthConfig,
+    LimitsConfig,
     MotionConfig,
     extraction_difference,
     to_dict,
 )
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.errors import ConfigError, MismatchError
+from hf2vad.health.look import EVERY
 from hf2vad.models.bundle import load_bundle, load_bundle_settings
 from hf2vad.models.density import NO_DENSITY
 from hf2vad.models.device import choose_device
@@ -72,6 +75,8 @@ class ScoreJob:
     """Frames of the median filter over frame scores; none: the bundle's."""
 
     events: EventConfig = field(default_factory=EventConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -116,7 +121,7 @@ def score_job(job: ScoreJob) -> int:
     if job.device != "auto":
         choose_device(job.device)
     smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
-    plan = hash_of(content_hash(job.boxes), job.frames, job.image_fps)
+    plan = hash_of(content_hash(job.boxes), job.frames, job.image_fps, EVERY)
     work = ScoreWork(
         bundle_uri=job.bundle,
         bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),
@@ -130,8 +135,10 @@ def score_job(job: ScoreJob) -> int:
         threads=max(1, int(job.ray.cpus)),
         smoothing=smoothing,
         events=job.events,
+        health=job.health,
+        limits=job.limits,
         plan=plan,
-        final=hash_of(plan, smoothing, to_dict(job.events)),
+        final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health)),
     )
     return run_walk(
         "score_archive", job, work, use_gpu=job.device != "cpu", extra={"bundle": bundle.id, "scores": work.prefix}

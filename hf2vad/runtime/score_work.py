@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,16 +15,18 @@ import torch
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import HALO_BEFORE, Shard
 from hf2vad.archive.timeline import Timeline, probe
-from hf2vad.config import EventConfig, ExtractionConfig
+from hf2vad.config import EventConfig, ExtractionConfig, HealthConfig, LimitsConfig
 from hf2vad.errors import MismatchError, NotFoundError
+from hf2vad.health.look import Look
 from hf2vad.models.bundle import Bundle, load_bundle
 from hf2vad.models.device import choose_device
 from hf2vad.runtime.dispatch import Call
 from hf2vad.runtime.extract import warm_extractor
+from hf2vad.runtime.health import judged_health
 from hf2vad.runtime.jobs import shown_seconds
 from hf2vad.runtime.outputs import known_failure, settle_failures
 from hf2vad.runtime.walk import Failure, Opened, Range
-from hf2vad.schema import CubeBatch, unpack_metadata
+from hf2vad.schema import CubeBatch, HealthKind, unpack_metadata
 from hf2vad.scoring.engine import EngineName, make_engine
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.final import FinalTables, finalise
@@ -50,6 +52,8 @@ class ScoreWork:
     threads: int
     smoothing: int
     events: EventConfig
+    health: HealthConfig
+    limits: LimitsConfig
     plan: str
     """Hash of what decides a shard's rows beside bundle, video and range."""
     final: str
@@ -72,6 +76,9 @@ class ScoreWork:
 
     def shard_uri(self, video: Video, frames: Range) -> str:
         return join(self.shard_folder(video), f"{frames[0]:08d}-{frames[1]:08d}.parquet")
+
+    def looks_uri(self, video: Video, frames: Range) -> str:
+        return join(self.prefix, "looks", key_path(video.id), f"{frames[0]:08d}-{frames[1]:08d}.parquet")
 
     def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
         return {
@@ -96,7 +103,7 @@ def open_video(work: ScoreWork, video: Video) -> Opened:
         for known, _ in _shards_there(work, video)
         if known["fingerprint"] == video.fingerprint and known["plan"] == work.plan
     )
-    return Opened(probe(video, image_fps=work.image_fps), done)
+    return Opened(probe(video, image_fps=work.image_fps, limits=work.limits), done)
 
 
 def _shards_there(work: ScoreWork, video: Video) -> Iterator[tuple[dict[str, Any], str]]:
@@ -130,14 +137,16 @@ def score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
     measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
     counts["model_loads"] = warm_measure.cache_info().misses - loads
     frames: Range = (shard.start, shard.stop)
+    look = Look(shard.start, shard.stop)
     table = score_shard(
         shard.video.id,
-        counted(warm_extractor(work.extraction, work.boxes).cubes(shard)),
+        counted(warm_extractor(work.extraction, work.boxes).cubes(shard, look)),
         measure,
         calibration=work.bundle.calibration_of(shard.video.id),
         fusion=work.bundle.fusion,
         metadata=work.metadata(shard.video, frames),
     )
+    put_table(work.looks_uri(shard.video, frames), look.table(work.metadata(shard.video, frames)))
     put_table(work.shard_uri(shard.video, frames), table)
     gc.collect()  # a closed container and its decoder hold each other, some MB a shard
     return {**counts, "video_s": shown_seconds(times, len(times)), "busy_s": time.monotonic() - started}
@@ -163,19 +172,29 @@ def close_video(
     scored = [frames for frames in plan if frames not in failed]
     if timeline is None or (plan and not scored):
         return {"failure": settle_failures(work.prefix, video, failures)}
-    tables = _final_tables(work, video, timeline, plan, scored)
+    frames: Range = (plan[0][0], plan[-1][1]) if plan else (0, 0)
+    looks = [work.looks_uri(video, shard) for shard in scored]
+    health = judged_health(work.health, video, timeline, frames, looks, work.metadata(video, frames))
+    tables = _final_tables(work, video, timeline, plan, scored, health.kinds)
     failures = [*failures, *_shortcomings(timeline, tables)]
     reason = settle_failures(work.prefix, video, failures)
+    put_table(work.table_uri("health", video), health.table)
     for name in ("objects", "events", "frames"):
         put_table(work.table_uri(name, video), getattr(tables, name))
     if not failed:
-        for uri in _files(work.shard_folder(video)):
+        for uri in [*_files(work.shard_folder(video)), *(work.looks_uri(video, frames) for frames in plan)]:
             delete(uri)
-    return {"failure": reason, "events": tables.events.num_rows, "undecodable": tables.undecodable}
+    counts = {"events": tables.events.num_rows, "undecodable": tables.undecodable, **health.counts}
+    return {"failure": reason, **counts}
 
 
 def _final_tables(
-    work: ScoreWork, video: Video, timeline: Timeline, plan: list[Range], scored: list[Range]
+    work: ScoreWork,
+    video: Video,
+    timeline: Timeline,
+    plan: list[Range],
+    scored: list[Range],
+    health: Sequence[HealthKind | None],
 ) -> FinalTables:
     start, stop = (plan[0][0], plan[-1][1]) if plan else (0, 0)
     calibration = work.bundle.calibration_of(video.id)
@@ -199,6 +218,7 @@ def _final_tables(
         smoothing=work.smoothing,
         events=work.events,
         metadata=metadata,
+        health=health,
     )
 
 
