@@ -17,6 +17,8 @@ FINE = 2.0
 """Deviation of the blur, in cells, that is taken off so that light and large areas do not count."""
 SAME = 0.3
 """Correlation of two backgrounds' fine structure at and below which they show different places."""
+MATCH = 0.5
+"""Correlation from which a shift that is undone may explain the difference."""
 BETTER = 0.8
 """Share of the disagreement that may remain when the shift is undone."""
 BLOCKS = (3, 4)
@@ -118,7 +120,8 @@ def _difference(before: F32, after: F32) -> tuple[tuple[float, float], bool, boo
         max(0, -int(np.floor(dx))) : columns - max(0, int(np.ceil(dx))),
     ]
     one, undone, other = one[inside], np.asarray(undone, np.float32)[inside], other[inside]
-    better = 1 - _correlation(one, undone) <= BETTER * (1 - _correlation(one, other))
+    match = _correlation(one, undone)
+    better = match >= MATCH and 1 - match <= BETTER * (1 - _correlation(one, other))
     return shift, better and _agreed(one, other, undone), same
 
 
