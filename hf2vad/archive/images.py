@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 PIL.Image.MAX_IMAGE_PIXELS = None  # The limit is ours (LimitsConfig), and checked before anything is decoded.
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # A line for each damaged tag.
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:
@@ -27,10 +29,11 @@ def image_size(data: bytes) -> tuple[int, int] | None:
         return None
 
 
-def decode_image(data: bytes) -> U8 | None:
-    """(H, W, 3) uint8 BGR, as stored (orientation tags are ignored); none when it cannot be decoded."""
+def decode_image(data: bytes, size: tuple[int, int]) -> U8 | None:
+    """(H, W, 3) uint8 BGR, as stored (orientation tags are ignored); none when it cannot be decoded to its `size`."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
     except cv2.error:
         return None
-    return None if image is None else np.asarray(image, np.uint8)
+    fits = image is not None and (image.shape[1], image.shape[0]) == size
+    return np.asarray(image, np.uint8) if fits else None

@@ -83,7 +83,7 @@ def _probe_images(video: Video, fps: float, limits: LimitsConfig) -> Timeline:
         size = image_size(data)
         if size is not None:
             _check_size(video, *size, limits)
-            if decode_image(data) is not None:
+            if decode_image(data, size) is not None:
                 return Timeline(len(names), *size, np.arange(len(names)) / fps, names=tuple(names))
     raise VideoError(f"{video.id}: none of its first {min(len(names), FIRST_TRIES)} images can be decoded")
 

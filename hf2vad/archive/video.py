@@ -50,9 +50,11 @@ def _decode_images(shard: Shard) -> Iterator[Frame]:
     for i, name in enumerate(shard.names):
         data = read_bytes(join(shard.video.uri, name))
         size = image_size(data)
+        image = None
         if size is not None:
             _check_size(shard, *size, f"image {name!r}")
-        yield Frame(shard.first + i, float(shard.pts_s[i]), None if size is None else decode_image(data))
+            image = decode_image(data, size)
+        yield Frame(shard.first + i, float(shard.pts_s[i]), image)
 
 
 def _decode_timed(shard: Shard) -> Iterator[Frame]:
