@@ -1,7 +1,7 @@
 """Damaged videos of every kind the project reads: real files, mutated by a seed.
 
 Example:
-    python -m tests.mutations FOLDER     # examine the videos there, one JSON line each
+    python -m tests.mutations FOLDER ''     # examine the videos there, two JSON lines each
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -48,6 +48,8 @@ IMAGES = ("png", "jpg", "bmp", "tiff")
 """One folder of images of each type."""
 FRAMES = 12
 """Images in a folder."""
+MODULE = "tests.mutations"
+"""What examines a folder, as a process."""
 SECONDS = 20.0
 """No damaged video of 40 small frames may take longer."""
 
@@ -61,8 +63,8 @@ class Examined:
     """`whole`, `partial`, `failure`, or, never hoped for, `error`, `crash` or `hang`."""
     detail: str
     seconds: float
-    peak_mib: float
-    """Peak memory of the process so far."""
+    grown_mib: float
+    """By how much the process's peak memory is above that before its first video."""
 
 
 def write_originals(folder: Path) -> None:
@@ -126,7 +128,7 @@ def examine(folder: Path) -> Iterator[Examined]:
     """Probe and decode every video of `folder`, in other processes, so that a crash or a hang is seen and got over."""
     after = ""
     while True:
-        command = [sys.executable, "-m", "tests.mutations", str(folder), after]
+        command = [sys.executable, "-m", MODULE, str(folder), after]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
             lines: queue.Queue[str | None] = queue.Queue()
             threading.Thread(target=_read, args=(child, lines), daemon=True).start()
@@ -175,16 +177,19 @@ def look_at(video: Video) -> tuple[str, str]:
 
 def main() -> None:
     folder, after = sys.argv[1:3]
+    before = _peak_mib()
     for video in catalogue(folder):
         if video.id <= after:
             continue
         print(json.dumps(video.id), flush=True)
         started = time.monotonic()
         outcome, detail = look_at(video)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        seconds = round(time.monotonic() - started, 3)
-        found = {"video": video.id, "outcome": outcome, "detail": detail, "seconds": seconds, "peak_mib": peak}
-        print(json.dumps(found), flush=True)
+        seconds, grown = round(time.monotonic() - started, 3), round(_peak_mib() - before, 1)
+        print(json.dumps(asdict(Examined(video.id, outcome, detail, seconds, grown))), flush=True)
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

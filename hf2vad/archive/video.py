@@ -15,9 +15,13 @@ from av.video.stream import VideoStream
 from hf2vad.archive.container import decode_packets, opened, video_stream
 from hf2vad.archive.images import decode_image, image_size
 from hf2vad.archive.shards import Shard
+from hf2vad.archive.timeline import DEFAULT_LIMITS
 from hf2vad.errors import VideoError
 from hf2vad.schema import U8
 from hf2vad.storage import join, read_bytes
+
+EDGE = 64
+"""Pixels that a codec's largest blocks may add to a frame's width and height."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,10 @@ def _decode_images(shard: Shard) -> Iterator[Frame]:
         data = read_bytes(join(shard.video.uri, name))
         size = image_size(data)
         image = None
-        if size is not None:
-            _check_size(shard, *size, f"image {name!r}")
+        if size is not None and size[0] * size[1] <= _room(shard):
             image = decode_image(data, size)
+        if image is not None:
+            _check_size(shard, image.shape[1], image.shape[0], f"image {name!r}")
         yield Frame(shard.first + i, float(shard.pts_s[i]), image)
 
 
@@ -151,9 +156,10 @@ class _Converter:
 
 
 def _room(shard: Shard) -> int:
-    """Pixels that the decoder may make of a frame: more than the video's, which has passed its limits, so that a frame
-    of another size is an error that says so, but not as many as a damaged header asks for."""
-    return 4 * (shard.width + 64) * (shard.height + 64)
+    """Pixels that may be decoded as one frame: those of the video, which has passed its limits, and what a decoder adds
+    at the edges. No fewer than the usual limit, so that an odd frame is an error that says so; no more, whatever a
+    damaged header asks for."""
+    return max((shard.width + EDGE) * (shard.height + EDGE), DEFAULT_LIMITS.pixels)
 
 
 def _check_size(shard: Shard, width: int, height: int, what: str) -> None:
