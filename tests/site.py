@@ -153,7 +153,7 @@ def tables(out: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(out)): path.read_bytes()
         for path in sorted(out.rglob("*.parquet"))
-        if path.relative_to(out).parts[1] in ("frames", "objects", "events")
+        if path.relative_to(out).parts[1] in ("frames", "objects", "events", "health")
     }
 
 

@@ -77,8 +77,11 @@ class ScoreWork:
     def shard_uri(self, video: Video, frames: Range) -> str:
         return join(self.shard_folder(video), f"{frames[0]:08d}-{frames[1]:08d}.parquet")
 
+    def looks_folder(self, video: Video) -> str:
+        return join(self.prefix, "looks", key_path(video.id))
+
     def looks_uri(self, video: Video, frames: Range) -> str:
-        return join(self.prefix, "looks", key_path(video.id), f"{frames[0]:08d}-{frames[1]:08d}.parquet")
+        return join(self.looks_folder(video), f"{frames[0]:08d}-{frames[1]:08d}.parquet")
 
     def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
         return {
@@ -182,7 +185,7 @@ def close_video(
     for name in ("objects", "events", "frames"):
         put_table(work.table_uri(name, video), getattr(tables, name))
     if not failed:
-        for uri in [*_files(work.shard_folder(video)), *(work.looks_uri(video, frames) for frames in plan)]:
+        for uri in [*_files(work.shard_folder(video)), *_files(work.looks_folder(video))]:
             delete(uri)
     counts = {"events": tables.events.num_rows, "undecodable": tables.undecodable, **health.counts}
     return {"failure": reason, **counts}
