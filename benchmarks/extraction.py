@@ -32,7 +32,7 @@ from hf2vad.archive.container import decoded_frames, opened, video_stream
 from hf2vad.archive.images import scaled_down
 from hf2vad.archive.shards import Shard
 from hf2vad.archive.video import Converter
-from hf2vad.config import ExtractionConfig
+from hf2vad.config import ExtractionConfig, LimitsConfig
 from hf2vad.cubes.cut import cut_cubes, pixel_boxes
 from hf2vad.runtime.extract import ExtractWork, extract_shard
 from hf2vad.runtime.names import Marks
@@ -78,6 +78,7 @@ def written(shard: Shard, config: ExtractionConfig) -> Callable[[], object]:
                 image_fps=25.0,
                 threads=1,
                 profile=False,
+                limits=LimitsConfig(),
                 plan_id="",
             )
             return extract_shard(work, shard)

@@ -13,12 +13,16 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from hf2vad.archive.container import decode_packets, opened, video_stream
-from hf2vad.archive.images import read_image, scaled_down
+from hf2vad.archive.images import decode_image, image_size, scaled_down
 from hf2vad.archive.shards import Shard
+from hf2vad.archive.timeline import DEFAULT_LIMITS
 from hf2vad.errors import VideoError
 from hf2vad.profile import span
 from hf2vad.schema import U8
-from hf2vad.storage import join
+from hf2vad.storage import join, read_bytes
+
+EDGE = 64
+"""Pixels that a codec's largest blocks may add to a frame's width and height."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,11 @@ def decode(shard: Shard, size: tuple[int, int] | None = None) -> Iterator[Frame]
 
 def _decode_images(shard: Shard, size: tuple[int, int]) -> Iterator[Frame]:
     for i, name in enumerate(shard.names):
-        image = read_image(join(shard.video.uri, name))
+        data = read_bytes(join(shard.video.uri, name))
+        coded = image_size(data)
+        image = None
+        if coded is not None and coded[0] * coded[1] <= _room(shard):
+            image = decode_image(data, coded)
         if image is not None:
             _check_size(shard, image.shape[1], image.shape[0], f"image {name!r}")
             image = scaled_down(image, size)
@@ -62,7 +70,7 @@ def _decode_timed(shard: Shard, convert: Converter) -> Iterator[Frame]:
     assert shard.pts is not None
     wanted = [int(time) for time in shard.pts]
     i = 0
-    with opened(shard.video) as container:
+    with opened(shard.video, pixels=_room(shard)) as container:
         stream = video_stream(container, shard.video)
         for time, frame in _timed_frames(container, stream, shard.seek_pts, wanted[0]):
             while i < len(wanted) and wanted[i] < time:
@@ -124,7 +132,7 @@ def _packets_from_keyframe(container: InputContainer, stream: VideoStream, pts: 
 def _decode_counting(shard: Shard, convert: Converter) -> Iterator[Frame]:
     """Frames by their number, from the start of the file."""
     index = 0
-    with opened(shard.video) as container:
+    with opened(shard.video, pixels=_room(shard)) as container:
         stream = video_stream(container, shard.video)
         for index, frame in enumerate(decode_packets(container.demux(stream), stream)):
             if index >= shard.last:
@@ -157,6 +165,13 @@ class Converter:
                 frame, width=self._width, height=self._height, format="bgr24", interpolation=self._how, threads=1
             )
             return cast(U8, image.to_ndarray())
+
+
+def _room(shard: Shard) -> int:
+    """Pixels that may be decoded as one frame: those of the video, which has passed its limits, and what a decoder adds
+    at the edges. No fewer than the usual limit, so that an odd frame is an error that says so; no more, whatever a
+    damaged header asks for."""
+    return max((shard.width + EDGE) * (shard.height + EDGE), DEFAULT_LIMITS.pixels)
 
 
 def _check_size(shard: Shard, width: int, height: int, what: str) -> None:

@@ -15,6 +15,7 @@ from hf2vad.config.extraction import (
     extraction_difference,
     extraction_fingerprint,
 )
+from hf2vad.config.health import HealthConfig, LimitsConfig
 from hf2vad.config.model import FlowError, Level, LossConfig, ModelConfig
 from hf2vad.config.presets import PRESETS, Preset, PresetName, preset
 from hf2vad.config.scoring import DensityConfig, EventConfig, FusionConfig
@@ -32,7 +33,9 @@ __all__ = [
     "FlowConfig",
     "FlowError",
     "FusionConfig",
+    "HealthConfig",
     "Level",
+    "LimitsConfig",
     "LossConfig",
     "ModelConfig",
     "MotionConfig",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -28,6 +28,9 @@ AHEAD = 4
 """Frames that decoding, and flow, may be ahead of the step after them."""
 
 
+Look = Callable[[int, U8 | None], None] | None
+"""What may look at each frame: its number and its (H, W) grey picture, none when it cannot be decoded."""
+
 TRIM_EVERY = 50
 """Frames after which freed memory is given back."""
 
@@ -50,15 +53,17 @@ class Extractor:
         self._config = config
         self._finder = BoxFinder(config, boxes_uri)
 
-    def cubes(self, shard: Shard) -> Generator[CubeBatch, None, None]:
+    def cubes(self, shard: Shard, look: Look = None) -> Generator[CubeBatch, None, None]:
         """One batch for every frame of `shard`, in order.
+
+        `look` is called for each frame, those of the halo too, in another thread, before the stream ends.
 
         Decoding and flow run in threads of their own. Memory depends on the size of a frame and the boxes in it, not
         on the length of the shard. Raises VideoError when the video cannot be read.
         """
         working = Working.of(self._config.working, shard.width, shard.height)
         window: deque[_Prepared] = deque(maxlen=FRAMES + 1)
-        with closing(prefetch(self._flowing(shard, working), depth=AHEAD, name="flow")) as prepared:
+        with closing(prefetch(self._flowing(shard, working, look), depth=AHEAD, name="flow")) as prepared:
             for count, latest in enumerate(prepared, 1):
                 if count % TRIM_EVERY == 0:
                     give_back_freed()
@@ -68,14 +73,14 @@ class Extractor:
             if window:
                 yield from self._batch(shard, working, list(window)[-FRAMES:], None)
 
-    def _flowing(self, shard: Shard, working: Working) -> Iterator[_Prepared]:
+    def _flowing(self, shard: Shard, working: Working, look: Look) -> Iterator[_Prepared]:
         """Prepared frames with their flow, for those whose cubes are wanted."""
         width, height = working.size
         try:
             estimator = FlowEstimator(self._config.flow, width=width, height=height, source=working.source)
         except VideoError as error:
             raise VideoError(f"{shard.video.id}: {error}") from None
-        with closing(prefetch(self._prepared(shard, working, estimator), depth=AHEAD, name="decode")) as prepared:
+        with closing(prefetch(self._prepared(shard, working, estimator, look), depth=AHEAD, name="decode")) as prepared:
             before: U8 | None = None
             for item in prepared:
                 flow = None
@@ -85,18 +90,21 @@ class Extractor:
                 before = item.enlarged
                 yield _Prepared(item.frame, item.blurred, None, flow)
 
-    def _prepared(self, shard: Shard, working: Working, estimator: FlowEstimator) -> Iterator[_Prepared]:
+    def _prepared(self, shard: Shard, working: Working, estimator: FlowEstimator, look: Look) -> Iterator[_Prepared]:
         for frame in spans("decode", decode(shard, working.size)):
             answered = frame.index < shard.stop
             if not answered and not self._finder.needs_motion:
                 return
-            if frame.image is None:
-                yield _Prepared(frame, None, None)
-                continue
             with span("convert"):
-                grey = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY), np.uint8)
-                blur = blurred(grey, self._config.motion) if self._finder.needs_motion else None
-                prepared = _Prepared(frame, blur, estimator.prepare(grey) if answered else None)
+                image = frame.image
+                grey = None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+                if look is not None:
+                    look(frame.index, grey)
+                if grey is None:
+                    prepared = _Prepared(frame, None, None)
+                else:
+                    blur = blurred(grey, self._config.motion) if self._finder.needs_motion else None
+                    prepared = _Prepared(frame, blur, estimator.prepare(grey) if answered else None)
             yield prepared
 
     def _batch(

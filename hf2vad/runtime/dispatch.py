@@ -111,7 +111,8 @@ def cluster(config: RayConfig) -> Iterator[None]:
     try:
         ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, **here)
     except (ConnectionError, ValueError, RayError, RuntimeError) as error:
-        raise DispatchError(f"no Ray cluster at {address!r}: {error}") from None
+        remedy = "if it asks for a token, RAY_AUTH_MODE and the token must be its own"
+        raise DispatchError(f"no Ray cluster at {address!r}: {error}; {remedy}") from None
     try:
         yield
     finally:

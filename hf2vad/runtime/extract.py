@@ -21,6 +21,7 @@ from hf2vad.config import (
     DetectorConfig,
     ExtractionConfig,
     FlowConfig,
+    LimitsConfig,
     MotionConfig,
     PresetName,
     WorkingConfig,
@@ -85,6 +86,7 @@ class ExtractJob:
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     cube: CubeConfig = field(default_factory=CubeConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
@@ -126,6 +128,7 @@ def extract_job(job: ExtractJob) -> int:
         prefix=join(job.out, "stc", dataset),
         marks=Marks(join(job.out, "done", dataset)),
         image_fps=job.image_fps,
+        limits=job.limits,
         threads=max(1, int(job.ray.cpus)),
         profile=job.profile,
         plan_id=hash_of(SCHEMA_VERSION, *content),
@@ -143,6 +146,7 @@ class ExtractWork:
     prefix: str
     marks: Marks
     image_fps: float
+    limits: LimitsConfig
     threads: int
     profile: bool
     """Whether single spans are kept."""
@@ -206,7 +210,7 @@ def open_video(work: ExtractWork, video: Video) -> Opened:
             done.add(frames)
         else:
             delete(uri)
-    return Opened(probe(video, image_fps=work.image_fps), frozenset(done))
+    return Opened(probe(video, image_fps=work.image_fps, limits=work.limits), frozenset(done))
 
 
 def extract_shard(work: ExtractWork, shard: Shard) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from hf2vad.config import (
     EventConfig,
     ExtractionConfig,
     FlowConfig,
+    HealthConfig,
+    LimitsConfig,
     MotionConfig,
     WorkingConfig,
     extraction_difference,
@@ -19,6 +21,7 @@ from hf2vad.config import (
 )
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.errors import ConfigError, MismatchError
+from hf2vad.health.look import EVERY
 from hf2vad.models.bundle import load_bundle, load_bundle_settings
 from hf2vad.models.density import NO_DENSITY
 from hf2vad.models.device import choose_device
@@ -87,6 +90,8 @@ class ScoreJob:
     """Frames of the median filter over frame scores; none: the bundle's."""
 
     events: EventConfig = field(default_factory=EventConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
@@ -168,7 +173,7 @@ def scoring_work(job: ScoreJob) -> ScoreWork:
     if job.device != "auto":
         choose_device(job.device)
     smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
-    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps)
+    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY)
     return ScoreWork(
         bundle_uri=job.bundle,
         bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),
@@ -183,6 +188,8 @@ def scoring_work(job: ScoreJob) -> ScoreWork:
         profile=job.profile,
         smoothing=smoothing,
         events=job.events,
+        health=job.health,
+        limits=job.limits,
         plan=plan,
-        final=hash_of(plan, smoothing, to_dict(job.events)),
+        final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health)),
     )

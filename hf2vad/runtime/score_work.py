@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,18 +16,20 @@ import torch
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import HALO_BEFORE, Shard
 from hf2vad.archive.timeline import Timeline, probe
-from hf2vad.config import EventConfig, ExtractionConfig
+from hf2vad.config import EventConfig, ExtractionConfig, HealthConfig, LimitsConfig
+from hf2vad.health.look import Look
 from hf2vad.models.bundle import Bundle
 from hf2vad.models.device import choose_device
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.runtime.dispatch import Call
 from hf2vad.runtime.engines import same_bundle
 from hf2vad.runtime.extract import warm_extractor
+from hf2vad.runtime.health import judged_health
 from hf2vad.runtime.jobs import shown_seconds
 from hf2vad.runtime.names import Marks, Range, list_shards, shard_name
 from hf2vad.runtime.outputs import hash_of, known_failure, settle_failures
 from hf2vad.runtime.walk import Failure, Opened
-from hf2vad.schema import CubeBatch, unpack_metadata
+from hf2vad.schema import CubeBatch, HealthKind, unpack_metadata
 from hf2vad.scoring.engines import EngineSpec, make_engine
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.final import FinalTables, finalise
@@ -56,6 +58,8 @@ class ScoreWork:
     """Whether single spans are kept."""
     smoothing: int
     events: EventConfig
+    health: HealthConfig
+    limits: LimitsConfig
     plan: str
     """Hash of what decides a shard's rows beside bundle, video and range."""
     final: str
@@ -92,6 +96,12 @@ class ScoreWork:
     def shard_state(self, video: Video) -> str:
         return hash_of(video.fingerprint, self.plan)
 
+    def looks_folder(self, video: Video) -> str:
+        return join(self.prefix, "looks", key_path(video.id))
+
+    def looks_uri(self, video: Video, frames: Range) -> str:
+        return join(self.looks_folder(video), shard_name(frames, self.shard_state(video)))
+
     def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
         return {
             "video": video.id,
@@ -111,7 +121,7 @@ def open_video(work: ScoreWork, video: Video) -> Opened:
         return Opened(None, failure=_finish(work, video))
     state = work.shard_state(video)
     done = frozenset(frames for _, frames, found in list_shards(work.shard_folder(video)) if found == state)
-    return Opened(probe(video, image_fps=work.image_fps), done)
+    return Opened(probe(video, image_fps=work.image_fps, limits=work.limits), done)
 
 
 def _final_there(work: ScoreWork, video: Video) -> dict[str, Any] | None:
@@ -126,8 +136,9 @@ def _state_of(known: dict[str, Any]) -> str:
 
 def _finish(work: ScoreWork, video: Video) -> str | None:
     """Remove the shards of a video whose final tables are there, and mark it last; returns why it failed in part."""
-    for uri, _, _ in list_shards(work.shard_folder(video)):
-        delete(uri)
+    for folder in (work.shard_folder(video), work.looks_folder(video)):
+        for uri, _, _ in list_shards(folder):
+            delete(uri)
     reason = work.failure(video)
     work.marks.put(video, work.state(video), failed=reason is not None)
     return reason
@@ -164,15 +175,17 @@ def _score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
             gc.collect()
             gc.freeze()  # modules and network stay for good: looking through them took the collector 0.2 s a shard
     frames: Range = (shard.start, shard.stop)
+    look = Look(shard.start, shard.stop)
     table = score_shard(
         shard.video.id,
-        counted(extractor.cubes(shard)),
+        counted(extractor.cubes(shard, look)),
         measure,
         calibration=work.bundle.calibration_of(shard.video.id),
         fusion=work.bundle.fusion,
         metadata=work.metadata(shard.video, frames),
     )
     with span("write"):
+        put_table(work.looks_uri(shard.video, frames), look.table(work.metadata(shard.video, frames)))
         put_table(work.shard_uri(shard.video, frames), table)
     gc.collect()  # a closed container and its decoder hold each other, some MB a shard
     return {**counts, "video_s": shown_seconds(times, len(times))}
@@ -198,18 +211,28 @@ def close_video(
         work.marks.remove(video, _state_of(known))
     if timeline is None or (plan and not scored):
         return {"failure": settle_failures(work.prefix, video, failures)}
-    tables = _final_tables(work, video, timeline, plan, scored)
+    frames: Range = (plan[0][0], plan[-1][1]) if plan else (0, 0)
+    looks = [work.looks_uri(video, shard) for shard in scored]
+    health = judged_health(work.health, video, timeline, frames, looks, work.metadata(video, frames))
+    tables = _final_tables(work, video, timeline, plan, scored, health.kinds)
     reason = settle_failures(work.prefix, video, [*failures, *_shortcomings(timeline, tables)])
     delete(work.table_uri("frames", video))  # or, after a kill, it would vouch for other objects and events
+    put_table(work.table_uri("health", video), health.table)
     for name in ("objects", "events", "frames"):
         put_table(work.table_uri(name, video), getattr(tables, name))
     if not failed:
         _finish(work, video)
-    return {"failure": reason, "events": tables.events.num_rows, "undecodable": tables.undecodable}
+    counts = {"events": tables.events.num_rows, "undecodable": tables.undecodable, **health.counts}
+    return {"failure": reason, **counts}
 
 
 def _final_tables(
-    work: ScoreWork, video: Video, timeline: Timeline, plan: list[Range], scored: list[Range]
+    work: ScoreWork,
+    video: Video,
+    timeline: Timeline,
+    plan: list[Range],
+    scored: list[Range],
+    health: Sequence[HealthKind | None],
 ) -> FinalTables:
     start, stop = (plan[0][0], plan[-1][1]) if plan else (0, 0)
     calibration = work.bundle.calibration_of(video.id)
@@ -236,6 +259,7 @@ def _final_tables(
         smoothing=work.smoothing,
         events=work.events,
         metadata=metadata,
+        health=health,
     )
 
 

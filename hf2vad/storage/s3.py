@@ -189,6 +189,8 @@ def _bucket_key(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not bucket:
         raise NotFoundError(f"{uri!r}: an S3 URI looks like s3://bucket/prefix")
+    if "@" in bucket:
+        raise NotFoundError("an S3 URI holds no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
     return bucket, key
 
 

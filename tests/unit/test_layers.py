@@ -14,7 +14,7 @@ FLOORS = [
     {"schema", "progress", "threads", "heap"},
     {"storage", "commandline"},
     {"archive", "models", "demo"},
-    {"cubes"},
+    {"cubes", "health"},
     {"scoring"},
     {"training"},
     {"evaluation"},
