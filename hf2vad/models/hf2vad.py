@@ -57,5 +57,5 @@ def flow_error(squares: Tensor, config: ModelConfig) -> Tensor:
     """(B,) S_r of (B, 8, …) squared errors, or sums of them, as `config.flow_error` says."""
     if config.flow_error == "sum":
         return squares.flatten(1).sum(1)
-    each = squares.unflatten(1, (FLOWS, 2)).flatten(2).sum(2).sort(dim=1).values
+    each = torch.unflatten(squares, 1, (FLOWS, 2)).flatten(2).sum(2).sort(dim=1).values
     return FLOWS * (each[:, 0] if config.flow_error == "min" else each[:, 1:3].mean(1))
