@@ -200,7 +200,7 @@ def extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
     times: list[float] = []
     with (
         atomic_writer(work.shard_uri(shard.video, frames)) as file,
-        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer,
+        pq.ParquetWriter(file, schema, compression="none", use_dictionary=False, write_statistics=False) as writer,
     ):
         rows: list[pa.RecordBatch] = []
         for batch in warm_extractor(work.extraction, work.boxes).cubes(shard):
