@@ -231,7 +231,7 @@ def _extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
         extractor = warm_extractor(work.extraction, work.boxes)
     with (
         atomic_writer(work.shard_uri(shard.video, frames)) as file,
-        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer,
+        pq.ParquetWriter(file, schema, compression="none", use_dictionary=False, write_statistics=False) as writer,
         closing(prefetch(extractor.cubes(shard), depth=AHEAD, name="cubes")) as batches,
     ):
         rows: list[pa.RecordBatch] = []
