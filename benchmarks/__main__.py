@@ -7,7 +7,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
-HELPERS = ("machine", "measure")
+HELPERS = ("machine", "measure", "pinned", "processes")
 
 
 def main() -> int:

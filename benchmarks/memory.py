@@ -10,26 +10,18 @@ timestamps gets.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
-import subprocess
-import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
 import av
 
 from benchmarks.machine import describe
+from benchmarks.processes import job, peak_of_workers
 from hf2vad.demo.archive import generate
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--model.flow-root=4", "--model.slots=8", "--model.cvae-widths", "8", "16", "16", "16", "--training.batch=32"]
-
-
-MARK = "HF2VAD_MEMORY_BENCHMARK"
-"""Variable by which this run's workers are told from others on the machine."""
 
 
 def main() -> None:
@@ -71,38 +63,3 @@ def repeat(source: Path, target: Path, times: int) -> Path:
             written.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         written.mux(stream.encode(None))
     return target
-
-
-def command(name: str, *arguments: object) -> list[str]:
-    return [sys.executable, str(ROOT / "jobs" / f"{name}.py"), *map(str, arguments)]
-
-
-def job(name: str, *arguments: object) -> None:
-    subprocess.run(command(name, *arguments), check=True, stdout=subprocess.DEVNULL)
-
-
-def peak_of_workers(name: str, *arguments: object) -> float:
-    """The highest peak among the processes that work on shards, in MiB."""
-    peaks: dict[int, float] = {}
-    marked = {**os.environ, MARK: str(os.getpid())}
-    with subprocess.Popen(command(name, *arguments), stdout=subprocess.DEVNULL, env=marked) as running:
-        while running.poll() is None:
-            for entry in os.scandir("/proc"):
-                if entry.name.isdigit():
-                    with contextlib.suppress(OSError):
-                        watch(int(entry.name), peaks)
-            time.sleep(0.1)
-    if running.returncode:
-        raise SystemExit(running.returncode)
-    return max(peaks.values())
-
-
-def watch(pid: int, peaks: dict[int, float]) -> None:
-    """Note the peak of a process that is, or was, at work on a shard."""
-    if pid not in peaks:
-        ours = f"{MARK}={os.getpid()}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        if not ours or not Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::score_frames"):
-            return
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            peaks[pid] = int(line.split()[1]) / 1024

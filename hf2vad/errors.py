@@ -9,6 +9,7 @@ Hf2vadError
 ├── SchemaError          a table or bundle of another schema version, or without a column it must have
 ├── BundleError          a bundle that is damaged or incomplete
 │   └── MismatchError        a bundle that was trained on differently extracted cubes
+├── EngineError          an engine that cannot run here, was changed, or does not give what eager gives
 ├── ShapeError           an array that does not have the shape its consumer states
 ├── TrainingError        training cannot start or go on (empty table, loss not finite)
 ├── EvaluationError      scores and labels do not belong together
@@ -54,6 +55,10 @@ class BundleError(Hf2vadError):
 
 class MismatchError(BundleError):
     """Cubes and bundle do not belong together: extraction settings differ."""
+
+
+class EngineError(Hf2vadError):
+    """An engine cannot be built or run here, was changed after it was built, or does not agree with eager."""
 
 
 class ShapeError(Hf2vadError):

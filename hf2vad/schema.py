@@ -41,6 +41,9 @@ FrameStatus = Literal["scored", "no_context", "undecodable"]
 """`scored`: the frame has its four predecessors (with or without cubes). `no_context`: it does not, so it gets no
 score. `undecodable`: it, or a frame that its cubes need, could not be decoded, so it gets no score."""
 
+HealthKind = Literal["undecodable", "black", "blinded", "frozen", "moved", "gap", "rate"]
+"""What can be wrong with footage; health/episodes.py says what each is."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CubeBatch:
@@ -132,11 +135,13 @@ FRAMES_TABLE = pa.schema(
             ("n_objects", pa.int32(), False),
         ),
         *_box(True),
+        *_fields(("health", pa.string(), True)),
     ]
 )
 """One row a frame. `score_raw`: maximum over its cubes, or the score of a zero-error cube; `score`: smoothed over
 time; both null without full context. `s_flow`, `s_frame`, `s_motion` and the box are those of the highest scoring
-cube, null without cubes; `speed` is the fastest box's median flow speed, 0 without cubes."""
+cube, null without cubes; `speed` is the fastest box's median flow speed, 0 without cubes. `health`: what is wrong with
+the footage that the frame's cubes are made of, a kind of the table `health`; null for nothing."""
 
 OBJECTS = pa.schema(
     [
@@ -165,6 +170,33 @@ EVENTS = pa.schema(
     ]
 )
 """One row an event: frames `start_frame` … `end_frame` inclusive, and the box of the peak (null without one)."""
+
+THUMBNAIL_SHAPE = (48, 64)
+"""Rows and columns of the small grey picture that health is told from."""
+
+LOOKS = pa.schema(
+    [
+        *_fields(("frame", pa.int32(), False)),
+        *_fields(*((name, pa.float32(), True) for name in ("level", "contrast", "change", "changed"))),
+        *_fields(("thumbnail", pa.binary(int(np.prod(THUMBNAIL_SHAPE))), True)),
+    ]
+)
+"""One row a frame of a shard: what its health is told from (intermediate; see health/look.py). All null where it cannot
+be decoded; `thumbnail`, uint8 [48, 64], is that of every eighth frame."""
+
+HEALTH = pa.schema(
+    _fields(
+        ("video", pa.string(), False),
+        ("kind", pa.string(), False),
+        ("start_frame", pa.int32(), False),
+        ("stop_frame", pa.int32(), False),
+        ("start_s", pa.float64(), False),
+        ("stop_s", pa.float64(), False),
+        ("value", pa.float64(), True),
+    )
+)
+"""One row a stretch of unhealthy footage, by start: frames `start_frame` … `stop_frame`, the end exclusive. What
+`value` is depends on the kind (health/episodes.py)."""
 
 LABELS = pa.schema(
     _fields(("video", pa.string(), False), ("frame", pa.int64(), False), ("anomalous", pa.bool_(), False))
@@ -213,6 +245,8 @@ TABLES: Mapping[str, pa.Schema] = {
     "frames": FRAMES_TABLE,
     "objects": OBJECTS,
     "events": EVENTS,
+    "looks": LOOKS,
+    "health": HEALTH,
     "labels": LABELS,
     "boxes": BOXES,
     "tracks": TRACKS,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from typing import Generic, TypeVar
+
+from hf2vad.profile import enter_lane, span
 
 T = TypeVar("T")
 
@@ -18,24 +21,37 @@ class _End(Generic[T]):
         self.error = error
 
 
-def prefetch(items: Iterable[T], *, depth: int) -> Generator[T, None, None]:
+def prefetch(items: Iterable[T], *, depth: int, name: str = "items") -> Generator[T, None, None]:
     """Yield `items`, made by a thread that runs at most `depth` of them ahead.
 
     An exception of the iterable is raised here. Closing this generator stops the thread and closes the iterable.
+    The thread is the lane `name` of what is recorded here; it and the consumer count as `waiting` while they do.
     """
     ready: queue.Queue[T | _End[T]] = queue.Queue(maxsize=depth)
     stop = threading.Event()
 
     def put(item: T | _End[T]) -> bool:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.05)
-            except queue.Full:
-                continue
+        if not stop.is_set() and not ready.full():
+            ready.put_nowait(item)  # there is room: no other thread puts
             return True
+        with span("waiting"):
+            while not stop.is_set():
+                try:
+                    ready.put(item, timeout=0.05)
+                except queue.Full:
+                    continue
+                return True
         return False
 
+    def get() -> T | _End[T]:
+        try:
+            return ready.get_nowait()
+        except queue.Empty:
+            with span("waiting"):
+                return ready.get()
+
     def work() -> None:
+        enter_lane(name)
         iterator = iter(items)
         error: BaseException | None = None
         try:
@@ -50,11 +66,12 @@ def prefetch(items: Iterable[T], *, depth: int) -> Generator[T, None, None]:
                     pass
         put(_End(error))
 
-    thread = threading.Thread(target=work, name="prefetch", daemon=True)
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(work,), name=f"prefetch-{name}", daemon=True)
     thread.start()
     try:
         while True:
-            item = ready.get()
+            item = get()
             if isinstance(item, _End):
                 if item.error is not None:
                     raise item.error

@@ -25,17 +25,26 @@ START_SECONDS = 60
 class SeaweedServer:
     """One server with one set of credentials, on free ports, its data in `folder`; a context manager.
 
-    Buckets appear with their first object. `env` is what a client needs in its environment.
+    Buckets appear with their first object. `env` is what a client needs in its environment. `certificate`: files of a
+    certificate and its key, to answer on `tls_endpoint` too.
     """
 
     def __init__(
-        self, folder: Path, *, access_key: str = "seaweed-test", secret_key: str = "seaweed-test-secret"
+        self,
+        folder: Path,
+        *,
+        access_key: str = "seaweed-test",
+        secret_key: str = "seaweed-test-secret",
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
         self._folder = folder
         self._keys = (access_key, secret_key)
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = ""
         """http://127.0.0.1:port"""
+        self.tls_endpoint = ""
+        """https://127.0.0.1:port, with a certificate."""
+        self._certificate = certificate
 
     @property
     def env(self) -> dict[str, str]:
@@ -91,6 +100,11 @@ class SeaweedServer:
             "-volume.max=1024",  # a bucket takes seven
             "-volume.minFreeSpace=1MiB",
         ]
+        if self._certificate:
+            (port,) = _free_ports(1)
+            self.tls_endpoint = f"https://127.0.0.1:{port}"
+            cert, key = self._certificate
+            command += [f"-s3.port.https={port}", f"-s3.cert.file={cert}", f"-s3.key.file={key}"]
         with (self._folder / "server.log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
         self._wait()

@@ -68,8 +68,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def ray_head(folder: Path, *, cpus: int = 2) -> Iterator[RayCluster]:
-    """A head node of its own, in the foreground of a process that is ended with the block."""
+def ray_head(folder: Path, *, cpus: int = 2, env: dict[str, str] | None = None) -> Iterator[RayCluster]:
+    """A head node of its own, in the foreground of a process that is ended with the block; `env`: more for it."""
     port, dashboard = free_port(), free_port()
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
     command += [f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1"]
@@ -80,7 +80,7 @@ def ray_head(folder: Path, *, cpus: int = 2) -> Iterator[RayCluster]:
         "--disable-usage-stats",
     ]
     command += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
-    marked = {**environment(), MARK: str(os.getpid())}
+    marked = {**environment(), MARK: str(os.getpid()), **(env or {})}
     with (folder / "head.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=marked, start_new_session=True)
         try:
@@ -119,7 +119,7 @@ def job(name: str, *arguments: object) -> list[str]:
 
 
 def run_job(
-    name: str, *arguments: object, expect: int = 0, env: dict[str, str] | None = None
+    name: str, *arguments: object, expect: int = 0, env: dict[str, str] | None = None, seconds: float = 240
 ) -> subprocess.CompletedProcess[str]:
     """Run a job to its end; fails unless it exits with `expect`."""
     done = subprocess.run(
@@ -128,7 +128,7 @@ def run_job(
         text=True,
         env={**environment(), **(env or {})},
         cwd=ROOT,
-        timeout=240,
+        timeout=seconds,
     )
     assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done
@@ -153,7 +153,7 @@ def tables(out: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(out)): path.read_bytes()
         for path in sorted(out.rglob("*.parquet"))
-        if path.relative_to(out).parts[1] in ("frames", "objects", "events")
+        if path.relative_to(out).parts[1] in ("frames", "objects", "events", "health")
     }
 
 

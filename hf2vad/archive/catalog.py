@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from hf2vad.storage import Entry, is_s3, list_dir, list_files
+from hf2vad.storage import Entry, is_s3, list_dir, list_files, readable
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".ts", ".webm")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
@@ -21,7 +21,7 @@ class Video:
     """One video of an archive."""
 
     id: str
-    """Its path in the archive."""
+    """Its path in the archive, as valid text: bytes of a local name that are not UTF-8 are shown as escapes."""
     uri: str
     kind: Literal["file", "images"]
     """`file`: a video file. `images`: a folder of numbered images, in numeric order."""
@@ -79,9 +79,9 @@ def _folder(uri: str, prefix: str, above: frozenset[str]) -> Iterator[Video]:
             size, images = size + entry.size, images + 1
     if images:
         name = prefix.rstrip("/") or os.path.basename(uri.rstrip("/")) or "images"
-        yield Video(name, uri, "images", digest.hexdigest()[:16], size)
+        yield Video(readable(name), uri, "images", digest.hexdigest()[:16], size)
 
 
 def _file_video(entry: Entry, prefix: str) -> Video:
     fingerprint = hashlib.sha256(f"{entry.size}\0{entry.version}".encode()).hexdigest()[:16]
-    return Video(prefix + entry.name, entry.uri, "file", fingerprint, entry.size)
+    return Video(readable(prefix + entry.name), entry.uri, "file", fingerprint, entry.size)

@@ -23,11 +23,15 @@ FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
 
 
 @contextlib.contextmanager
-def opened(video: Video) -> Iterator[InputContainer]:
-    """The container of a video file. Raises VideoError when it is none."""
+def opened(video: Video, *, pixels: int) -> Iterator[InputContainer]:
+    """The container of a video file, whose frames are not decoded when they have more `pixels` than that.
+
+    Raises VideoError when it is none.
+    """
+    options = {"format_whitelist": FORMATS, "max_pixels": str(pixels)}
     with open_read(video.uri) as file:
         try:
-            container = av.open(file, mode="r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
+            container = av.open(file, mode="r", options=options, metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as error:  # OSError: a seek to before the start of a tiny file
             reason = getattr(error, "strerror", None) or error
             what = "empty file" if video.size == 0 else f"not a readable video: {reason}"
@@ -41,6 +45,7 @@ def video_stream(container: InputContainer, video: Video) -> VideoStream:
     for stream in container.streams.video:
         if stream.codec_context is not None:
             stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"max_pixels": container.options["max_pixels"]}
             return stream
     raise VideoError(f"{video.id}: no video stream that can be decoded")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 import av
 import numpy as np
@@ -11,12 +12,17 @@ import numpy.typing as npt
 
 from hf2vad.archive.catalog import IMAGE_SUFFIXES, Video
 from hf2vad.archive.container import decoded_frames, opened, video_stream
-from hf2vad.archive.images import read_image
+from hf2vad.archive.images import decode_image, image_size
+from hf2vad.config import LimitsConfig
 from hf2vad.errors import VideoError
-from hf2vad.storage import join, list_dir
+from hf2vad.storage import join, list_dir, read_bytes
 
 FIRST_TRIES = 10
 """Images of a folder that are looked at to learn its frame size, when the first ones are damaged."""
+
+IMAGE_BYTES = 8
+"""Bytes of a file for each pixel that it may have: 16 bits for each of red, green, blue and opacity, not compressed."""
+DEFAULT_LIMITS = LimitsConfig()
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,22 +59,32 @@ class Timeline:
         return tuple(int(time) for time in self.keyframes[max(0, end - 2) : end][::-1])
 
 
-def probe(video: Video, *, image_fps: float = 25.0) -> Timeline:
+def probe(video: Video, *, image_fps: float = 25.0, limits: LimitsConfig = DEFAULT_LIMITS) -> Timeline:
     """Count and time the frames of `video`; folders of images play at `image_fps`.
 
-    Raises VideoError when it is no video, or has no frame that can be read.
+    Raises VideoError when it is no video, has no frame that can be read, or is larger than `limits`.
     """
-    return _probe_images(video, image_fps) if video.kind == "images" else _probe_file(video)
+    images = video.kind == "images"
+    timeline = _probe_images(video, image_fps, limits) if images else _probe_file(video, limits)
+    if timeline.pts_s[-1] > 3600 * limits.hours:
+        raise VideoError(f"{video.id}: {timeline.pts_s[-1] / 3600:.1f} hours, limits.hours allows {limits.hours:g}")
+    return timeline
 
 
-def _probe_images(video: Video, fps: float) -> Timeline:
-    found = (entry.name for entry in list_dir(video.uri) if not entry.is_dir and not entry.name.startswith("."))
+def _probe_images(video: Video, fps: float, limits: LimitsConfig) -> Timeline:
+    found = {entry.name: entry.size for entry in list_dir(video.uri) if not entry.is_dir and entry.name[0] != "."}
     names = sorted((name for name in found if name.lower().endswith(IMAGE_SUFFIXES)), key=_natural)
+    _check_count(video, len(names), limits)
+    for name in names:
+        if found[name] > IMAGE_BYTES * limits.pixels:
+            raise VideoError(f"{video.id}: image {name!r} has {found[name]:,} bytes, too many for limits.pixels")
     for name in names[:FIRST_TRIES]:
-        image = read_image(join(video.uri, name))
-        if image is not None:
-            height, width = image.shape[:2]
-            return Timeline(len(names), width, height, np.arange(len(names)) / fps, names=tuple(names))
+        data = read_bytes(join(video.uri, name))
+        size = image_size(data)
+        if size is not None:
+            _check_size(video, *size, limits)
+            if decode_image(data, size) is not None:
+                return Timeline(len(names), *size, np.arange(len(names)) / fps, names=tuple(names))
     raise VideoError(f"{video.id}: none of its first {min(len(names), FIRST_TRIES)} images can be decoded")
 
 
@@ -78,11 +94,24 @@ def _natural(name: str) -> tuple[tuple[int | str, ...], str]:
     return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), name
 
 
-def _probe_file(video: Video) -> Timeline:
-    with opened(video) as container:
+def _check_size(video: Video, width: int, height: int, limits: LimitsConfig) -> None:
+    if width * height > limits.pixels:
+        raise VideoError(f"{video.id}: frames of {width}×{height} pixels, limits.pixels allows {limits.pixels:,}")
+    if not width * height:
+        raise VideoError(f"{video.id}: its header gives no frame size")
+
+
+def _check_count(video: Video, frames: int, limits: LimitsConfig) -> None:
+    if frames > limits.frames:
+        raise VideoError(f"{video.id}: more frames than limits.frames allows, {limits.frames:,}")
+
+
+def _probe_file(video: Video, limits: LimitsConfig) -> Timeline:
+    with opened(video, pixels=limits.pixels) as container:
         stream = video_stream(container, video)
         context = stream.codec_context
         size = (context.width, context.height)
+        _check_size(video, *size, limits)
         # Packets without bytes stand for frames that were dropped when recording: a decoder gives nothing for them.
         times: list[int | None] = []
         keys: list[int] = []
@@ -92,6 +121,7 @@ def _probe_file(video: Video) -> Timeline:
                 packets += packet.dts is not None
                 if packet.size and not packet.is_discard:
                     times.append(packet.pts)
+                    _check_count(video, len(times), limits)
                     if packet.is_keyframe and packet.pts is not None:
                         keys.append(packet.pts)
         except av.FFmpegError as error:
@@ -108,20 +138,21 @@ def _probe_file(video: Video) -> Timeline:
             in_decoding_order = context.has_b_frames and known == sorted(known)
             usable = usable and not in_decoding_order and packets >= stream.frames
         if not usable:
-            return _probe_sequential(video)
+            return _probe_sequential(video, limits)
         seconds = (pts - pts[0]) * float(stream.time_base or 0)
         keyframes = np.unique(np.array(keys, np.int64))
         return Timeline(len(pts), *size, seconds, pts, keyframes, promised=stream.frames)
 
 
-def _probe_sequential(video: Video) -> Timeline:
+def _probe_sequential(video: Video, limits: LimitsConfig) -> Timeline:
     """Count frames by decoding them all."""
-    with opened(video) as container:
+    with opened(video, pixels=limits.pixels) as container:
         stream = video_stream(container, video)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         size = (stream.codec_context.width, stream.codec_context.height)
         promised = stream.frames
-        count = sum(1 for _ in decoded_frames(container, stream))
+        count = sum(1 for _ in islice(decoded_frames(container, stream), limits.frames + 1))
+    _check_count(video, count, limits)
     if not count:
         raise VideoError(f"{video.id}: no frame can be decoded")
     return Timeline(count, *size, np.arange(count) / rate, sequential=True, promised=promised)

@@ -11,9 +11,11 @@ from hf2vad.config.extraction import (
     ExtractionConfig,
     FlowConfig,
     MotionConfig,
+    WorkingConfig,
     extraction_difference,
     extraction_fingerprint,
 )
+from hf2vad.config.health import HealthConfig, LimitsConfig
 from hf2vad.config.model import FlowError, Level, LossConfig, ModelConfig
 from hf2vad.config.presets import PRESETS, Preset, PresetName, preset
 from hf2vad.config.scoring import DensityConfig, EventConfig, FusionConfig
@@ -31,7 +33,9 @@ __all__ = [
     "FlowConfig",
     "FlowError",
     "FusionConfig",
+    "HealthConfig",
     "Level",
+    "LimitsConfig",
     "LossConfig",
     "ModelConfig",
     "MotionConfig",
@@ -41,6 +45,7 @@ __all__ = [
     "SelectionConfig",
     "StageConfig",
     "TrainingConfig",
+    "WorkingConfig",
     "extraction_difference",
     "extraction_fingerprint",
     "fingerprint",

@@ -29,6 +29,27 @@ class FlowConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkingConfig:
+    """The size that frames are worked on at: flow, boxes and crops. Boxes in tables stay in source pixels."""
+
+    longest: int = 0
+    """Frames whose longer side has more pixels are scaled down to it, their shape kept; 0: worked on as coded.
+    Lengths and areas in `motion` and `detector` are in pixels of this size."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.longest == 0 or self.longest >= 64, f"working.longest must be 0 or at least 64, got {self.longest}"
+        )
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that frames of `width` × `height` are worked on at."""
+        longer = max(width, height)
+        if not 0 < self.longest < longer:
+            return width, height
+        return max(1, round(width * self.longest / longer)), max(1, round(height * self.longest / longer))
+
+
+@dataclass(frozen=True, kw_only=True)
 class MotionConfig:
     """Boxes of what moves: thresholded difference of neighbouring frames (paper §4.1, release)."""
 
@@ -113,6 +134,7 @@ class CubeConfig:
 class ExtractionConfig:
     """Everything that decides what a cube holds. It travels with a trained model: see `extraction_fingerprint`."""
 
+    working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hf2vad.config.extraction import DetectorConfig, ExtractionConfig, MotionConfig
+from hf2vad.config.extraction import DetectorConfig, ExtractionConfig, MotionConfig, WorkingConfig
 from hf2vad.config.model import ModelConfig
 from hf2vad.config.scoring import FusionConfig
 from hf2vad.config.training import StageConfig, TrainingConfig
@@ -26,10 +26,16 @@ class Preset:
     fusion: FusionConfig = field(default_factory=FusionConfig)
 
 
+WORKING = WorkingConfig(longest=960)
+"""The first size above the largest of the paper's three data sets (856×480): theirs are worked on as coded, and their
+areas and lengths in pixels keep their meaning on larger footage."""
+
+
 def _extraction(
     blur: int, threshold: int, motion_area: float, confidence: float, area: float, overlap: float
 ) -> ExtractionConfig:
     return ExtractionConfig(
+        working=WORKING,
         motion=MotionConfig(blur=blur, threshold=threshold, min_area=motion_area),
         detector=DetectorConfig(confidence=confidence, min_area=area, overlap=overlap),
     )

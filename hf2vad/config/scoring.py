@@ -81,6 +81,9 @@ class EventConfig:
     merge_gap: int = 25
     """Events with at most this many frames between them are one."""
 
+    on_unhealthy: bool = False
+    """Let events start and extend on frames whose footage is unhealthy (column `health` of the frames table)."""
+
     def __post_init__(self) -> None:
         require(self.min_length > 0, f"events.min_length must be positive, got {self.min_length}")
         require(self.merge_gap >= 0, f"events.merge_gap must not be negative, got {self.merge_gap}")

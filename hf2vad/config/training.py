@@ -83,6 +83,9 @@ class TrainingConfig:
     channels_last: bool = True
     """Keep convolution weights and activations in channels-last order."""
 
+    probe_cubes: int = 16
+    """Training cubes that travel in the bundle, 32 KB each, for engines to be compared on; 0: noise is used."""
+
     checkpoint_minutes: float = 5.0
     """A checkpoint is written this often, and after every epoch; 0: only after every epoch."""
 
@@ -98,6 +101,7 @@ class TrainingConfig:
         require(
             self.checkpoint_minutes >= 0, f"training.checkpoint_minutes must not be negative: {self.checkpoint_minutes}"
         )
+        require(self.probe_cubes >= 0, f"training.probe_cubes must not be negative: {self.probe_cubes}")
         require(self.cache_gib >= 0, f"training.cache_gib must not be negative: {self.cache_gib}")
 
     @property

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from hf2vad.schema import APPEARANCE_SHAPE, F16, F32, FLOW_SHAPE, FLOWS, FRAMES, SIZE, U8
+from hf2vad.schema import APPEARANCE_SHAPE, F16, F32, FLOW_SHAPE, SIZE, U8
+
+Mask = npt.NDArray[np.bool_]
 
 
 def pixel_boxes(boxes: F32, width: int, height: int) -> npt.NDArray[np.int32]:
@@ -17,26 +19,33 @@ def pixel_boxes(boxes: F32, width: int, height: int) -> npt.NDArray[np.int32]:
     return np.clip(whole, 0, np.array([width, height, width, height])).astype(np.int32)
 
 
-def cut_cubes(boxes: F32, frames: Sequence[U8], flows: Sequence[F32]) -> tuple[F32, U8, F16]:
+def cut_cubes(boxes: F32, frames: Sequence[U8], flows: Sequence[F32]) -> tuple[Mask, U8, F16]:
     """The cubes of `boxes` (N, 4) in the last of five frames (H, W, 3), with the four flows (H, W, 2) before it.
 
-    Returns the boxes that have an area after rounding and clipping, (B, 4), their (B, 5, 32, 32, 3) pixels and
-    (B, 4, 32, 32, 2) flow. The aspect ratio is not kept. All 15 pixel channels of a box are resized at once, and all 8
-    of the flow: bit-identical to one at a time.
+    Returns which boxes have an area after rounding and clipping, (N,) with B of them true, their (B, 5, 32, 32, 3)
+    pixels and (B, 4, 32, 32, 2) flow. The aspect ratio is not kept. Each crop is resized straight into its place:
+    OpenCV 5 has no vector code beyond four channels, and stacking crops into channels costs more than it saves.
     """
     height, width = frames[-1].shape[:2]
     whole = pixel_boxes(boxes, width, height)
     kept = (whole[:, 2] > whole[:, 0]) & (whole[:, 3] > whole[:, 1])
     appearance = np.empty((int(kept.sum()), *APPEARANCE_SHAPE), np.uint8)
-    flow = np.empty((len(appearance), *FLOW_SHAPE), np.float16)
-    for i, (x1, y1, x2, y2) in enumerate(whole[kept]):
-        pixels = _resized([frame[y1:y2, x1:x2] for frame in frames])
-        appearance[i] = pixels.reshape(SIZE, SIZE, FRAMES, 3).transpose(2, 0, 1, 3)
-        vectors = _resized([field[y1:y2, x1:x2] for field in flows])
-        flow[i] = vectors.reshape(SIZE, SIZE, FLOWS, 2).transpose(2, 0, 1, 3)
-    return boxes[kept], appearance, flow
+    flow = np.empty((len(appearance), *FLOW_SHAPE), np.float32)
+    for i, (x1, y1, x2, y2) in enumerate(whole[kept].tolist()):
+        for t, frame in enumerate(frames):
+            _resize_into(appearance[i, t], frame[y1:y2, x1:x2])
+        for t, field in enumerate(flows):
+            _resize_into(flow[i, t], field[y1:y2, x1:x2])
+    return kept, appearance, half(flow)
 
 
-def _resized(crops: Sequence[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
-    stacked = np.concatenate(crops, axis=2)
-    return np.asarray(cv2.resize(stacked, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR))
+def half(values: F32) -> F16:
+    """Finite `values` as float16, rounded to the nearest even as NumPy does, which takes ten times as long."""
+    if not values.size:
+        return values.astype(np.float16)
+    rows = values.reshape(len(values), -1)
+    return np.asarray(cv2.addWeighted(rows, 1, rows, 0, -0.0, dtype=cv2.CV_16F), np.float16).reshape(values.shape)
+
+
+def _resize_into(target: U8 | F32, crop: U8 | F32) -> None:
+    cv2.resize(crop, (SIZE, SIZE), dst=target, interpolation=cv2.INTER_LINEAR)

@@ -54,6 +54,8 @@ class BoxFinder:
         if "onnx" in kind:
             self._network = OnnxDetector(_read_model(config.detector)[0], config.detector)
         self._file = BoxFile(boxes_uri) if kind == "boxes" else None
+        self.in_source_pixels = self._file is not None
+        """Whether boxes are in pixels of the source, as a file has them, and not in those of the image."""
 
     def boxes(self, video: str, frame: int, image: U8, blurred: tuple[U8 | None, U8 | None, U8 | None]) -> F32:
         """(N, 4) boxes of a frame; `blurred` are it and its neighbours for motion, none where they are not there."""

@@ -23,14 +23,18 @@ _PRESETS = {
 class FlowEstimator:
     """Flow for frames of one size. Holds work buffers, so one belongs to one thread."""
 
-    def __init__(self, config: FlowConfig, *, width: int, height: int) -> None:
-        """Raises VideoError for frames too small to have flow."""
-        self._config = config
+    def __init__(self, config: FlowConfig, *, width: int, height: int, source: tuple[int, int] | None = None) -> None:
+        """For frames of `width` × `height`, scaled from frames of the size `source` (none: not scaled).
+
+        Raises VideoError for frames too small to have flow.
+        """
         self._size = (width, height)
         scale = max(config.scale, LEAST_SIDE / min(width, height))
         if scale > max(config.scale, LARGEST_ENLARGEMENT):
             raise VideoError(f"frames of {width}×{height} are too small for optical flow; they need 4 pixels a side")
         self._large = (round(width * scale), round(height * scale))
+        unit = (source or self._size) if config.units == "source" else self._large
+        self._unit = np.array([self._large[0] / unit[0], self._large[1] / unit[1]], np.float32)
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
 
     def prepare(self, grey: U8) -> U8:
@@ -44,6 +48,15 @@ class FlowEstimator:
         flow = self._dis.calc(before, after, None)  # type: ignore[call-overload]
         if self._large != self._size:
             flow = cv2.resize(flow, self._size, interpolation=cv2.INTER_LINEAR)
-        if self._config.units == "source":
-            flow /= np.array([self._large[0] / self._size[0], self._large[1] / self._size[1]], np.float32)
-        return np.asarray(flow, np.float32)
+        return _divided(np.asarray(flow, np.float32), self._unit)
+
+
+def _divided(flow: F32, unit: F32) -> F32:
+    """`flow`, each axis divided in place by its own unit. NumPy is slow where the innermost axis has two elements."""
+    if unit[0] == unit[1]:
+        if unit[0] != 1:
+            flow /= unit[0]
+        return flow
+    flow[..., 0] /= unit[0]
+    flow[..., 1] /= unit[1]
+    return flow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -18,14 +20,10 @@ def motion_boxes(before: U8 | None, current: U8, after: U8 | None, known: F32, c
     """(N, 4) boxes x1, y1, x2, y2 (the end exclusive) of what moves around the current frame, outside `known` boxes.
 
     `before`, `current`, `after`: blurred frames, none where the video has none. The differences to both neighbours are
-    added in 16 bits, so that they saturate instead of wrapping around. Sorted by y1, x1, y2, x2.
+    added so that they saturate instead of wrapping around. Sorted by y1, x1, y2, x2.
     """
     height, width = current.shape
-    difference = np.zeros((height, width), np.uint16)
-    for neighbour in (before, after):
-        if neighbour is not None:
-            difference += np.asarray(cv2.absdiff(neighbour, current), np.uint8)
-    moving = (difference > config.threshold).astype(np.uint8)
+    moving = _moving([frame for frame in (before, after) if frame is not None], current, config.threshold)
     for x1, y1, x2, y2 in grown(known, config.grow, width, height):
         moving[int(np.floor(y1)) : int(np.ceil(y2)), int(np.floor(x1)) : int(np.ceil(x2))] = 0
     contours, _ = cv2.findContours(moving, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -36,6 +34,23 @@ def motion_boxes(before: U8 | None, current: U8, after: U8 | None, known: F32, c
             boxes.append((x, y, x + w, y + h))
     found = grown(np.array(boxes, np.float32).reshape(-1, 4), config.grow, width, height)
     return in_order(found)
+
+
+def _moving(neighbours: Sequence[U8], current: U8, threshold: int) -> U8:
+    """(H, W), 1 where the differences to the neighbours add up to more than `threshold`, 0 elsewhere.
+
+    A sum that saturates at 255 is above a threshold below 255 where the true one is; others are added in 16 bits.
+    """
+    differences = [np.asarray(cv2.absdiff(neighbour, current), np.uint8) for neighbour in neighbours]
+    if threshold >= 255:
+        wide = np.zeros(current.shape, np.uint16)
+        for difference in differences:
+            wide += difference
+        return (wide > threshold).view(np.uint8)
+    total = np.zeros_like(current)
+    for difference in differences:
+        total = np.asarray(cv2.add(total, difference), np.uint8)
+    return (total > threshold).view(np.uint8)
 
 
 def in_order(boxes: F32) -> F32:

@@ -24,13 +24,16 @@ from hf2vad.models.camera import camera_of
 from hf2vad.models.density import NO_DENSITY, MotionDensity
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.perspective import Perspective
+from hf2vad.models.probe import NO_PROBE, ProbeCubes
 from hf2vad.storage import join, put_bytes, put_json, read_bytes
 
-BUNDLE_VERSION = 2
+BUNDLE_VERSION = 3
 WEIGHTS = "weights.safetensors"
 SETTINGS = "bundle.json"
 DENSITY = "density/"
 """What the names of the density's arrays begin with, among the weights."""
+PROBE = "probe/"
+"""What the names of the probe cubes' arrays begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,8 @@ class Bundle:
     """Of each camera that has enough training cubes of its own."""
     density: MotionDensity = NO_DENSITY
     perspective: Perspective | None = None
+    probe: ProbeCubes = field(default=NO_PROBE, repr=False, compare=False)
+    """Training cubes on which engines are compared; none when only the settings were read."""
     weights: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     """Empty when only the settings were read."""
 
@@ -127,11 +132,13 @@ def save_bundle(
     cameras: Mapping[str, Calibration] | None = None,
     density: MotionDensity = NO_DENSITY,
     perspective: Perspective | None = None,
+    probe: ProbeCubes = NO_PROBE,
 ) -> Bundle:
     """Put a bundle under `uri`; its settings come last, so that a bundle which is half there cannot be loaded."""
     contents = {name: value.detach().cpu().contiguous() for name, value in sorted(weights.items())}
     arrays = {DENSITY + name: torch.from_numpy(array).contiguous() for name, array in sorted(density.arrays.items())}
-    data = save({**contents, **arrays})
+    cubes = {PROBE + name: torch.from_numpy(array).contiguous() for name, array in probe.arrays.items()}
+    data = save({**contents, **arrays, **cubes})
     cameras = cameras or {}
     decisive = {
         "schema": BUNDLE_VERSION,
@@ -160,6 +167,7 @@ def save_bundle(
         cameras=cameras,
         density=density,
         perspective=perspective,
+        probe=probe,
         weights=contents,
     )
 
@@ -179,11 +187,22 @@ def load_bundle(uri: str) -> Bundle:
     except SafetensorError as error:
         raise BundleError(f"{join(uri, WEIGHTS)}: not a safetensors file: {error}") from None
     arrays = {name.removeprefix(DENSITY): value.numpy() for name, value in tensors.items() if name.startswith(DENSITY)}
+    cubes = {name.removeprefix(PROBE): value.numpy() for name, value in tensors.items() if name.startswith(PROBE)}
     return replace(
         bundle,
-        weights={name: value for name, value in tensors.items() if not name.startswith(DENSITY)},
+        weights={name: value for name, value in tensors.items() if not name.startswith((DENSITY, PROBE))},
         density=MotionDensity(from_dict(DensityConfig, settings["density"], where=uri), arrays, bundle.perspective),
+        probe=_probe(cubes, uri),
     )
+
+
+def _probe(arrays: Mapping[str, Any], uri: str) -> ProbeCubes:
+    if not arrays:
+        return NO_PROBE
+    try:
+        return ProbeCubes(**arrays)
+    except (TypeError, BundleError) as error:
+        raise BundleError(f"{join(uri, WEIGHTS)}: {error}") from None
 
 
 def load_bundle_settings(uri: str) -> Bundle:

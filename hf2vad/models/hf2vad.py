@@ -9,7 +9,7 @@ from hf2vad.config import ModelConfig
 from hf2vad.models.cvae import CVAE, Prediction
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.memae import FlowAutoencoder, Reconstruction
-from hf2vad.schema import FLOWS, SIZE
+from hf2vad.schema import FLOWS
 
 
 class HF2VAD(nn.Module):
@@ -54,8 +54,8 @@ class HF2VAD(nn.Module):
 
 
 def flow_error(squares: Tensor, config: ModelConfig) -> Tensor:
-    """(B,) S_r of (B, 8, 32, 32) squared errors, as `config.flow_error` says."""
+    """(B,) S_r of (B, 8, …) squared errors, or sums of them, as `config.flow_error` says."""
     if config.flow_error == "sum":
         return squares.flatten(1).sum(1)
-    each = squares.reshape(-1, FLOWS, 2 * SIZE * SIZE).sum(2).sort(dim=1).values
+    each = squares.reshape(squares.shape[0], FLOWS, -1).sum(2).sort(dim=1).values
     return FLOWS * (each[:, 0] if config.flow_error == "min" else each[:, 1:3].mean(1))

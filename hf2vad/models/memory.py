@@ -47,13 +47,18 @@ class Memory(nn.Module):
 
     def address(self, queries: Tensor) -> Tensor:
         """(B, slots) weights for (B, size) queries, in float32."""
-        softmax = torch.softmax(self._likeness(queries), dim=1)
-        above = softmax - self.shrink
-        shrunk = torch.relu(above) * softmax / (above.abs() + _TINY)
-        return shrunk / shrunk.sum(1, keepdim=True).clamp_min(_TINY)
+        return shrunk_weights(self._likeness(queries), self.shrink)
 
     def _likeness(self, queries: Tensor) -> Tensor:
         """(B, slots) float32: dot products, or scaled cosines."""
         if self.sharpness is None:
             return (queries @ self.items.t()).float()
         return self.sharpness * (F.normalize(queries, dim=1) @ F.normalize(self.items, dim=1).t()).float()
+
+
+def shrunk_weights(likeness: Tensor, shrink: float) -> Tensor:
+    """(B, slots) weights of (B, slots) likeness: softmax, hard-shrunk at `shrink`, scaled to sum to 1 or 0."""
+    softmax = torch.softmax(likeness, dim=1)
+    above = softmax - shrink
+    shrunk = torch.relu(above) * softmax / (above.abs() + _TINY)
+    return shrunk / shrunk.sum(1, keepdim=True).clamp_min(_TINY)

@@ -163,7 +163,7 @@ def _base(job: AblationJob) -> Base:
         train=absolute(job.train),
         test=absolute(job.test),
         boxes=(absolute(job.boxes_train), absolute(job.boxes_test)),
-        extraction=ExtractionConfig(flow=job.flow, motion=job.motion, detector=detector, cube=chosen.extraction.cube),
+        extraction=replace(chosen.extraction, flow=job.flow, motion=job.motion, detector=detector),
         model=job.model,
         loss=LossConfig(),
         training=job.schedule.of(chosen.training),

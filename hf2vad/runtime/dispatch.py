@@ -4,7 +4,7 @@ What happens to a call that does not return:
 - its worker died (killed, out of memory, node lost): again on another worker, at most `retries` times, then failed;
 - StorageError that storage.py's own retries did not heal: the same;
 - VideoError, NotFoundError, or any exception nobody foresaw: failed at once, with its message;
-- denied access, a bundle or setting that does not fit: the run ends.
+- denied access, a bundle, engine or setting that does not fit: the run ends.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hf2vad.errors import (
     BundleError,
     ConfigError,
     DispatchError,
+    EngineError,
     Hf2vadError,
     NotFoundError,
     SchemaError,
@@ -37,7 +38,7 @@ CONNECT_SECONDS = 10
 WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
 """What workers have in their environment: one heap for all their threads, or freed memory piles up (docs/adr/0006)."""
 
-FATAL = (AccessDeniedError, BundleError, ConfigError, SchemaError)
+FATAL = (AccessDeniedError, BundleError, ConfigError, EngineError, SchemaError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,8 @@ def cluster(config: RayConfig) -> Iterator[None]:
     try:
         ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, **here)
     except (ConnectionError, ValueError, RayError, RuntimeError) as error:
-        raise DispatchError(f"no Ray cluster at {address!r}: {error}") from None
+        remedy = "if it asks for a token, RAY_AUTH_MODE and the token must be its own"
+        raise DispatchError(f"no Ray cluster at {address!r}: {error}; {remedy}") from None
     try:
         yield
     finally:
@@ -131,8 +133,8 @@ def _check_answers(address: str) -> None:
 class Dispatcher:
     """Runs calls on the connected cluster.
 
-    `capacity` is how many run at once, `in_flight` how many to submit: one more where the cluster itself is the limit,
-    so that a worker which comes free finds work without asking the driver.
+    `capacity` is how many run at once, `in_flight` how many to submit: more where the cluster itself is the limit, so
+    that a worker which comes free finds work without asking the driver, which then finds several calls that are over.
     """
 
     def __init__(self, config: RayConfig, *, use_gpu: bool) -> None:
@@ -154,7 +156,7 @@ class Dispatcher:
                 "--ray.cpus, --ray.gpus or --ray.memory-gib"
             )
         self.capacity = config.workers or int(slots)
-        self.in_flight = config.workers or self.capacity + 1
+        self.in_flight = config.workers or 2 * self.capacity + 2
         self.retried = 0
         self._retries = config.retries
         self._options: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -20,20 +21,25 @@ from hf2vad.config import (
     DetectorConfig,
     ExtractionConfig,
     FlowConfig,
+    LimitsConfig,
     MotionConfig,
     PresetName,
+    WorkingConfig,
     extraction_fingerprint,
     preset,
     to_dict,
 )
 from hf2vad.cubes.detect import resolve_detector
-from hf2vad.cubes.extract import Extractor
+from hf2vad.cubes.extract import AHEAD, Extractor
+from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.runtime.dispatch import Call, RayConfig
 from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk, shown_seconds
+from hf2vad.runtime.names import Marks, Range, list_shards, shard_name
 from hf2vad.runtime.outputs import content_hash, hash_of, known_failure, settle_failures
-from hf2vad.runtime.walk import Failure, Opened, Range
-from hf2vad.schema import STC, cubes_to_arrow, pack_metadata, unpack_metadata
-from hf2vad.storage import atomic_writer, delete, exists, join, key_path, list_dir, open_parquet, put_json, read_json
+from hf2vad.runtime.walk import Failure, Opened
+from hf2vad.schema import SCHEMA_VERSION, STC, cubes_to_arrow, pack_metadata
+from hf2vad.storage import atomic_writer, delete, exists, join, key_path, put_json, read_json
+from hf2vad.threads import prefetch
 
 ROWS_PER_GROUP = 256
 """Cubes in a Parquet row group: 8 MB, what a reader holds at least."""
@@ -49,7 +55,7 @@ class ExtractJob:
     """Folder or s3://bucket/prefix of video files and folders of numbered images."""
 
     out: str
-    """Where the STC table goes: <out>/stc/<dataset>/<video>/<start>-<stop>.parquet."""
+    """Where the STC table goes: <out>/stc/<dataset>/<video>/<start>-<stop>-<hash>.parquet."""
 
     boxes: str = ""
     """Parquet file of boxes (video, frame, x1, y1, x2, y2) to use instead of finding them."""
@@ -72,10 +78,15 @@ class ExtractJob:
     image_fps: float = 25.0
     """Frame rate of folders of images."""
 
+    profile: bool = False
+    """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
+
+    working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     cube: CubeConfig = field(default_factory=CubeConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
@@ -84,8 +95,13 @@ class ExtractJob:
         name = early["preset"] or "compact"
         chosen = preset(name).extraction
         detector = replace(chosen.detector, kind="boxes") if early["boxes"] else chosen.detector
-        settings = {"preset": name, "flow": chosen.flow, "motion": chosen.motion, "cube": chosen.cube}
-        return cls(**{**required_missing(cls), **settings, "detector": detector})
+        settings: dict[str, Any] = {
+            "preset": name,
+            "working": chosen.working,
+            "flow": chosen.flow,
+            "motion": chosen.motion,
+        }
+        return cls(**{**required_missing(cls), **settings, "detector": detector, "cube": chosen.cube})
 
     def __post_init__(self) -> None:
         check_walk_options(self.shard_frames, self.image_fps, self.frames)
@@ -93,7 +109,9 @@ class ExtractJob:
     @property
     def extraction(self) -> ExtractionConfig:
         """The settings that decide what a cube holds."""
-        return ExtractionConfig(flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube)
+        return ExtractionConfig(
+            working=self.working, flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube
+        )
 
 
 def extract_job(job: ExtractJob) -> int:
@@ -101,15 +119,19 @@ def extract_job(job: ExtractJob) -> int:
     check_boxes(job.boxes, job.detector)
     job = replace(job, **absolute_places(job))
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
-    dataset = job.dataset or job.archive.rstrip("/").rsplit("/", 1)[-1] or "archive"
+    dataset = key_path(job.dataset or job.archive.rstrip("/").rsplit("/", 1)[-1] or "archive")
+    content = (extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames)
     work = ExtractWork(
         extraction=extraction,
         boxes=job.boxes,
         out=job.out,
-        prefix=join(job.out, "stc", key_path(dataset)),
+        prefix=join(job.out, "stc", dataset),
+        marks=Marks(join(job.out, "done", dataset)),
         image_fps=job.image_fps,
+        limits=job.limits,
         threads=max(1, int(job.ray.cpus)),
-        plan_id=hash_of(extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames),
+        profile=job.profile,
+        plan_id=hash_of(SCHEMA_VERSION, *content),
     )
     return run_walk("extract_stc", job, work, use_gpu=False, extra={"table": work.prefix})
 
@@ -122,10 +144,20 @@ class ExtractWork:
     boxes: str
     out: str
     prefix: str
+    marks: Marks
     image_fps: float
+    limits: LimitsConfig
     threads: int
+    profile: bool
+    """Whether single spans are kept."""
     plan_id: str
     """Hash of everything that decides which files a video ends as, and their content."""
+
+    def state(self, video: Video) -> str:
+        return hash_of(video.fingerprint, self.plan_id)
+
+    def failure(self, video: Video) -> str | None:
+        return known_failure(self.out, video)
 
     def open(self, video: Video) -> Call:
         return Call(open_video, (self, video), None)
@@ -140,7 +172,11 @@ class ExtractWork:
         return join(self.prefix, key_path(video.id))
 
     def shard_uri(self, video: Video, frames: Range) -> str:
-        return join(self.folder(video), f"{frames[0]:08d}-{frames[1]:08d}.parquet")
+        return join(self.folder(video), shard_name(frames, self.state(video)))
+
+    def description(self, video: Video) -> str:
+        """Where it is said what the files of a complete video are."""
+        return join(self.folder(video), "video.json")
 
     def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
         return {
@@ -154,55 +190,67 @@ class ExtractWork:
 
 
 def open_video(work: ExtractWork, video: Video) -> Opened:
-    """Look at what is there of `video`, and at the video itself where something is to do."""
-    marker = join(work.folder(video), "video.json")
-    if exists(marker):
-        found = read_json(marker)
-        if found["fingerprint"] == video.fingerprint and found["plan"] == work.plan_id:
-            return Opened(None, failure=known_failure(work.out, video))
-    return Opened(probe(video, image_fps=work.image_fps), finished_shards(work.folder(video), work, video))
+    """Look at what is there of `video`, and at the video itself where something is to do.
 
-
-def finished_shards(folder: str, work: ExtractWork, video: Video) -> frozenset[Range]:
-    """The shards whose files are there, whole and of this plan; files of other plans are removed."""
+    What is there of another plan, or of the video as it was, is removed: first what calls it complete, then its files.
+    """
+    state = work.state(video)
+    if exists(work.description(video)):
+        known = read_json(work.description(video))
+        found = hash_of(known["fingerprint"], known["plan"])
+        if found == state:
+            failure = work.failure(video)
+            work.marks.put(video, state, failed=failure is not None)
+            return Opened(None, failure=failure)
+        work.marks.remove(video, found)
+        delete(work.description(video))
     done = set()
-    for entry in list(list_dir(folder)) if exists(folder) else []:
-        if not entry.name.endswith(".parquet"):
-            continue
-        known = unpack_metadata(open_parquet(entry.uri).schema_arrow, "stc", entry.uri)
-        if known["fingerprint"] == video.fingerprint and known["plan"] == work.plan_id:
-            done.add((known["start"], known["stop"]))
+    for uri, frames, found in list(list_shards(work.folder(video))):
+        if found == state:
+            done.add(frames)
         else:
-            delete(entry.uri)
-    return frozenset(done)
+            delete(uri)
+    return Opened(probe(video, image_fps=work.image_fps, limits=work.limits), frozenset(done))
 
 
-def extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
-    """Write the cubes of one shard; returns counts."""
+def extract_shard(work: ExtractWork, shard: Shard) -> dict[str, Any]:
+    """Write the cubes of one shard; returns counts, and the report of what took how long."""
     started = time.monotonic()
+    label = f"{shard.video.id} {shard.start}-{shard.stop}"
+    with recording("write", label=label, keep=SPANS_PER_SHARD if work.profile else 0) as recorded:
+        counts = _extract_shard(work, shard)
+    return {**counts, "busy_s": time.monotonic() - started, "profile": recorded.report()}
+
+
+def _extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
     frames: Range = (shard.start, shard.stop)
     schema = STC.with_metadata(pack_metadata("stc", work.metadata(shard.video, frames)))
     counts = {"frames": 0, "cubes": 0, "undecodable": 0, "dropped_boxes": 0}
     times: list[float] = []
+    with span("load"):
+        extractor = warm_extractor(work.extraction, work.boxes)
     with (
         atomic_writer(work.shard_uri(shard.video, frames)) as file,
-        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer,
+        pq.ParquetWriter(file, schema, compression="none", use_dictionary=False, write_statistics=False) as writer,
+        closing(prefetch(extractor.cubes(shard), depth=AHEAD, name="cubes")) as batches,
     ):
         rows: list[pa.RecordBatch] = []
-        for batch in warm_extractor(work.extraction, work.boxes).cubes(shard):
+        for batch in batches:
             counts["frames"] += 1
             counts["cubes"] += len(batch)
             counts["dropped_boxes"] += batch.dropped
             counts["undecodable"] += batch.status == "undecodable"
             times = [times[0] if times else batch.pts_s, batch.pts_s]
-            if len(batch):
-                rows.append(cubes_to_arrow(shard.video.id, batch))
-            if sum(len(part) for part in rows) >= ROWS_PER_GROUP:
-                writer.write_table(pa.Table.from_batches(rows, schema))
-                rows = []
+            with span("write"):
+                if len(batch):
+                    rows.append(cubes_to_arrow(shard.video.id, batch))
+                if sum(len(part) for part in rows) >= ROWS_PER_GROUP:
+                    writer.write_table(pa.Table.from_batches(rows, schema))
+                    rows = []
         if rows:
-            writer.write_table(pa.Table.from_batches(rows, schema))
-    return {**counts, "video_s": shown_seconds(times, counts["frames"]), "busy_s": time.monotonic() - started}
+            with span("write"):
+                writer.write_table(pa.Table.from_batches(rows, schema))
+    return {**counts, "video_s": shown_seconds(times, counts["frames"])}
 
 
 @lru_cache(maxsize=1)
@@ -221,5 +269,6 @@ def close_video(
     if not failures:
         ranges = [list(frames) for frames in plan]
         row = {"video": video.id, "fingerprint": video.fingerprint, "plan": work.plan_id, "shards": ranges}
-        put_json(join(work.folder(video), "video.json"), row)
+        put_json(work.description(video), row)
+        work.marks.put(video, work.state(video), failed=reason is not None)
     return {"failure": reason}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from hf2vad.archive.catalog import Video, catalogue
@@ -15,6 +16,10 @@ from hf2vad.runtime.dispatch import Dispatcher, RayConfig, cluster
 from hf2vad.runtime.outputs import RunRecord
 from hf2vad.runtime.walk import FrameSpan, Steps, walk
 from hf2vad.storage import absolute
+from hf2vad.threads import prefetch
+
+LISTED_TOGETHER = 256
+"""Videos that the catalogue's thread hands over at once."""
 
 
 class WalkJob(Protocol):
@@ -38,15 +43,37 @@ class WalkJob(Protocol):
     def ray(self) -> RayConfig: ...
 
 
-def run_walk(name: str, job: WalkJob, work: Steps, *, use_gpu: bool, extra: dict[str, Any]) -> int:
-    """Walk over the archive of `job` on a Ray cluster, put and print the run's record, and return the exit code."""
-    videos = _some_videos(job)
+def run_walk(
+    name: str,
+    job: WalkJob,
+    work: Steps,
+    *,
+    use_gpu: bool,
+    extra: dict[str, Any],
+    settle: Callable[[Dispatcher], tuple[Steps, dict[str, Any]]] | None = None,
+) -> int:
+    """Walk over the archive of `job` on a Ray cluster, put and print the run's record, and return the exit code.
+
+    `settle`: gives the work in place of `work`, and more to record, once the cluster can be asked.
+    """
+    videos = listed_ahead(_some_videos(job))
     record = RunRecord(name, job, job.out)
     with cluster(job.ray):
         dispatcher = Dispatcher(job.ray, use_gpu=use_gpu)
+        if settle is not None:
+            work, settled = settle(dispatcher)
+            extra = {**extra, **settled}
         tally = walk(videos, dispatcher, work, shard_frames=job.shard_frames, span=FrameSpan(job.frames), label=name)
         record.finish(tally, dispatcher, extra)
-    return EXIT_FAILURES if tally.failures else EXIT_OK
+    return EXIT_FAILURES if tally.failed else EXIT_OK
+
+
+def listed_ahead(videos: Iterator[Video]) -> Iterator[Video]:
+    """`videos`, listed by a thread some hundred ahead, so that nobody waits for the store at every folder."""
+    batches = iter(lambda: list(islice(videos, LISTED_TOGETHER)), [])
+    with closing(prefetch(batches, depth=2)) as ready:
+        for batch in ready:
+            yield from batch
 
 
 def absolute_places(job: WalkJob) -> dict[str, Any]:

@@ -21,10 +21,7 @@ from hf2vad.archive.catalog import Video
 from hf2vad.config import to_dict
 from hf2vad.runtime.dispatch import Dispatcher
 from hf2vad.runtime.walk import Failure, Tally
-from hf2vad.storage import delete, exists, join, key_path, put_json, read_bytes, read_json
-
-SHOWN_FAILURES = 20
-"""Failures that a summary lists; all are on storage."""
+from hf2vad.storage import delete, exists, join, key_path, put_bytes, put_json, read_bytes, read_json
 
 
 def hash_of(*parts: Any) -> str:
@@ -90,7 +87,7 @@ class RunRecord:
             "seconds": round(wall, 2),
             "videos": tally.videos,
             "videos_skipped": tally.skipped,
-            "failures": len(tally.failures),
+            "failures": tally.failed,
             "shards": tally.shards,
             "shards_found": tally.shards_found,
             "retried": tally.retried,
@@ -101,9 +98,13 @@ class RunRecord:
             "video_hours_per_day": round(counts.get("video_s", 0) / wall * 24, 1),
             "worker_busy_s": round(counts.get("busy_s", 0), 2),
             **extra,
+            "stages": tally.profile.rows(),
             "settings": to_dict(self.settings),
             "versions": versions(),
         }
+        if tally.profile.kept:
+            record["trace"] = join(self.out, "runs", f"{record['run']}.trace.json.gz")
+            put_bytes(record["trace"], tally.profile.trace())
         put_json(join(self.out, "runs", f"{record['run']}.json"), record)
         print_summary(record, tally)
         return record
@@ -125,10 +126,25 @@ def print_summary(record: dict[str, Any], tally: Tally) -> None:
     """The figures of a run, and its first failures."""
     table = Table(title=f"{record['job']}: {record['run']}", show_header=False)
     for name, value in record.items():
-        if name not in ("run", "job", "settings", "versions"):
+        if name not in ("run", "job", "stages", "settings", "versions"):
             table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
-    Console(file=sys.stdout, width=100).print(table)
-    for failure in tally.failures[:SHOWN_FAILURES]:
+    console = Console(file=sys.stdout, width=100)
+    console.print(table)
+    if tally.profile.kept:
+        console.print(stage_table(record["stages"]))
+    for failure in tally.failures:
         print(f"failed: {failure['video']!r}: {failure['reason']}")
-    if len(tally.failures) > SHOWN_FAILURES:
-        print(f"... and {len(tally.failures) - SHOWN_FAILURES} more under failures/")
+    if tally.failed > len(tally.failures):
+        print(f"... and {tally.failed - len(tally.failures)} more under failures/")
+
+
+def stage_table(stages: Sequence[dict[str, Any]]) -> Table:
+    """Where the workers' time went: each thread's seconds by stage."""
+    whole = {row["thread"]: 0.0 for row in stages}
+    for row in stages:
+        whole[row["thread"]] += row["seconds"]
+    table = Table("thread", "stage", "seconds", "of the thread", "spans", title="where the workers' time went")
+    for row in stages:
+        share = f"{100 * row['seconds'] / max(whole[row['thread']], 1e-9):.1f} %"
+        table.add_row(row["thread"], row["stage"], f"{row['seconds']:,.2f}", share, f"{row['spans']:,}")
+    return table

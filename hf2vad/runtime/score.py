@@ -12,20 +12,27 @@ from hf2vad.config import (
     EventConfig,
     ExtractionConfig,
     FlowConfig,
+    HealthConfig,
+    LimitsConfig,
     MotionConfig,
+    WorkingConfig,
     extraction_difference,
     to_dict,
 )
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.errors import ConfigError, MismatchError
+from hf2vad.health.look import EVERY
 from hf2vad.models.bundle import load_bundle, load_bundle_settings
 from hf2vad.models.density import NO_DENSITY
 from hf2vad.models.device import choose_device
-from hf2vad.runtime.dispatch import RayConfig
+from hf2vad.runtime.dispatch import Dispatcher, RayConfig
+from hf2vad.runtime.engines import EngineRequest, cache_of, settle_engine
 from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk
 from hf2vad.runtime.outputs import content_hash, hash_of
 from hf2vad.runtime.score_work import ScoreWork
-from hf2vad.scoring.engine import EngineName
+from hf2vad.schema import SCHEMA_VERSION
+from hf2vad.scoring.engine import Precision
+from hf2vad.scoring.engines import EngineChoice, EngineSpec
 from hf2vad.storage import absolute, join
 
 
@@ -59,8 +66,16 @@ class ScoreJob:
     image_fps: float = 25.0
     """Frame rate of folders of images."""
 
-    engine: EngineName = "eager"
-    """What runs the network."""
+    engine: EngineChoice = "auto"
+    """What runs the network. `eager`: PyTorch as it is, the reference. `compiled`: by torch.compile, in each worker.
+    `aot`, `tensorrt`: from a package, which is built where there is none. `auto`: a package that fits, else `compiled`
+    on a GPU, else `eager`."""
+
+    precision: Precision = "fp32"
+    """Numbers of engines other than eager. `tf32` and `fp16` need a GPU."""
+
+    engine_cache: str = ""
+    """Folder or s3:// prefix of packages, which are executable code; empty: engines/ in the bundle."""
 
     batch: int = 64
     """Cubes that the network works on at once."""
@@ -68,10 +83,16 @@ class ScoreJob:
     device: str = "auto"
     """`auto`: the GPU where a worker has one. `cpu`, `cuda`."""
 
+    profile: bool = False
+    """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
+
     smoothing: int | None = None
     """Frames of the median filter over frame scores; none: the bundle's."""
 
     events: EventConfig = field(default_factory=EventConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -84,20 +105,25 @@ class ScoreJob:
         values = required_missing(cls)
         if early["bundle"]:
             known = load_bundle_settings(early["bundle"]).extraction
-            values |= {"flow": known.flow, "motion": known.motion, "detector": known.detector, "cube": known.cube}
+            values |= {"working": known.working, "flow": known.flow, "motion": known.motion}
+            values |= {"detector": known.detector, "cube": known.cube}
         return cls(**values)
 
     def __post_init__(self) -> None:
         check_walk_options(self.shard_frames, self.image_fps, self.frames)
         if self.batch < 1:
             raise ConfigError(f"--batch must be at least 1, got {self.batch}")
+        if self.engine != "auto":
+            EngineSpec(name=self.engine, precision=self.precision)
         if self.smoothing is not None and (self.smoothing < 1 or self.smoothing % 2 == 0):
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
 
     @property
     def extraction(self) -> ExtractionConfig:
         """The settings that decide what a cube holds."""
-        return ExtractionConfig(flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube)
+        return ExtractionConfig(
+            working=self.working, flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube
+        )
 
 
 def score_job(job: ScoreJob) -> int:
@@ -106,6 +132,37 @@ def score_job(job: ScoreJob) -> int:
     Raises MismatchError when an extraction setting is not the bundle's.
     """
     job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
+    work = scoring_work(job)
+
+    def settle(dispatcher: Dispatcher) -> tuple[ScoreWork, dict[str, str]]:
+        if job.engine == "eager":
+            return work, {"engine": work.engine.label}
+        found = settle_engine(engine_request(job, work), dispatcher)
+        spec, why, device = found.choice.spec, found.choice.why, found.choice.place.device
+        print(f"engine: {spec.label} on {device}: {why}", flush=True)
+        return replace(work, engine=spec), {"engine": spec.label, "engine_why": why, "device": device}
+
+    extra = {"bundle": work.bundle.id, "scores": work.prefix}
+    return run_walk("score_archive", job, work, use_gpu=job.device != "cpu", extra=extra, settle=settle)
+
+
+def engine_request(job: ScoreJob, work: ScoreWork) -> EngineRequest:
+    """Which engine `job` wants for `work`."""
+    return EngineRequest(
+        bundle_uri=job.bundle,
+        bundle_id=work.bundle.id,
+        wanted=job.engine,
+        precision=job.precision,
+        cache=cache_of(job.bundle, job.engine_cache),
+        batch=job.batch,
+        device=job.device,
+        threads=work.threads,
+    )
+
+
+def scoring_work(job: ScoreJob) -> ScoreWork:
+    """What the walk does with each video, for a job whose places are absolute, by the engine `eager` until another is
+    settled; raises what `score_job` does."""
     bundle = load_bundle(job.bundle)
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
     if difference := extraction_difference(bundle.extraction, extraction):
@@ -116,23 +173,23 @@ def score_job(job: ScoreJob) -> int:
     if job.device != "auto":
         choose_device(job.device)
     smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
-    plan = hash_of(content_hash(job.boxes), job.frames, job.image_fps)
-    work = ScoreWork(
+    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY)
+    return ScoreWork(
         bundle_uri=job.bundle,
         bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),
         prefix=join(job.out, f"bundle={bundle.id}"),
         extraction=extraction,
         boxes=job.boxes,
         image_fps=job.image_fps,
-        engine=job.engine,
+        engine=EngineSpec(name="eager"),
         batch=job.batch,
         device=job.device,
         threads=max(1, int(job.ray.cpus)),
+        profile=job.profile,
         smoothing=smoothing,
         events=job.events,
+        health=job.health,
+        limits=job.limits,
         plan=plan,
-        final=hash_of(plan, smoothing, to_dict(job.events)),
-    )
-    return run_walk(
-        "score_archive", job, work, use_gpu=job.device != "cpu", extra={"bundle": bundle.id, "scores": work.prefix}
+        final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health)),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,22 +16,26 @@ import torch
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import HALO_BEFORE, Shard
 from hf2vad.archive.timeline import Timeline, probe
-from hf2vad.config import EventConfig, ExtractionConfig
-from hf2vad.errors import MismatchError, NotFoundError
-from hf2vad.models.bundle import Bundle, load_bundle
+from hf2vad.config import EventConfig, ExtractionConfig, HealthConfig, LimitsConfig
+from hf2vad.health.look import Look
+from hf2vad.models.bundle import Bundle
 from hf2vad.models.device import choose_device
+from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.runtime.dispatch import Call
+from hf2vad.runtime.engines import same_bundle
 from hf2vad.runtime.extract import warm_extractor
+from hf2vad.runtime.health import judged_health
 from hf2vad.runtime.jobs import shown_seconds
-from hf2vad.runtime.outputs import known_failure, settle_failures
-from hf2vad.runtime.walk import Failure, Opened, Range
-from hf2vad.schema import CubeBatch, unpack_metadata
-from hf2vad.scoring.engine import EngineName, make_engine
+from hf2vad.runtime.names import Marks, Range, list_shards, shard_name
+from hf2vad.runtime.outputs import hash_of, known_failure, settle_failures
+from hf2vad.runtime.walk import Failure, Opened
+from hf2vad.schema import CubeBatch, HealthKind, unpack_metadata
+from hf2vad.scoring.engines import EngineSpec, make_engine
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.final import FinalTables, finalise
 from hf2vad.scoring.measure import Measure
 from hf2vad.scoring.shard import score_shard
-from hf2vad.storage import delete, exists, join, key_path, list_dir, open_parquet, put_table, read_table
+from hf2vad.storage import delete, exists, join, key_path, open_parquet, put_table, read_table
 
 
 @dataclass(frozen=True)
@@ -44,16 +49,31 @@ class ScoreWork:
     extraction: ExtractionConfig
     boxes: str
     image_fps: float
-    engine: EngineName
+    engine: EngineSpec
+    """No part of `plan`: engines agree, so what one has scored stays."""
     batch: int
     device: str
     threads: int
+    profile: bool
+    """Whether single spans are kept."""
     smoothing: int
     events: EventConfig
+    health: HealthConfig
+    limits: LimitsConfig
     plan: str
     """Hash of what decides a shard's rows beside bundle, video and range."""
     final: str
     """Hash of what decides a video's final tables."""
+
+    @property
+    def marks(self) -> Marks:
+        return Marks(join(self.prefix, "done"))
+
+    def state(self, video: Video) -> str:
+        return hash_of(video.fingerprint, self.final)
+
+    def failure(self, video: Video) -> str | None:
+        return known_failure(self.prefix, video)
 
     def open(self, video: Video) -> Call:
         return Call(open_video, (self, video), None)
@@ -71,7 +91,16 @@ class ScoreWork:
         return join(self.prefix, "shards", key_path(video.id))
 
     def shard_uri(self, video: Video, frames: Range) -> str:
-        return join(self.shard_folder(video), f"{frames[0]:08d}-{frames[1]:08d}.parquet")
+        return join(self.shard_folder(video), shard_name(frames, self.shard_state(video)))
+
+    def shard_state(self, video: Video) -> str:
+        return hash_of(video.fingerprint, self.plan)
+
+    def looks_folder(self, video: Video) -> str:
+        return join(self.prefix, "looks", key_path(video.id))
+
+    def looks_uri(self, video: Video, frames: Range) -> str:
+        return join(self.looks_folder(video), shard_name(frames, self.shard_state(video)))
 
     def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
         return {
@@ -81,106 +110,137 @@ class ScoreWork:
             "start": frames[0],
             "stop": frames[1],
             "plan": self.plan,
+            "engine": self.engine.label,
         }
 
 
 def open_video(work: ScoreWork, video: Video) -> Opened:
     """Look at what is there of `video`, and at the video itself where something is to do."""
-    final = work.table_uri("frames", video)
-    if exists(final):
-        known = unpack_metadata(open_parquet(final).schema_arrow, "frames", final)
-        if known["fingerprint"] == video.fingerprint and known["final"] == work.final and known["complete"]:
-            return Opened(None, failure=known_failure(work.prefix, video))
-    done = frozenset(
-        (known["start"], known["stop"])
-        for known, _ in _shards_there(work, video)
-        if known["fingerprint"] == video.fingerprint and known["plan"] == work.plan
-    )
-    return Opened(probe(video, image_fps=work.image_fps), done)
+    known = _final_there(work, video)
+    if known is not None and known["complete"] and _state_of(known) == work.state(video):
+        return Opened(None, failure=_finish(work, video))
+    state = work.shard_state(video)
+    done = frozenset(frames for _, frames, found in list_shards(work.shard_folder(video)) if found == state)
+    return Opened(probe(video, image_fps=work.image_fps, limits=work.limits), done)
 
 
-def _shards_there(work: ScoreWork, video: Video) -> Iterator[tuple[dict[str, Any], str]]:
-    """Metadata and URI of each shard table of `video`."""
-    for uri in _files(work.shard_folder(video)):
-        yield unpack_metadata(open_parquet(uri).schema_arrow, "shard", uri), uri
+def _final_there(work: ScoreWork, video: Video) -> dict[str, Any] | None:
+    """What the frame table of `video` says of itself, if there is one."""
+    uri = work.table_uri("frames", video)
+    return unpack_metadata(open_parquet(uri).schema_arrow, "frames", uri) if exists(uri) else None
 
 
-def _files(folder: str) -> list[str]:
-    try:
-        return [entry.uri for entry in list_dir(folder) if entry.name.endswith(".parquet")]
-    except NotFoundError:
-        return []
+def _state_of(known: dict[str, Any]) -> str:
+    return hash_of(known["fingerprint"], known["final"])
 
 
-def score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
-    """Put the rows of one shard; returns counts."""
+def _finish(work: ScoreWork, video: Video) -> str | None:
+    """Remove the shards of a video whose final tables are there, and mark it last; returns why it failed in part."""
+    for folder in (work.shard_folder(video), work.looks_folder(video)):
+        for uri, _, _ in list_shards(folder):
+            delete(uri)
+    reason = work.failure(video)
+    work.marks.put(video, work.state(video), failed=reason is not None)
+    return reason
+
+
+def score_frames(work: ScoreWork, shard: Shard) -> dict[str, Any]:
+    """Put the rows of one shard; returns counts, and the report of what took how long."""
     started = time.monotonic()
+    label = f"{shard.video.id} {shard.start}-{shard.stop}"
+    with recording("network", label=label, keep=SPANS_PER_SHARD if work.profile else 0) as recorded:
+        counts = _score_frames(work, shard)
+    return {**counts, "busy_s": time.monotonic() - started, "profile": recorded.report()}
+
+
+def _score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
     counts: dict[str, float] = {"frames": 0, "cubes": 0, "dropped_boxes": 0, "model_loads": 0}
     times: list[float] = []
 
-    def counted(batches: Iterator[CubeBatch]) -> Iterator[CubeBatch]:
-        for batch in batches:
-            counts["frames"] += 1
-            counts["cubes"] += len(batch)
-            counts["dropped_boxes"] += batch.dropped
-            times.append(batch.pts_s)
-            yield batch
+    def counted(batches: Generator[CubeBatch, None, None]) -> Generator[CubeBatch, None, None]:
+        with closing(batches):
+            for batch in batches:
+                counts["frames"] += 1
+                counts["cubes"] += len(batch)
+                counts["dropped_boxes"] += batch.dropped
+                times.append(batch.pts_s)
+                yield batch
 
-    loads = warm_measure.cache_info().misses
-    measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
-    counts["model_loads"] = warm_measure.cache_info().misses - loads
+    with span("load"):
+        loads = warm_measure.cache_info().misses
+        measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
+        counts["model_loads"] = warm_measure.cache_info().misses - loads
+        extractor = warm_extractor(work.extraction, work.boxes)
+        if counts["model_loads"]:
+            gc.collect()
+            gc.freeze()  # modules and network stay for good: looking through them took the collector 0.2 s a shard
     frames: Range = (shard.start, shard.stop)
+    look = Look(shard.start, shard.stop)
     table = score_shard(
         shard.video.id,
-        counted(warm_extractor(work.extraction, work.boxes).cubes(shard)),
+        counted(extractor.cubes(shard, look)),
         measure,
         calibration=work.bundle.calibration_of(shard.video.id),
         fusion=work.bundle.fusion,
         metadata=work.metadata(shard.video, frames),
     )
-    put_table(work.shard_uri(shard.video, frames), table)
+    with span("write"):
+        put_table(work.looks_uri(shard.video, frames), look.table(work.metadata(shard.video, frames)))
+        put_table(work.shard_uri(shard.video, frames), table)
     gc.collect()  # a closed container and its decoder hold each other, some MB a shard
-    return {**counts, "video_s": shown_seconds(times, len(times)), "busy_s": time.monotonic() - started}
+    return {**counts, "video_s": shown_seconds(times, len(times))}
 
 
 @lru_cache(maxsize=1)
-def warm_measure(uri: str, bundle_id: str, name: EngineName, device: str, batch: int, threads: int) -> Measure:
+def warm_measure(uri: str, bundle_id: str, spec: EngineSpec, device: str, batch: int, threads: int) -> Measure:
     """What this worker measures with, kept from shard to shard. Raises MismatchError for a bundle that changed."""
     torch.set_num_threads(threads)
-    bundle = load_bundle(uri)
-    if bundle.id != bundle_id:
-        raise MismatchError(f"{uri} was bundle {bundle_id} when the run began and is {bundle.id} now")
-    chosen = choose_device(device)
-    engine = make_engine(name, bundle.build(chosen), device=chosen, batch=batch)
+    bundle = same_bundle(uri, bundle_id)
+    engine = make_engine(spec, bundle, device=choose_device(device), batch=batch)
     return Measure.of(engine, bundle.fusion, bundle.density, bundle.perspective)
 
 
 def close_video(
     work: ScoreWork, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
 ) -> dict[str, Any]:
-    """Put the final tables of `video`, the frames last, and its failure row where it has one."""
+    """Put the final tables of `video`, the frames last, its failure row where it has one, and its mark."""
     failed = {frames for failure in failures for frames in failure.ranges}
     scored = [frames for frames in plan if frames not in failed]
+    known = _final_there(work, video)
+    if known is not None:
+        work.marks.remove(video, _state_of(known))
     if timeline is None or (plan and not scored):
         return {"failure": settle_failures(work.prefix, video, failures)}
-    tables = _final_tables(work, video, timeline, plan, scored)
-    failures = [*failures, *_shortcomings(timeline, tables)]
-    reason = settle_failures(work.prefix, video, failures)
+    frames: Range = (plan[0][0], plan[-1][1]) if plan else (0, 0)
+    looks = [work.looks_uri(video, shard) for shard in scored]
+    health = judged_health(work.health, video, timeline, frames, looks, work.metadata(video, frames))
+    tables = _final_tables(work, video, timeline, plan, scored, health.kinds)
+    reason = settle_failures(work.prefix, video, [*failures, *_shortcomings(timeline, tables)])
+    delete(work.table_uri("frames", video))  # or, after a kill, it would vouch for other objects and events
+    put_table(work.table_uri("health", video), health.table)
     for name in ("objects", "events", "frames"):
         put_table(work.table_uri(name, video), getattr(tables, name))
     if not failed:
-        for uri in _files(work.shard_folder(video)):
-            delete(uri)
-    return {"failure": reason, "events": tables.events.num_rows, "undecodable": tables.undecodable}
+        _finish(work, video)
+    counts = {"events": tables.events.num_rows, "undecodable": tables.undecodable, **health.counts}
+    return {"failure": reason, **counts}
 
 
 def _final_tables(
-    work: ScoreWork, video: Video, timeline: Timeline, plan: list[Range], scored: list[Range]
+    work: ScoreWork,
+    video: Video,
+    timeline: Timeline,
+    plan: list[Range],
+    scored: list[Range],
+    health: Sequence[HealthKind | None],
 ) -> FinalTables:
     start, stop = (plan[0][0], plan[-1][1]) if plan else (0, 0)
     calibration = work.bundle.calibration_of(video.id)
+    shards = [read_table(work.shard_uri(video, frames)) for frames in scored]
+    engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
     metadata = {
         **work.metadata(video, (start, stop)),
+        "engine": ", ".join(sorted(engines)),
         "final": work.final,
         "complete": len(scored) == len(plan),
         "smoothing": work.smoothing,
@@ -191,7 +251,7 @@ def _final_tables(
     }
     return finalise(
         video.id,
-        [read_table(work.shard_uri(video, frames)) for frames in scored],
+        shards,
         start=start,
         pts_s=np.asarray(timeline.pts_s[start:stop]),
         calibration=calibration,
@@ -199,6 +259,7 @@ def _final_tables(
         smoothing=work.smoothing,
         events=work.events,
         metadata=metadata,
+        health=health,
     )
 
 

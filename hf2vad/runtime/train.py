@@ -42,6 +42,7 @@ from hf2vad.training.group import Group
 from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
 from hf2vad.training.loop import Trainer, check_workers
 from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
+from hf2vad.training.probe import probe_cubes
 from hf2vad.training.select import Selector
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, read: BlockReade
         model, table, job.training, job.loss, device, checkpoints, group, read, partial(_journals, job)
     ).run()
     engine = EagerEngine(model, device=device, batch=job.training.batch)
-    sample = motion_sample(table, seed=job.training.seed)
+    sample = motion_sample(table, seed=job.training.seed, flow=job.density.kind != "none")
     perspective = fit_perspective(sample.boxes)
     density = fit_density(sample, job.density, perspective, seed=job.training.seed)
     measure = Measure.of(engine, job.fusion, density, perspective)
@@ -223,6 +224,7 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, read: BlockReade
         cameras=known.cameras,
         density=density,
         perspective=perspective,
+        probe=probe_cubes(table, job.training.probe_cubes),
         provenance={
             "settings": settings,
             "job": to_dict(job),

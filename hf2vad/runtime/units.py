@@ -184,7 +184,7 @@ def _score(place: Place, unit: Score, tables: Tables, device: torch.device) -> d
         model.to(device).eval()
     density, heights = NO_DENSITY, None
     if unit.part == "motion" or unit.perspective:
-        sample = motion_sample(StcTable(tables.train), most=FITTED)
+        sample = motion_sample(StcTable(tables.train), most=FITTED, flow=unit.part == "motion")
         perspective = fit_perspective(sample.boxes)
         density = fit_density(sample, unit.density, perspective) if unit.part == "motion" else NO_DENSITY
         heights = perspective if unit.perspective else None

@@ -1,7 +1,7 @@
 """The walk over an archive that extraction and scoring share: open each video, work on its shards, close it.
 
-The driver streams the catalogue and holds only the videos that are open; opening, working and closing are calls on the
-cluster. `Steps` says what those calls are.
+The driver streams the catalogue, passes over videos that earlier runs marked as finished, and holds only those that are
+open; opening, working and closing are calls on the cluster. `Steps` says what those calls are.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import Timeline
 from hf2vad.errors import ConfigError
+from hf2vad.profile import Profile, Report
 from hf2vad.progress import ProgressBar
 from hf2vad.runtime.dispatch import Call, Dispatcher, Outcome
+from hf2vad.runtime.names import Marks, Range
 
-Range = tuple[int, int]
+SHOWN_FAILURES = 20
+"""Failures that a run holds and shows; all are on storage."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,17 @@ class Failure:
 
 
 class Steps(Protocol):
-    """What a walk does with a video. Each method returns the call that does it."""
+    """What a walk does with a video: `open`, `work` and `close` return the call that does it."""
+
+    @property
+    def marks(self) -> Marks:
+        """The marks of finished videos."""
+
+    def state(self, video: Video) -> str:
+        """Hash of what decides the result of `video`: the state in its mark."""
+
+    def failure(self, video: Video) -> str | None:
+        """The reason in the failure row of `video`, if it has one."""
 
     def open(self, video: Video) -> Call:
         """Its value is an Opened."""
@@ -103,16 +116,28 @@ class Tally:
     """Shards whose result an earlier run had left."""
     retried: int = 0
     """Calls started again after a worker died or storage failed."""
+    failed: int = 0
+    """Videos that end with a failure row."""
     failures: list[dict[str, str]] = field(default_factory=list)
-    """Videos that end with a failure row: video and reason."""
+    """The first SHOWN_FAILURES of them: video and reason."""
     counts: dict[str, float] = field(default_factory=dict)
     """Sums of what the calls counted: frames, cubes, seconds of video …"""
+    profile: Profile = field(default_factory=Profile)
+    """Where the workers' time went."""
 
     def add(self, counts: dict[str, Any]) -> None:
-        """Add the numbers of one call."""
+        """Add the numbers of one call, and its report of where time went."""
         for name, value in counts.items():
-            if isinstance(value, int | float):
+            if isinstance(value, Report):
+                self.profile.add(value)
+            elif isinstance(value, int | float):
                 self.counts[name] = self.counts.get(name, 0) + value
+
+    def fail(self, video_id: str, reason: str) -> None:
+        """Count a video that ends with a failure row."""
+        self.failed += 1
+        if len(self.failures) < SHOWN_FAILURES:
+            self.failures.append({"video": video_id, "reason": reason})
 
 
 @dataclass(eq=False)
@@ -142,6 +167,7 @@ class _Walk:
     ) -> None:
         self._dispatcher, self._steps, self._bar = dispatcher, steps, bar
         self._shard_frames, self._span = shard_frames, span
+        self._finished = steps.marks.read()
         self._open: deque[_Open] = deque()
         self._tally = Tally()
 
@@ -179,12 +205,17 @@ class _Walk:
         return None
 
     def _next_video(self, videos: Iterator[Video]) -> Call | None:
-        video = next(videos, None)
-        if video is None:
-            return None
-        self._tally.videos += 1
-        call = self._steps.open(video)
-        return Call(call.function, call.args, video)
+        for video in videos:
+            self._tally.videos += 1
+            known = self._finished.find(video, self._steps.state(video))
+            if known is None:
+                call = self._steps.open(video)
+                return Call(call.function, call.args, video)
+            self._tally.skipped += 1
+            if known == "failed":
+                shown = len(self._tally.failures) < SHOWN_FAILURES
+                self._tally.fail(video.id, (self._steps.failure(video) if shown else None) or "see its failure row")
+        return None
 
     def _close(self, head: _Open) -> Call:
         call = self._steps.close(head.video, head.timeline, head.plan, head.failures)
@@ -210,7 +241,7 @@ class _Walk:
             self._tally.skipped += 1
             self._tally.add(opened.counts)
             if opened.failure:
-                self._tally.failures.append({"video": video.id, "reason": opened.failure})
+                self._tally.fail(video.id, opened.failure)
             return
         start, stop = self._span.of(opened.timeline.frame_count)
         self._bar.grow(stop - start)
@@ -227,15 +258,15 @@ class _Walk:
         counted = self._tally.counts
         self._bar.advance(
             frames[1] - frames[0],
-            {"cubes": f"{counted.get('cubes', 0):,.0f}", "failed": str(len(self._tally.failures))},
+            {"cubes": f"{counted.get('cubes', 0):,.0f}", "failed": str(self._tally.failed)},
         )
         if not head.running and head not in self._open:
             self._dispatcher.submit(self._close(head))
 
     def _closed(self, video_id: str, outcome: Outcome) -> None:
         if outcome.failure is not None:
-            self._tally.failures.append({"video": video_id, "reason": outcome.failure})
+            self._tally.fail(video_id, outcome.failure)
             return
         self._tally.add(outcome.value)
         if reason := outcome.value.get("failure"):
-            self._tally.failures.append({"video": video_id, "reason": reason})
+            self._tally.fail(video_id, reason)

@@ -1,19 +1,24 @@
-"""Engines: what runs the network over cubes. `eager` is the reference."""
+"""Engines: what runs the network over cubes. `eager` is the reference; the others are in `engines/`."""
 
 from __future__ import annotations
 
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hf2vad.errors import ConfigError
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.models.inputs import cube_tensors
+from hf2vad.models.inputs import CubeTensors, cube_tensors
 from hf2vad.schema import F16, F32, U8
 
-EngineName = Literal["eager"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+"""Numbers that the network computes with. Errors are summed in fp32 whatever it is."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +42,18 @@ class Engine(Protocol):
         """Errors of (B, 5, 32, 32, 3) pixels and (B, 4, 32, 32, 2) flow."""
 
 
-class EagerEngine:
-    """PyTorch as it is. Batches have one size, the last is filled up with its first cube: what a cube scores does not
-    depend on how many are scored beside it."""
+class BatchEngine(ABC):
+    """Works on batches of one size, the last filled up with its first cube: what a cube scores does not depend on how
+    many are scored beside it."""
 
-    def __init__(self, model: HF2VAD, *, device: torch.device, batch: int) -> None:
+    def __init__(self, device: torch.device, batch: int) -> None:
         if batch < 1:
             raise ConfigError(f"--batch must be at least 1, got {batch}")
-        self._model, self._device, self.batch = model.to(device).eval(), device, batch
+        self.device, self.batch = device, batch
+
+    @abstractmethod
+    def errors(self, inputs: CubeTensors) -> tuple[Tensor, Tensor]:
+        """S_r and S_p, each (batch,) float32, of `batch` cubes on the engine's device."""
 
     def score(self, appearance: U8, flow: F16) -> CubeScores:
         parts = [
@@ -60,13 +69,34 @@ class EagerEngine:
         if count < self.batch:
             filled = np.minimum(np.arange(self.batch), count) % count
             appearance, flow = appearance[filled], flow[filled]
-        s_flow, s_frame = self._model.errors(cube_tensors(appearance, flow, self._device))
+        s_flow, s_frame = self.errors(cube_tensors(appearance, flow, self.device))
         return CubeScores(s_flow[:count].cpu().numpy(), s_frame[:count].cpu().numpy())
 
 
-def make_engine(name: EngineName, model: HF2VAD, *, device: torch.device, batch: int) -> Engine:
-    """The engine called `name`."""
-    return {"eager": EagerEngine}[name](model, device=device, batch=batch)
+class EagerEngine(BatchEngine):
+    """PyTorch as it is, in fp32."""
+
+    def __init__(self, model: HF2VAD, *, device: torch.device, batch: int) -> None:
+        super().__init__(device, batch)
+        self._model = model.to(device).eval()
+
+    def errors(self, inputs: CubeTensors) -> tuple[Tensor, Tensor]:
+        with numerics("fp32"):
+            return self._model.errors(inputs)
+
+
+@contextlib.contextmanager
+def numerics(precision: Precision) -> Iterator[None]:
+    """Let a GPU multiply fp32 matrices in TF32, for `tf32`, or not: PyTorch's own default is TF32 in convolutions."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
 def flow_speed(flow: F16) -> F32:

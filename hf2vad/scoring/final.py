@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from hf2vad.config import EventConfig, FusionConfig
 from hf2vad.models.bundle import Calibration
-from hf2vad.schema import BOX, EVENTS, FRAMES_TABLE, OBJECTS, SHARD, pack_metadata
+from hf2vad.schema import BOX, EVENTS, FRAMES_TABLE, OBJECTS, SHARD, HealthKind, pack_metadata
 from hf2vad.scoring.events import Event, find_events
 from hf2vad.scoring.fuse import smooth, zero_error_score
 
@@ -40,11 +40,14 @@ def finalise(
     smoothing: int,
     events: EventConfig,
     metadata: Mapping[str, Any],
+    health: Sequence[HealthKind | None] | None = None,
 ) -> FinalTables:
     """The tables of frames `start` … `start + len(pts_s)`; frames that no shard covers get a null score.
 
+    health: what is wrong with each frame's footage, none for nothing; events look away there unless set not to.
     The same shards give the same tables, byte for byte.
     """
+    kinds = health if health is not None else [None] * len(pts_s)
     rows = pa.concat_tables([SHARD.empty_table(), *shards]).replace_schema_metadata(None).sort_by("frame")
     frame = rows["frame"].to_numpy() - start
     boxed = rows.filter(pc.is_valid(rows["score"]))
@@ -71,11 +74,13 @@ def finalise(
             top["s_motion"].combine_chunks(),
             pa.array(np.bincount(boxed["frame"].to_numpy() - start, minlength=len(pts_s)).astype(np.int32)),
             *(top[name].combine_chunks() for name in BOX),
+            pa.array(kinds, pa.string()),
         ],
         schema=FRAMES_TABLE.with_metadata(pack_metadata("frames", metadata)),
     )
     objects = boxed.select(OBJECTS.names).cast(OBJECTS).combine_chunks()
-    found = find_events(score, events, calibration)
+    trusted = np.array([kind is None or events.on_unhealthy for kind in kinds], bool)
+    found = find_events(np.where(trusted, score, np.nan), events, calibration)
     return FinalTables(
         frames,
         objects.replace_schema_metadata(pack_metadata("objects", metadata)),

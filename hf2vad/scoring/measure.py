@@ -8,7 +8,7 @@ from hf2vad.config import FusionConfig
 from hf2vad.models.density import NO_DENSITY, MotionDensity
 from hf2vad.models.perspective import Perspective
 from hf2vad.schema import F16, F32, U8
-from hf2vad.scoring.engine import Engine, flow_speed
+from hf2vad.scoring.engine import CubeScores, Engine, flow_speed
 from hf2vad.scoring.fuse import Parts
 
 
@@ -35,10 +35,15 @@ class Measure:
 
     def __call__(self, appearance: U8, flow: F16, boxes: F32) -> Parts:
         """The parts, in pixels, of (B, 5, 32, 32, 3) pixels and (B, 4, 32, 32, 2) flow in (B, 4) boxes."""
-        errors = self.engine.score(appearance, flow)
-        return Parts(
-            flow=errors.s_flow, frame=errors.s_frame, speed=flow_speed(flow), motion=self.density.score(flow, boxes)
-        )
+        return self.joined(self.engine.score(appearance, flow), *self.motion(flow, boxes))
+
+    def motion(self, flow: F16, boxes: F32) -> tuple[F32, F32]:
+        """What needs no network: (B,) flow speeds, and (B,) scores of the motion density."""
+        return flow_speed(flow), self.density.score(flow, boxes)
+
+    def joined(self, errors: CubeScores, speed: F32, motion: F32) -> Parts:
+        """The parts, in pixels, of what the engine and `motion` found."""
+        return Parts(flow=errors.s_flow, frame=errors.s_frame, speed=speed, motion=motion)
 
     def scaled(self, parts: Parts, boxes: F32) -> Parts:
         """`parts` in the unit that they are fused in."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,18 +12,36 @@ import pyarrow as pa
 
 from hf2vad.config import FusionConfig
 from hf2vad.models.bundle import Calibration
-from hf2vad.schema import SHARD, CubeBatch, pack_metadata
+from hf2vad.profile import span
+from hf2vad.schema import F16, F32, SHARD, U8, CubeBatch, pack_metadata
 from hf2vad.scoring.fuse import fuse
 from hf2vad.scoring.measure import Measure
+from hf2vad.threads import prefetch
+
+AHEAD = 2
+"""Batches of the engine that extraction may be ahead of it: the next one, and one more for when that comes late."""
 
 SETTLE = 16
 """Batches of rows that are joined into one. Joining copies them out of memory that the arrays of frames and cubes come
 from: many small ones that stay there kept it from being used again, 70 KB a frame (320×240)."""
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """Cubes for the network, and all that is known of them without it."""
+
+    frames: list[CubeBatch]
+    """Whose cubes they are, in order; among them frames without any."""
+    appearance: U8
+    flow: F16
+    boxes: F32
+    speed: F32
+    motion: F32
+
+
 def score_shard(
     video: str,
-    batches: Iterable[CubeBatch],
+    batches: Generator[CubeBatch, None, None],
     measure: Measure,
     *,
     calibration: Calibration,
@@ -30,31 +50,45 @@ def score_shard(
 ) -> pa.Table:
     """The table `shard` (see schema.py) for the frames of `batches`, in order.
 
-    Cubes of consecutive frames fill the engine's batches; no more than one batch and one frame of them are held.
+    The network runs in the caller's thread, the same for all shards: CUDA graphs of torch.compile belong to the thread
+    that recorded them (pytorch#123177). `batches`, and what is measured without the network, run in another, at most
+    `AHEAD` batches of the engine ahead. Cubes of consecutive frames fill a batch; of cubes that do not fill one yet, no
+    more than one batch and one frame are held. What `batches` raises is raised here; it is closed at the end.
     """
     rows: list[pa.RecordBatch] = []
     settled: list[pa.RecordBatch] = []
-    waiting: list[CubeBatch] = []
-    held = 0
-    for batch in batches:
-        waiting.append(batch)
-        held += len(batch)
-        if held >= measure.batch:
-            left = held % measure.batch
-            rows += _scored(video, waiting, held - left, measure, calibration, fusion)
-            held = left
-        if len(rows) >= SETTLE:
-            settled, rows = [*settled, pa.concat_batches(rows)], []
-    if waiting:
-        rows += _scored(video, waiting, held, measure, calibration, fusion)
+    with closing(prefetch(_ready(batches, measure), depth=AHEAD, name="cubes")) as ready:
+        for cubes in ready:
+            with span("network"):
+                errors = measure.engine.score(cubes.appearance, cubes.flow)
+            with span("rows"):
+                found = measure.joined(errors, cubes.speed, cubes.motion)
+                fused = fuse(measure.scaled(found, cubes.boxes), calibration, fusion)
+                rows.append(_rows(video, cubes.frames, found.flow, found.frame, found.speed, found.motion, fused))
+                if len(rows) >= SETTLE:
+                    settled, rows = [*settled, pa.concat_batches(rows)], []
     schema = SHARD.with_metadata(pack_metadata("shard", metadata))
     return pa.Table.from_batches([*settled, *rows], schema).combine_chunks()
 
 
-def _scored(
-    video: str, waiting: list[CubeBatch], count: int, measure: Measure, calibration: Calibration, fusion: FusionConfig
-) -> list[pa.RecordBatch]:
-    """Rows for the first `count` cubes of `waiting`, and for frames without one before them; the rest stays waiting."""
+def _ready(batches: Generator[CubeBatch, None, None], measure: Measure) -> Generator[_Ready, None, None]:
+    """`batches` joined to whole batches of the engine, the last one aside."""
+    waiting: list[CubeBatch] = []
+    held = 0
+    with closing(batches):
+        for batch in batches:
+            waiting.append(batch)
+            held += len(batch)
+            if held >= measure.batch:
+                left = held % measure.batch
+                yield _joined(_taken(waiting, held - left), measure)
+                held = left
+    if waiting:
+        yield _joined(_taken(waiting, held), measure)
+
+
+def _taken(waiting: list[CubeBatch], count: int) -> list[CubeBatch]:
+    """The first `count` cubes of `waiting`, and the frames without one before them; the rest stays waiting."""
     taken: list[CubeBatch] = []
     while waiting and (count or not len(waiting[0])):
         first = waiting.pop(0)
@@ -65,14 +99,15 @@ def _scored(
             break
         taken.append(first)
         count -= len(first)
-    if not taken:
-        return []
-    appearance, flow, boxes = (
-        np.concatenate([getattr(batch, name) for batch in taken]) for name in ("appearance", "flow", "boxes")
-    )
-    found = measure(appearance, flow, boxes)
-    fused = fuse(measure.scaled(found, boxes), calibration, fusion)
-    return [_rows(video, taken, found.flow, found.frame, found.speed, found.motion, fused)]
+    return taken
+
+
+def _joined(frames: list[CubeBatch], measure: Measure) -> _Ready:
+    with span("batch"):
+        appearance = np.concatenate([batch.appearance for batch in frames])
+        flow = np.concatenate([batch.flow for batch in frames])
+        boxes = np.concatenate([batch.boxes for batch in frames])
+        return _Ready(frames, appearance, flow, boxes, *measure.motion(flow, boxes))
 
 
 def _split(batch: CubeBatch, count: int) -> tuple[CubeBatch, CubeBatch]:

@@ -140,9 +140,8 @@ def delete(uri: str) -> None:
 def list_dir(uri: str) -> Iterator[Entry]:
     """Files and folders directly below `uri`, in the byte order of their keys (a folder's ends in `/`).
 
-    An S3 listing is fetched and held one page at a time, in the order in which the server gives its pages. Raises
-    NotFoundError where there is nothing. S3 keys with an empty part (`a//b`) name nothing that a path can, and are left
-    out.
+    An S3 listing is fetched one page ahead, in the order in which the server gives its pages. Raises NotFoundError
+    where there is nothing. S3 keys with an empty part (`a//b`) name nothing that a path can, and are left out.
     """
     with mapped(uri):
         yield from _backend(uri).list_dir(uri)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
@@ -33,4 +34,5 @@ def mapped(uri: str) -> Iterator[None]:
 
 
 def _line(text: object) -> str:
-    return " ".join(str(text).split())
+    """One line, without what an address may hold before its `@`."""
+    return re.sub(r"//[^/@\s]*@", "//", " ".join(str(text).split()))

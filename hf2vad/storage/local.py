@@ -15,7 +15,7 @@ from hf2vad.storage.entry import Entry
 
 
 def find_file(uri: str) -> Entry | None:
-    return _entry(Path(uri), Path(uri).name) if Path(uri).is_file() else None
+    return _entry(str(Path(uri)), Path(uri).name) if Path(uri).is_file() else None
 
 
 def is_folder(uri: str) -> bool:
@@ -71,9 +71,21 @@ def delete(uri: str) -> None:
 
 
 def list_dir(uri: str) -> Iterator[Entry]:
+    # Of a folder only names are held: files are looked at when they are reached, and left out if they are gone by then.
     with os.scandir(uri) as found:
-        entries = [_entry(Path(item.path), item.name) for item in found]
-    yield from sorted(entries, key=lambda entry: entry.order)
+        keys = sorted(os.fsencode(item.name) + b"/" * _leads_to_folder(item) for item in found)
+    base = str(Path(uri))
+    for key in keys:
+        name = os.fsdecode(key.rstrip(b"/"))
+        path = os.path.join(base, name)
+        if key.endswith(b"/"):
+            yield Entry(name, path, True, 0, "")
+            continue
+        try:
+            entry = _entry(path, name)
+        except FileNotFoundError:
+            continue
+        yield entry
 
 
 def list_files(uri: str) -> Iterator[Entry]:
@@ -89,15 +101,22 @@ def _walk(uri: str, prefix: str) -> Iterator[Entry]:
             yield from _walk(entry.uri, f"{prefix}{entry.name}/")
 
 
-def _entry(path: Path, name: str) -> Entry:
+def _leads_to_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link that cannot be followed
+        return False
+
+
+def _entry(path: str, name: str) -> Entry:
     """What a listing says of `path`; of a link, what it says of its target, and of itself when there is none."""
     try:
-        found = path.stat()
+        found = os.stat(path)
     except OSError:
-        found = path.lstat()
+        found = os.lstat(path)
     if stat.S_ISDIR(found.st_mode):
-        return Entry(name, str(path), True, 0, "")
-    return Entry(name, str(path), False, found.st_size, str(found.st_mtime_ns))
+        return Entry(name, path, True, 0, "")
+    return Entry(name, path, False, found.st_size, str(found.st_mtime_ns))
 
 
 def _to_disk(file: IO[bytes]) -> None:

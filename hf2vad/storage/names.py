@@ -8,6 +8,10 @@ import urllib.parse
 
 SEGMENT_BYTES = 200
 """Longest part of a key made from a video's id; file systems end at 255."""
+KEY_BYTES = 600
+"""Longest such key as a whole; S3 ends at 1,024, with the prefix and what is appended."""
+RESERVED = (".parquet", ".json")
+"""What files below a prefix end in, and so no part of a key: it may become a folder beside them."""
 
 
 def is_s3(uri: str) -> bool:
@@ -34,10 +38,13 @@ def key_path(video_id: str) -> str:
     """The id of a video as a key below an output prefix: one-to-one, readable, and never outside the prefix.
 
     Letters, digits, space and `._-+=@(),` stay as they are, and `/` where it divides parts. Other characters are
-    percent-encoded, a part of dots alone too; an empty part is `%`, and one longer than SEGMENT_BYTES ends in `~` and a
-    hash of the whole.
+    percent-encoded, a part of dots alone too, and the last dot of a part with a reserved ending; an empty part is `%`,
+    and one longer than SEGMENT_BYTES ends in `~` and a hash of the whole. Of a key longer than KEY_BYTES the last part
+    is left, below `~` and a hash of the id.
     """
-    return "/".join(_segment(part) for part in video_id.split("/"))
+    parts = [_segment(part) for part in video_id.split("/")]
+    key = "/".join(parts)
+    return key if len(key) <= KEY_BYTES else f"~{_digest(video_id)}/{parts[-1]}"
 
 
 def _segment(part: str) -> str:
@@ -46,7 +53,12 @@ def _segment(part: str) -> str:
     encoded = urllib.parse.quote(part, safe=" +=@(),", errors="surrogateescape").replace("~", "%7E")
     if set(part) == {"."}:
         return encoded.replace(".", "%2E")
+    if encoded.endswith(RESERVED):
+        encoded = "%2E".join(encoded.rsplit(".", 1))
     if len(encoded) > SEGMENT_BYTES:
-        digest = hashlib.sha256(part.encode(errors="surrogateescape")).hexdigest()[:32]
-        return f"{encoded[: SEGMENT_BYTES - 33]}~{digest}"
+        return f"{encoded[: SEGMENT_BYTES - 33]}~{_digest(part)}"
     return encoded
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]

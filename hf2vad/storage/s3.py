@@ -10,11 +10,13 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import IO, Any, BinaryIO, cast
 
 import s3fs
+from aiobotocore.session import AioSession
 
 from hf2vad.errors import NotFoundError
 from hf2vad.storage.entry import Entry
@@ -153,8 +155,7 @@ def _list(uri: str, **request: str) -> Iterator[Entry]:
     request |= {"Bucket": bucket, "Prefix": _prefix(key)}
     skip = len(request["Prefix"])
     empty = True
-    while True:
-        page = _call("list_objects_v2", **request)
+    for page in _pages(request):
         found = [
             Entry(item["Key"][skip:], f"s3://{bucket}/{item['Key']}", False, item["Size"], item["ETag"].strip('"'))
             for item in page.get("Contents", [])
@@ -165,11 +166,19 @@ def _list(uri: str, **request: str) -> Iterator[Entry]:
             found.append(Entry(path[skip:], f"s3://{bucket}/{path}", True, 0, ""))
         empty = empty and not page.get("Contents") and not page.get("CommonPrefixes")
         yield from sorted((e for e in found if all(e.name.split("/"))), key=lambda entry: entry.order)
-        if not page.get("IsTruncated"):
-            break
-        request["ContinuationToken"] = page["NextContinuationToken"]
     if empty and key:
         raise FileNotFoundError(uri)
+
+
+def _pages(request: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """The pages of a listing, the next of which is on its way while one is used."""
+    page = _call("list_objects_v2", **request)
+    with ThreadPoolExecutor(1, "listing") as ahead:
+        while page.get("IsTruncated"):
+            coming = ahead.submit(_call, "list_objects_v2", **request, ContinuationToken=page["NextContinuationToken"])
+            yield page
+            page = coming.result()
+    yield page
 
 
 def _prefix(key: str) -> str:
@@ -180,6 +189,8 @@ def _bucket_key(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not bucket:
         raise NotFoundError(f"{uri!r}: an S3 URI looks like s3://bucket/prefix")
+    if "@" in bucket:
+        raise NotFoundError("an S3 URI holds no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
     return bucket, key
 
 
@@ -203,8 +214,14 @@ def _file_system() -> s3fs.S3FileSystem:
 def _file_system_of(pid: int) -> s3fs.S3FileSystem:
     retries = {"max_attempts": ATTEMPTS, "mode": "adaptive"}
     times = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
+    session = AioSession()
+    # Nobody here asks when an object was put, and reading that takes three quarters of a listing's time.
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
     made = s3fs.S3FileSystem(
-        use_listings_cache=False, skip_instance_cache=True, config_kwargs={"retries": retries, **times}
+        session=session,
+        use_listings_cache=False,
+        skip_instance_cache=True,
+        config_kwargs={"retries": retries, **times},
     )
     try:
         made.connect()

@@ -160,6 +160,15 @@ class StcTable:
                         ),
                     )
 
+    def boxes(self) -> Iterator[F32]:
+        """(B, 4): the boxes of each row group that has some, in the order of `in_order`; nothing else is read."""
+        for file in self.files:
+            parquet = open_parquet(file.uri)
+            for group, rows in enumerate(file.groups):
+                if rows:
+                    table = parquet.read_row_group(group, columns=list(BOX))
+                    yield np.stack([table[name].to_numpy() for name in BOX], axis=1)
+
 
 BlockReader = Callable[[Iterable[tuple[Piece, ...]], bool], Iterator[Cubes]]
 """Yields, for each block, the cubes of its pieces, joined; the flag says whether pixels are wanted."""
@@ -190,13 +199,15 @@ def view_cubes(table: pa.Table) -> Cubes:
 
 
 def join_cubes(parts: list[Cubes]) -> Cubes:
-    """The cubes of all parts, one after the other."""
+    """The cubes of all parts, one after the other; of one part, itself."""
+    if len(parts) == 1:
+        return parts[0]
     frames = [part.appearance for part in parts if part.appearance is not None]
     flow = np.concatenate([part.flow for part in parts]) if parts else np.empty((0, *FLOW_SHAPE), np.float16)
     return Cubes(np.concatenate(frames) if frames else None, flow)
 
 
-def _take(cubes: Cubes, order: npt.NDArray[np.int64]) -> Cubes:
+def _take(cubes: Cubes, order: npt.NDArray[np.int64] | slice) -> Cubes:
     return Cubes(None if cubes.appearance is None else cubes.appearance[order], cubes.flow[order])
 
 
@@ -205,5 +216,5 @@ def _full_batches(waiting: list[Cubes], batch: int) -> Iterator[Cubes]:
     cubes = join_cubes(waiting)
     full = len(cubes) // batch * batch
     for start in range(0, full, batch):
-        yield _take(cubes, np.arange(start, start + batch))
-    waiting[:] = [_take(cubes, np.arange(full, len(cubes)))]
+        yield _take(cubes, slice(start, start + batch))
+    waiting[:] = [_take(cubes, slice(full, None))] if full < len(cubes) else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.linear_model import HuberRegressor
 from sklearn.mixture import GaussianMixture
 
@@ -23,24 +24,31 @@ class MotionSample:
     """Flow and boxes of some cubes of a table."""
 
     flow: F16
-    """(B, 4, 32, 32, 2)."""
+    """(B, 4, 32, 32, 2); no rows where it was not asked for."""
     boxes: F32
     """(B, 4)."""
 
 
-def motion_sample(table: StcTable, *, most: int = SAMPLE, seed: int = 0) -> MotionSample:
-    """At most about `most` cubes of `table`, the same ones for the same seed."""
+def motion_sample(table: StcTable, *, most: int = SAMPLE, seed: int = 0, flow: bool = True) -> MotionSample:
+    """At most about `most` cubes of `table`, the same ones for the same seed.
+
+    `flow`: whether flow is wanted too, for which the flow of the whole table is read once.
+    """
     rng = np.random.default_rng([seed, 2])
     share = min(1.0, most / max(1, len(table)))
-    flow, boxes = [], []
-    for _, cubes in table.in_order(appearance=False):
-        count = max(1, round(share * len(cubes)))
-        chosen = np.sort(rng.permutation(len(cubes))[:count])
-        flow.append(cubes.flow[chosen])
-        boxes.append(cubes.boxes[chosen])
-    if not flow:
-        return MotionSample(np.empty((0, *FLOW_SHAPE), np.float16), np.empty((0, 4), np.float32))
-    return MotionSample(np.concatenate(flow), np.concatenate(boxes))
+
+    def some(rows: int) -> npt.NDArray[np.int64]:
+        return np.sort(rng.permutation(rows)[: max(1, round(share * rows))])
+
+    flows, boxes = [np.empty((0, *FLOW_SHAPE), np.float16)], [np.empty((0, 4), np.float32)]
+    if flow:
+        for _, cubes in table.in_order(appearance=False):
+            chosen = some(len(cubes))
+            flows.append(cubes.flow[chosen])
+            boxes.append(cubes.boxes[chosen])
+    else:
+        boxes += [found[some(len(found))] for found in table.boxes()]
+    return MotionSample(np.concatenate(flows), np.concatenate(boxes))
 
 
 def fit_perspective(boxes: F32) -> Perspective:

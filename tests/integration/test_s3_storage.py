@@ -145,8 +145,8 @@ def test_a_listing_is_in_the_byte_order_of_keys_and_tells_files_from_folders(pre
     assert [entry.name for entry in list_files(prefix, "x")] == ["a-b/x", "a/x", "日本/x"]
 
 
-def test_a_listing_is_fetched_a_page_at_a_time_and_holds_every_object(prefix: str) -> None:
-    expected = [f"{number:04d}" for number in range(1005)]
+def test_a_listing_is_fetched_one_page_ahead_and_holds_every_object(prefix: str) -> None:
+    expected = [f"{number:04d}" for number in range(2005)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: put_bytes(f"{prefix}/{name}", b""), expected))
     found = list_files(prefix)

@@ -19,6 +19,7 @@ from hf2vad.models.bundle import Bundle, Calibration, load_bundle, load_bundle_s
 from hf2vad.models.density import MotionDensity
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.perspective import Perspective
+from hf2vad.models.probe import noise_cubes
 from tests.data.make_golden import golden_cubes, golden_network
 from tests.seaweed import SeaweedServer
 from tests.stc import SMALL_MODEL
@@ -200,6 +201,26 @@ def test_a_density_and_a_perspective_come_back_as_they_were(tmp_path: Path, mode
     assert found.build(CPU) is not None
 
 
+def test_probe_cubes_come_back_as_they_were_and_are_part_of_the_id(tmp_path: Path, model: HF2VAD) -> None:
+    without = put(tmp_path / "without", model)
+    probe = noise_cubes(3)
+    saved = put(tmp_path / "with", model, probe=probe)
+    found = load_bundle(str(tmp_path / "with"))
+    assert np.array_equal(found.probe.appearance, probe.appearance)
+    assert np.array_equal(found.probe.flow, probe.flow)
+    assert (found.id, len(load_bundle(str(tmp_path / "without")).probe)) == (saved.id, 0)
+    assert saved.id != without.id
+    assert found.build(CPU) is not None
+
+
+@pytest.mark.parametrize("arrays", [{"flow": np.zeros((2, 4, 32, 32, 2), np.float16)}, {"pixels": np.zeros(2)}])
+def test_probe_cubes_that_are_incomplete_are_refused(tmp_path: Path, model: HF2VAD, arrays: dict[str, Any]) -> None:
+    weights = {**model.state_dict(), **{f"probe/{name}": torch.from_numpy(value) for name, value in arrays.items()}}
+    put(tmp_path, model, weights=weights)
+    with pytest.raises(BundleError, match=r"weights\.safetensors: .*(appearance|pixels)"):
+        load_bundle(str(tmp_path))
+
+
 def test_a_density_without_its_arrays_is_refused(tmp_path: Path, model: HF2VAD) -> None:
     put(tmp_path, model)
     edit(tmp_path, lambda settings: settings["density"].update(kind="gmm"), forge=True)
@@ -215,11 +236,11 @@ def test_a_camera_is_calibrated_by_its_own_cubes_where_it_has_enough(tmp_path: P
     assert found.calibration_of("yard/2026-01-01/a.mp4") == found.calibration_of("a.mp4") == CALIBRATION
 
 
-@pytest.mark.parametrize("version", [1, 3, "2", None])
+@pytest.mark.parametrize("version", [2, 4, "3", None])
 def test_a_bundle_of_another_release_is_refused(tmp_path: Path, model: HF2VAD, version: Any) -> None:
     put(tmp_path, model)
     edit(tmp_path, lambda settings: settings.update(schema=version), forge=True)
-    with pytest.raises(SchemaError, match=rf"schema version {version}, but this release reads 2; train again"):
+    with pytest.raises(SchemaError, match=rf"schema version {version}, but this release reads 3; train again"):
         load_bundle(str(tmp_path))
 
 

@@ -12,7 +12,7 @@ from hf2vad.errors import ConfigError, ShapeError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.schema import F16
-from hf2vad.scoring.engine import CubeScores, EagerEngine, flow_speed, make_engine
+from hf2vad.scoring.engine import CubeScores, EagerEngine, flow_speed
 from tests.stc import SMALL_MODEL, make_cubes
 
 CPU = torch.device("cpu")
@@ -94,7 +94,7 @@ def test_scoring_leaves_the_network_as_it_is_and_is_the_same_twice(
 
 def test_a_network_that_was_training_is_put_in_evaluation_mode(model: HF2VAD, reference: CubeScores) -> None:
     model.train()
-    found = make_engine("eager", model, device=CPU, batch=16).score(APPEARANCE, FLOW)
+    found = EagerEngine(model, device=CPU, batch=16).score(APPEARANCE, FLOW)
     assert np.array_equal(found.s_frame, reference.s_frame)
 
 

@@ -52,7 +52,8 @@ def video() -> list[CubeBatch]:
 
 
 def scored(batches: list[CubeBatch], engine: EagerEngine) -> pa.Table:
-    return score_shard("v.avi", batches, Measure(engine), calibration=CALIBRATION, fusion=FUSION, metadata={"start": 0})
+    stream = (batch for batch in batches)
+    return score_shard("v.avi", stream, Measure(engine), calibration=CALIBRATION, fusion=FUSION, metadata={"start": 0})
 
 
 def final(

@@ -9,12 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    {"errors"},
+    {"errors", "profile"},
     {"config"},
     {"schema", "progress", "threads", "heap"},
     {"storage", "commandline"},
     {"archive", "models", "demo"},
-    {"cubes"},
+    {"cubes", "health"},
     {"scoring"},
     {"training"},
     {"evaluation"},

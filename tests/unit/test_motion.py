@@ -41,6 +41,12 @@ def test_differences_add_up_without_wrapping_around() -> None:
     assert len(boxes(scene(), scene((40, 30, 60, 55), level=153), scene())) == 1
 
 
+@pytest.mark.parametrize(("threshold", "found"), [(254, 1), (255, 1), (279, 1), (280, 0), (400, 0)])
+def test_thresholds_that_eight_bits_cannot_hold_are_compared_with_the_whole_sum(threshold: int, found: int) -> None:
+    config = MotionConfig(blur=3, threshold=threshold)
+    assert len(boxes(scene(), scene((40, 30, 60, 55), level=160), scene(), config=config)) == found
+
+
 def test_differences_to_both_neighbours_count_together() -> None:
     dim = scene((40, 30, 60, 55), level=30)
     assert len(boxes(scene(), dim, scene())) == 1

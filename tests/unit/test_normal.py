@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hf2vad.config import DensityConfig
 from hf2vad.errors import BundleError
 from hf2vad.models.density import CHUNK, NO_DENSITY, MotionDensity, motion_histogram
 from hf2vad.models.perspective import LEAST, Perspective
+from hf2vad.schema import BOX as CORNERS
 from hf2vad.schema import F16, F32
 from hf2vad.training.data import StcTable
 from hf2vad.training.normal import MotionSample, fit_density, fit_perspective, motion_sample
@@ -164,3 +166,24 @@ def test_a_sample_is_spread_over_the_table_and_the_same_each_time(tmp_path: Path
     found = [sum(any(np.array_equal(one, cube) for cube in flow) for one in sample.flow) for flow in flows]
     assert min(found) >= 15
     assert len(motion_sample(table).flow) == 120
+
+
+def test_a_sample_without_flow_has_the_same_boxes_and_reads_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        put_clip(tmp_path, f"{number}", (0, 40), {10: 20, 11: 20}, seed=number)
+    put_clip(tmp_path, "empty", (0, 40), {})
+    table = StcTable(str(tmp_path))
+    whole = motion_sample(table, most=30)
+    read: list[str] = []
+    parquet = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "read_row_group",
+        lambda self, group, columns: (read.extend(columns), parquet(self, group, columns=columns))[1],
+    )
+    boxes = motion_sample(table, most=30, flow=False)
+    assert np.array_equal(boxes.boxes, whole.boxes)
+    assert boxes.flow.shape == (0, 4, 32, 32, 2)
+    assert set(read) == set(CORNERS)

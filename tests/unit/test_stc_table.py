@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -12,7 +15,7 @@ from hf2vad.config import ExtractionConfig, FlowConfig
 from hf2vad.errors import MismatchError, NotFoundError, SchemaError, TrainingError
 from hf2vad.schema import STC, pack_metadata
 from hf2vad.storage import put_table
-from hf2vad.training.data import Cubes, StcTable
+from hf2vad.training.data import Cubes, StcTable, read_blocks, read_piece
 from hf2vad.training.order import Order
 from tests.stc import make_cubes, put_clip
 
@@ -161,6 +164,44 @@ def test_no_more_than_a_few_windows_of_cubes_are_held(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert count == 512
     assert peak < 100 * 32_000
+
+
+def arrow_addresses(table: StcTable, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Where the value buffers of every column that is read from now on lie: start and end."""
+    found: list[tuple[int, int]] = []
+    read = pq.ParquetFile.read_row_group
+
+    def watched(self: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+        rows = read(self, group, columns=columns)
+        for column in rows.columns:
+            for chunk in column.chunks:
+                buffer = chunk.buffers()[1]
+                found.append((buffer.address, buffer.address + buffer.size))
+        return rows
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", watched)
+    return found
+
+
+def test_cubes_are_views_of_what_arrow_has_read(table: StcTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffers = arrow_addresses(table, monkeypatch)
+    parts: list[Cubes] = [cubes for _, cubes in table.in_order()]
+    parts += [read_piece(replace(piece, start=1), True) for piece in table.groups]
+    parts += list(read_blocks([(piece,) for piece in table.groups], True))
+    assert len(parts) == 15
+    for cubes in parts:
+        assert cubes.appearance is not None
+        for array in (cubes.appearance, cubes.flow):
+            start = array.__array_interface__["data"][0]
+            assert not array.flags.owndata
+            assert any(low <= start and start + array.nbytes <= high for low, high in buffers)
+
+
+def test_batches_of_one_block_are_views_of_the_shuffled_block(table: StcTable) -> None:
+    batches = epoch(table, window=1000)
+    for one, other in itertools.pairwise(batches):
+        assert one.flow.base is not None
+        assert one.flow.base is other.flow.base
 
 
 def test_the_fingerprint_tells_tables_apart(folder: Path, table: StcTable, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from hf2vad.errors import AccessDeniedError, NotFoundError, StorageError
 from hf2vad.storage import (
@@ -27,6 +28,7 @@ from hf2vad.storage import (
     read_json,
     read_table,
 )
+from hf2vad.storage.failures import mapped
 
 NOBODY = 65534
 READS: list[Callable[[str], object]] = [
@@ -47,6 +49,15 @@ def folder(tmp_path: Path) -> str:
 
 def names(uri: str) -> list[str]:
     return [entry.name for entry in list_files(uri)]
+
+
+@pytest.mark.parametrize("address", ["http://me:secret@127.0.0.1:9/b", "nonsense://me:secret@", "//secret@host"])
+def test_what_an_address_holds_before_its_at_sign_is_not_said(address: str) -> None:
+    for error in (EndpointConnectionError(endpoint_url=address), OSError(22, f"Invalid endpoint: {address}")):
+        with pytest.raises(StorageError) as raised, mapped("s3://bucket/key"):
+            raise error
+        assert "secret" not in str(raised.value)
+        assert "//" + address.split("@")[1] in str(raised.value)
 
 
 def test_a_file_appears_when_its_block_ends_and_not_before(folder: str) -> None:

@@ -8,10 +8,28 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hf2vad.storage import is_s3, join, key_path, readable
-from hf2vad.storage.names import SEGMENT_BYTES
+from hf2vad.storage.names import KEY_BYTES, RESERVED, SEGMENT_BYTES
 
 part = st.sampled_from(
-    ["", ".", "..", "...", "%", "%2E%2E", "%2F", "~", "a", "A", "\n", "\0", "ä", "日" * 70, "x" * 1000]
+    [
+        "",
+        ".",
+        "..",
+        "...",
+        "%",
+        "%2E%2E",
+        "%2F",
+        "~",
+        "a",
+        "A",
+        ".json",
+        "v.parquet",
+        "\n",
+        "\0",
+        "ä",
+        "日" * 70,
+        "x" * 1000,
+    ]
 )
 video_id = st.one_of(
     st.lists(st.one_of(part, st.binary(max_size=40).map(os.fsdecode)), max_size=6).map("/".join),
@@ -32,11 +50,13 @@ def test_a_key_stays_below_its_prefix_and_each_part_is_a_name_that_a_file_may_ha
     key = key_path(identity)
     assert posixpath.normpath(f"/out/{key}") == f"/out/{key}"
     parts = key.split("/")
-    assert len(parts) == identity.count("/") + 1
+    assert len(key) <= KEY_BYTES
+    assert len(parts) == identity.count("/") + 1 or parts[0].startswith("~")
     for name in parts:
         assert 0 < len(name) <= SEGMENT_BYTES
         assert name.isascii()
         assert name.isprintable()
+        assert not name.endswith(RESERVED)
 
 
 @settings(max_examples=300, deadline=None)
@@ -49,6 +69,9 @@ def test_a_key_stays_below_its_prefix_and_each_part_is_a_name_that_a_file_may_ha
 @example("x" * 300, "x" * 301)
 @example("/".join(["x" * 300, "y"]), "/".join(["x" * 300, "z"]))
 @example("x" * 199 + "ä", "x" * 199 + "ö")
+@example("x.parquet", "x%2Eparquet")
+@example("/".join(["ä" * 60] * 9), "/".join(["ä" * 60] * 10))
+@example("/".join(["b", *["ä" * 60] * 9]), "/".join(["c", *["ä" * 60] * 9]))
 def test_two_ids_never_have_the_same_key(first: str, second: str) -> None:
     assert (key_path(first) == key_path(second)) == (first == second)
 
@@ -74,6 +97,7 @@ def test_an_ordinary_id_is_its_own_key(identity: str) -> None:
         ("ä", "%C3%A4"),
         (os.fsdecode(b"\xe4"), "%E4"),
         ("100%", "100%25"),
+        ("a.parquet/video.json", "a%2Eparquet/video%2Ejson"),
     ],
 )
 def test_other_characters_are_percent_encoded(identity: str, key: str) -> None:

@@ -52,4 +52,4 @@ def test_closing_early_ends_the_thread_and_closes_the_iterable() -> None:
     next(ready)
     ready.close()
     assert closed.is_set()
-    assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]

@@ -1,0 +1,115 @@
+"""Scoring walks whose workers keep to one core each, with Ray and without."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import interleave
+from hf2vad.archive.catalog import catalogue
+from hf2vad.archive.shards import Shard, cut_shards
+from hf2vad.runtime.dispatch import Call, Dispatcher, RayConfig, cluster
+from hf2vad.runtime.score_work import ScoreWork, close_video, open_video, score_frames
+from hf2vad.runtime.walk import FrameSpan, walk
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnedWork(ScoreWork):
+    """Scoring, each call on a core that no other call has at that moment."""
+
+    cores: tuple[int, ...]
+    locks: str
+    """Folder with a file for each core that is taken."""
+
+    def work(self, shard: Shard) -> Call:
+        return Call(score_pinned, (self, shard), None)
+
+
+def score_pinned(work: PinnedWork, shard: Shard) -> dict[str, Any]:
+    with taken(Path(work.locks), work.cores) as core:
+        pin_process([core])
+        return score_frames(work, shard)
+
+
+@contextlib.contextmanager
+def taken(folder: Path, cores: Sequence[int]) -> Iterator[int]:
+    """One of `cores` that no other process has taken."""
+    for core in cores:
+        lock = folder / str(core)
+        try:
+            lock.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        try:
+            yield core
+        finally:
+            lock.unlink()
+        return
+    raise RuntimeError(f"more calls at once than the cores {cores}")
+
+
+def pin_process(cores: Sequence[int]) -> None:
+    """Run all threads of this process, and those they start, on `cores`."""
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), cores)
+
+
+def walk_plainly(work: PinnedWork, archive: str, span: str, shard_frames: int) -> float:
+    """The walk of runtime/walk.py in one process, one call after the other; returns how many models were loaded."""
+    loads = 0.0
+    for video in catalogue(archive, ()):
+        timeline = open_video(work, video).timeline
+        assert timeline is not None
+        start, stop = FrameSpan(span).of(timeline.frame_count)
+        shards = list(cut_shards(video, timeline, shard_frames, start=start, stop=stop))
+        for shard in shards:
+            loads += score_pinned(work, shard)["model_loads"]
+        close_video(work, video, timeline, [(shard.start, shard.stop) for shard in shards], [])
+    return loads
+
+
+def timed_walks(
+    work: ScoreWork, archive: str, span: str, shard_frames: int, *, folder: Path, cores: Sequence[int], repeats: int
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds of the rounds of `plain`, `ray_1` and `ray_2`, and models that were loaded in all rounds of each.
+
+    One process without Ray and one Ray worker have the second of `cores`, two workers have both. Ray, the processes and
+    their models are there before the rounds that count; every walk scores all of the archive, into a prefix of its own.
+    """
+    values = {item.name: getattr(work, item.name) for item in fields(ScoreWork)}
+    locks = folder / f"locks-{os.getpid()}"
+    locks.mkdir(parents=True)
+    numbers = itertools.count()
+    loads = {"plain": 0.0, "ray_1": 0.0, "ray_2": 0.0}
+
+    def pinned(*own: int) -> PinnedWork:
+        found = PinnedWork(**values, cores=own, locks=str(locks))
+        return replace(found, prefix=str(folder / f"{os.getpid()}-{next(numbers)}"))
+
+    def with_ray(name: str, *own: int) -> Callable[[], None]:
+        def run() -> None:
+            dispatcher = Dispatcher(RayConfig(workers=len(own)), use_gpu=False)
+            videos = catalogue(archive, ())
+            step = walk(videos, dispatcher, pinned(*own), shard_frames=shard_frames, span=FrameSpan(span), label=name)
+            if step.failures:
+                raise SystemExit(f"{name}: {step.failures[0]}")
+            loads[name] += step.counts["model_loads"]
+
+        return run
+
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawning) as process, cluster(RayConfig(address="local")):
+
+        def plain() -> None:
+            loads["plain"] += process.submit(walk_plainly, pinned(cores[1]), archive, span, shard_frames).result()
+
+        variants = {"plain": plain, "ray_1": with_ray("ray_1", cores[1]), "ray_2": with_ray("ray_2", *cores)}
+        return interleave(variants, repeats=repeats), loads

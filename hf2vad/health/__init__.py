@@ -1,0 +1,1 @@
+"""Whether footage can be trusted: frozen, dark, covered, moved, with gaps."""

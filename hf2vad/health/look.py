@@ -1,0 +1,72 @@
+"""The small figures of each frame that a video's health is told from, noted while its cubes are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from hf2vad.schema import LOOKS, THUMBNAIL_SHAPE, U8, pack_metadata
+
+EVERY = 8
+"""The thumbnail of every so many frames is kept, counted from the start of the video, so that shards do not show."""
+
+CELL = 4
+"""Pixels along a cell of the thumbnail that are averaged, at least: of a large picture not all, which takes 5 ms."""
+
+SAMPLE = 96
+"""Pixels along the shorter side of the grid whose pixels are compared: single pixels, so that their noise is seen."""
+
+
+class Look:
+    """Takes the frames of one shard in order, those of its halo too, and makes the table `looks` of them."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        self._start, self._stop = start, stop
+        self._rows: list[dict[str, Any]] = []
+        self._before: tuple[U8, U8] | None = None
+
+    def __call__(self, frame: int, grey: U8 | None) -> None:
+        """Note frame number `frame`; `grey`: (H, W), none when it cannot be decoded."""
+        if frame < self._start - 1 or frame >= self._stop:
+            return
+        if grey is None:
+            row: dict[str, Any] = {"frame": frame}
+            self._before = None
+        else:
+            thumbnail, sample = _thumbnail(grey), _sample(grey)
+            row = {"frame": frame, **_light(thumbnail)}
+            if self._before is not None:
+                row["change"] = float(cv2.absdiff(thumbnail, self._before[0]).max())
+                row["changed"] = np.count_nonzero(sample != self._before[1]) / sample.size
+            if frame % EVERY == 0:
+                row["thumbnail"] = thumbnail.tobytes()
+            self._before = thumbnail, sample
+        if frame >= self._start:
+            self._rows.append(row)
+
+    def table(self, metadata: Mapping[str, Any]) -> pa.Table:
+        """What was noted. The same frames give the same rows, whatever the shard."""
+        return pa.Table.from_pylist(self._rows, LOOKS.with_metadata(pack_metadata("looks", metadata)))
+
+
+def _thumbnail(grey: U8) -> U8:
+    rows, columns = THUMBNAIL_SHAPE
+    step = max(1, min(grey.shape[0] // (CELL * rows), grey.shape[1] // (CELL * columns)))
+    thinned = np.ascontiguousarray(grey[::step, ::step])
+    return np.asarray(cv2.resize(thinned, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _sample(grey: U8) -> U8:
+    step = max(1, min(grey.shape) // SAMPLE)
+    return np.ascontiguousarray(grey[::step, ::step])
+
+
+def _light(thumbnail: U8) -> dict[str, float]:
+    """Mean grey level, and levels between which the middle 90 % of the cells lie."""
+    below = np.cumsum(np.bincount(thumbnail.ravel(), minlength=256))
+    low, high = np.searchsorted(below, [0.05 * below[-1], 0.95 * below[-1]])
+    return {"level": float(thumbnail.mean()), "contrast": float(high - low)}

@@ -1,0 +1,103 @@
+"""Names that carry state: what is done is told by listings, and no file is opened to know it.
+
+A shard's file is `<start>-<stop>-<state>.parquet`. A finished video's mark is an empty file `<video>.<state>` (of a
+folder of images: `<video>/~<state>`), with `.failed` after it where the video has a failure row all the same. A state
+is a hash of what decides the content.
+
+The marks are read beside the archive's catalogue, as two sorted streams, so that no list of either is held. Both have
+one order where names are of letters, digits and `._/`, and nearly one elsewhere, because keys encode odd characters: a
+mark that comes early waits, and so do stale ones, up to `WAITING` in all. A mark that is missed costs one call, which
+looks at the video's own files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from hf2vad.archive.catalog import Video
+from hf2vad.errors import NotFoundError
+from hf2vad.storage import delete, join, key_path, list_dir, list_files, put_bytes
+
+Range = tuple[int, int]
+
+WAITING = 20_000
+"""Marks that wait for their video, at most; about 5 MB."""
+
+FAILED = ".failed"
+
+_SHARD = re.compile(r"(\d{8,})-(\d{8,})(?:-([0-9a-f]{16}))?\.parquet")
+
+
+def shard_name(frames: Range, state: str) -> str:
+    """The file name of the shard `frames`."""
+    return f"{frames[0]:08d}-{frames[1]:08d}-{state}.parquet"
+
+
+def list_shards(folder: str) -> Iterator[tuple[str, Range, str]]:
+    """URI, frames and state of each shard's file in `folder`; the state is empty in names of older releases."""
+    try:
+        for entry in list_dir(folder):
+            if not entry.is_dir and (found := _SHARD.fullmatch(entry.name)):
+                yield entry.uri, (int(found[1]), int(found[2])), found[3] or ""
+    except NotFoundError:
+        return
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The marks of finished videos below a folder."""
+
+    folder: str
+
+    def put(self, video: Video, state: str, *, failed: bool) -> None:
+        """Mark `video` as finished; `failed`: with a failure row."""
+        put_bytes(join(self.folder, _mark(video, state) + (FAILED if failed else "")), b"")
+
+    def remove(self, video: Video, state: str) -> None:
+        """Take back that `video` is finished in `state`, if it was."""
+        for suffix in ("", FAILED):
+            delete(join(self.folder, _mark(video, state) + suffix))
+
+    def read(self) -> Finished:
+        """What earlier runs marked, to be asked for videos in the order of their catalogue."""
+        return Finished(self._names())
+
+    def _names(self) -> Iterator[str]:
+        try:
+            for entry in list_files(self.folder):
+                yield entry.name
+        except NotFoundError:
+            return
+
+
+class Finished:
+    """Marks as a sorted stream, asked for one video after the other; holds at most `waiting` of them."""
+
+    def __init__(self, names: Iterator[str], *, waiting: int = WAITING) -> None:
+        self._names, self._most = names, waiting
+        self._waiting: dict[str, None] = {}
+        self._head = next(names, None)
+
+    def find(self, video: Video, state: str) -> Literal["finished", "failed"] | None:
+        """How `video` ended in `state`; none where no mark was met."""
+        mark = _mark(video, state)
+        failed = mark + FAILED
+        while self._head is not None and self._head <= failed:
+            self._waiting[self._head] = None
+            if len(self._waiting) > self._most:
+                del self._waiting[next(iter(self._waiting))]
+            self._head = next(self._names, None)
+        found = {name for name in (mark, failed) if name in self._waiting}
+        for name in found:
+            del self._waiting[name]
+        if failed in found:
+            return "failed"
+        return "finished" if found else None
+
+
+def _mark(video: Video, state: str) -> str:
+    # A catalogue gives a folder of images after everything below the folder; `~` sorts after all that keys begin with.
+    return f"{key_path(video.id)}/~{state}" if video.kind == "images" else f"{key_path(video.id)}.{state}"

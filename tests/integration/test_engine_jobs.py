@@ -1,0 +1,122 @@
+"""Packages built and used by the jobs, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.site import ROOT, SMALL, RayCluster, Site, last_run, run_job
+
+DATA = ROOT.parent / "shared" / "data" / "ped2"
+BATCH = ("--batch", 16)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An archive scored by both engines."""
+
+    cache: Path
+    eager: Path
+    auto: Path
+    said: str
+
+
+def scores(out: Path, name: str = "score_raw") -> dict[str, np.ndarray]:
+    return {path.name: pq.read_table(path)[name].to_numpy() for path in sorted(out.glob("bundle=*/frames/*.parquet"))}
+
+
+def engines(out: Path) -> set[str]:
+    found = [pq.read_schema(path).metadata for path in out.glob("bundle=*/frames/*.parquet")]
+    return {json.loads(metadata[b"hf2vad.engine"]) for metadata in found}
+
+
+@pytest.fixture(scope="module")
+def scored(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    folder = tmp_path_factory.mktemp("engines")
+    built = run_job("build_engine", "--bundle", site.bundle, "--engine-cache", folder / "cache", *BATCH)
+    assert "differs from eager by" in built.stdout
+    arguments = ("--archive", site.test, "--bundle", site.bundle, "--engine-cache", folder / "cache", *BATCH)
+    run_job("score_archive", *arguments, "--out", folder / "eager", "--engine", "eager")
+    auto = run_job("score_archive", *arguments, "--out", folder / "auto")
+    return Scored(folder / "cache", folder / "eager", folder / "auto", auto.stdout)
+
+
+def test_auto_says_that_it_takes_the_package_and_scores_agree(scored: Scored) -> None:
+    assert "engine: aot fp32 on " in scored.said
+    assert last_run(scored.auto)["engine"] == "aot fp32"
+    assert last_run(scored.eager)["engine"] == "eager fp32"
+    assert (engines(scored.auto), engines(scored.eager)) == ({"aot fp32"}, {"eager fp32"})
+    for name in ("score_raw", "s_flow", "s_frame"):
+        expected = scores(scored.eager, name)
+        for video, found in scores(scored.auto, name).items():
+            np.testing.assert_allclose(found, expected[video], rtol=1e-4 if name == "score_raw" else 1e-5)
+
+
+def test_a_finished_video_is_not_scored_again_by_another_engine(site: Site, scored: Scored) -> None:
+    run_job("score_archive", "--archive", site.test, "--bundle", site.bundle, "--out", scored.auto, "--engine", "eager")
+    record = last_run(scored.auto)
+    assert (record["shards"], record["videos_skipped"]) == (0, record["videos"])
+    assert engines(scored.auto) == {"aot fp32"}
+
+
+def test_a_package_is_built_once(site: Site, scored: Scored) -> None:
+    before = sorted(path.name for path in scored.cache.iterdir())
+    again = run_job("build_engine", "--bundle", site.bundle, "--engine-cache", scored.cache, *BATCH)
+    assert "nothing to do" in again.stdout
+    assert sorted(path.name for path in scored.cache.iterdir()) == before
+    assert [name.split("-")[0] for name in before] == ["aot", "aot"]
+
+
+def test_a_changed_package_ends_the_run_with_one_line(site: Site, scored: Scored, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for path in scored.cache.iterdir():
+        (cache / path.name).write_bytes(path.read_bytes() + (b"\0" if path.suffix == ".pt2" else b""))
+    arguments = ("--archive", site.test, "--bundle", site.bundle, "--engine-cache", cache, *BATCH)
+    done = run_job("score_archive", *arguments, "--out", tmp_path / "out", expect=2)
+    assert "error: " in done.stderr
+    assert "build it again (jobs/build_engine.py)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--engine", "tensorrt", "--device", "cpu"), "engine tensorrt cannot be built: "),
+        (("--engine", "eager", "--precision", "bf16"), "--engine eager is the reference and computes in fp32"),
+        (("--engine", "compiled", "--precision", "tf32", "--device", "cpu"), "--precision tf32 needs a GPU"),
+    ],
+)
+def test_an_engine_that_cannot_be_is_one_line(
+    site: Site, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    arguments = ("--archive", site.test, "--bundle", site.bundle, "--out", tmp_path)
+    done = run_job("score_archive", *arguments, *options, expect=2)
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no reference data at {DATA}")
+def test_the_auroc_on_ped2_is_the_same_by_every_engine(ray_cluster: RayCluster, tmp_path: Path) -> None:
+    train = ("--archive", DATA / "training" / "frames", "--include", "0[12]", "--preset", "ped2")
+    run_job("extract_stc", *train, "--out", tmp_path / "stc")
+    run_job("train", "--stc", tmp_path / "stc", "--out", tmp_path / "bundle", *SMALL)
+    clips = ("0[147]",)
+    truth = pq.read_table(DATA / "testing" / "frame_labels.parquet")
+    some = truth.filter([video in ("01", "04", "07") for video in truth["video"].to_pylist()])
+    pq.write_table(some, tmp_path / "labels.parquet")
+    found = {}
+    for engine in ("eager", "aot"):
+        arguments = ("--archive", DATA / "testing" / "frames", "--include", *clips, "--bundle", tmp_path / "bundle")
+        run_job("score_archive", *arguments, "--out", tmp_path / engine, "--engine", engine, *BATCH)
+        run_job("evaluate", "--scores", tmp_path / engine, "--labels", tmp_path / "labels.parquet", "--out", tmp_path)
+        found[engine] = json.loads((tmp_path / "evaluation.json").read_text())
+    assert found["eager"]["auroc_micro"] > 0.5
+    for part in ("auroc_micro", "auroc_micro_raw"):
+        assert abs(found["eager"][part] - found["aot"][part]) <= 0.0005
+    assert engines(tmp_path / "aot") == {"aot fp32"}

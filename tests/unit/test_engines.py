@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hf2vad.config import ExtractionConfig, FusionConfig, ModelConfig
+from hf2vad.errors import ConfigError, EngineError
+from hf2vad.models.bundle import Bundle, load_bundle, save_bundle
+from hf2vad.models.inference import Inference
+from hf2vad.models.probe import NO_PROBE, ProbeCubes
+from hf2vad.schema import F16, U8
+from hf2vad.scoring.engine import CubeScores, EagerEngine
+from hf2vad.scoring.engines import EngineSpec, Material, make_engine
+from hf2vad.scoring.engines.choose import choose_engine
+from hf2vad.scoring.engines.compiled import no_compiler
+from hf2vad.scoring.engines.network import NetworkEngine, check_parity
+from hf2vad.scoring.engines.package import Package
+from hf2vad.scoring.engines.place import Place, engine_key, here
+from tests.data.make_golden import golden_network
+from tests.seaweed import SeaweedServer
+from tests.stc import SMALL_MODEL, make_cubes
+from tests.unit.test_bundle import CALIBRATION
+
+CPU = torch.device("cpu")
+BATCH = 8
+TINY = replace(SMALL_MODEL, flow_root=2, cvae_widths=(4, 4, 4, 4))
+CUBES = make_cubes(19, 5)
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
+
+def put_bundle(folder: Path | str, model: torch.nn.Module, config: ModelConfig, probe: ProbeCubes) -> Bundle:
+    save_bundle(
+        str(folder),
+        weights=model.state_dict(),
+        extraction=ExtractionConfig(),
+        model_config=config,
+        fusion=FusionConfig(),
+        smoothing=1,
+        calibration=CALIBRATION,
+        provenance={},
+        probe=probe,
+    )
+    return load_bundle(str(folder))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("bundle")
+    return put_bundle(folder, golden_network(TINY), TINY, ProbeCubes(*make_cubes(5, 1)))
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> EngineSpec:
+    return EngineSpec(name="aot", cache=str(tmp_path_factory.mktemp("engines")))
+
+
+@pytest.fixture(scope="module")
+def aot(bundle: Bundle, spec: EngineSpec) -> Iterator[NetworkEngine]:
+    """Built once for this module."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    engine = make_engine(spec, bundle, device=CPU, batch=BATCH)
+    assert isinstance(engine, NetworkEngine)
+    yield engine
+    torch.set_num_threads(before)
+
+
+def eager(bundle: Bundle, cubes: tuple[U8, F16] = CUBES) -> CubeScores:
+    return EagerEngine(bundle.build(CPU), device=CPU, batch=BATCH).score(*cubes)
+
+
+def assert_close(found: CubeScores, expected: CubeScores) -> None:
+    np.testing.assert_allclose(found.s_flow, expected.s_flow, rtol=1e-5)
+    np.testing.assert_allclose(found.s_frame, expected.s_frame, rtol=1e-5)
+
+
+def package(bundle: Bundle, spec: EngineSpec) -> Package:
+    return Package(spec, bundle.id, here(CPU), BATCH)
+
+
+def test_a_package_scores_as_eager_does(aot: NetworkEngine, bundle: Bundle) -> None:
+    found = aot.score(*CUBES)
+    assert_close(found, eager(bundle))
+    assert not np.array_equal(found.s_frame, eager(bundle).s_frame)  # it is another program
+    again = aot.score(CUBES[0][9:10], CUBES[1][9:10])
+    assert (again.s_flow[0], again.s_frame[0]) == (found.s_flow[9], found.s_frame[9])
+    assert aot.overflows == 0
+
+
+def test_a_package_says_what_it_is_and_is_not_built_again(aot: NetworkEngine, bundle: Bundle, spec: EngineSpec) -> None:
+    kept = package(bundle, spec)
+    before = json.loads(Path(kept.about).read_text())
+    assert (before["engine"], before["bundle"], before["batch"]) == ("aot", bundle.id, BATCH)
+    assert before["place"]["device"] == here(CPU).device
+    assert before["difference"] < 1e-5
+    assert (Path(spec.cache) / before["file"]).stat().st_size == before["bytes"]
+    assert_close(make_engine(spec, bundle, device=CPU, batch=BATCH).score(*CUBES), eager(bundle))
+    assert json.loads(Path(kept.about).read_text()) == before
+
+
+def copied(spec: EngineSpec, tmp_path: Path) -> EngineSpec:
+    shutil.copytree(spec.cache, tmp_path / "engines")
+    return replace(spec, cache=str(tmp_path / "engines"))
+
+
+def test_a_package_that_was_changed_is_not_loaded(
+    aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path
+) -> None:
+    spec = copied(spec, tmp_path)
+    file = next((tmp_path / "engines").glob("*.pt2"))
+    data = file.read_bytes()
+    file.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    with pytest.raises(EngineError, match=r"\.pt2: not what .*\.json was written for; build it again"):
+        make_engine(spec, bundle, device=CPU, batch=BATCH)
+
+
+@pytest.mark.parametrize("name", ["../secret.pt2", "other.pt2", None])
+def test_a_package_that_names_another_file_is_not_loaded(
+    aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path, name: Any
+) -> None:
+    spec = copied(spec, tmp_path)
+    about = Path(package(bundle, spec).about)
+    about.write_text(json.dumps({**json.loads(about.read_text()), "file": name}))
+    with pytest.raises(EngineError, match="names another engine's file"):
+        make_engine(spec, bundle, device=CPU, batch=BATCH)
+
+
+def test_a_package_of_other_weights_is_refused(
+    aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path
+) -> None:
+    model = bundle.build(CPU)
+    with torch.no_grad():
+        model.cvae.decoder.head.bias += 0.01
+    other = put_bundle(tmp_path / "other", model, TINY, bundle.probe)
+    forged = replace(spec, cache=str(tmp_path / "engines"))
+    package(other, forged).put(package(bundle, spec).fetch(tmp_path), {})
+    with pytest.raises(EngineError, match=r"engine aot fp32 differs from eager by .* and 1e-05 is allowed"):
+        make_engine(forged, other, device=CPU, batch=BATCH)
+
+
+def test_a_package_travels_through_s3(
+    aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, s3: SeaweedServer, tmp_path: Path
+) -> None:
+    there = replace(spec, cache="s3://engines-of-test-engines/site")
+    package(bundle, there).put(package(bundle, spec).fetch(tmp_path), {})
+    assert_close(make_engine(there, bundle, device=CPU, batch=BATCH).score(*CUBES), eager(bundle))
+
+
+def test_a_batch_that_keeps_too_many_slots_is_scored_by_eager() -> None:
+    config = replace(SMALL_MODEL, slots=600)
+    model = golden_network(config).eval()
+    material = Material(model, ProbeCubes(*make_cubes(4, 1)), CPU, BATCH, "fp32")
+    network = Inference(model, dict.fromkeys(config.memories, 64), batch=BATCH)
+    engine = NetworkEngine(network, material)
+    reference = EagerEngine(model, device=CPU, batch=BATCH).score(*CUBES)
+    found = engine.score(*CUBES)
+    assert engine.overflows == 3
+    assert np.array_equal(found.s_flow, reference.s_flow)
+    assert np.array_equal(found.s_frame, reference.s_frame)
+
+
+def test_engines_of_a_bundle_without_probe_cubes_are_compared_on_noise(bundle: Bundle) -> None:
+    material = Material(bundle.build(CPU), NO_PROBE.or_noise(), CPU, BATCH, "fp32")
+    engine = NetworkEngine(material.network(), material)
+    assert len(material.probe) == 16
+    assert check_parity(engine, material, EngineSpec(name="compiled")) < 1e-5
+
+
+def test_scores_that_are_no_numbers_are_refused(bundle: Bundle) -> None:
+    material = Material(bundle.build(CPU), bundle.probe, CPU, BATCH, "fp32")
+    network = material.network()
+    with torch.no_grad():
+        network.autoencoder.head.bias.fill_(float("nan"))
+    with pytest.raises(EngineError, match="differs from eager by nan"):
+        check_parity(NetworkEngine(network, material), material, EngineSpec(name="compiled"))
+
+
+def choose(bundle: Bundle, wanted: Any, cache: str, **changes: Any) -> tuple[str, str]:
+    settings = {"precision": "fp32", "bundle_id": bundle.id, "device": CPU, "batch": BATCH, **changes}
+    found = choose_engine(wanted, cache=cache, **settings)
+    return found.spec.label, found.why
+
+
+def test_auto_takes_a_package_that_fits_and_eager_where_none_does(
+    aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path
+) -> None:
+    label, why = choose(bundle, "auto", spec.cache)
+    assert (label, spec.cache in why) == ("aot fp32", True)
+    for changes in ({"batch": 9}, {"bundle_id": "0" * 16}, {"precision": "bf16"}):
+        label, why = choose(bundle, "auto", spec.cache, **changes)
+        assert (label, "jobs/build_engine.py" in why) == ("eager fp32", True)
+    assert choose(bundle, "auto", str(tmp_path))[0] == "eager fp32"
+    assert choose(bundle, "compiled", str(tmp_path))[0] == "compiled fp32"
+    torch.set_num_threads(2)
+    try:
+        assert choose(bundle, "auto", spec.cache)[0] == "eager fp32"  # it was built for one thread
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> None:
+    place = Place(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
+    usual: dict[str, Any] = {"name": "aot", "bundle_id": "a", "place": place, "precision": "fp32", "batch": 64}
+    changes: list[dict[str, Any]] = [
+        {},
+        {"name": "tensorrt"},
+        {"bundle_id": "b"},
+        {"precision": "bf16"},
+        {"batch": 65},
+        {"place": replace(place, device="Xeon")},
+        {"place": replace(place, ability="AVX2")},
+        {"place": replace(place, threads=2)},
+        {"place": replace(place, versions=(("torch", "2.14"),))},
+    ]
+    keys = {engine_key(**{**usual, **change}) for change in changes}
+    assert len(keys) == len(changes)
+    assert engine_key(**usual) in keys
+
+
+def test_where_there_is_no_compiler_the_error_names_it(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert no_compiler() == ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("aot", "compiled"):
+        with pytest.raises(
+            EngineError, match=rf"engine {name} cannot be built: no C\+\+ compiler \(g\+\+\).*install g"
+        ):
+            make_engine(
+                EngineSpec(name=name, cache=str(tmp_path)),  # type: ignore[arg-type]
+                bundle,
+                device=CPU,
+                batch=BATCH,
+            )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what is told where there is no GPU")
+def test_where_there_is_no_tensorrt_the_error_says_how_to_get_it(bundle: Bundle, tmp_path: Path) -> None:
+    spec = EngineSpec(name="tensorrt", precision="bf16", cache=str(tmp_path))
+    with pytest.raises(EngineError, match=r"engine tensorrt cannot be built: .*(pip install 'hf2vad\[tensorrt\]'|GPU)"):
+        make_engine(spec, bundle, device=CPU, batch=BATCH)
+
+
+def test_precisions_that_cannot_be_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(ConfigError, match="--engine eager is the reference and computes in fp32, not bf16"):
+        EngineSpec(name="eager", precision="bf16")
+    with pytest.raises(ConfigError, match="--precision tf32 needs a GPU; on cpu give fp32 or bf16"):
+        make_engine(EngineSpec(name="compiled", precision="tf32"), bundle, device=CPU, batch=BATCH)
+
+
+def test_bf16_is_within_its_own_tolerance(bundle: Bundle) -> None:
+    material = Material(bundle.build(CPU), bundle.probe, CPU, BATCH, "bf16")
+    engine = NetworkEngine(material.network(), material)
+    found = check_parity(engine, material, EngineSpec(name="compiled", precision="bf16"))
+    assert 1e-5 < found < 3e-2
+    with pytest.raises(EngineError, match="differs from eager"):
+        check_parity(engine, material, EngineSpec(name="compiled"))

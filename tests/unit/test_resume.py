@@ -1,0 +1,203 @@
+"""Promise 2, held to at every single step: the process is stopped before each write and each removal in turn.
+
+The jobs run in this process, without Ray; test_walk.py kills real workers and drivers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hf2vad.config import ExtractionConfig, FusionConfig, MotionConfig
+from hf2vad.models.bundle import Calibration, save_bundle
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.runtime import jobs
+from hf2vad.runtime.dispatch import Call, Outcome
+from hf2vad.runtime.extract import ExtractJob, extract_job
+from hf2vad.runtime.score import ScoreJob, score_job
+from hf2vad.storage import local
+from tests.clips import Clip, write_clip
+from tests.stc import SMALL_MODEL
+
+MOTION = MotionConfig(min_area=16)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class InProcess:
+    """A dispatcher that makes each call when it is submitted."""
+
+    capacity = in_flight = 1
+    gpus = 0.0
+    retried = 0
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self._outcome: Outcome | None = None
+        self.calls: list[str] = []
+        made.append(self)
+
+    @property
+    def running(self) -> int:
+        return int(self._outcome is not None)
+
+    def submit(self, call: Call) -> None:
+        self.calls.append(call.function.__name__)
+        self._outcome = Outcome(call, call.function(*call.args), None, 1)
+
+    def wait(self) -> Outcome:
+        outcome, self._outcome = self._outcome, None
+        assert outcome is not None
+        return outcome
+
+
+made: list[InProcess] = []
+
+
+class Fuse:
+    """Stops the process before the write or removal number `at`; none: never."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.at: int | None = None
+        self.steps = 0
+        for name in ("publish", "delete"):
+            monkeypatch.setattr(local, name, self._burning(getattr(local, name)))
+
+    def _burning(self, step: Callable[..., None]) -> Callable[..., None]:
+        def burning(*args: Any) -> None:
+            self.steps += 1
+            if self.steps == self.at:
+                raise Killed
+            step(*args)
+
+        return burning
+
+    def run(self, job: Callable[[], int], *, at: int | None = None) -> bool:
+        """Whether the job came to its end."""
+        self.at, self.steps = at, 0
+        try:
+            job()
+        except Killed:
+            return False
+        return True
+
+
+@pytest.fixture
+def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
+    monkeypatch.setattr(jobs, "cluster", lambda config: contextlib.nullcontext())
+    monkeypatch.setattr(jobs, "Dispatcher", InProcess)
+    return Fuse(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of 24 frames, and a bundle that nobody has trained."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "archive").mkdir()
+    write_clip(folder / "archive" / "clip.mp4", Clip(frames=24))
+    torch.manual_seed(0)
+    save_bundle(
+        str(folder / "bundle"),
+        weights=HF2VAD(SMALL_MODEL).state_dict(),
+        extraction=ExtractionConfig(motion=MOTION),
+        model_config=SMALL_MODEL,
+        fusion=FusionConfig(),
+        smoothing=5,
+        calibration=Calibration(
+            flow_mean=1.0, flow_std=1.0, frame_mean=1.0, frame_std=1.0, threshold=3.0, low=2.0, cubes=10, frames=5
+        ),
+        provenance={},
+    )
+    return folder
+
+
+def extraction(site: Path, out: Path, shard_frames: int) -> Callable[[], int]:
+    job = ExtractJob(archive=str(site / "archive"), out=str(out), shard_frames=shard_frames, motion=MOTION)
+    return lambda: extract_job(job)
+
+
+def scoring(site: Path, out: Path, smoothing: int) -> Callable[[], int]:
+    job = ScoreJob.base({"bundle": str(site / "bundle")})
+    job = replace(job, archive=str(site / "archive"), bundle=str(site / "bundle"), out=str(out), device="cpu")
+    job = replace(job, shard_frames=12, batch=16, smoothing=smoothing, engine="eager")
+    return lambda: score_job(job)
+
+
+def content(out: Path, *without: str) -> dict[str, bytes]:
+    """All files that a run left but for its record."""
+    files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    return {name: data for name, data in files.items() if not {"runs", *without} & set(Path(name).parts)}
+
+
+JOBS = [pytest.param(extraction, (12, 9), id="extraction"), pytest.param(scoring, (5, 3), id="scoring")]
+
+
+@pytest.mark.parametrize(("make", "settings"), JOBS)
+def test_a_run_stopped_at_any_step_is_finished_by_the_next_with_the_same_files(
+    make: Callable[..., Callable[[], int]], settings: tuple[int, int], site: Path, fuse: Fuse, tmp_path: Path
+) -> None:
+    assert fuse.run(make(site, tmp_path / "whole", settings[0]))
+    whole, steps = content(tmp_path / "whole"), fuse.steps
+    assert len(whole) >= 4
+    assert any(name.split("/")[-2] == "done" or "/archive/clip.mp4." in name for name in whole)
+    for at in range(1, steps):
+        out = tmp_path / str(at)
+        assert not fuse.run(make(site, out, settings[0]), at=at)
+        left = len([name for name in content(out, "looks") if "00000000-" in name or "00000012-" in name])
+        assert fuse.run(make(site, out, settings[0]))
+        assert content(out) == whole
+        worked = sum(name in ("extract_shard", "score_frames") for name in made[-1].calls)
+        assert worked == 0 or left + worked == 2
+        assert fuse.run(make(site, out, settings[0]))
+        assert made[-1].calls == []
+
+
+@pytest.mark.parametrize(("make", "settings"), JOBS)
+def test_other_settings_stopped_at_any_step_leave_nothing_that_either_takes_for_its_own(
+    make: Callable[..., Callable[[], int]], settings: tuple[int, int], site: Path, fuse: Fuse, tmp_path: Path
+) -> None:
+    """A finished run, one of other settings that is stopped, and then either of the two to its end."""
+    finals = []
+    for setting in settings:
+        assert fuse.run(make(site, tmp_path / f"whole{setting}", setting))
+        finals.append(content(tmp_path / f"whole{setting}", "shards", "looks"))
+    assert finals[0] != finals[1]
+    shutil.copytree(tmp_path / f"whole{settings[0]}", tmp_path / "there")
+    assert fuse.run(make(site, tmp_path / "there", settings[1]))
+    steps = fuse.steps
+    assert content(tmp_path / "there", "shards", "looks") == finals[1]
+    for at in range(1, steps):
+        for last in (0, 1):
+            out = tmp_path / f"{at}-{last}"
+            shutil.copytree(tmp_path / f"whole{settings[0]}", out)
+            assert not fuse.run(make(site, out, settings[1]), at=at)
+            assert fuse.run(make(site, out, settings[last]))
+            assert content(out, "shards", "looks") == finals[last]
+
+
+def test_what_is_finished_is_known_without_reading_it(site: Path, fuse: Fuse, tmp_path: Path) -> None:
+    job = scoring(site, tmp_path, 5)
+    assert fuse.run(job)
+    for path in tmp_path.rglob("*.parquet"):
+        path.write_bytes(b"nobody reads this")
+    assert fuse.run(job)
+    assert made[-1].calls == []
+
+
+def test_outputs_without_a_mark_are_marked_and_not_made_again(site: Path, fuse: Fuse, tmp_path: Path) -> None:
+    for make, setting in ((extraction, 12), (scoring, 5)):
+        job = make(site, tmp_path / str(setting), setting)
+        assert fuse.run(job)
+        before = content(tmp_path / str(setting))
+        shutil.rmtree(next((tmp_path / str(setting)).rglob("done")))
+        assert fuse.run(job)
+        assert made[-1].calls == ["open_video"]
+        assert content(tmp_path / str(setting)) == before
