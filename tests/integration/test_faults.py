@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
 
 from tests.fault_proxy import FaultProxy, Faults
 from tests.seaweed import SeaweedServer
@@ -39,12 +36,10 @@ print("all there")
 """
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_nothing_is_lost_when_one_request_in_five_fails(s3: SeaweedServer, seed: int, tmp_path: Path) -> None:
-    with FaultProxy(s3.endpoint, Faults.evenly(0.2, seed=seed)) as proxy:
+def test_nothing_is_lost_when_one_request_in_five_fails(s3: SeaweedServer) -> None:
+    with FaultProxy(s3.endpoint, Faults.evenly(0.2, seed=0)) as proxy:
         env = {**os.environ, **s3.env, "AWS_ENDPOINT_URL": proxy.endpoint}
-        done = subprocess.run([sys.executable, "-c", WORK, str(seed)], env=env, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", WORK, "0"], env=env, capture_output=True, text=True)
         assert done.stdout == "all there\n", done.stderr[-2000:]
         for fault in ("internal", "unavailable", "slow_down", "reset", "lost", "truncated", "delayed"):
             assert proxy.counts[fault] > 0
-    print(dict(proxy.counts))
