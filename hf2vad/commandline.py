@@ -4,7 +4,8 @@ A job's settings are one frozen dataclass. `--config FILE` names a TOML file wit
 tables); options given on the command line win over it. A class may define `base(early)`, which returns the defaults
 that depend on an option, such as --preset: `early` holds the options named in its `EARLY`.
 
-Exit codes: 0 done, 2 a mistake of the user or an unusable place, 3 finished with failures, 130 interrupted.
+Exit codes: 0 done, 2 a mistake of the user or an unusable place, 3 finished with failures, 4 another run is at work on
+the same output, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ T = TypeVar("T")
 EXIT_OK = 0
 EXIT_USAGE = 2
 EXIT_FAILURES = 3
+EXIT_BUSY = 4
 EXIT_INTERRUPTED = 130
 
 

@@ -13,7 +13,8 @@ Hf2vadError
 ├── ShapeError           an array that does not have the shape its consumer states
 ├── TrainingError        training cannot start or go on (empty table, loss not finite)
 ├── EvaluationError      scores and labels do not belong together
-└── DispatchError        the cluster cannot do the work at all
+├── DispatchError        the cluster cannot do the work at all
+└── LeaseError           another run is at work on the same output
 
 A job prints the message of any of them as one line and exits with 2, so a message names the thing, the value that
 was wrong and what would be right.
@@ -74,3 +75,7 @@ class EvaluationError(Hf2vadError):
 
 class DispatchError(Hf2vadError):
     """The cluster cannot do the work at all."""
+
+
+class LeaseError(Hf2vadError):
+    """Another run is at work on the same output."""

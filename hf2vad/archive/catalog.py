@@ -10,10 +10,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
+from hf2vad.archive.scope import Scope
 from hf2vad.storage import Entry, is_s3, list_dir, list_files, readable
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".ts", ".webm")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+
+
+EVERYTHING = Scope()
 
 
 @dataclass(frozen=True)
@@ -31,18 +35,19 @@ class Video:
     """Bytes."""
 
 
-def catalogue(archive: str, include: Sequence[str] = ()) -> Iterator[Video]:
+def catalogue(archive: str, include: Sequence[str] = (), scope: Scope = EVERYTHING) -> Iterator[Video]:
     """The videos of `archive`, a folder, an s3://bucket/prefix or one video file, without a full listing in memory.
 
     Sorted: within a folder, files and subfolders in the byte order of their keys, and then, as one video, the images
     that lie directly in the folder. Hidden files and folders (`.name`) are passed over. `include`: only videos whose
-    id or name matches one of these patterns. What merely looks like a video is listed too; it fails when it is opened.
+    id or name matches one of these patterns. `scope`: only what it holds; folders that it does not enter are not
+    listed. What merely looks like a video is listed too; it fails when it is opened.
 
     Raises NotFoundError where there is nothing.
     """
     single = _single_file(archive)
-    found = iter([single]) if single else _folder(archive, "", frozenset())
-    return (video for video in found if _included(video, include))
+    found = iter([single]) if single else _folder(archive, "", frozenset(), scope)
+    return (video for video in found if _included(video, include) and scope.holds(video.id))
 
 
 def _included(video: Video, patterns: Sequence[str]) -> bool:
@@ -59,7 +64,7 @@ def _single_file(archive: str) -> Video | None:
     return next((_file_video(e, "") for e in list_dir(parent) if e.name == name and not e.is_dir), None)
 
 
-def _folder(uri: str, prefix: str, above: frozenset[str]) -> Iterator[Video]:
+def _folder(uri: str, prefix: str, above: frozenset[str], scope: Scope) -> Iterator[Video]:
     if not is_s3(uri):
         real = os.path.realpath(uri)
         if real in above:  # a symbolic link to a folder that holds it
@@ -71,7 +76,8 @@ def _folder(uri: str, prefix: str, above: frozenset[str]) -> Iterator[Video]:
             continue
         suffix = os.path.splitext(entry.name)[1].lower()
         if entry.is_dir:
-            yield from _folder(entry.uri, f"{prefix}{entry.name}/", above)
+            if scope.enters(prefix + entry.name):
+                yield from _folder(entry.uri, f"{prefix}{entry.name}/", above, scope)
         elif suffix in VIDEO_SUFFIXES:
             yield _file_video(entry, prefix)
         elif suffix in IMAGE_SUFFIXES:

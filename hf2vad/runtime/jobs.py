@@ -14,7 +14,7 @@ from hf2vad.config import DetectorConfig
 from hf2vad.errors import ConfigError
 from hf2vad.runtime.dispatch import Dispatcher, RayConfig, cluster
 from hf2vad.runtime.outputs import RunRecord
-from hf2vad.runtime.walk import FrameSpan, Steps, walk
+from hf2vad.runtime.walk import ALL, Extent, FrameSpan, Steps, walk
 from hf2vad.storage import absolute
 from hf2vad.threads import prefetch
 
@@ -51,19 +51,23 @@ def run_walk(
     use_gpu: bool,
     extra: dict[str, Any],
     settle: Callable[[Dispatcher], tuple[Steps, dict[str, Any]]] | None = None,
+    videos: Iterator[Video] | None = None,
+    extent: Extent = ALL,
 ) -> int:
     """Walk over the archive of `job` on a Ray cluster, put and print the run's record, and return the exit code.
 
     `settle`: gives the work in place of `work`, and more to record, once the cluster can be asked.
+    `videos`: instead of all of the archive.
     """
-    videos = listed_ahead(_some_videos(job))
+    ahead = listed_ahead(_some_videos(job) if videos is None else videos)
     record = RunRecord(name, job, job.out)
     with cluster(job.ray):
         dispatcher = Dispatcher(job.ray, use_gpu=use_gpu)
         if settle is not None:
             work, settled = settle(dispatcher)
             extra = {**extra, **settled}
-        tally = walk(videos, dispatcher, work, shard_frames=job.shard_frames, span=FrameSpan(job.frames), label=name)
+        span = FrameSpan(job.frames)
+        tally = walk(ahead, dispatcher, work, shard_frames=job.shard_frames, span=span, label=name, extent=extent)
         record.finish(tally, dispatcher, extra)
     return EXIT_FAILURES if tally.failed else EXIT_OK
 

@@ -16,8 +16,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import unquote
 
-from hf2vad.archive.catalog import Video
+from hf2vad.archive.catalog import EVERYTHING, Video
+from hf2vad.archive.scope import Scope
 from hf2vad.errors import NotFoundError
 from hf2vad.storage import delete, join, key_path, list_dir, list_files, put_bytes
 
@@ -61,14 +63,26 @@ class Marks:
         for suffix in ("", FAILED):
             delete(join(self.folder, _mark(video, state) + suffix))
 
-    def read(self) -> Finished:
-        """What earlier runs marked, to be asked for videos in the order of their catalogue."""
-        return Finished(self._names())
+    def read(self, scope: Scope = EVERYTHING) -> Finished:
+        """What earlier runs marked, to be asked for videos in the order of their catalogue; of `scope` alone."""
+        return Finished(self._names() if scope == EVERYTHING else self._scoped(self.folder, "", scope))
 
     def _names(self) -> Iterator[str]:
         try:
             for entry in list_files(self.folder):
                 yield entry.name
+        except NotFoundError:
+            return
+
+    def _scoped(self, uri: str, prefix: str, scope: Scope) -> Iterator[str]:
+        """The same, without the folders that `scope` does not enter. A folder whose name is shortened is entered."""
+        try:
+            for entry in list_dir(uri):
+                name = prefix + entry.name
+                if not entry.is_dir:
+                    yield name
+                elif "~" in name or scope.enters(unquote(name, errors="surrogateescape")):
+                    yield from self._scoped(entry.uri, name + "/", scope)
         except NotFoundError:
             return
 

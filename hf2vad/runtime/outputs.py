@@ -45,6 +45,13 @@ def known_failure(prefix: str, video: Video) -> str | None:
     return str(read_json(uri)["reason"]) if exists(uri) else None
 
 
+def parked(prefix: str, video: Video, tries: int) -> str | None:
+    """The reason in the failure row of `video` as it is now, if `tries` runs have failed on it."""
+    uri = failure_uri(prefix, video)
+    row = read_json(uri) if exists(uri) else {}
+    return str(row["reason"]) if row.get("fingerprint") == video.fingerprint and row["runs"] >= tries else None
+
+
 def settle_failures(prefix: str, video: Video, failures: Sequence[Failure]) -> str | None:
     """Put the one failure row of `video`, or remove it when nothing failed; returns its reason.
 
@@ -88,6 +95,7 @@ class RunRecord:
             "videos": tally.videos,
             "videos_skipped": tally.skipped,
             "failures": tally.failed,
+            **({"stopped_early": tally.stopped, "videos_begun_and_left": tally.left} if tally.stopped else {}),
             "shards": tally.shards,
             "shards_found": tally.shards_found,
             "retried": tally.retried,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from hf2vad.archive.catalog import Video
 from hf2vad.commandline import required_missing
 from hf2vad.config import (
     CubeConfig,
@@ -30,6 +32,7 @@ from hf2vad.runtime.engines import EngineRequest, cache_of, settle_engine
 from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk
 from hf2vad.runtime.outputs import content_hash, hash_of
 from hf2vad.runtime.score_work import ScoreWork
+from hf2vad.runtime.walk import ALL, Extent
 from hf2vad.schema import SCHEMA_VERSION
 from hf2vad.scoring.engine import Precision
 from hf2vad.scoring.engines import EngineChoice, EngineSpec
@@ -134,6 +137,14 @@ def score_job(job: ScoreJob) -> int:
     job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
     work = scoring_work(job)
 
+    return run_scoring("score_archive", job, work)
+
+
+def run_scoring(
+    name: str, job: ScoreJob, work: ScoreWork, *, videos: Iterator[Video] | None = None, extent: Extent = ALL
+) -> int:
+    """Settle the engine and walk over `videos`, or all of the archive; returns the exit code."""
+
     def settle(dispatcher: Dispatcher) -> tuple[ScoreWork, dict[str, str]]:
         if job.engine == "eager":
             return work, {"engine": work.engine.label}
@@ -143,7 +154,8 @@ def score_job(job: ScoreJob) -> int:
         return replace(work, engine=spec), {"engine": spec.label, "engine_why": why, "device": device}
 
     extra = {"bundle": work.bundle.id, "scores": work.prefix}
-    return run_walk("score_archive", job, work, use_gpu=job.device != "cpu", extra=extra, settle=settle)
+    gpu = job.device != "cpu"
+    return run_walk(name, job, work, use_gpu=gpu, extra=extra, settle=settle, videos=videos, extent=extent)
 
 
 def engine_request(job: ScoreJob, work: ScoreWork) -> EngineRequest:
@@ -160,7 +172,7 @@ def engine_request(job: ScoreJob, work: ScoreWork) -> EngineRequest:
     )
 
 
-def scoring_work(job: ScoreJob) -> ScoreWork:
+def scoring_work(job: ScoreJob, *, tries: int = 0) -> ScoreWork:
     """What the walk does with each video, for a job whose places are absolute, by the engine `eager` until another is
     settled; raises what `score_job` does."""
     bundle = load_bundle(job.bundle)
@@ -190,6 +202,7 @@ def scoring_work(job: ScoreJob) -> ScoreWork:
         events=job.events,
         health=job.health,
         limits=job.limits,
+        tries=tries,
         plan=plan,
         final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health)),
     )

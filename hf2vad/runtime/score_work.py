@@ -27,7 +27,7 @@ from hf2vad.runtime.extract import warm_extractor
 from hf2vad.runtime.health import judged_health
 from hf2vad.runtime.jobs import shown_seconds
 from hf2vad.runtime.names import Marks, Range, list_shards, shard_name
-from hf2vad.runtime.outputs import hash_of, known_failure, settle_failures
+from hf2vad.runtime.outputs import hash_of, known_failure, parked, settle_failures
 from hf2vad.runtime.walk import Failure, Opened
 from hf2vad.schema import CubeBatch, HealthKind, unpack_metadata
 from hf2vad.scoring.engines import EngineSpec, make_engine
@@ -60,6 +60,8 @@ class ScoreWork:
     events: EventConfig
     health: HealthConfig
     limits: LimitsConfig
+    tries: int
+    """Runs that may fail on a video before it is left alone; 0: any number."""
     plan: str
     """Hash of what decides a shard's rows beside bundle, video and range."""
     final: str
@@ -119,6 +121,8 @@ def open_video(work: ScoreWork, video: Video) -> Opened:
     known = _final_there(work, video)
     if known is not None and known["complete"] and _state_of(known) == work.state(video):
         return Opened(None, failure=_finish(work, video))
+    if work.tries and (reason := parked(work.prefix, video, work.tries)):
+        return Opened(None, failure=reason, counts={"parked": 1})
     state = work.shard_state(video)
     done = frozenset(frames for _, frames, found in list_shards(work.shard_folder(video)) if found == state)
     return Opened(probe(video, image_fps=work.image_fps, limits=work.limits), done)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hf2vad.archive.catalog import Video
+from hf2vad.archive.catalog import EVERYTHING, Video
+from hf2vad.archive.scope import Scope
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import Timeline
 from hf2vad.errors import ConfigError
@@ -114,6 +115,10 @@ class Tally:
     """Shards computed in this run."""
     shards_found: int = 0
     """Shards whose result an earlier run had left."""
+    stopped: bool = False
+    """Whether it was told to stop before its end."""
+    left: int = 0
+    """Videos that were begun and not finished when it was told to stop."""
     retried: int = 0
     """Calls started again after a worker died or storage failed."""
     failed: int = 0
@@ -153,21 +158,51 @@ class _Open:
     failures: list[Failure] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How much of an archive a walk takes on."""
+
+    scope: Scope = EVERYTHING
+    """Where marks of finished videos are looked for: what the walk's videos are in."""
+    videos: int = 0
+    """New videos, at most; 0: all."""
+    stop: Callable[[], bool] = lambda: False
+    """Asked before anything is started; once true, what runs is finished and no more is started."""
+
+
+ALL = Extent()
+
+
 def walk(
-    videos: Iterable[Video], dispatcher: Dispatcher, steps: Steps, *, shard_frames: int, span: FrameSpan, label: str
+    videos: Iterable[Video],
+    dispatcher: Dispatcher,
+    steps: Steps,
+    *,
+    shard_frames: int,
+    span: FrameSpan,
+    label: str,
+    extent: Extent = ALL,
 ) -> Tally:
     """Walk over `videos`; returns what was done. Frames are the unit of its progress bar."""
     with ProgressBar(label, unit="frames") as bar:
-        return _Walk(dispatcher, steps, shard_frames, span, bar).run(iter(videos))
+        return _Walk(dispatcher, steps, shard_frames, span, bar, extent).run(iter(videos))
 
 
 class _Walk:
     def __init__(
-        self, dispatcher: Dispatcher, steps: Steps, shard_frames: int, span: FrameSpan, bar: ProgressBar
+        self,
+        dispatcher: Dispatcher,
+        steps: Steps,
+        shard_frames: int,
+        span: FrameSpan,
+        bar: ProgressBar,
+        extent: Extent,
     ) -> None:
         self._dispatcher, self._steps, self._bar = dispatcher, steps, bar
         self._shard_frames, self._span = shard_frames, span
-        self._finished = steps.marks.read()
+        self._extent = extent
+        self._opened_videos = 0
+        self._finished = steps.marks.read(extent.scope)
         self._open: deque[_Open] = deque()
         self._tally = Tally()
 
@@ -175,6 +210,9 @@ class _Walk:
         dispatcher = self._dispatcher
         while True:
             while dispatcher.running < dispatcher.in_flight:
+                if self._extent.stop():
+                    self._tally.stopped = True
+                    break
                 call = self._next_shard() or self._next_video(videos)
                 if call is None:
                     break
@@ -183,6 +221,7 @@ class _Walk:
                 break
             self._settle(dispatcher.wait())
         self._tally.retried = dispatcher.retried
+        self._tally.left = len(self._open)
         return self._tally
 
     def _next_shard(self) -> Call | None:
@@ -205,10 +244,13 @@ class _Walk:
         return None
 
     def _next_video(self, videos: Iterator[Video]) -> Call | None:
+        if self._extent.videos and self._opened_videos >= self._extent.videos:
+            return None
         for video in videos:
             self._tally.videos += 1
             known = self._finished.find(video, self._steps.state(video))
             if known is None:
+                self._opened_videos += 1
                 call = self._steps.open(video)
                 return Call(call.function, call.args, video)
             self._tally.skipped += 1
@@ -245,6 +287,7 @@ class _Walk:
             return
         start, stop = self._span.of(opened.timeline.frame_count)
         self._bar.grow(stop - start)
+        self._tally.add({"bytes": video.size})
         shards = cut_shards(video, opened.timeline, self._shard_frames, start=start, stop=stop)
         self._open.append(_Open(video, opened.timeline, shards, opened.done))
 

@@ -1,0 +1,168 @@
+"""Scoring what is new in an archive that never stops growing: a night's work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.scope import Scope, parse_day
+from hf2vad.commandline import EXIT_BUSY, EXIT_OK
+from hf2vad.errors import ConfigError, LeaseError, NotFoundError
+from hf2vad.runtime.jobs import absolute_places
+from hf2vad.runtime.lease import Lease
+from hf2vad.runtime.score import ScoreJob, run_scoring, scoring_work
+from hf2vad.runtime.score_work import ScoreWork
+from hf2vad.runtime.walk import Extent
+from hf2vad.storage import absolute, is_s3, join, list_dir, read_json
+
+SHOWN = 20
+"""Videos that --dry-run names."""
+RECORDS = 5
+"""Records of earlier runs that it estimates from, the last ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackfillJob(ScoreJob):
+    """Settings of jobs/backfill.py."""
+
+    pattern: str = ""
+    """What the paths of videos say, such as {camera}/{date}/*. Only folders that can hold what is asked for are listed.
+    {date} is 2026-11-24 or 20261124; {year}, {month}, {day} are digits; other names, and *, any text."""
+
+    cameras: tuple[str, ...] = ()
+    """Only these; needs {camera} in --pattern."""
+
+    since: str = ""
+    """Only from this day on, such as 2026-11-24; needs {date} or {year} in --pattern."""
+
+    until: str = ""
+    """Only up to this day."""
+
+    limit: int = 0
+    """New videos, at most; 0: all."""
+
+    hours: float = 0.0
+    """Time after which no more shards are started; what runs is finished. 0: no limit."""
+
+    min_age_minutes: float = 10.0
+    """Files on local disks that were changed later than that are still being written, and left for the next night. In
+    S3 an object is there whole or not at all."""
+
+    tries: int = 3
+    """Runs that may fail on a video before it is left alone, until it changes; 0: any number."""
+
+    retry_failed: bool = False
+    """Try such videos again too."""
+
+    lease_seconds: float = 120.0
+    """How long a run that died keeps the next one out."""
+
+    dry_run: bool = False
+    """Score nothing; say what would be scored, and about how long it would take."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("limit", 0), ("hours", 0), ("min_age_minutes", 0), ("tries", 0), ("lease_seconds", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}")
+        _ = self.scope
+
+    @property
+    def scope(self) -> Scope:
+        """Which part of the archive is asked for. Raises ConfigError for what the pattern cannot say."""
+        days = parse_day(self.since, "--since"), parse_day(self.until, "--until")
+        return Scope(self.pattern, self.cameras, *days)
+
+
+def backfill_job(job: BackfillJob) -> int:
+    """Score what is new; returns the exit code."""
+    job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
+    work = scoring_work(job, tries=0 if job.retry_failed else job.tries)
+    if job.dry_run:
+        return _show_plan(job, work)
+    try:
+        with Lease(work.prefix, seconds=job.lease_seconds) as lease, _Told() as told:
+            until = time.monotonic() + 3600 * job.hours if job.hours else float("inf")
+
+            def stop() -> bool:
+                return bool(told) or lease.lost or time.monotonic() > until
+
+            extent = Extent(job.scope, job.limit, stop)
+            code = run_scoring("backfill", job, work, videos=_settled(job), extent=extent)
+            if lease.lost:
+                raise LeaseError(f"{work.prefix}: the lease was lost to another run, which goes on")
+            return code
+    except LeaseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BUSY
+
+
+class _Told:
+    """A context whose value is true once SIGTERM has come."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def __bool__(self) -> bool:
+        self._take()
+        return self._told
+
+    def __enter__(self) -> _Told:
+        self._before = signal.getsignal(signal.SIGTERM)
+        self._take()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _take(self) -> None:
+        # Ray puts a handler of its own when it connects, which ends the process at once.
+        if signal.getsignal(signal.SIGTERM) != self._note:
+            signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, number: int, frame: object) -> None:
+        self._told = True
+
+
+def _settled(job: BackfillJob) -> Iterator[Video]:
+    """The videos that are asked for, less those that are still being written."""
+    for video in catalogue(job.archive, job.include, job.scope):
+        if is_s3(video.uri) or time.time() - os.stat(video.uri).st_mtime >= 60 * job.min_age_minutes:
+            yield video
+
+
+def _show_plan(job: BackfillJob, work: ScoreWork) -> int:
+    """Print what is new, and an estimate from what earlier runs took for a byte of video."""
+    finished = work.marks.read(job.scope)
+    count = size = known = 0
+    for video in _settled(job):
+        if finished.find(video, work.state(video)) is not None:
+            known += 1
+            continue
+        count, size = count + 1, size + video.size
+        if count <= SHOWN:
+            print(f"new: {video.id!r}")
+        if count == job.limit:
+            break
+    if count > SHOWN:
+        print(f"... and {count - SHOWN} more")
+    pace = _seconds_per_byte(job.out)
+    hours = "no earlier run to estimate hours from" if pace is None else f"about {size * pace / 3600:.2f} hours"
+    print(f"{count:,} new videos, {size / 2**30:.2f} GiB, {hours}; {known:,} finished before")
+    return EXIT_OK
+
+
+def _seconds_per_byte(out: str) -> float | None:
+    """Of the last runs, where there were any."""
+    try:
+        names = sorted(entry.uri for entry in list_dir(join(out, "runs")) if entry.name.endswith(".json"))
+    except NotFoundError:
+        return None
+    records = [read_json(uri) for uri in names[-RECORDS:]]
+    used = [record for record in records if record.get("bytes")]
+    return sum(r["seconds"] for r in used) / sum(r["bytes"] for r in used) if used else None

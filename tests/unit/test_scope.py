@@ -1,0 +1,91 @@
+"""Cameras and dates in paths."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from hf2vad.archive.scope import Scope, parse_day
+from hf2vad.errors import ConfigError
+
+NIGHT = date(2026, 11, 24)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folder", "entered"),
+    [
+        ("{camera}/{date}/*", "gate", True),
+        ("{camera}/{date}/*", "yard", False),
+        ("{camera}/{date}/*", "gate/2026-11-24", True),
+        ("{camera}/{date}/*", "gate/20261124", True),
+        ("{camera}/{date}/*", "gate/2026-11-23", False),
+        ("{camera}/{date}/*", "gate/2026-13-40", False),
+        ("{camera}/{date}/*", "gate/notes", False),
+        ("{camera}/{date}/*", "gate/2026-11-24/morning", True),
+        ("{year}/{month}/{day}/{camera}", "2026", True),
+        ("{year}/{month}/{day}/{camera}", "2025", False),
+        ("{year}/{month}/{day}/{camera}", "2026/11", True),
+        ("{year}/{month}/{day}/{camera}", "2026/10", False),
+        ("{year}/{month}/{day}/{camera}", "2026/11/24", True),
+        ("{year}/{month}/{day}/{camera}", "2026/11/25", False),
+        ("{year}/{month}/{day}/{camera}", "2026/11/24/gate", True),
+        ("{year}/{month}/{day}/{camera}", "2026/11/24/yard", False),
+    ],
+)
+def test_only_folders_that_can_hold_the_night_are_entered(pattern: str, folder: str, entered: bool) -> None:
+    assert Scope(pattern, ("gate",), NIGHT, NIGHT).enters(folder) is entered
+
+
+@pytest.mark.parametrize(
+    ("video", "held"),
+    [
+        ("gate/2026-11-24T01.mp4", True),
+        ("gate/2026-11-23T23.mp4", False),
+        ("gate/today.mp4", False),
+        ("gate", False),
+        ("gate/2026-11-24T01.mp4/more", True),
+    ],
+)
+def test_dates_in_file_names(video: str, held: bool) -> None:
+    assert Scope("{camera}/{date}T*", (), NIGHT, NIGHT).holds(video) is held
+
+
+def test_without_a_pattern_everything_is_wanted() -> None:
+    scope = Scope()
+    assert scope.enters("any/where")
+    assert scope.holds("any/where/a.mp4")
+    assert scope.day_of("2026-11-24/a.mp4") is None
+
+
+def test_the_day_of_a_video() -> None:
+    assert Scope("{year}/{month}/{day}/*").day_of("2026/02/28/a.mp4") == date(2026, 2, 28)
+    assert Scope("{year}/{month}/{day}/*").day_of("2026/02/30/a.mp4") is None
+    assert Scope("{year}/*").day_of("2026/a.mp4") is None
+
+
+def test_names_are_data_and_no_patterns() -> None:
+    assert Scope("{camera}/a.b*").holds("x\ny/a.b\nc")
+    assert not Scope("{camera}/a.b*").holds("x/aXb")
+    assert Scope("{camera}/*", ("(.*",)).holds("(.*/a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"cameras": ("gate",)}, "--cameras needs a --pattern with {camera}"),
+        ({"pattern": "{camera}/*", "since": NIGHT}, "need a --pattern with {date} or {year}"),
+        ({"pattern": "{date}/{date}"}, "has a name twice"),
+        ({"pattern": "{date}", "since": NIGHT, "until": date(2026, 1, 1)}, "is after --until"),
+    ],
+)
+def test_what_a_pattern_cannot_say_is_refused(values: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Scope(**values)  # type: ignore[arg-type]
+
+
+def test_a_day_that_is_none_is_refused() -> None:
+    assert parse_day("", "--since") is None
+    assert parse_day("2026-11-24", "--since") == NIGHT
+    with pytest.raises(ConfigError, match="--since must be a day such as 2026-11-24, got 'yesterday'"):
+        parse_day("yesterday", "--since")
