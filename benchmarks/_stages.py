@@ -19,7 +19,7 @@ from hf2vad.archive.container import decoded_frames, opened, video_stream
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import probe
 from hf2vad.archive.video import Converter
-from hf2vad.config import ExtractionConfig, preset
+from hf2vad.config import ExtractionConfig, LimitsConfig, preset
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.flow import FlowEstimator
 from hf2vad.cubes.motion import blurred, motion_boxes
@@ -78,7 +78,7 @@ def stages(shard: Shard, config: ExtractionConfig, cuts: list[Cut] | None = None
     estimator = FlowEstimator(config.flow, width=width, height=height, source=working.source)
     convert = Converter(shard, working.size)
     window: deque[tuple[U8, U8, U8, F32 | None]] = deque(maxlen=FRAMES + 1)
-    with opened(shard.video) as container:
+    with opened(shard.video, pixels=LimitsConfig().pixels) as container:
         decoded = decoded_frames(container, video_stream(container, shard.video))
         while True:
             with lap("decode"):

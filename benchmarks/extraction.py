@@ -149,7 +149,7 @@ def scaling(shards: Mapping[str, Shard], repeats: int) -> dict[str, dict[str, di
         working = settings().working.size(shard.width, shard.height)
         if working == (shard.width, shard.height):
             continue
-        with opened(shard.video) as container:
+        with opened(shard.video, pixels=LimitsConfig().pixels) as container:
             frame = next(decoded_frames(container, video_stream(container, shard.video)))
         one, two = Converter(shard, working), Converter(shard, (shard.width, shard.height))
 
