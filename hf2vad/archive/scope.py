@@ -56,12 +56,6 @@ class Scope:
         known = self._known(video, whole=True)
         return known is not None and self._wanted(known)
 
-    def day_of(self, video: str) -> date | None:
-        """The day in a video's path, where it names one."""
-        known = self._known(video, whole=True)
-        days = _days(known) if known else None
-        return days[0] if days and days[0] == days[1] else None
-
     def _known(self, path: str, *, whole: bool) -> dict[str, str] | None:
         """What the fields stand for in the parts of `path`; none where it does not fit."""
         names = path.strip("/").split("/")

@@ -95,7 +95,7 @@ def backfill_job(job: BackfillJob) -> int:
             extent = Extent(job.scope, job.limit, stop)
             code = run_scoring("backfill", job, work, videos=_settled(job), extent=extent)
             if lease.lost:
-                raise LeaseError(f"{work.prefix}: the lease was lost to another run, which goes on")
+                raise LeaseError(f"{work.prefix}: the lease ran out or was taken; what was scored is kept, start again")
             return code
     except LeaseError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -132,8 +132,16 @@ class _Told:
 def _settled(job: BackfillJob) -> Iterator[Video]:
     """The videos that are asked for, less those that are still being written."""
     for video in catalogue(job.archive, job.include, job.scope):
-        if is_s3(video.uri) or time.time() - os.stat(video.uri).st_mtime >= 60 * job.min_age_minutes:
+        if is_s3(video.uri) or _age(video.uri) >= 60 * job.min_age_minutes:
             yield video
+
+
+def _age(path: str) -> float:
+    """Seconds since a file was changed; one that cannot be looked at is old, and fails when it is opened."""
+    try:
+        return time.time() - os.stat(path).st_mtime
+    except OSError:
+        return float("inf")
 
 
 def _show_plan(job: BackfillJob, work: ScoreWork) -> int:

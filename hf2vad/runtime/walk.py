@@ -201,7 +201,7 @@ class _Walk:
         self._dispatcher, self._steps, self._bar = dispatcher, steps, bar
         self._shard_frames, self._span = shard_frames, span
         self._extent = extent
-        self._opened_videos = 0
+        self._begun = 0
         self._finished = steps.marks.read(extent.scope)
         self._open: deque[_Open] = deque()
         self._tally = Tally()
@@ -244,13 +244,13 @@ class _Walk:
         return None
 
     def _next_video(self, videos: Iterator[Video]) -> Call | None:
-        if self._extent.videos and self._opened_videos >= self._extent.videos:
+        if self._extent.videos and self._begun >= self._extent.videos:
             return None
         for video in videos:
             self._tally.videos += 1
             known = self._finished.find(video, self._steps.state(video))
             if known is None:
-                self._opened_videos += 1
+                self._begun += 1
                 call = self._steps.open(video)
                 return Call(call.function, call.args, video)
             self._tally.skipped += 1
@@ -280,6 +280,7 @@ class _Walk:
             return
         opened: Opened = outcome.value
         if opened.timeline is None:
+            self._begun -= 1
             self._tally.skipped += 1
             self._tally.add(opened.counts)
             if opened.failure:

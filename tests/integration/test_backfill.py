@@ -54,6 +54,10 @@ def test_nights(site: Site, archive: Path) -> None:
     assert figures(out, "videos", "videos_skipped", "shards", "failures", "parked") == (4, 2, 3, 1, 0)
     run_job("backfill", *arguments(site, archive, "--tries", 2), expect=3)
     assert figures(out, "videos", "videos_skipped", "shards", "parked") == (4, 4, 0, 1)
+
+    shutil.copy(archive / NIGHTS[0] / "a.mp4", archive / NIGHTS[1] / "z.mp4")
+    run_job("backfill", *arguments(site, archive, "--tries", 2, "--limit", 1), expect=3)
+    assert figures(out, "shards", "parked") == (3, 1), "a video that is left alone took the place of a new one"
     (archive / NIGHTS[1] / "torn.mp4").unlink()
     shutil.copy(archive / NIGHTS[0] / "a.mp4", archive / NIGHTS[1] / "torn.mp4")
     run_job("backfill", *arguments(site, archive, "--tries", 2, "--limit", 1))
@@ -65,8 +69,9 @@ def test_nights(site: Site, archive: Path) -> None:
 
 def test_files_that_are_still_being_written_wait_for_the_next_night(site: Site, archive: Path) -> None:
     os.utime(archive / NIGHTS[0] / "a.mp4", (1_700_000_000, 1_700_000_000))
+    (archive / NIGHTS[0] / "gone.mp4").symlink_to("nowhere")
     plan = run_job("backfill", *arguments(site, archive, "--dry-run")[:-1], "--dry-run", "--min-age-minutes", 60).stdout
-    assert "new: 'gate/2026-11-23/a.mp4'\n1 new videos" in plan
+    assert "new: 'gate/2026-11-23/a.mp4'\nnew: 'gate/2026-11-23/gone.mp4'\n2 new videos" in plan
 
 
 def test_told_to_stop_it_finishes_what_runs_and_the_next_run_does_the_rest(site: Site, archive: Path) -> None:

@@ -55,13 +55,6 @@ def test_without_a_pattern_everything_is_wanted() -> None:
     scope = Scope()
     assert scope.enters("any/where")
     assert scope.holds("any/where/a.mp4")
-    assert scope.day_of("2026-11-24/a.mp4") is None
-
-
-def test_the_day_of_a_video() -> None:
-    assert Scope("{year}/{month}/{day}/*").day_of("2026/02/28/a.mp4") == date(2026, 2, 28)
-    assert Scope("{year}/{month}/{day}/*").day_of("2026/02/30/a.mp4") is None
-    assert Scope("{year}/*").day_of("2026/a.mp4") is None
 
 
 def test_names_are_data_and_no_patterns() -> None:
