@@ -1,6 +1,7 @@
 # make demo   the main job on a generated archive, from a bare clone (make demo ARCHIVE=path: on your own videos)
 # make test   all tests, from a bare clone
 # make check  format, lint and types
+# make bench  the benchmarks of speed, on a machine that does nothing else (make bench OPTIONS='--data PED2 --archive VIDEO')
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_AUTH_MODE ?= token
 
-.PHONY: demo test check format install clean help
+.PHONY: demo test check bench format install clean help
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -34,6 +35,9 @@ check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(INSTALLED)  ## the benchmarks of speed; results in benchmarks/results, tables in docs
+	$(BIN)/python -m benchmarks all $(OPTIONS)
 
 format: $(INSTALLED)  ## format the code, and mend what the linter can
 	$(BIN)/ruff format .

@@ -79,16 +79,18 @@ def walk_plainly(work: PinnedWork, archive: str, span: str, shard_frames: int) -
 def timed_walks(
     work: ScoreWork, archive: str, span: str, shard_frames: int, *, folder: Path, cores: Sequence[int], repeats: int
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Seconds of the rounds of `plain`, `ray_1` and `ray_2`, and models that were loaded in all rounds of each.
+    """Seconds of the rounds of each variant, and models that were loaded in all rounds of it.
 
-    One process without Ray and one Ray worker have the second of `cores`, two workers have both. Ray, the processes and
-    their models are there before the rounds that count; every walk scores all of the archive, into a prefix of its own.
+    `plain`, one process without Ray, and `ray_1`, one Ray worker, have the second of `cores`; `ray_2`, two workers,
+    have both. `plain_2` is what two cores of this machine can do: two processes without Ray, each of which does all
+    that `plain` does, at the same time. Ray, the processes and their models are there before the rounds that count;
+    every walk scores all of the archive, into a prefix of its own.
     """
     values = {item.name: getattr(work, item.name) for item in fields(ScoreWork)}
     locks = folder / f"locks-{os.getpid()}"
     locks.mkdir(parents=True)
     numbers = itertools.count()
-    loads = {"plain": 0.0, "ray_1": 0.0, "ray_2": 0.0}
+    loads = dict.fromkeys(("plain", "plain_2", "ray_1", "ray_2"), 0.0)
 
     def pinned(*own: int) -> PinnedWork:
         found = PinnedWork(**values, cores=own, locks=str(locks))
@@ -106,10 +108,23 @@ def timed_walks(
         return run
 
     spawning = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawning) as process, cluster(RayConfig(address="local")):
+    with contextlib.ExitStack() as open_now:
+        open_now.enter_context(cluster(RayConfig(address="local")))
+        processes = {core: open_now.enter_context(ProcessPoolExecutor(1, mp_context=spawning)) for core in cores}
 
-        def plain() -> None:
-            loads["plain"] += process.submit(walk_plainly, pinned(cores[1]), archive, span, shard_frames).result()
+        def plainly(name: str, *own: int) -> Callable[[], None]:
+            def run() -> None:
+                asked = [
+                    processes[core].submit(walk_plainly, pinned(core), archive, span, shard_frames) for core in own
+                ]
+                loads[name] += sum(each.result() for each in asked)
 
-        variants = {"plain": plain, "ray_1": with_ray("ray_1", cores[1]), "ray_2": with_ray("ray_2", *cores)}
+            return run
+
+        variants = {
+            "plain": plainly("plain", cores[1]),
+            "plain_2": plainly("plain_2", *cores),
+            "ray_1": with_ray("ray_1", cores[1]),
+            "ray_2": with_ray("ray_2", *cores),
+        }
         return interleave(variants, repeats=repeats), loads

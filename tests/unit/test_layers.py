@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,11 @@ def test_only_the_runtime_imports_ray(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.name)
 def test_a_job_is_a_door(path: Path) -> None:
     assert len(path.read_text().splitlines()) < 80
+
+
+def test_what_drives_a_run_imports_no_compiler_and_no_plots() -> None:
+    """They take 76 MiB and seconds, in the driver and in every worker."""
+    heavy = ("torch._inductor", "sklearn", "plotly")
+    code = f"import sys, hf2vad.runtime.backfill; print(*(name for name in {heavy} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

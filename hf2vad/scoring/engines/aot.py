@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from hf2vad.errors import EngineError
 from hf2vad.scoring.engine import numerics
@@ -14,7 +13,7 @@ from hf2vad.scoring.engines.compiled import inductor_options, require_compiler
 from hf2vad.scoring.engines.network import Material, NetworkEngine, Run
 
 
-def export_network(material: Material, *, dynamic: bool = False) -> ExportedProgram:
+def export_network(material: Material, *, dynamic: bool = False) -> torch.export.ExportedProgram:
     """The network as one graph of operators, for batches of `material.batch`; `dynamic`: of 1 to so many."""
     shapes = None
     if dynamic:

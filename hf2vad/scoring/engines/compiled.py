@@ -6,7 +6,6 @@ import shutil
 from typing import Any
 
 import torch
-from torch._inductor import config as inductor
 
 from hf2vad.errors import EngineError
 from hf2vad.scoring.engine import numerics
@@ -20,6 +19,8 @@ def inductor_options(device: torch.device) -> dict[str, Any]:
 
 def no_compiler() -> str:
     """Why nothing can be compiled here; empty where it can."""
+    from torch._inductor import config as inductor  # 76 MiB that a driver, or an eager worker, has no use for
+
     wanted = inductor.cpp.cxx if isinstance(inductor.cpp.cxx, tuple) else (inductor.cpp.cxx,)
     names = [name for name in wanted if name]
     if any(shutil.which(name) for name in names):
