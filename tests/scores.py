@@ -43,7 +43,7 @@ def put_scores(
     tables = finalise(
         video, [pa.Table.from_pylist(rows, schema=SHARD)], start=start, pts_s=np.arange(len(frames)) / 25,
         calibration=CALIBRATION, fusion=FusionConfig(flow=1, frame=0), smoothing=smoothing, events=EventConfig(),
-        metadata={"video": video, "bundle": bundle, "smoothing": smoothing},
+        metadata={"video": video, "bundle": bundle, "smoothing": smoothing, "thresholds": [3.0, 2.0]},
     )  # fmt: skip
     for name in ("frames", "objects", "events"):
         put_table(table_path(out, video, name, bundle=bundle), getattr(tables, name))

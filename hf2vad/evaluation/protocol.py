@@ -12,6 +12,7 @@ from typing import Any
 
 from hf2vad.archive.shards import HALO_BEFORE
 from hf2vad.config import Protocol
+from hf2vad.evaluation.alerts import alert_figures
 from hf2vad.evaluation.auroc import auroc, macro_auroc, micro_auroc, padded_macro_auroc
 from hf2vad.evaluation.bootstrap import LEVEL, draw_videos, interval, resampled_macro, resampled_micro
 from hf2vad.evaluation.frames import PARTS, LabelledFrames, collect
@@ -60,6 +61,7 @@ def evaluate_job(job: EvaluateJob) -> dict[str, Any]:
     tracks = read_tracks(job.tracks) if job.tracks else None
     frames = collect(prefix, labels, job.protocol)
     result = _figures(prefix, labels, frames, job.protocol, tracks, job.oracle)
+    result["alerts"] = alert_figures(prefix, labels)
     put_table(join(job.out, "frame_scores.parquet"), frames.table({"protocol": result["protocol"]}))
     put_json(join(job.out, "evaluation.json"), result)
     return result

@@ -76,6 +76,22 @@ def counted(result: Mapping[str, Any]) -> str:
     )
 
 
+def alerts(result: Mapping[str, Any]) -> str:
+    """What the events of the score tables come to as alarms."""
+    found = result["alerts"]
+    if not found["anomalies"] and not found["alarms"]:
+        return "Events: no anomaly is labelled, and no alarm was given."
+    delay = found["delay_s_median"]
+    late = f", {delay:.1f} s late in the median ({found['delay_s_longest']:.1f} s at most)" if delay is not None else ""
+    rate = found["false_alarms_per_hour"]
+    hours = f", {rate:.2f} an hour in {found['hours']:.2f} hours" if rate is not None else ""
+    return (
+        f"Events: {found['told']:,} of {found['anomalies']:,} anomalies told (recall {figure(found['recall'])}){late}; "
+        f"{found['alarms']:,} alarms, {found['false_alarms']:,} of them false{hours} "
+        f"(precision {figure(found['precision'])})."
+    )
+
+
 def against_speed(result: Mapping[str, Any]) -> str:
     """Whether the model is worth having: it against the speed of the fastest object."""
     if "beats_speed" not in result:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hf2vad.report.figures import against_speed, auroc_rows, counted, figure, region_rows, resampling, smoothing
+from hf2vad.report.figures import against_speed, alerts, auroc_rows, counted, figure, region_rows, resampling, smoothing
 
 SPECIAL = re.compile(r"([\\`*{}\[\]<>|#~&]|(?<!\w)_|_(?!\w))")
 """Characters of a name that Markdown would take for its own."""
@@ -37,6 +37,13 @@ def _sections(result: Mapping[str, Any]) -> Iterator[str]:
         f"Padded macro: {figure(result['auroc_macro_padded'])} smoothed, {figure(result['auroc_macro_padded_raw'])} "
         "raw. Some papers pad each video with one normal and one anomalous frame, so that it is defined everywhere. "
         "Random scores reach about 0.69 on Ped2 that way: compare it only with figures made the same way."
+    )
+    yield "## Events"
+    yield alerts(result)
+    yield (
+        "An anomaly is an unbroken run of anomalous labels, an alarm an event of the score tables; they meet when they "
+        "share a frame. Late: from the first frame of the anomaly to that of the alarm. Where events start is no part "
+        "of AUROC: `jobs/alarms.py` sets it by how many alarms an hour are wanted."
     )
     if "regions" in result:
         yield from _regions(result)

@@ -34,6 +34,7 @@ from hf2vad.runtime.outputs import content_hash, hash_of
 from hf2vad.runtime.score_work import ScoreWork
 from hf2vad.runtime.walk import ALL, Extent
 from hf2vad.schema import SCHEMA_VERSION
+from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.engine import Precision
 from hf2vad.scoring.engines import EngineChoice, EngineSpec
 from hf2vad.storage import absolute, join
@@ -92,6 +93,9 @@ class ScoreJob:
     smoothing: int | None = None
     """Frames of the median filter over frame scores; none: the bundle's."""
 
+    alarms: str = ""
+    """File of jobs/alarms.py: at which score an event starts, by camera, in place of the bundle's thresholds."""
+
     events: EventConfig = field(default_factory=EventConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -120,6 +124,9 @@ class ScoreJob:
             EngineSpec(name=self.engine, precision=self.precision)
         if self.smoothing is not None and (self.smoothing < 1 or self.smoothing % 2 == 0):
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
+
+        if self.alarms and self.events.threshold is not None:
+            raise ConfigError(f"--alarms {self.alarms} and events.threshold contradict each other; give one of them")
 
     @property
     def extraction(self) -> ExtractionConfig:
@@ -185,6 +192,9 @@ def scoring_work(job: ScoreJob, *, tries: int = 0) -> ScoreWork:
     if job.device != "auto":
         choose_device(job.device)
     smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
+    alarms = [content_hash(absolute(job.alarms))] if job.alarms else []
+    if job.alarms:
+        bundle = read_alarms(absolute(job.alarms)).of(bundle, job.events, smoothing=smoothing)
     plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY)
     return ScoreWork(
         bundle_uri=job.bundle,
@@ -204,5 +214,6 @@ def scoring_work(job: ScoreJob, *, tries: int = 0) -> ScoreWork:
         limits=job.limits,
         tries=tries,
         plan=plan,
-        final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health)),
+        scores=hash_of(plan, smoothing, to_dict(job.health)),
+        final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
     )

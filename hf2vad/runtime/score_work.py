@@ -29,10 +29,10 @@ from hf2vad.runtime.jobs import shown_seconds
 from hf2vad.runtime.names import Marks, Range, list_shards, shard_name
 from hf2vad.runtime.outputs import hash_of, known_failure, parked, settle_failures
 from hf2vad.runtime.walk import Failure, Opened
-from hf2vad.schema import CubeBatch, HealthKind, unpack_metadata
+from hf2vad.schema import CubeBatch, HealthKind, pack_metadata, unpack_metadata
 from hf2vad.scoring.engines import EngineSpec, make_engine
 from hf2vad.scoring.events import thresholds
-from hf2vad.scoring.final import FinalTables, finalise
+from hf2vad.scoring.final import FinalTables, event_table, finalise
 from hf2vad.scoring.measure import Measure
 from hf2vad.scoring.shard import score_shard
 from hf2vad.storage import delete, exists, join, key_path, open_parquet, put_table, read_table
@@ -64,8 +64,10 @@ class ScoreWork:
     """Runs that may fail on a video before it is left alone; 0: any number."""
     plan: str
     """Hash of what decides a shard's rows beside bundle, video and range."""
+    scores: str
+    """Hash of what decides a video's final tables but the events."""
     final: str
-    """Hash of what decides a video's final tables."""
+    """Hash of what decides all of them."""
 
     @property
     def marks(self) -> Marks:
@@ -119,8 +121,12 @@ class ScoreWork:
 def open_video(work: ScoreWork, video: Video) -> Opened:
     """Look at what is there of `video`, and at the video itself where something is to do."""
     known = _final_there(work, video)
-    if known is not None and known["complete"] and _state_of(known) == work.state(video):
-        return Opened(None, failure=_finish(work, video))
+    if known is not None and known["complete"]:
+        if _state_of(known) != work.state(video) and _same_scores(work, video, known):
+            _find_other_events(work, video, known)
+            return Opened(None, failure=_finish(work, video), counts={"events_anew": 1})
+        if _state_of(known) == work.state(video):
+            return Opened(None, failure=_finish(work, video))
     if work.tries and (reason := parked(work.prefix, video, work.tries)):
         return Opened(None, failure=reason, counts={"parked": 1})
     state = work.shard_state(video)
@@ -132,6 +138,28 @@ def _final_there(work: ScoreWork, video: Video) -> dict[str, Any] | None:
     """What the frame table of `video` says of itself, if there is one."""
     uri = work.table_uri("frames", video)
     return unpack_metadata(open_parquet(uri).schema_arrow, "frames", uri) if exists(uri) else None
+
+
+def _same_scores(work: ScoreWork, video: Video, known: dict[str, Any]) -> bool:
+    """Whether the final tables there differ at most in where events start and end."""
+    return (known["fingerprint"], known.get("scores")) == (video.fingerprint, work.scores)
+
+
+def _find_other_events(work: ScoreWork, video: Video, known: dict[str, Any]) -> None:
+    """Put the events that these settings make of the scores there: no frame is decoded."""
+    work.marks.remove(video, _state_of(known))
+    uri = work.table_uri("frames", video)
+    frames = read_table(uri)
+    calibration = work.bundle.calibration_of(video.id)
+    own = {"final": work.final, "thresholds": list(thresholds(work.events, calibration))}
+    metadata = {name: value for name, value in known.items() if name not in ("schema", "table")} | own
+
+    def put_frames(of: dict[str, Any]) -> None:
+        put_table(uri, frames.replace_schema_metadata(pack_metadata("frames", of)))
+
+    put_frames(metadata | {"final": ""})  # after a kill here it would vouch for other events
+    put_table(work.table_uri("events", video), event_table(frames, work.events, calibration, metadata))
+    put_frames(metadata)
 
 
 def _state_of(known: dict[str, Any]) -> str:
@@ -245,6 +273,7 @@ def _final_tables(
     metadata = {
         **work.metadata(video, (start, stop)),
         "engine": ", ".join(sorted(engines)),
+        "scores": work.scores,
         "final": work.final,
         "complete": len(scored) == len(plan),
         "smoothing": work.smoothing,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,15 @@ class Event:
     peak: int
 
 
+@dataclass(frozen=True)
+class HighRun:
+    """Frames `start` … `stop` (exclusive) at or above the low threshold, and the highest score of them."""
+
+    start: int
+    stop: int
+    peak: float
+
+
 def thresholds(config: EventConfig, calibration: Calibration) -> tuple[float, float]:
     """Score at which an event starts, and down to which it extends."""
     high = calibration.threshold if config.threshold is None else config.threshold
@@ -36,17 +46,27 @@ def find_events(scores: F64, config: EventConfig, calibration: Calibration) -> l
     score (NaN) are below every threshold.
     """
     high, low = thresholds(config, calibration)
-    known = np.where(np.isnan(scores), -np.inf, scores)
-    merged: list[tuple[int, int]] = []
-    for start, stop in runs(known >= low):
-        if known[start:stop].max() < high:
-            continue
-        if merged and start - merged[-1][1] <= config.merge_gap:
-            merged[-1] = (merged[-1][0], stop)
-        else:
-            merged.append((start, stop))
+    events = events_above(high, high_runs(scores, low), config)
     return [
-        Event(start, stop, start + int(known[start:stop].argmax()))
-        for start, stop in merged
-        if stop - start >= config.min_length
+        Event(start, stop, start + int(np.nan_to_num(scores[start:stop], nan=-np.inf).argmax()))
+        for start, stop in events
     ]
+
+
+def high_runs(scores: F64, low: float) -> list[HighRun]:
+    """The runs of frames at or above `low`: what events are made of, whatever the high threshold."""
+    known = np.where(np.isnan(scores), -np.inf, scores)
+    return [HighRun(start, stop, float(known[start:stop].max())) for start, stop in runs(known >= low)]
+
+
+def events_above(high: float, found: Iterable[HighRun], config: EventConfig) -> list[tuple[int, int]]:
+    """First frame, and the one after the last, of each event that a video's runs make when it must reach `high`."""
+    merged: list[tuple[int, int]] = []
+    for run in found:
+        if run.peak < high:
+            continue
+        if merged and run.start - merged[-1][1] <= config.merge_gap:
+            merged[-1] = (merged[-1][0], run.stop)
+        else:
+            merged.append((run.start, run.stop))
+    return [(start, stop) for start, stop in merged if stop - start >= config.min_length]

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from hf2vad.config import EventConfig, FusionConfig
 from hf2vad.models.bundle import Calibration
 from hf2vad.schema import BOX, EVENTS, FRAMES_TABLE, OBJECTS, SHARD, HealthKind, pack_metadata
-from hf2vad.scoring.events import Event, find_events
+from hf2vad.scoring.events import find_events
 from hf2vad.scoring.fuse import smooth, zero_error_score
 
 
@@ -45,7 +45,8 @@ def finalise(
     """The tables of frames `start` … `start + len(pts_s)`; frames that no shard covers get a null score.
 
     health: what is wrong with each frame's footage, none for nothing; events look away there unless set not to.
-    The same shards give the same tables, byte for byte.
+    The same shards give the same tables, byte for byte. What decides events alone (`final` and `thresholds` in
+    `metadata`) is no part of the objects.
     """
     kinds = health if health is not None else [None] * len(pts_s)
     rows = pa.concat_tables([SHARD.empty_table(), *shards]).replace_schema_metadata(None).sort_by("frame")
@@ -78,13 +79,12 @@ def finalise(
         ],
         schema=FRAMES_TABLE.with_metadata(pack_metadata("frames", metadata)),
     )
+    without_events = {name: value for name, value in metadata.items() if name not in ("final", "thresholds")}
     objects = boxed.select(OBJECTS.names).cast(OBJECTS).combine_chunks()
-    trusted = np.array([kind is None or events.on_unhealthy for kind in kinds], bool)
-    found = find_events(np.where(trusted, score, np.nan), events, calibration)
     return FinalTables(
         frames,
-        objects.replace_schema_metadata(pack_metadata("objects", metadata)),
-        _event_table(frames, found, start, metadata),
+        objects.replace_schema_metadata(pack_metadata("objects", without_events)),
+        event_table(frames, events, calibration, metadata),
         int((status == "undecodable").sum()),
     )
 
@@ -101,10 +101,15 @@ def _nullable(values: npt.NDArray[np.floating[Any]]) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
 
 
-def _event_table(frames: pa.Table, events: Sequence[Event], start: int, metadata: Mapping[str, Any]) -> pa.Table:
+def event_table(
+    frames: pa.Table, config: EventConfig, calibration: Calibration, metadata: Mapping[str, Any]
+) -> pa.Table:
+    """The events in a video's table of frames."""
     schema = EVENTS.with_metadata(pack_metadata("events", metadata))
+    trusted = np.array([kind is None or config.on_unhealthy for kind in frames["health"].to_pylist()], bool)
+    score = frames["score"].to_numpy()
     rows = []
-    for number, event in enumerate(events):
+    for number, event in enumerate(find_events(np.where(trusted, score, np.nan), config, calibration)):
         first, last, peak = (frames.slice(i, 1).to_pylist()[0] for i in (event.start, event.stop - 1, event.peak))
         rows.append(
             {

@@ -290,4 +290,6 @@ def test_a_video_too_short_for_any_score_is_dropped_and_counted(tmp_path: Path) 
 def test_evaluating_without_writing_gives_the_same_figures(tmp_path: Path) -> None:
     put_scores(tmp_path, "a", FIRST)
     uri = put_marks(tmp_path / "labels", a="000000110")
-    assert evaluate(scores_prefix(str(tmp_path)), read_labels(uri)) == run(tmp_path, uri)
+    whole = run(tmp_path, uri)
+    del whole["alerts"]  # of the event tables, which an evaluation of frames does not read
+    assert evaluate(scores_prefix(str(tmp_path)), read_labels(uri)) == whole

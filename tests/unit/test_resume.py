@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from hf2vad.config import ExtractionConfig, FusionConfig, MotionConfig
+from hf2vad.config import EventConfig, ExtractionConfig, FusionConfig, MotionConfig
 from hf2vad.models.bundle import Calibration, save_bundle
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.runtime import jobs
@@ -131,6 +131,14 @@ def scoring(site: Path, out: Path, smoothing: int) -> Callable[[], int]:
     return lambda: score_job(job)
 
 
+def events(site: Path, out: Path, threshold: float) -> Callable[[], int]:
+    job = ScoreJob.base({"bundle": str(site / "bundle")})
+    job = replace(job, archive=str(site / "archive"), bundle=str(site / "bundle"), out=str(out), device="cpu")
+    found = EventConfig(threshold=threshold, low=-100.0, min_length=1)
+    job = replace(job, shard_frames=12, batch=16, smoothing=5, engine="eager", events=found)
+    return lambda: score_job(job)
+
+
 def content(out: Path, *without: str) -> dict[str, bytes]:
     """All files that a run left but for its record."""
     files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
@@ -138,6 +146,7 @@ def content(out: Path, *without: str) -> dict[str, bytes]:
 
 
 JOBS = [pytest.param(extraction, (12, 9), id="extraction"), pytest.param(scoring, (5, 3), id="scoring")]
+EVENTS = pytest.param(events, (-50.0, 1e6), id="events")
 
 
 @pytest.mark.parametrize(("make", "settings"), JOBS)
@@ -160,7 +169,7 @@ def test_a_run_stopped_at_any_step_is_finished_by_the_next_with_the_same_files(
         assert made[-1].calls == []
 
 
-@pytest.mark.parametrize(("make", "settings"), JOBS)
+@pytest.mark.parametrize(("make", "settings"), [*JOBS, EVENTS])
 def test_other_settings_stopped_at_any_step_leave_nothing_that_either_takes_for_its_own(
     make: Callable[..., Callable[[], int]], settings: tuple[int, int], site: Path, fuse: Fuse, tmp_path: Path
 ) -> None:
@@ -189,6 +198,15 @@ def test_what_is_finished_is_known_without_reading_it(site: Path, fuse: Fuse, tm
     for path in tmp_path.rglob("*.parquet"):
         path.write_bytes(b"nobody reads this")
     assert fuse.run(job)
+    assert made[-1].calls == []
+
+
+def test_other_events_are_found_in_the_scores_there(site: Path, fuse: Fuse, tmp_path: Path) -> None:
+    assert fuse.run(events(site, tmp_path, -50.0))
+    assert "score_frames" in made[-1].calls
+    assert fuse.run(events(site, tmp_path, 1e6))
+    assert made[-1].calls == ["open_video"]
+    assert fuse.run(events(site, tmp_path, 1e6))
     assert made[-1].calls == []
 
 

@@ -1,0 +1,219 @@
+"""At which score an event must start so that normal footage gives the wanted number of alarms per camera-hour.
+
+Held-out normal footage is scored, and its events are counted by the rule that scoring uses, at ever lower thresholds.
+While that gives `COUNTED` events or more the threshold is *counted*. For rarer alarms a generalised Pareto distribution
+is *fitted* to the peaks above a base (peaks over threshold: Pickands 1975, Davison & Smith 1990), whose events are
+apart by rule, and the threshold is its return level. Beyond what the hours at hand can tell, the answer says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from hf2vad.config import EventConfig
+from hf2vad.errors import ConfigError, EvaluationError
+from hf2vad.evaluation.tables import scored_videos, scores_prefix
+from hf2vad.models.camera import camera_of
+from hf2vad.schema import F64
+from hf2vad.scoring.alarms import Alarms, rule_of
+from hf2vad.scoring.events import HighRun, events_above, high_runs
+from hf2vad.storage import absolute
+
+COUNTED = 10
+"""Events from which on a rate is counted: its relative deviation is then about a third."""
+FITTED = 30
+"""Peaks that a distribution is fitted to, at least."""
+MOST = 200
+"""And at most: the highest, where the limit theorem holds best."""
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmJob:
+    """Settings of jobs/alarms.py."""
+
+    scores: str
+    """Score tables of normal footage that the bundle was not trained on: the --out of jobs/score_archive.py, or one
+    bundle=<id> folder in it."""
+
+    out: str
+    """Where the file goes, such as site/alarms.json; what --alarms of scoring and backfill take."""
+
+    per_hour: float = 0.1
+    """Wanted alarms per camera and hour of footage like this."""
+
+    camera_pattern: str = ""
+    """Where a video's path names its camera, as in {camera}/{date}/*: each camera gets a threshold of its own where its
+    hours are enough. The bundle's own, where it was trained with one."""
+
+    events: EventConfig = field(default_factory=EventConfig)
+
+    resamples: int = 200
+    """Draws of peaks behind the intervals of fitted thresholds; 0: no intervals."""
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.per_hour < 3600:
+            raise ConfigError(f"--per-hour must be above 0 and below 3600, got {self.per_hour}")
+        if self.resamples < 0:
+            raise ConfigError(f"--resamples must not be negative, got {self.resamples}")
+        if self.events.threshold is not None:
+            raise ConfigError("events.threshold is what this job finds; leave it out")
+        camera_of("", self.camera_pattern)
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What a video's scores come to for this purpose."""
+
+    hours: float
+    """Of frames on which events can be."""
+    runs: list[HighRun]
+    low: float
+
+
+@dataclass(frozen=True)
+class Level:
+    """A threshold for one camera, or for all."""
+
+    threshold: float
+    method: str
+    """`counted`, `fitted`, or `beyond`: above all that was seen."""
+    hours: float
+    events: int
+    """Events of the footage at this threshold."""
+    rate: tuple[float, float]
+    """95 % interval of events per hour, from the number counted (Garwood 1936)."""
+    interval: tuple[float, float] | None
+    """95 % interval of a fitted threshold."""
+    supported: bool
+    """Whether the hours at hand can tell the wanted rate."""
+    note: str
+
+
+def alarm_levels(job: AlarmJob) -> tuple[Alarms, dict[str, Level]]:
+    """The thresholds, and what each rests on; `` names all cameras together. Raises EvaluationError without footage."""
+    prefix = scores_prefix(absolute(job.scores))
+    by_camera: dict[str, list[Footage]] = {}
+    bundle, smoothing = "", 0
+    for video in scored_videos(prefix):
+        bundle, smoothing = video.metadata["bundle"], video.metadata["smoothing"]
+        table = video.table("frames").select(["pts_s", "score", "health"])
+        low = job.events.low if job.events.low is not None else float(video.metadata["thresholds"][1])
+        pts_s, score, health = (table[name].to_numpy() for name in ("pts_s", "score", "health"))
+        found = footage(pts_s, score, health, low, job.events)
+        by_camera.setdefault(camera_of(video.video, job.camera_pattern), []).append(found)
+    everything = [each for group in by_camera.values() for each in group]
+    if not sum(each.hours for each in everything):
+        raise EvaluationError(f"{prefix}: no frame there has a score; alarms are set on scored normal footage")
+    levels = {"": level(everything, job)}
+    levels |= {name: level(group, job) for name, group in sorted(by_camera.items()) if name and _hours(group)}
+    own = {name: found.threshold for name, found in levels.items() if name and found.supported}
+    alarms = Alarms(
+        bundle=bundle,
+        smoothing=smoothing,
+        rule=rule_of(job.events),
+        camera_pattern=job.camera_pattern,
+        threshold=levels[""].threshold,
+        cameras=own,
+        figures={"per_hour": job.per_hour, "levels": {name: vars(found) for name, found in levels.items()}},
+    )
+    return alarms, levels
+
+
+def footage(pts_s: F64, score: F64, health: np.ndarray[Any, Any], low: float, config: EventConfig) -> Footage:
+    """What counts of the (frames,) columns of a frame table."""
+    usable = ~np.isnan(score) & (np.array([kind is None for kind in health], bool) | config.on_unhealthy)
+    step = float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 0.0
+    return Footage(step * int(usable.sum()) / 3600, high_runs(np.where(usable, score, np.nan), low), low)
+
+
+def level(videos: Sequence[Footage], job: AlarmJob) -> Level:
+    """The threshold at which `videos` give `job.per_hour` events an hour."""
+    hours = _hours(videos)
+    wanted = job.per_hour * hours
+    floor = max(each.low for each in videos)
+    peaks = event_peaks(videos, floor, job.events)
+    if len(peaks) <= wanted:
+        note = f"the footage has {len(peaks)} events at events.low already; for more alarms lower events.low"
+        return _level(floor, "counted", videos, job, supported=wanted >= COUNTED, note=note)
+    if wanted >= COUNTED:
+        return _level(counted_threshold(videos, int(wanted), peaks, job.events), "counted", videos, job, supported=True)
+    needed = f"{hours:.2f} hours; counting {job.per_hour:g} an hour takes {COUNTED / job.per_hour:,.0f}"
+    if len(peaks) < FITTED:
+        beyond = float(np.nextafter(peaks[0], np.inf))
+        note = f"not supported: {len(peaks)} peaks in {needed}; above everything seen"
+        return _level(beyond, "beyond", videos, job, supported=False, note=note)
+    threshold, interval = fitted_threshold(peaks, wanted, job)
+    supported = wanted >= 1
+    note = f"fitted to {min(len(peaks), MOST)} peaks in {needed}"
+    note = note if supported else f"not supported, extrapolated: {note}, and {1 / job.per_hour:,.0f} to fit it"
+    return _level(threshold, "fitted", videos, job, supported=supported, interval=interval, note=note)
+
+
+def event_peaks(videos: Sequence[Footage], floor: float, config: EventConfig) -> F64:
+    """The highest score of each event at the threshold `floor`, highest first."""
+    peaks = []
+    for video in videos:
+        for start, stop in events_above(floor, video.runs, config):
+            peaks.append(max(run.peak for run in video.runs if start <= run.start < stop))
+    return np.sort(np.array(peaks, float))[::-1]
+
+
+def counted_threshold(videos: Sequence[Footage], wanted: int, peaks: F64, config: EventConfig) -> float:
+    """Between the lowest threshold with at most `wanted` events, as one comes down from above, and the next peak."""
+    last = float(peaks[0])
+    for peak in np.unique([run.peak for video in videos for run in video.runs])[::-1]:
+        if peak < peaks[-1] or count_events(videos, float(peak), config) > wanted:
+            return (last + max(float(peak), float(peaks[-1]))) / 2
+        last = float(peak)
+    return last
+
+
+def count_events(videos: Sequence[Footage], threshold: float, config: EventConfig) -> int:
+    return sum(len(events_above(threshold, video.runs, config)) for video in videos)
+
+
+def fitted_threshold(peaks: F64, wanted: float, job: AlarmJob) -> tuple[float, tuple[float, float] | None]:
+    """The level that `wanted` peaks reach, by a generalised Pareto fit to the highest; 95 % interval by resampling."""
+    tail = peaks[:MOST]
+    base = float(tail[-1]) if len(peaks) == len(tail) else float(peaks[MOST])
+    value = _return_level(tail, base, wanted)
+    if not job.resamples:
+        return value, None
+    draw = np.random.default_rng(job.seed)
+    drawn = [_return_level(draw.choice(tail, len(tail)), base, wanted) for _ in range(job.resamples)]
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return value, (float(low), float(high))
+
+
+def _return_level(tail: F64, base: float, wanted: float) -> float:
+    shape, _, scale = stats.genpareto.fit(tail - base, floc=0)
+    return base + float(stats.genpareto.isf(min(1.0, wanted / len(tail)), shape, 0, scale))
+
+
+def _level(
+    threshold: float,
+    method: str,
+    videos: Sequence[Footage],
+    job: AlarmJob,
+    *,
+    supported: bool,
+    note: str = "",
+    interval: tuple[float, float] | None = None,
+) -> Level:
+    events, hours = count_events(videos, threshold, job.events), _hours(videos)
+    tail = (1 - LEVEL) / 2
+    low = stats.chi2.ppf(tail, 2 * events) / 2 / hours if events else 0.0
+    high = stats.chi2.ppf(1 - tail, 2 * events + 2) / 2 / hours
+    return Level(threshold, method, hours, events, (float(low), float(high)), interval, supported, note)
+
+
+def _hours(videos: Sequence[Footage]) -> float:
+    return sum(each.hours for each in videos)

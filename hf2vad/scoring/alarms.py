@@ -1,0 +1,85 @@
+"""Thresholds by wanted alarms per camera-hour, as a file that jobs/alarms.py writes and scoring reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from hf2vad.config import EventConfig, to_dict
+from hf2vad.errors import Hf2vadError, MismatchError, SchemaError
+from hf2vad.models.bundle import Bundle
+from hf2vad.models.camera import camera_of
+from hf2vad.storage import put_json, read_json
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarms:
+    """Scores at which events start, and what they were set for."""
+
+    bundle: str
+    """Id of the bundle that scored the footage."""
+    smoothing: int
+    """Frames of the median filter over its scores."""
+    rule: Mapping[str, Any]
+    """The settings of EventConfig that say what one event is."""
+    camera_pattern: str
+    """Empty: all footage is of one camera."""
+    threshold: float
+    """Of cameras that have none of their own."""
+    cameras: Mapping[str, float]
+    figures: Mapping[str, Any]
+    """What the thresholds rest on, for people."""
+
+    def put(self, uri: str) -> None:
+        """Write the file."""
+        put_json(uri, {"hf2vad.alarms": VERSION, **asdict(self)})
+
+    def of(self, bundle: Bundle, config: EventConfig, *, smoothing: int) -> Bundle:
+        """`bundle` with these thresholds in its calibrations.
+
+        Raises MismatchError when they were set for another bundle, smoothing, camera pattern or rule of events.
+        """
+        pattern = bundle.camera_pattern or self.camera_pattern
+        asked = {"bundle": bundle.id, "smoothing": smoothing, "camera pattern": pattern, **rule_of(config)}
+        known = {"bundle": self.bundle, "smoothing": self.smoothing, "camera pattern": self.camera_pattern, **self.rule}
+        if different := [
+            f"{name} {known.get(name)!r}, not {asked[name]!r}" for name in asked if known.get(name) != asked[name]
+        ]:
+            raise MismatchError(f"the alarms were set for {'; '.join(different)}; set them again with jobs/alarms.py")
+        cameras = {name: bundle.cameras.get(name, bundle.calibration) for name in {**bundle.cameras, **self.cameras}}
+        return replace(
+            bundle,
+            camera_pattern=pattern,
+            calibration=replace(bundle.calibration, threshold=self.threshold),
+            cameras={
+                name: replace(known, threshold=self.cameras.get(name, self.threshold))
+                for name, known in cameras.items()
+            },
+        )
+
+
+def rule_of(config: EventConfig) -> dict[str, Any]:
+    """What of `config` decides which frames are one event, beside the threshold."""
+    return {f"events.{name}": value for name, value in to_dict(config).items() if name != "threshold"}
+
+
+def read_alarms(uri: str) -> Alarms:
+    """Read what jobs/alarms.py wrote. Raises SchemaError for anything else."""
+    try:
+        found = dict(read_json(uri))
+        version = found.pop("hf2vad.alarms", None)
+        if version != VERSION:
+            raise SchemaError(f"{uri}: not a file of jobs/alarms.py of version {VERSION}, but {version!r}")
+        alarms = Alarms(**found)
+        camera_of("", alarms.camera_pattern)
+        values = [alarms.threshold, *alarms.cameras.values()]
+        if not all(isinstance(value, int | float) for value in values):
+            raise SchemaError(f"{uri}: a threshold that is no number")
+        return alarms
+    except Hf2vadError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SchemaError(f"{uri}: not a file of jobs/alarms.py: {error}") from None
