@@ -3,6 +3,7 @@
 Example:
     python -m benchmarks pipeline --work /tmp/pipeline
     python -m benchmarks pipeline --work /tmp/pipeline --archive ../shared/data/videos/vtest.avi --frames 400
+    python -m benchmarks pipeline --work /tmp/pipeline --overlap-only --frames 400 --shard-frames 200
 
 Variants are interleaved, and threads pinned to `--cores`, in this benchmark only: for `overlap` extraction's threads to
 the first and the network to the second; for `walks` each worker's process to one. `compact` is trained for a few steps
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--large-frames", type=int, default=60, help="of the 1080p clip")
     parser.add_argument("--engine", default="eager")
+    parser.add_argument("--overlap-only", action="store_true", help="only that, as pipeline_overlap.json")
     parser.add_argument("--cores", type=int, nargs=2, default=sorted(os.sched_getaffinity(0))[:2])
     options = parser.parse_args()
     os.environ |= {**WORKER_ENVIRONMENT, "OMP_NUM_THREADS": "1"}
@@ -72,10 +74,6 @@ def main() -> None:
         for shard in cut_shards(video, probe(video), options.shard_frames, stop=options.frames)
     ]
     frames = sum(shard.stop - shard.start for shard in shards)
-    how = (asked.archive, asked.frames, asked.shard_frames)
-    seconds, loads = timed_walks(
-        work, *how, folder=options.work / "walks", cores=options.cores, repeats=options.repeats
-    )
     result = {
         "archive": Path(archive).name if options.archive else "demo",
         "size": [shards[0].width, shards[0].height],
@@ -86,6 +84,15 @@ def main() -> None:
         "batch": work.batch,
         "threads": "a worker: three that extract, one of torch; pinned as the benchmark's docstring says",
         "overlap": overlap(work, shards, options),
+    }
+    if options.overlap_only:
+        save("pipeline_overlap", result)
+        return
+    how = (asked.archive, asked.frames, asked.shard_frames)
+    seconds, loads = timed_walks(
+        work, *how, folder=options.work / "walks", cores=options.cores, repeats=options.repeats
+    )
+    result |= {
         "walks": {**summary(seconds, "plain", units=frames), "model_loads": loads},
         "two_workers": summary(seconds, "ray_1")["ray_2"]["ratio"],
         "two_processes": round(2 * summary(seconds, "plain")["plain_2"]["ratio"], 3),
@@ -256,8 +263,15 @@ def large_rows(result: dict[str, Any]) -> list[list[str]]:
     return [[f"{width}×{height}", f"{result['large']['peak_mib']:,.0f} MiB"]]
 
 
+def overlap_table() -> str:
+    """Of every result there is: with short shards and with longer ones."""
+    found = results("pipeline*.json")
+    rows = [[f"{result['shard_frames']}", *row] for result in found for row in overlap_rows(result)]
+    return markdown(["frames of a shard", "", "frames/s", "of the slower one alone"], rows)
+
+
 TABLES = {
-    "pipeline_overlap": unless_missing(["", "frames/s", "of the slower one alone"], overlap_rows),
+    "pipeline_overlap": overlap_table,
     "pipeline_walks": unless_missing(["", "frames/s", "of one process without Ray", "of one worker"], walk_rows),
     "pipeline_jobs": unless_missing(["workers", "seconds", "frames/s", "cubes/s", "video hours a day"], job_rows),
     "pipeline_stages": unless_missing(["thread", "stage", "seconds", "ms a frame"], stage_rows),
