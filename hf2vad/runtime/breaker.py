@@ -48,7 +48,7 @@ class Breaker:
         return bool(self._config.calls)
 
     def succeeded(self) -> None:
-        """A video was opened, or a shard of it done."""
+        """A shard was done."""
         self._machinery.append(False)
         self._any.append(False)
 

@@ -381,10 +381,12 @@ class _Walk:
             self._closed(tag, outcome)
 
     def _note(self, video_id: str, outcome: Outcome) -> None:
-        """Tell the breaker. Ends of videos do not count: each failure has one that succeeds."""
+        """Tell the breaker. Only a shard proves that the work can be done: videos can be opened and closed, and their
+        failures recorded, where no shard succeeds."""
         if outcome.cause is None:
-            self._breaker.succeeded()
-            self._let_go()
+            if isinstance(outcome.call.tag, tuple):
+                self._breaker.succeeded()
+                self._let_go()
         elif outcome.cause is not Cause.DROPPED:
             self._breaker.failed(video_id, outcome.cause, outcome.failure or "")
 
