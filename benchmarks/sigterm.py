@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import save
+from benchmarks.tables import markdown, results
 from hf2vad.demo.archive import generate
 from tests.site import SMALL, environment, job, run_job, tables
 from tests.sound import unsound
@@ -92,6 +93,21 @@ def rounds(work: Path, moments: Iterator[float], expected: dict[str, bytes]) -> 
             "unsound_at_the_end": unsound(out),
         }
         number += 1
+
+
+def table() -> str:
+    """What became of the signals."""
+    rows = [["not measured yet", "", "", "", "", ""]]
+    for found in results("sigterm.json"):
+        computed = f"{found['shards']} of {found['shards_needed']}, at most ×{found['most_of_one_output']:.3f}"
+        same = f"{found['same_bytes']} of {found['outputs']}"
+        longest = f"{found['longest_seconds_to_end']:.1f} s"
+        rows = [[str(found["moments"]), str(found["unsound"]), str(found["outputs"]), same, computed, longest]]
+    head = ["signals", "left something that cannot be read", "outputs finished", "with the bytes of a quiet run"]
+    return markdown([*head, "shards computed, of those needed", "longest from signal to end"], rows)
+
+
+TABLES = {"sigterm": table}
 
 
 def main() -> None:
