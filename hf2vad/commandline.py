@@ -5,13 +5,14 @@ tables); options given on the command line win over it. A class may define `base
 that depend on an option, such as --preset: `early` holds the options named in its `EARLY`.
 
 Exit codes: 0 done, 2 a mistake of the user or an unusable place, 3 finished with failures, 4 another run is at work on
-the same output, 130 interrupted.
+the same output, 130 interrupted, 143 told to stop by SIGTERM before everything was done.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ from typing import Any, TypeVar
 import tyro
 
 from hf2vad.config import from_dict
-from hf2vad.errors import ConfigError, Hf2vadError
+from hf2vad.errors import ConfigError, Hf2vadError, StoppedError
 
 T = TypeVar("T")
 
@@ -31,12 +32,17 @@ EXIT_USAGE = 2
 EXIT_FAILURES = 3
 EXIT_BUSY = 4
 EXIT_INTERRUPTED = 130
+EXIT_STOPPED = 143
+"""Not 0: a scheduler must not take a job that was told to stop for one that is done."""
 
 
 def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequence[str] | None = None) -> int:
     """Parse `argv` into a `kind`, `run` it and return its exit code; an Hf2vadError becomes one line on stderr."""
     try:
         return run(parse(kind, sys.argv[1:] if argv is None else argv, description=description))
+    except StoppedError as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return EXIT_STOPPED
     except Hf2vadError as error:
         message = " ".join(str(error).split())
         print(f"error: {message}", file=sys.stderr)
@@ -44,6 +50,11 @@ def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequ
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except SystemExit as error:  # of the handler that Ray has put while it connects, and in jobs that have none
+        if error.code != signal.SIGTERM:
+            raise
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return EXIT_STOPPED
 
 
 def parse(kind: type[T], argv: Sequence[str], *, description: str) -> T:

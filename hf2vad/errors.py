@@ -3,8 +3,10 @@
 Hf2vadError
 ├── ConfigError          a setting, option or file of settings that the user must change
 ├── StorageError         an object or prefix cannot be used
-│   ├── NotFoundError        it is not there (missing bucket, missing file)
-│   └── AccessDeniedError    the credentials do not allow it
+│   ├── NotFoundError        it is not there
+│   │   └── BucketNotFoundError  nor is the bucket
+│   ├── AccessDeniedError    the credentials do not allow it
+│   └── StorageFullError     the disk is full, or a quota is used up
 ├── VideoError           one video, or a range of it, cannot be read: it ends as a failure row, the run goes on
 ├── SchemaError          a table or bundle of another schema version, or without a column it must have
 ├── BundleError          a bundle that is damaged or incomplete
@@ -14,10 +16,12 @@ Hf2vadError
 ├── TrainingError        training cannot start or go on (empty table, loss not finite)
 ├── EvaluationError      scores and labels do not belong together
 ├── DispatchError        the cluster cannot do the work at all
-└── LeaseError           another run is at work on the same output
+│   └── BreakerError         nearly everything fails
+├── LeaseError           another run is at work on the same output
+└── StoppedError         told to stop (SIGTERM) before everything was done
 
-A job prints the message of any of them as one line and exits with 2, so a message names the thing, the value that
-was wrong and what would be right.
+A job prints the message of any of them as one line and exits with 2 (of the last two with 4 and 143), so a message
+names the thing, the value that was wrong and what would be right.
 """
 
 
@@ -37,8 +41,16 @@ class NotFoundError(StorageError):
     """The object, file, folder or bucket does not exist."""
 
 
+class BucketNotFoundError(NotFoundError):
+    """Not the object alone is missing, but its bucket."""
+
+
 class AccessDeniedError(StorageError):
     """Storage refused the credentials in use, or there are none."""
+
+
+class StorageFullError(StorageError):
+    """There is no room left to write to: a full disk, or a quota."""
 
 
 class VideoError(Hf2vadError):
@@ -77,5 +89,13 @@ class DispatchError(Hf2vadError):
     """The cluster cannot do the work at all."""
 
 
+class BreakerError(DispatchError):
+    """Nearly everything fails, so that going on would only make failures."""
+
+
 class LeaseError(Hf2vadError):
     """Another run is at work on the same output."""
+
+
+class StoppedError(Hf2vadError):
+    """The process was told to stop before everything was done; running it again goes on there."""

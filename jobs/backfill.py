@@ -8,7 +8,7 @@ Example:
 What is done is read from <out>/bundle=<id>/done/. One run works at a time: a lease in <out>/bundle=<id>/lease/ says
 which. On SIGTERM, and after --hours, what runs is finished and no more is started; the next run goes on there.
 
-Exit code: 0 done or stopped in time, 2 usage, 3 some videos failed, 4 another run is at work.
+Exit code: 0 done or out of hours, 2 usage, 3 some videos failed, 4 another run is at work, 143 stopped by SIGTERM.
 """
 
 import sys

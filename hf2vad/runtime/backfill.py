@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -86,11 +85,11 @@ def backfill_job(job: BackfillJob) -> int:
     if job.dry_run:
         return _show_plan(job, work)
     try:
-        with Lease(work.prefix, seconds=job.lease_seconds) as lease, _Told() as told:
+        with Lease(work.prefix, seconds=job.lease_seconds) as lease:
             until = time.monotonic() + 3600 * job.hours if job.hours else float("inf")
 
             def stop() -> bool:
-                return bool(told) or lease.lost or time.monotonic() > until
+                return lease.lost or time.monotonic() > until
 
             extent = Extent(job.scope, job.limit, stop)
             code = run_scoring("backfill", job, work, videos=_settled(job), extent=extent)
@@ -100,33 +99,6 @@ def backfill_job(job: BackfillJob) -> int:
     except LeaseError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BUSY
-
-
-class _Told:
-    """A context whose value is true once SIGTERM has come."""
-
-    def __init__(self) -> None:
-        self._told = False
-
-    def __bool__(self) -> bool:
-        self._take()
-        return self._told
-
-    def __enter__(self) -> _Told:
-        self._before = signal.getsignal(signal.SIGTERM)
-        self._take()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
-
-    def _take(self) -> None:
-        # Ray puts a handler of its own when it connects, which ends the process at once.
-        if signal.getsignal(signal.SIGTERM) != self._note:
-            signal.signal(signal.SIGTERM, self._note)
-
-    def _note(self, number: int, frame: object) -> None:
-        self._told = True
 
 
 def _settled(job: BackfillJob) -> Iterator[Video]:

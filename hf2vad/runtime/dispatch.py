@@ -1,10 +1,6 @@
 """Calls on a Ray cluster: a bounded number at once, retried where a retry can help, and nowhere else.
 
-What happens to a call that does not return:
-- its worker died (killed, out of memory, node lost): again on another worker, at most `retries` times, then failed;
-- StorageError that storage.py's own retries did not heal: the same;
-- VideoError, NotFoundError, or any exception nobody foresaw: failed at once, with its message;
-- denied access, a bundle, engine or setting that does not fit: the run ends.
+What happens to a call that does not return a value is said in policy.py.
 """
 
 from __future__ import annotations
@@ -13,24 +9,17 @@ import contextlib
 import logging
 import os
 import socket
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from hf2vad.errors import (
-    AccessDeniedError,
-    BundleError,
-    ConfigError,
-    DispatchError,
-    EngineError,
-    Hf2vadError,
-    NotFoundError,
-    SchemaError,
-    StorageError,
-)
+from hf2vad.errors import ConfigError, DispatchError
+from hf2vad.runtime.policy import Cause, cause_of, describe, ending, pause
 
 CONNECT_SECONDS = 10
 """A head node that has not answered by then is taken as absent."""
@@ -38,7 +27,11 @@ CONNECT_SECONDS = 10
 WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
 """What workers have in their environment: one heap for all their threads, or freed memory piles up (docs/adr/0006)."""
 
-FATAL = (AccessDeniedError, BundleError, ConfigError, EngineError, SchemaError)
+LOOK_SECONDS = 1.0
+"""How often a driver that waits for calls looks whether it was told to stop."""
+
+DROP_SECONDS = 5.0
+"""How long calls that are dropped may take to clean up, before their workers are ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +59,12 @@ class RayConfig:
     """How often a shard is tried again after its worker died or storage failed; in training, how often the workers are
     started again."""
 
+    node_retries: int = 10
+    """How often after its node was lost, which says nothing of the shard: spot instances come and go."""
+
     def __post_init__(self) -> None:
-        for name, least in (("workers", 0), ("cpus", 0.01), ("memory_gib", 0), ("retries", 0), ("gpus", 0)):
+        least_of = {"workers": 0, "cpus": 0.01, "memory_gib": 0, "retries": 0, "node_retries": 0, "gpus": 0}
+        for name, least in least_of.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"ray.{name} must be at least {least}, got {value}")
@@ -92,6 +89,20 @@ class Outcome:
     failure: str | None
     """Why there is no value; none when there is one."""
     tries: int
+    cause: Cause | None = None
+    """The same in one word, for what follows from it."""
+
+
+@dataclass
+class _Try:
+    """A call that is not over."""
+
+    call: Call
+    failed: Counter[Cause] = field(default_factory=Counter)
+    """How often it failed, by why."""
+    due: float = 0.0
+    """When it is to be started again, on the monotonic clock."""
+    taken_back: bool = False
 
 
 @contextlib.contextmanager
@@ -158,7 +169,7 @@ class Dispatcher:
         self.capacity = config.workers or int(slots)
         self.in_flight = config.workers or 2 * self.capacity + 2
         self.retried = 0
-        self._retries = config.retries
+        self._budget = {Cause.WORKER: config.retries, Cause.STORAGE: config.retries, Cause.NODE: config.node_retries}
         self._options: dict[str, Any] = {
             "num_cpus": config.cpus,
             "num_gpus": self.gpus,
@@ -168,44 +179,92 @@ class Dispatcher:
         if config.memory_gib:
             self._options["memory"] = int(config.memory_gib * 2**30)
         self._remotes: dict[Callable[..., Any], Any] = {}
-        self._running: dict[Any, tuple[Call, int]] = {}
+        self._running: dict[Any, _Try] = {}
+        self._paused: list[_Try] = []
+        self._dropped: deque[Outcome] = deque()
 
     @property
     def running(self) -> int:
         """Calls that are not over."""
-        return len(self._running)
+        return len(self._running) + len(self._paused) + len(self._dropped)
 
     def submit(self, call: Call) -> None:
         """Start `call` as soon as a worker is free."""
-        self._start(call, tries=1)
+        self._start(_Try(call))
 
     def wait(self) -> Outcome:
         """The next call that is over. Raises the errors that end a run."""
         while True:
-            (ready,), _ = ray.wait(list(self._running), num_returns=1)
-            call, tries = self._running.pop(ready)
-            try:
-                return Outcome(call, ray.get(ready), None, tries)
-            except RayTaskError as error:
-                cause = error.cause if isinstance(error.cause, Exception) else error
-                if isinstance(cause, FATAL):
-                    raise cause from None
-                failure = _describe(cause)
-                if not isinstance(cause, StorageError) or isinstance(cause, NotFoundError):
-                    return Outcome(call, None, failure, tries)
-            except RayError as error:
-                failure = f"its worker died ({type(error).__name__})"
-            if tries > self._retries:
-                return Outcome(call, None, f"{failure}, {tries} times", tries)
-            self.retried += 1
-            self._start(call, tries=tries + 1)
+            if (outcome := self.poll(LOOK_SECONDS)) is not None:
+                return outcome
 
-    def _start(self, call: Call, tries: int) -> None:
+    def poll(self, seconds: float = LOOK_SECONDS) -> Outcome | None:
+        """The same, or none when none is over within `seconds`."""
+        if self._dropped:
+            return self._dropped.popleft()
+        until = time.monotonic() + seconds
+        while True:
+            self._start_paused()
+            left = min([until, *(paused.due for paused in self._paused)]) - time.monotonic()
+            if not self._running:
+                time.sleep(max(0.0, left))
+            else:
+                ready, _ = ray.wait(list(self._running), num_returns=1, timeout=max(0.0, left))
+                if ready and (outcome := self._over(ready[0])) is not None:
+                    return outcome
+            if time.monotonic() >= until:
+                return None
+
+    def take_back(self, which: Callable[[Call], bool] = lambda call: True, *, begun: bool = False) -> None:
+        """Take back the calls for which `which` holds; unless `begun`, only those that no worker has begun.
+
+        They come back from `poll`, with a value if they were over by then. Which ones have begun is not known here, but
+        calls begin in the order in which they were submitted: all but the oldest `capacity` have not.
+        """
+        self._dropped.extend(_dropped(paused) for paused in self._paused if which(paused.call))
+        self._paused = [paused for paused in self._paused if not which(paused.call)]
+        for ref, known in list(self._running.items())[0 if begun else self.capacity :]:
+            if which(known.call):
+                known.taken_back = True
+                ray.cancel(ref)
+
+    def _over(self, ref: Any) -> Outcome | None:
+        """The outcome of a call that came back, or none when it is started again."""
+        known = self._running.pop(ref)
+        call, tries = known.call, known.failed.total() + 1
+        try:
+            return Outcome(call, ray.get(ref), None, tries)
+        except RayTaskError as error:
+            raised = error.cause if isinstance(error.cause, Exception) else error
+        except RayError as error:
+            raised = error
+        if known.taken_back:
+            return _dropped(known)
+        cause, failure = cause_of(raised), describe(raised)
+        if cause is Cause.RUN:
+            raise ending(raised) from None
+        known.failed[cause] += 1
+        if cause not in self._budget:
+            return Outcome(call, None, failure, tries, cause)
+        if known.failed[cause] > self._budget[cause]:
+            return Outcome(call, None, f"{failure}, {known.failed[cause]} times", tries, cause)
+        self.retried += 1
+        known.due = time.monotonic() + pause(cause, known.failed[cause])
+        self._paused.append(known)
+        return None
+
+    def _start_paused(self) -> None:
+        now = time.monotonic()
+        for known in [paused for paused in self._paused if paused.due <= now]:
+            self._paused.remove(known)
+            self._start(known)
+
+    def _start(self, known: _Try) -> None:
+        call = known.call
         if call.function not in self._remotes:
             self._remotes[call.function] = ray.remote(call.function).options(**self._options)
-        self._running[self._remotes[call.function].remote(*call.args)] = (call, tries)
+        self._running[self._remotes[call.function].remote(*call.args)] = known
 
 
-def _describe(error: Exception) -> str:
-    message = " ".join(str(error).split())
-    return message if isinstance(error, Hf2vadError) else f"{type(error).__name__}: {message}"
+def _dropped(known: _Try) -> Outcome:
+    return Outcome(known.call, None, "taken back", known.failed.total() + 1, Cause.DROPPED)

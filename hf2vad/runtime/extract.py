@@ -32,10 +32,12 @@ from hf2vad.config import (
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import AHEAD, Extractor
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
+from hf2vad.runtime.breaker import BreakerConfig
 from hf2vad.runtime.dispatch import Call, RayConfig
 from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk, shown_seconds
 from hf2vad.runtime.names import Marks, Range, list_shards, shard_name
 from hf2vad.runtime.outputs import content_hash, hash_of, known_failure, settle_failures
+from hf2vad.runtime.stop import GRACE_SECONDS
 from hf2vad.runtime.walk import Failure, Opened
 from hf2vad.schema import SCHEMA_VERSION, STC, cubes_to_arrow, pack_metadata
 from hf2vad.storage import atomic_writer, delete, exists, join, key_path, put_json, read_json
@@ -81,12 +83,16 @@ class ExtractJob:
     profile: bool = False
     """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
 
+    grace_seconds: float = GRACE_SECONDS
+    """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
+
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     cube: CubeConfig = field(default_factory=CubeConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
@@ -104,7 +110,7 @@ class ExtractJob:
         return cls(**{**required_missing(cls), **settings, "detector": detector, "cube": chosen.cube})
 
     def __post_init__(self) -> None:
-        check_walk_options(self.shard_frames, self.image_fps, self.frames)
+        check_walk_options(self.shard_frames, self.image_fps, self.frames, self.grace_seconds)
 
     @property
     def extraction(self) -> ExtractionConfig:

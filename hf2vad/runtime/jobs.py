@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.config import DetectorConfig
-from hf2vad.errors import ConfigError
+from hf2vad.errors import ConfigError, StoppedError
+from hf2vad.runtime.breaker import BreakerConfig
 from hf2vad.runtime.dispatch import Dispatcher, RayConfig, cluster
 from hf2vad.runtime.outputs import RunRecord
-from hf2vad.runtime.walk import ALL, Extent, FrameSpan, Steps, walk
+from hf2vad.runtime.stop import Stop
+from hf2vad.runtime.walk import ALL, Extent, FrameSpan, Steps, Tally, walk
 from hf2vad.storage import absolute
 from hf2vad.threads import prefetch
 
@@ -40,6 +42,10 @@ class WalkJob(Protocol):
     @property
     def shard_frames(self) -> int: ...
     @property
+    def grace_seconds(self) -> float: ...
+    @property
+    def breaker(self) -> BreakerConfig: ...
+    @property
     def ray(self) -> RayConfig: ...
 
 
@@ -57,19 +63,39 @@ def run_walk(
     """Walk over the archive of `job` on a Ray cluster, put and print the run's record, and return the exit code.
 
     `settle`: gives the work in place of `work`, and more to record, once the cluster can be asked.
-    `videos`: instead of all of the archive.
+    `videos`: instead of all of the archive. Raises StoppedError after SIGTERM, when something is left.
     """
     ahead = listed_ahead(_some_videos(job) if videos is None else videos)
     record = RunRecord(name, job, job.out)
-    with cluster(job.ray):
+    with Stop(job.grace_seconds) as stop, cluster(job.ray):
+        stop.listen()
         dispatcher = Dispatcher(job.ray, use_gpu=use_gpu)
         if settle is not None:
             work, settled = settle(dispatcher)
             extra = {**extra, **settled}
         span = FrameSpan(job.frames)
-        tally = walk(ahead, dispatcher, work, shard_frames=job.shard_frames, span=span, label=name, extent=extent)
+        tally = walk(
+            ahead,
+            dispatcher,
+            work,
+            shard_frames=job.shard_frames,
+            span=span,
+            label=name,
+            extent=extent,
+            stop=stop,
+            breaker=job.breaker,
+        )
         record.finish(tally, dispatcher, extra)
+    if tally.stopped and stop.told:
+        raise StoppedError(f"{what_is_left(tally)}; run the same command again to go on")
     return EXIT_FAILURES if tally.failed else EXIT_OK
+
+
+def what_is_left(tally: Tally) -> str:
+    """What a run that was told to stop has left, in words."""
+    begun = f"{tally.left} videos begun are left, with {tally.shards_left} shards" if tally.left else ""
+    rest = "" if tally.listed else "the rest of the archive was not looked at"
+    return " and ".join(part for part in (begun, rest) if part)
 
 
 def listed_ahead(videos: Iterator[Video]) -> Iterator[Video]:
@@ -95,8 +121,10 @@ def _some_videos(job: WalkJob) -> Iterator[Video]:
     return chain([first], videos)
 
 
-def check_walk_options(shard_frames: int, image_fps: float, frames: str) -> None:
+def check_walk_options(shard_frames: int, image_fps: float, frames: str, grace_seconds: float) -> None:
     """Raise ConfigError for options that no walk can have."""
+    if grace_seconds < 0:
+        raise ConfigError(f"--grace-seconds must be at least 0, got {grace_seconds}")
     if shard_frames < 1:
         raise ConfigError(f"--shard-frames must be at least 1, got {shard_frames}")
     if image_fps <= 0:

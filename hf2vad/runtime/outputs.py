@@ -55,7 +55,8 @@ def parked(prefix: str, video: Video, tries: int) -> str | None:
 def settle_failures(prefix: str, video: Video, failures: Sequence[Failure]) -> str | None:
     """Put the one failure row of `video`, or remove it when nothing failed; returns its reason.
 
-    The row says why, which frames are concerned (none named: all), and in how many runs this was tried.
+    The row says why, which frames are concerned (none named: all), and in how many runs it was the video that failed:
+    one whose storage or node failed is not counted.
     """
     uri = failure_uri(prefix, video)
     if not failures:
@@ -68,7 +69,8 @@ def settle_failures(prefix: str, video: Video, failures: Sequence[Failure]) -> s
         "fingerprint": video.fingerprint,
         "reason": "; ".join(reasons),
         "frames": sorted(frames for failure in failures for frames in failure.ranges),
-        "runs": 1 + (int(read_json(uri).get("runs", 0)) if exists(uri) else 0),
+        "runs": any(failure.cause.blames_video for failure in failures)
+        + (int(read_json(uri).get("runs", 0)) if exists(uri) else 0),
     }
     put_json(uri, row)
     return str(row["reason"])
@@ -95,7 +97,7 @@ class RunRecord:
             "videos": tally.videos,
             "videos_skipped": tally.skipped,
             "failures": tally.failed,
-            **({"stopped_early": tally.stopped, "videos_begun_and_left": tally.left} if tally.stopped else {}),
+            **(_left(tally) if tally.stopped else {}),
             "shards": tally.shards,
             "shards_found": tally.shards_found,
             "retried": tally.retried,
@@ -116,6 +118,16 @@ class RunRecord:
         put_json(join(self.out, "runs", f"{record['run']}.json"), record)
         print_summary(record, tally)
         return record
+
+
+def _left(tally: Tally) -> dict[str, Any]:
+    """What a run that was told to stop has left."""
+    return {
+        "stopped_early": True,
+        "videos_begun_and_left": tally.left,
+        "shards_left_in_them": tally.shards_left,
+        "archive_looked_through": tally.listed,
+    }
 
 
 def versions() -> dict[str, str]:

@@ -27,11 +27,13 @@ from hf2vad.health.look import EVERY
 from hf2vad.models.bundle import load_bundle, load_bundle_settings
 from hf2vad.models.density import NO_DENSITY
 from hf2vad.models.device import choose_device
+from hf2vad.runtime.breaker import BreakerConfig
 from hf2vad.runtime.dispatch import Dispatcher, RayConfig
 from hf2vad.runtime.engines import EngineRequest, cache_of, settle_engine
 from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk
 from hf2vad.runtime.outputs import content_hash, hash_of
 from hf2vad.runtime.score_work import ScoreWork
+from hf2vad.runtime.stop import GRACE_SECONDS
 from hf2vad.runtime.walk import ALL, Extent
 from hf2vad.schema import SCHEMA_VERSION
 from hf2vad.scoring.alarms import read_alarms
@@ -90,6 +92,9 @@ class ScoreJob:
     profile: bool = False
     """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
 
+    grace_seconds: float = GRACE_SECONDS
+    """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
+
     smoothing: int | None = None
     """Frames of the median filter over frame scores; none: the bundle's."""
 
@@ -104,6 +109,7 @@ class ScoreJob:
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     cube: CubeConfig = field(default_factory=CubeConfig)
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
@@ -117,7 +123,7 @@ class ScoreJob:
         return cls(**values)
 
     def __post_init__(self) -> None:
-        check_walk_options(self.shard_frames, self.image_fps, self.frames)
+        check_walk_options(self.shard_frames, self.image_fps, self.frames, self.grace_seconds)
         if self.batch < 1:
             raise ConfigError(f"--batch must be at least 1, got {self.batch}")
         if self.engine != "auto":

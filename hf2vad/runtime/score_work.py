@@ -17,6 +17,7 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import HALO_BEFORE, Shard
 from hf2vad.archive.timeline import Timeline, probe
 from hf2vad.config import EventConfig, ExtractionConfig, HealthConfig, LimitsConfig
+from hf2vad.errors import NotFoundError
 from hf2vad.health.look import Look
 from hf2vad.models.bundle import Bundle
 from hf2vad.models.device import choose_device
@@ -120,13 +121,11 @@ class ScoreWork:
 
 def open_video(work: ScoreWork, video: Video) -> Opened:
     """Look at what is there of `video`, and at the video itself where something is to do."""
-    known = _final_there(work, video)
-    if known is not None and known["complete"]:
-        if _state_of(known) != work.state(video) and _same_scores(work, video, known):
-            _find_other_events(work, video, known)
-            return Opened(None, failure=_finish(work, video), counts={"events_anew": 1})
-        if _state_of(known) == work.state(video):
-            return Opened(None, failure=_finish(work, video))
+    if _is_final(work, video):
+        return Opened(None, failure=_finish(work, video))
+    if _has_same_scores(work, video):
+        _find_other_events(work, video)
+        return Opened(None, failure=_finish(work, video), counts={"events_anew": 1})
     if work.tries and (reason := parked(work.prefix, video, work.tries)):
         return Opened(None, failure=reason, counts={"parked": 1})
     state = work.shard_state(video)
@@ -140,16 +139,25 @@ def _final_there(work: ScoreWork, video: Video) -> dict[str, Any] | None:
     return unpack_metadata(open_parquet(uri).schema_arrow, "frames", uri) if exists(uri) else None
 
 
-def _same_scores(work: ScoreWork, video: Video, known: dict[str, Any]) -> bool:
+def _is_final(work: ScoreWork, video: Video) -> bool:
+    """Whether the final tables of `video` are there, and what this run would make."""
+    known = _final_there(work, video)
+    return known is not None and known["complete"] and _state_of(known) == work.state(video)
+
+
+def _has_same_scores(work: ScoreWork, video: Video) -> bool:
     """Whether the final tables there differ at most in where events start and end."""
-    return (known["fingerprint"], known.get("scores")) == (video.fingerprint, work.scores)
+    known = _final_there(work, video)
+    same = (video.fingerprint, work.scores, True)
+    return known is not None and (known["fingerprint"], known.get("scores"), known["complete"]) == same
 
 
-def _find_other_events(work: ScoreWork, video: Video, known: dict[str, Any]) -> None:
+def _find_other_events(work: ScoreWork, video: Video) -> None:
     """Put the events that these settings make of the scores there: no frame is decoded."""
-    work.marks.remove(video, _state_of(known))
     uri = work.table_uri("frames", video)
     frames = read_table(uri)
+    known = unpack_metadata(frames.schema, "frames", uri)
+    work.marks.remove(video, _state_of(known))
     calibration = work.bundle.calibration_of(video.id)
     own = {"final": work.final, "thresholds": list(thresholds(work.events, calibration))}
     metadata = {name: value for name, value in known.items() if name not in ("schema", "table")} | own
@@ -235,7 +243,23 @@ def warm_measure(uri: str, bundle_id: str, spec: EngineSpec, device: str, batch:
 def close_video(
     work: ScoreWork, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
 ) -> dict[str, Any]:
-    """Put the final tables of `video`, the frames last, its failure row where it has one, and its mark."""
+    """Put the final tables of `video`, the frames last, its failure row where it has one, and its mark.
+
+    Where another run has been quicker, and its tables are there and the shards gone, only the mark is put.
+    """
+    if _is_final(work, video):
+        return {"failure": _finish(work, video)}
+    try:
+        return _close_video(work, video, timeline, plan, failures)
+    except NotFoundError:
+        if not _is_final(work, video):
+            raise
+        return {"failure": _finish(work, video)}
+
+
+def _close_video(
+    work: ScoreWork, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
+) -> dict[str, Any]:
     failed = {frames for failure in failures for frames in failure.ranges}
     scored = [frames for frames in plan if frames not in failed]
     known = _final_there(work, video)

@@ -32,6 +32,7 @@ from hf2vad.report.training import print_training
 from hf2vad.runtime.dispatch import RayConfig
 from hf2vad.runtime.outputs import hash_of, versions
 from hf2vad.runtime.selection import read_selection, settle_selection
+from hf2vad.runtime.stop import Stop
 from hf2vad.scoring.engine import EagerEngine
 from hf2vad.scoring.measure import Measure
 from hf2vad.storage import absolute, exists, join, key_path
@@ -193,9 +194,14 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, read: BlockReade
     torch.manual_seed(job.training.seed)
     model = HF2VAD(job.model)
     checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
-    history = Trainer(
-        model, table, job.training, job.loss, device, checkpoints, group, read, partial(_journals, job)
-    ).run()
+    journals = partial(_journals, job)
+    trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, read, journals)
+    if group.world == 1:
+        with Stop() as stop:
+            trainer.stop = lambda: stop.told
+            history = trainer.run()
+    else:
+        history = trainer.run()
     engine = EagerEngine(model, device=device, batch=job.training.batch)
     sample = motion_sample(table, seed=job.training.seed, flow=job.density.kind != "none")
     perspective = fit_perspective(sample.boxes)

@@ -21,8 +21,9 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
 
-from hf2vad.errors import AccessDeniedError, DispatchError, Hf2vadError, NotFoundError, StorageError, TrainingError
+from hf2vad.errors import DispatchError, Hf2vadError, TrainingError
 from hf2vad.runtime.dispatch import RayConfig, cluster
+from hf2vad.runtime.policy import Cause, cause_of
 
 SILENCE_SECONDS = 600
 """A worker that the others have waited for so long is taken as lost; one that dies or fails is noticed in seconds."""
@@ -104,7 +105,7 @@ class _StopAtOnce(UserCallback):
 
 
 def _may_heal(error: Hf2vadError) -> bool:
-    return isinstance(error, StorageError) and not isinstance(error, NotFoundError | AccessDeniedError)
+    return cause_of(error) is Cause.STORAGE
 
 
 def _cause(error: TrainingFailedError) -> Hf2vadError:

@@ -1,8 +1,9 @@
 """Objects under URIs: local paths and s3://bucket/key. The only package that knows s3fs, and the only one that retries.
 
 S3 credentials and endpoint come from the standard AWS chain (environment, ~/.aws, instance role; AWS_ENDPOINT_URL).
-Transient S3 errors are retried with backoff; what still fails is raised as a StorageError, a missing bucket, object or
-file as NotFoundError, refused or missing credentials as AccessDeniedError. Writes are atomic: an object is there whole
+Transient S3 errors are retried with backoff; what still fails is raised as a StorageError, a missing object or file as
+NotFoundError, a missing bucket as BucketNotFoundError, refused or missing credentials as AccessDeniedError, a full disk
+as StorageFullError. Writes are atomic: an object is there whole
 or not at all. Nothing is cached: a listing shows what is there.
 """
 
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 from hf2vad.errors import SchemaError, StorageError
 from hf2vad.storage import local, s3
 from hf2vad.storage.entry import Backend, Entry
-from hf2vad.storage.failures import mapped
+from hf2vad.storage.failures import FULL, full, mapped
 from hf2vad.storage.names import absolute, is_s3, join, key_path, readable
 
 __all__ = [
@@ -116,7 +117,7 @@ def put_if_absent(uri: str, data: bytes) -> bool:
 def atomic_writer(uri: str) -> Iterator[IO[bytes]]:
     """A binary file that appears at `uri` when the block ends, and does not when the block raises.
 
-    Raises StorageError when the disk is full. Other errors of the block are its own and pass as they are.
+    Raises StorageFullError when the disk is full. Other errors of the block are its own and pass as they are.
     """
     with contextlib.ExitStack() as opened:
         with mapped(uri):
@@ -124,8 +125,10 @@ def atomic_writer(uri: str) -> Iterator[IO[bytes]]:
         try:
             yield file
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise StorageError(f"{uri}: cannot be written: {error.strerror}") from None
+            if error.errno in FULL:
+                raise full(readable(uri), error) from None
+            if error.errno == errno.EFBIG:
+                raise StorageError(f"{readable(uri)}: cannot be written: {error.strerror}") from None
             raise
         with mapped(uri):
             _backend(uri).publish(file, uri)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hf2vad.config import LossConfig, TrainingConfig
-from hf2vad.errors import ConfigError, TrainingError
+from hf2vad.errors import ConfigError, StoppedError, TrainingError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.losses import Loss
 from hf2vad.progress import ProgressBar
@@ -50,12 +50,15 @@ class Trainer:
     """How the table is read; none: each process reads Parquet itself."""
     journals: Callable[[int], Journals] = lambda first_step: Journals()
     """Opens what curves and pictures are written to, from a step on; the first process alone has some."""
+    stop: Callable[[], bool] = lambda: False
+    """Asked after every batch; once true, a checkpoint is written and training ends with StoppedError. Not asked where
+    several processes train together."""
 
     def run(self) -> list[dict[str, Any]]:
         """Train all stages; returns one record an epoch (see Progress.history).
 
         Raises TrainingError for a table with too few cubes and for a loss that is not finite, ConfigError for a batch
-        that cannot be shared among the processes.
+        that cannot be shared among the processes, StoppedError when it was told to stop.
         """
         check_workers(self.training, self.group.world)
         self.table.require_cubes(2 * self.group.world)
@@ -128,9 +131,13 @@ class Trainer:
                 watch.add(step(batch), batch)
                 if progress.batch % LOOK_EVERY == 0:
                     watch.look()
-                if progress.batch < total and watch.save_is_due():
+                stopping = self.group.world == 1 and self.stop()
+                if progress.batch < total and (stopping or watch.save_is_due()):
                     watch.look()
                     watch.save()
+                if progress.batch < total and stopping:
+                    place = f"stage {step.stage.name}, epoch {progress.epoch + 1}, batch {progress.batch}"
+                    raise StoppedError(f"a checkpoint is written ({place}); run the same command again to go on")
         watch.close_epoch()
 
 

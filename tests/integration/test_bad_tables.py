@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from hf2vad.schema import STC
 from hf2vad.storage import put_table
 from hf2vad.training.checkpoint import Checkpoint, Checkpoints
 from hf2vad.training.group import Group
+from tests.disk import enlarge, small_disk
 from tests.site import RayCluster, run_job
 from tests.stc import make_cubes, put_clip
 
@@ -110,19 +108,6 @@ def test_workers_that_cannot_be(
     assert message in complaint(nan_table, tmp_path / "out", *arguments)
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[None]:
-    """A file system of `size` bytes at `folder`; skips the test where mounting is not allowed."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk needs root")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_a_full_disk_leaves_the_last_good_checkpoint_to_go_on_from(tmp_path: Path) -> None:
     put_clip(tmp_path / "stc", "a", (0, 40), {10: 16})
     more = ("--training.no-tensorboard", "--training.cache-gib", 0)
@@ -135,6 +120,6 @@ def test_a_full_disk_leaves_the_last_good_checkpoint_to_go_on_from(tmp_path: Pat
         assert [path.name for path in out.rglob("*") if path.is_file()] == ["last.safetensors"]
         found = checkpoint(out)
         assert (found.progress.stage, found.progress.epoch) in ((0, 1), (1, 0))
-        subprocess.run(["mount", "-o", f"remount,size={8 * size}", str(tmp_path / "disk")], check=True)
+        enlarge(tmp_path / "disk", 8 * size)
         run_job("train", "--stc", tmp_path / "stc", "--out", out, *SMALL, *more)
         assert (out / "bundle.json").exists()

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from hf2vad.commandline import EXIT_USAGE, main, parse, required_missing
+from hf2vad.commandline import EXIT_STOPPED, EXIT_USAGE, main, parse, required_missing
 from hf2vad.config import PRESETS, FlowConfig, MotionConfig
-from hf2vad.errors import ConfigError, NotFoundError
+from hf2vad.errors import ConfigError, NotFoundError, StoppedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +78,19 @@ def test_an_error_of_the_job_is_one_line_and_exit_code_2(capsys: pytest.CaptureF
 
     assert main(Job, run, description="", argv=["--archive", "s3://b"]) == EXIT_USAGE
     assert capsys.readouterr().err == "error: s3://b: no such bucket\n"
+
+
+@pytest.mark.parametrize("end", [StoppedError("2 videos begun are left"), SystemExit(15)], ids=["ours", "Ray's"])
+def test_a_job_that_was_told_to_stop_says_so_and_does_not_count_as_done(
+    end: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: Job) -> int:
+        raise end
+
+    assert main(Job, run, description="", argv=["--archive", "a"]) == EXIT_STOPPED == 143
+    said = capsys.readouterr().err
+    assert said.startswith("stopped")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "no such file"), ("a = [", "not valid TOML")])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -41,22 +42,20 @@ class InProcess:
     retried = 0
 
     def __init__(self, *_: object, **__: object) -> None:
-        self._outcome: Outcome | None = None
+        self._over: deque[Outcome] = deque()
         self.calls: list[str] = []
         made.append(self)
 
     @property
     def running(self) -> int:
-        return int(self._outcome is not None)
+        return len(self._over)
 
     def submit(self, call: Call) -> None:
         self.calls.append(call.function.__name__)
-        self._outcome = Outcome(call, call.function(*call.args), None, 1)
+        self._over.append(Outcome(call, call.function(*call.args), None, 1))
 
-    def wait(self) -> Outcome:
-        outcome, self._outcome = self._outcome, None
-        assert outcome is not None
-        return outcome
+    def poll(self) -> Outcome:
+        return self._over.popleft()
 
 
 made: list[InProcess] = []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hf2vad.config import LossConfig, StageConfig, TrainingConfig
-from hf2vad.errors import ConfigError, NotFoundError, StorageError, TrainingError
+from hf2vad.errors import ConfigError, NotFoundError, StoppedError, StorageError, TrainingError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.storage import exists
 from hf2vad.training.checkpoint import Checkpoints
@@ -169,6 +169,23 @@ def test_every_checkpoint_leads_to_the_same_weights(folder: Path, tmp_path: Path
         resumed = trainer(folder, tmp_path / str(copy), training)
         assert without_time(resumed.run()) == without_time(history)
         assert changed(weights(whole), weights(resumed)) == set()
+
+
+def test_told_to_stop_it_writes_a_checkpoint_and_ends_as_if_it_never_had(folder: Path, tmp_path: Path) -> None:
+    training = config("flow", epochs=2)
+    whole = trainer(folder, tmp_path / "whole", training)
+    whole.run()
+    told = iter(number == 2 for number in range(100))
+    stopped = trainer(folder, tmp_path / "stopped", training)
+    stopped.stop = lambda: next(told)
+    with pytest.raises(StoppedError, match="a checkpoint is written"):
+        stopped.run()
+    resumed = trainer(folder, tmp_path / "stopped", training)
+    found = resumed.checkpoints.load()
+    assert found is not None
+    assert found.progress.steps == 3
+    resumed.run()
+    assert changed(weights(whole), weights(resumed)) == set()
 
 
 def test_a_limited_number_of_steps_takes_another_part_of_the_table_in_every_epoch(folder: Path, tmp_path: Path) -> None:

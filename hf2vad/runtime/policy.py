@@ -1,0 +1,120 @@
+"""What follows when a call on the cluster does not return a value: the one place that says so.
+
+| cause | what it was | what follows |
+|---|---|---|
+| INPUT | the video or these frames of it; an error nobody foresaw | not tried again; a failure row |
+| WORKER | its process died: killed, out of memory, crashed in a decoder | again, `retries` times; then a failure row |
+| NODE | its machine is gone | the same, `node_retries` times |
+| STORAGE | storage, after its own retries | the same as WORKER, with growing pauses between |
+| RUN | comes again with every call: access, bucket, full disk, bundle, engine, settings | the run ends |
+| DROPPED | taken back by the driver | as if it had never been started |
+
+A failure row that NODE or STORAGE left says nothing of the video, and so does not count among the runs that failed on
+it (`Cause.blames_video`). storage/ has retried each request with backoff and jitter before a call fails with STORAGE.
+"""
+
+from __future__ import annotations
+
+import random
+from enum import Enum
+
+from ray.exceptions import (
+    NodeDiedError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+    TaskUnschedulableError,
+)
+
+from hf2vad.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    BundleError,
+    ConfigError,
+    DispatchError,
+    EngineError,
+    Hf2vadError,
+    NotFoundError,
+    SchemaError,
+    StorageError,
+    StorageFullError,
+)
+
+ENDS_RUN = (
+    AccessDeniedError,
+    BucketNotFoundError,
+    BundleError,
+    ConfigError,
+    DispatchError,
+    EngineError,
+    SchemaError,
+    StorageFullError,
+)
+
+FIRST_PAUSE_SECONDS = 5.0
+"""About how long a call waits after storage failed, the first time; then twice as long, up to LONGEST_PAUSE_SECONDS."""
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+class Cause(Enum):
+    """Why a call has no value."""
+
+    INPUT = "input"
+    WORKER = "worker"
+    NODE = "node"
+    STORAGE = "storage"
+    RUN = "run"
+    DROPPED = "dropped"
+
+    @property
+    def blames_video(self) -> bool:
+        """Whether it may lie in the video, so that trying for ever is no use. A dead worker may have died of it."""
+        return self in (Cause.INPUT, Cause.WORKER)
+
+    @property
+    def blames_machinery(self) -> bool:
+        """Whether it may lie in workers or storage, so that it may hit every other video too."""
+        return self in (Cause.WORKER, Cause.NODE, Cause.STORAGE)
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Why a call has no value, by what it raised, or by what Ray raised in its place."""
+    if isinstance(error, ENDS_RUN):
+        return Cause.RUN
+    if isinstance(error, StorageError) and not isinstance(error, NotFoundError):
+        return Cause.STORAGE
+    if isinstance(error, RuntimeEnvSetupError | TaskUnschedulableError | OutOfDiskError):
+        return Cause.RUN
+    if isinstance(error, NodeDiedError):
+        return Cause.NODE
+    if isinstance(error, MemoryError) or (isinstance(error, RayError) and not isinstance(error, RayTaskError)):
+        return Cause.WORKER
+    return Cause.INPUT
+
+
+def describe(error: BaseException) -> str:
+    """`error` as one line, for a failure row."""
+    if isinstance(error, OutOfMemoryError | MemoryError):
+        return "its worker ran out of memory; give it --ray.memory-gib, or take fewer --ray.workers"
+    if isinstance(error, NodeDiedError):
+        return "its node was lost"
+    if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+        return f"its worker died ({type(error).__name__})"
+    message = " ".join(str(error).split())
+    return message if isinstance(error, Hf2vadError) else f"{type(error).__name__}: {message}"
+
+
+def ending(error: BaseException) -> Hf2vadError:
+    """What ends the run, for an error whose cause is RUN."""
+    if isinstance(error, Hf2vadError):
+        return error
+    return DispatchError(f"Ray cannot run the work: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+
+
+def pause(cause: Cause, tries: int) -> float:
+    """Seconds before a call that failed `tries` times is started again; random, so that not all come back at once."""
+    if cause is not Cause.STORAGE:
+        return 0.0
+    return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1))

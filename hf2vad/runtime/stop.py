@@ -1,0 +1,54 @@
+"""How a long job is told to stop.
+
+The first SIGTERM: what runs is finished, no more is started. When that takes longer than the grace period, or with a
+second SIGTERM: what runs is dropped. SIGINT (Ctrl-C) is no part of this: it ends the job at once, as ever.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from types import TracebackType
+
+GRACE_SECONDS = 25.0
+"""Less than what Kubernetes gives a pod (30 s) and spot instances have (30 to 120 s)."""
+
+
+class Stop:
+    """Whether this process was told to stop; a context manager, which listens in the main thread only."""
+
+    def __init__(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """`grace_seconds`: how long what runs may take to finish."""
+        self._grace = grace_seconds
+        self._signals: list[float] = []
+        self._before: object = None
+
+    @property
+    def told(self) -> bool:
+        """Whether no more is to be started."""
+        return bool(self._signals)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether what runs is to be dropped."""
+        return len(self._signals) > 1 or (self.told and time.monotonic() > self._signals[0] + self._grace)
+
+    def __enter__(self) -> Stop:
+        self._before = signal.getsignal(signal.SIGTERM)
+        self.listen()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)  # type: ignore[arg-type]
+
+    def listen(self) -> None:
+        """Take SIGTERM over once more: Ray puts a handler of its own when it connects, which ends the process."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, number: int, frame: object) -> None:
+        self._signals.append(time.monotonic())
