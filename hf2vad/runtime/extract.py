@@ -33,12 +33,19 @@ from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import AHEAD, Extractor
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.runtime.dispatch import Call, RayConfig
-from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk, shown_seconds
+from hf2vad.runtime.jobs import (
+    absolute_places,
+    check_boxes,
+    check_walk_options,
+    run_walk,
+    shown_seconds,
+    some_videos,
+)
 from hf2vad.runtime.names import Marks, Range, list_shards, shard_name
 from hf2vad.runtime.outputs import content_hash, hash_of, known_failure, settle_failures
 from hf2vad.runtime.walk import Failure, Opened
 from hf2vad.schema import SCHEMA_VERSION, STC, cubes_to_arrow, pack_metadata
-from hf2vad.storage import atomic_writer, delete, exists, join, key_path, put_json, read_json
+from hf2vad.storage import absolute, atomic_writer, delete, exists, join, key_path, put_json, read_json
 from hf2vad.threads import prefetch
 
 ROWS_PER_GROUP = 256
@@ -117,7 +124,7 @@ class ExtractJob:
 def extract_job(job: ExtractJob) -> int:
     """Extract every video of the archive; returns the exit code."""
     check_boxes(job.boxes, job.detector)
-    job = replace(job, **absolute_places(job))
+    job = replace(job, archive=absolute(job.archive), **absolute_places(job))
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
     dataset = key_path(job.dataset or job.archive.rstrip("/").rsplit("/", 1)[-1] or "archive")
     content = (extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames)
@@ -133,7 +140,8 @@ def extract_job(job: ExtractJob) -> int:
         profile=job.profile,
         plan_id=hash_of(SCHEMA_VERSION, *content),
     )
-    return run_walk("extract_stc", job, work, use_gpu=False, extra={"table": work.prefix})
+    videos = some_videos(job.archive, job.include)
+    return run_walk("extract_stc", job, work, videos, use_gpu=False, extra={"table": work.prefix})
 
 
 @dataclass(frozen=True)
