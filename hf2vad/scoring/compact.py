@@ -173,10 +173,10 @@ def _tidy(day: CameraDay, index: dict[str, Any], grace_s: float) -> None:
 
 
 def _remove_strays(day: CameraDay, index: dict[str, Any], before: float) -> None:
-    """Remove files from before the time `before` that no index ever named: those of runs that were killed."""
+    """Remove files from before the time `before` that no index ever named, whole or not: killed runs leave them."""
     named = {index[table] for table in JOINED} | {one["file"] for one in index["replaced"]}
     for table in JOINED:
         for entry in list(list_dir(join(day.prefix, day.folder(table)))):
             known = join(day.folder(table), entry.name) in named
-            if not known and entry.name.endswith(".parquet") and entry.modified <= before:
+            if not known and not entry.is_dir and entry.modified <= before:
                 delete(entry.uri)
