@@ -55,11 +55,6 @@ class Scope:
         dated = [i for i, part in enumerate(self._parts) if {"date", "year", "month", "day"} & set(part.groupindex)]
         return 1 + dated[-1] if dated and self._names & {"date", "year"} else 0
 
-    @property
-    def has_camera(self) -> bool:
-        """Whether the pattern says which part of a path is the camera."""
-        return "camera" in self._names
-
     def on(self, days: Days) -> Scope:
         """What of this is of `days`."""
         return replace(self, since=days[0], until=days[1])
