@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import cv2
@@ -21,6 +21,7 @@ from hf2vad.config import (
     DetectorConfig,
     ExtractionConfig,
     FlowConfig,
+    HealthConfig,
     LimitsConfig,
     MotionConfig,
     PresetName,
@@ -31,8 +32,10 @@ from hf2vad.config import (
 )
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import AHEAD, Extractor
+from hf2vad.health.look import EVERY, Look
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.runtime.dispatch import Call, RayConfig
+from hf2vad.runtime.extract_health import HealthOfCubes
 from hf2vad.runtime.jobs import (
     absolute_places,
     check_boxes,
@@ -85,9 +88,13 @@ class ExtractJob:
     image_fps: float = 25.0
     """Frame rate of folders of images."""
 
+    leave_out_unhealthy: bool = False
+    """Leave out cubes of frames whose footage is frozen, dark, covered …: what scoring marks as `health`."""
+
     profile: bool = False
     """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
 
+    health: HealthConfig = field(default_factory=HealthConfig)
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
@@ -127,7 +134,9 @@ def extract_job(job: ExtractJob) -> int:
     job = replace(job, archive=absolute(job.archive), **absolute_places(job))
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
     dataset = key_path(job.dataset or job.archive.rstrip("/").rsplit("/", 1)[-1] or "archive")
-    content = (extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames)
+    content = [extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames]
+    if job.leave_out_unhealthy:
+        content += [to_dict(job.health), EVERY]
     work = ExtractWork(
         extraction=extraction,
         boxes=job.boxes,
@@ -139,6 +148,7 @@ def extract_job(job: ExtractJob) -> int:
         threads=max(1, int(job.ray.cpus)),
         profile=job.profile,
         plan_id=hash_of(SCHEMA_VERSION, *content),
+        health=HealthOfCubes(job.health, job.out, dataset) if job.leave_out_unhealthy else None,
     )
     videos = some_videos(job.archive, job.include)
     return run_walk("extract_stc", job, work, videos, use_gpu=False, extra={"table": work.prefix})
@@ -160,6 +170,8 @@ class ExtractWork:
     """Whether single spans are kept."""
     plan_id: str
     """Hash of everything that decides which files a video ends as, and their content."""
+    health: HealthOfCubes | None
+    """None: cubes of unhealthy footage stay."""
 
     def state(self, video: Video) -> str:
         return hash_of(video.fingerprint, self.plan_id)
@@ -194,6 +206,7 @@ class ExtractWork:
             "stop": frames[1],
             "extraction": to_dict(self.extraction),
             "plan": self.plan_id,
+            **({"left_out": to_dict(self.health.config)} if self.health else {}),
         }
 
 
@@ -208,7 +221,7 @@ def open_video(work: ExtractWork, video: Video) -> Opened:
         found = hash_of(known["fingerprint"], known["plan"])
         if found == state:
             failure = work.failure(video)
-            work.marks.put(video, state, failed=failure is not None)
+            _finish(work, video, failure)
             return Opened(None, failure=failure)
         work.marks.remove(video, found)
         delete(work.description(video))
@@ -218,7 +231,16 @@ def open_video(work: ExtractWork, video: Video) -> Opened:
             done.add(frames)
         else:
             delete(uri)
+    if work.health:
+        work.health.forget(video, but=state)
     return Opened(probe(video, image_fps=work.image_fps, limits=work.limits), frozenset(done))
+
+
+def _finish(work: ExtractWork, video: Video, failure: str | None) -> None:
+    """Remove what is needed no more of a complete video, and mark it last."""
+    if work.health:
+        work.health.forget(video)
+    work.marks.put(video, work.state(video), failed=failure is not None)
 
 
 def extract_shard(work: ExtractWork, shard: Shard) -> dict[str, Any]:
@@ -235,12 +257,13 @@ def _extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
     schema = STC.with_metadata(pack_metadata("stc", work.metadata(shard.video, frames)))
     counts = {"frames": 0, "cubes": 0, "undecodable": 0, "dropped_boxes": 0}
     times: list[float] = []
+    look = Look(shard.start, shard.stop) if work.health else None
     with span("load"):
         extractor = warm_extractor(work.extraction, work.boxes)
     with (
         atomic_writer(work.shard_uri(shard.video, frames)) as file,
         pq.ParquetWriter(file, schema, compression="none", use_dictionary=False, write_statistics=False) as writer,
-        closing(prefetch(extractor.cubes(shard), depth=AHEAD, name="cubes")) as batches,
+        closing(prefetch(extractor.cubes(shard, look), depth=AHEAD, name="cubes")) as batches,
     ):
         rows: list[pa.RecordBatch] = []
         for batch in batches:
@@ -258,6 +281,8 @@ def _extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
         if rows:
             with span("write"):
                 writer.write_table(pa.Table.from_batches(rows, schema))
+        if work.health and look:
+            work.health.put_look(shard.video, look, frames, work.state(shard.video), work.metadata(shard.video, frames))
     return {**counts, "video_s": shown_seconds(times, counts["frames"])}
 
 
@@ -271,12 +296,19 @@ def warm_extractor(extraction: ExtractionConfig, boxes: str) -> Extractor:
 def close_video(
     work: ExtractWork, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
 ) -> dict[str, Any]:
-    """Mark `video` as done, or leave its failure row."""
+    """Mark `video` as done, or leave its failure row. Cubes of unhealthy footage go, where they are to."""
     truncated = [Failure(timeline.truncated, [])] if timeline is not None and timeline.truncated else []
     reason = settle_failures(work.out, video, [*failures, *truncated])
+    failed = {frames for failure in failures for frames in failure.ranges}
+    shards = [frames for frames in plan if frames not in failed]
+    counts: dict[str, int] = {}
+    if work.health and timeline is not None and shards:
+        frames: Range = (plan[0][0], plan[-1][1])
+        known = work.state(video), work.metadata(video, frames), partial(work.shard_uri, video)
+        counts = work.health.leave_out(video, timeline, frames, shards, *known)
     if not failures:
         ranges = [list(frames) for frames in plan]
         row = {"video": video.id, "fingerprint": video.fingerprint, "plan": work.plan_id, "shards": ranges}
         put_json(work.description(video), row)
-        work.marks.put(video, work.state(video), failed=reason is not None)
-    return {"failure": reason}
+        _finish(work, video, reason)
+    return {"failure": reason, **counts}
