@@ -174,10 +174,6 @@ def test_told_to_stop_it_finishes_what_runs_and_the_next_run_does_the_rest(site:
         (("--cameras", "gate"), "--cameras needs a --pattern with {camera}"),
         (("--since", "yesterday"), "--since must be a day such as 2026-11-24, got 'yesterday'"),
         (("--limit", -1), "--limit must be at least 0, got -1"),
-        (("--order", "newest"), "--order newest needs a --pattern with {date} or {year}, got ''"),
-        (("--compact",), "--compact needs a --pattern with {date} or {year}, got ''"),
-        (("--archive", "a", "b"), "of several archives each needs a name"),
-        (("--archive", "north=/nowhere", "south=/nowhere"), "--archive /nowhere: nothing there"),
     ],
 )
 def test_mistakes_are_one_line(site: Site, options: tuple[object, ...], said: str, tmp_path: Path) -> None:
