@@ -65,9 +65,11 @@ def run_walk(
             extra = {**extra, **settled}
         span = FrameSpan(job.frames)
         tally = walk(ahead, dispatcher, work, shard_frames=job.shard_frames, span=span, label=name, extent=extent)
-        if then is not None:
-            extra = {**extra, **then(dispatcher)}
-        record.finish(tally, dispatcher, extra)
+        try:
+            if then is not None:
+                extra = {**extra, **then(dispatcher)}
+        finally:
+            record.finish(tally, dispatcher, extra)
     return EXIT_FAILURES if tally.failed else EXIT_OK
 
 
