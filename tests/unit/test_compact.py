@@ -218,7 +218,7 @@ def test_killed_at_any_moment_indexes_name_whole_files_and_the_next_time_ends_th
     join_all(prefix, grace_s=0.0)
     join_all(prefix, grace_s=0.0)
     found = [
-        {e.name: Path(e.uri).read_bytes() for e in list_files(f"{one}/compact") if not e.name.endswith(".json")}
+        {e.name: Path(e.uri).read_bytes() for e in list_files(f"{one}/compact") if not e.name.startswith("index/")}
         for one in (prefix, clean)
     ]
     assert found[0] == found[1]
