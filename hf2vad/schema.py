@@ -262,6 +262,12 @@ def pack_metadata(table: str, values: Mapping[str, Any]) -> dict[bytes, bytes]:
     return {f"hf2vad.{key}".encode(): json.dumps(value, sort_keys=True).encode() for key, value in packed.items()}
 
 
+def table_of(schema: pa.Schema) -> str | None:
+    """Which table a file is; none for a file that is not ours."""
+    name = (schema.metadata or {}).get(b"hf2vad.table")
+    return None if name is None else str(json.loads(name))
+
+
 def unpack_metadata(schema: pa.Schema, table: str, where: str) -> dict[str, Any]:
     """The values that `pack_metadata` stored.
 

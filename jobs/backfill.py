@@ -3,7 +3,7 @@
 Example:
     python jobs/backfill.py --archive demo/archive/test --bundle demo/bundle --out nightly --min-age-minutes 0
     ray job submit --working-dir . -- python jobs/backfill.py --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
-        --out s3://vad/scores --pattern '{camera}/{date}/*' --since 2026-11-24 --hours 8
+        --out s3://vad/scores --pattern '{camera}/{date}/*' --since 2026-11-24 --order newest --hours 8 --compact
 
 What is done is read from <out>/bundle=<id>/done/. One run works at a time: a lease in <out>/bundle=<id>/lease/ says
 which. On SIGTERM, and after --hours, what runs is finished and no more is started; the next run goes on there.

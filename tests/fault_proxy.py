@@ -52,7 +52,10 @@ class Faults:
 
 
 class FaultProxy:
-    """The proxy, in a thread of its own; a context manager. `counts`: requests by what became of them."""
+    """The proxy, in a thread of its own; a context manager.
+
+    `counts`: requests by what became of them. `asked`: by method and path, the query included.
+    """
 
     def __init__(self, target: str, faults: Faults) -> None:
         """`target`: http://host:port."""
@@ -60,6 +63,7 @@ class FaultProxy:
         self._target = (parts.hostname or "", parts.port or 80)
         self.faults = faults
         self.counts: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
         self.endpoint = ""
         self._random = random.Random(faults.seed)
         self._loop = asyncio.new_event_loop()
@@ -121,6 +125,7 @@ class FaultProxy:
         body = await _body(client, head)
         fault = self._fault()
         self.counts[fault] += 1
+        self.asked[head.split(b" HTTP/", 1)[0].decode(errors="replace")] += 1
         if fault in ERRORS:
             answer.write(_error(*ERRORS[fault], head.startswith(b"HEAD ")))
             await answer.drain()

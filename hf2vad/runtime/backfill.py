@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
-from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.catalog import Video
 from hf2vad.archive.scope import Scope, parse_day
+from hf2vad.archive.sections import Order, Sections, parse_sources
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
+from hf2vad.runtime.compact import compact_all
+from hf2vad.runtime.dispatch import Dispatcher
 from hf2vad.runtime.jobs import absolute_places
 from hf2vad.runtime.lease import Lease
-from hf2vad.runtime.score import ScoreJob, run_scoring, scoring_work
+from hf2vad.runtime.names import FinishedSections
+from hf2vad.runtime.score import ScoreSettings, run_scoring, scoring_work
 from hf2vad.runtime.score_work import ScoreWork
+from hf2vad.runtime.stop import Stop
 from hf2vad.runtime.walk import Extent
-from hf2vad.storage import absolute, is_s3, join, list_dir, read_json
+from hf2vad.storage import absolute, exists, is_s3, join, list_dir, read_json
 
 SHOWN = 20
 """Videos that --dry-run names."""
@@ -26,8 +31,12 @@ RECORDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackfillJob(ScoreJob):
+class BackfillJob(ScoreSettings):
     """Settings of jobs/backfill.py."""
+
+    archive: tuple[str, ...]
+    """Folder or s3://bucket/prefix of videos; of several, each as name=s3://bucket/prefix: the ids of its videos begin
+    with the name. --pattern and --include are of paths below it."""
 
     pattern: str = ""
     """What the paths of videos say, such as {camera}/{date}/*. Only folders that can hold what is asked for are listed.
@@ -35,6 +44,9 @@ class BackfillJob(ScoreJob):
 
     cameras: tuple[str, ...] = ()
     """Only these; needs {camera} in --pattern."""
+
+    order: Order = "name"
+    """Which videos come first. `oldest`, `newest`: by the days in --pattern, and within a day by name."""
 
     since: str = ""
     """Only from this day on, such as 2026-11-24; needs {date} or {year} in --pattern."""
@@ -49,14 +61,17 @@ class BackfillJob(ScoreJob):
     """Time after which no more shards are started; what runs is finished. 0: no limit."""
 
     min_age_minutes: float = 10.0
-    """Files on local disks that were changed later than that are still being written, and left for the next night. In
-    S3 an object is there whole or not at all."""
+    """What was changed later than that is still being written, and left for the next night: files on local disks, and
+    folders of images. A file in S3 is there whole or not at all."""
 
     tries: int = 3
     """Runs that may fail on a video before it is left alone, until it changes; 0: any number."""
 
     retry_failed: bool = False
     """Try such videos again too."""
+
+    compact: bool = False
+    """At the end, join the tables of each camera's day into one file a table; needs {date} or {year} in --pattern."""
 
     lease_seconds: float = 120.0
     """How long a run that died keeps the next one out."""
@@ -69,7 +84,15 @@ class BackfillJob(ScoreJob):
         for name, least in (("limit", 0), ("hours", 0), ("min_age_minutes", 0), ("tries", 0), ("lease_seconds", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}")
-        _ = self.scope
+        if self.compact and not self.scope.depth:
+            raise ConfigError(f"--compact needs a --pattern with {{date}} or {{year}}, got {self.pattern!r}")
+        if isinstance(self.archive, tuple):  # else it is still to be given
+            _ = self.sections
+
+    @property
+    def sections(self) -> Sections:
+        """The archives, and what is asked for of them. Raises ConfigError for what cannot be told apart or ordered."""
+        return Sections(parse_sources(self.archive), self.scope, self.order, self.include)
 
     @property
     def scope(self) -> Scope:
@@ -81,6 +104,10 @@ class BackfillJob(ScoreJob):
 def backfill_job(job: BackfillJob) -> int:
     """Score what is new; returns the exit code."""
     job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
+    sections = job.sections
+    for source in sections.sources:
+        if not exists(source.uri):
+            raise NotFoundError(f"--archive {source.uri}: nothing there")
     work = scoring_work(job, tries=0 if job.retry_failed else job.tries)
     if job.dry_run:
         return _show_plan(job, work)
@@ -88,11 +115,18 @@ def backfill_job(job: BackfillJob) -> int:
         with Lease(work.prefix, seconds=job.lease_seconds) as lease:
             until = time.monotonic() + 3600 * job.hours if job.hours else float("inf")
 
-            def stop() -> bool:
-                return lease.lost or time.monotonic() > until
+            def then(dispatcher: Dispatcher, stop: Stop) -> dict[str, Any]:
+                def ended() -> bool:
+                    return stop.told or lease.lost
 
-            extent = Extent(job.scope, job.limit, stop)
-            code = run_scoring("backfill", job, work, videos=_settled(job), extent=extent)
+                return compact_all(work.prefix, sections, dispatcher, ended) if job.compact else {}
+
+            extent = Extent(
+                finished=lambda marks: FinishedSections(marks, sections),
+                videos=job.limit,
+                stop=lambda: lease.lost or time.monotonic() > until,
+            )
+            code = run_scoring("backfill", job, work, _settled(job), extent=extent, then=then)
             if lease.lost:
                 raise LeaseError(f"{work.prefix}: the lease ran out or was taken; what was scored is kept, start again")
             return code
@@ -103,22 +137,15 @@ def backfill_job(job: BackfillJob) -> int:
 
 def _settled(job: BackfillJob) -> Iterator[Video]:
     """The videos that are asked for, less those that are still being written."""
-    for video in catalogue(job.archive, job.include, job.scope):
-        if is_s3(video.uri) or _age(video.uri) >= 60 * job.min_age_minutes:
+    before = time.time() - 60 * job.min_age_minutes if job.min_age_minutes else float("inf")
+    for video in job.sections.videos():
+        if video.modified <= before or (video.kind == "file" and is_s3(video.uri)):
             yield video
-
-
-def _age(path: str) -> float:
-    """Seconds since a file was changed; one that cannot be looked at is old, and fails when it is opened."""
-    try:
-        return time.time() - os.stat(path).st_mtime
-    except OSError:
-        return float("inf")
 
 
 def _show_plan(job: BackfillJob, work: ScoreWork) -> int:
     """Print what is new, and an estimate from what earlier runs took for a byte of video."""
-    finished = work.marks.read(job.scope)
+    finished = FinishedSections(work.marks, job.sections)
     count = size = known = 0
     for video in _settled(job):
         if finished.find(video, work.state(video)) is not None:

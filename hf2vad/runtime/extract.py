@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import cv2
@@ -21,6 +21,7 @@ from hf2vad.config import (
     DetectorConfig,
     ExtractionConfig,
     FlowConfig,
+    HealthConfig,
     LimitsConfig,
     MotionConfig,
     PresetName,
@@ -31,16 +32,25 @@ from hf2vad.config import (
 )
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import AHEAD, Extractor
+from hf2vad.health.look import EVERY, Look
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.runtime.breaker import BreakerConfig
 from hf2vad.runtime.dispatch import Call, RayConfig
-from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk, shown_seconds
+from hf2vad.runtime.extract_health import HealthOfCubes
+from hf2vad.runtime.jobs import (
+    absolute_places,
+    check_boxes,
+    check_walk_options,
+    run_walk,
+    shown_seconds,
+    some_videos,
+)
 from hf2vad.runtime.names import Marks, Range, list_shards, shard_name
 from hf2vad.runtime.outputs import content_hash, hash_of, known_failure, settle_failures
 from hf2vad.runtime.stop import GRACE_SECONDS
 from hf2vad.runtime.walk import Failure, Opened
 from hf2vad.schema import SCHEMA_VERSION, STC, cubes_to_arrow, pack_metadata
-from hf2vad.storage import atomic_writer, delete, exists, join, key_path, put_json, read_json
+from hf2vad.storage import absolute, atomic_writer, delete, exists, join, key_path, put_json, read_json
 from hf2vad.threads import prefetch
 
 ROWS_PER_GROUP = 256
@@ -80,12 +90,16 @@ class ExtractJob:
     image_fps: float = 25.0
     """Frame rate of folders of images."""
 
+    leave_out_unhealthy: bool = False
+    """Leave out cubes of frames whose footage is frozen, dark, covered …: what scoring marks as `health`."""
+
     profile: bool = False
     """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
 
     grace_seconds: float = GRACE_SECONDS
     """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
 
+    health: HealthConfig = field(default_factory=HealthConfig)
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
@@ -123,10 +137,12 @@ class ExtractJob:
 def extract_job(job: ExtractJob) -> int:
     """Extract every video of the archive; returns the exit code."""
     check_boxes(job.boxes, job.detector)
-    job = replace(job, **absolute_places(job))
+    job = replace(job, archive=absolute(job.archive), **absolute_places(job))
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
     dataset = key_path(job.dataset or job.archive.rstrip("/").rsplit("/", 1)[-1] or "archive")
-    content = (extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames)
+    content = [extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames]
+    if job.leave_out_unhealthy:
+        content += [to_dict(job.health), EVERY]
     work = ExtractWork(
         extraction=extraction,
         boxes=job.boxes,
@@ -138,8 +154,10 @@ def extract_job(job: ExtractJob) -> int:
         threads=max(1, int(job.ray.cpus)),
         profile=job.profile,
         plan_id=hash_of(SCHEMA_VERSION, *content),
+        health=HealthOfCubes(job.health, job.out, dataset) if job.leave_out_unhealthy else None,
     )
-    return run_walk("extract_stc", job, work, use_gpu=False, extra={"table": work.prefix})
+    videos = some_videos(job.archive, job.include)
+    return run_walk("extract_stc", job, work, videos, use_gpu=False, extra={"table": work.prefix})
 
 
 @dataclass(frozen=True)
@@ -158,6 +176,8 @@ class ExtractWork:
     """Whether single spans are kept."""
     plan_id: str
     """Hash of everything that decides which files a video ends as, and their content."""
+    health: HealthOfCubes | None
+    """None: cubes of unhealthy footage stay."""
 
     def state(self, video: Video) -> str:
         return hash_of(video.fingerprint, self.plan_id)
@@ -192,6 +212,7 @@ class ExtractWork:
             "stop": frames[1],
             "extraction": to_dict(self.extraction),
             "plan": self.plan_id,
+            **({"left_out": to_dict(self.health.config)} if self.health else {}),
         }
 
 
@@ -206,7 +227,7 @@ def open_video(work: ExtractWork, video: Video) -> Opened:
         found = hash_of(known["fingerprint"], known["plan"])
         if found == state:
             failure = work.failure(video)
-            work.marks.put(video, state, failed=failure is not None)
+            _finish(work, video, failure)
             return Opened(None, failure=failure)
         work.marks.remove(video, found)
         delete(work.description(video))
@@ -216,7 +237,16 @@ def open_video(work: ExtractWork, video: Video) -> Opened:
             done.add(frames)
         else:
             delete(uri)
+    if work.health:
+        work.health.forget(video, but=state)
     return Opened(probe(video, image_fps=work.image_fps, limits=work.limits), frozenset(done))
+
+
+def _finish(work: ExtractWork, video: Video, failure: str | None) -> None:
+    """Remove what is needed no more of a complete video, and mark it last."""
+    if work.health:
+        work.health.forget(video)
+    work.marks.put(video, work.state(video), failed=failure is not None)
 
 
 def extract_shard(work: ExtractWork, shard: Shard) -> dict[str, Any]:
@@ -233,12 +263,13 @@ def _extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
     schema = STC.with_metadata(pack_metadata("stc", work.metadata(shard.video, frames)))
     counts = {"frames": 0, "cubes": 0, "undecodable": 0, "dropped_boxes": 0}
     times: list[float] = []
+    look = Look(shard.start, shard.stop) if work.health else None
     with span("load"):
         extractor = warm_extractor(work.extraction, work.boxes)
     with (
         atomic_writer(work.shard_uri(shard.video, frames)) as file,
         pq.ParquetWriter(file, schema, compression="none", use_dictionary=False, write_statistics=False) as writer,
-        closing(prefetch(extractor.cubes(shard), depth=AHEAD, name="cubes")) as batches,
+        closing(prefetch(extractor.cubes(shard, look), depth=AHEAD, name="cubes")) as batches,
     ):
         rows: list[pa.RecordBatch] = []
         for batch in batches:
@@ -256,6 +287,8 @@ def _extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
         if rows:
             with span("write"):
                 writer.write_table(pa.Table.from_batches(rows, schema))
+        if work.health and look:
+            work.health.put_look(shard.video, look, frames, work.state(shard.video), work.metadata(shard.video, frames))
     return {**counts, "video_s": shown_seconds(times, counts["frames"])}
 
 
@@ -269,12 +302,19 @@ def warm_extractor(extraction: ExtractionConfig, boxes: str) -> Extractor:
 def close_video(
     work: ExtractWork, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
 ) -> dict[str, Any]:
-    """Mark `video` as done, or leave its failure row."""
+    """Mark `video` as done, or leave its failure row. Cubes of unhealthy footage go, where they are to."""
     truncated = [Failure(timeline.truncated, [])] if timeline is not None and timeline.truncated else []
     reason = settle_failures(work.out, video, [*failures, *truncated])
+    failed = {frames for failure in failures for frames in failure.ranges}
+    shards = [frames for frames in plan if frames not in failed]
+    counts: dict[str, int] = {}
+    if work.health and timeline is not None and shards:
+        frames: Range = (plan[0][0], plan[-1][1])
+        known = work.state(video), work.metadata(video, frames), partial(work.shard_uri, video)
+        counts = work.health.leave_out(video, timeline, frames, shards, *known)
     if not failures:
         ranges = [list(frames) for frames in plan]
         row = {"video": video.id, "fingerprint": video.fingerprint, "plan": work.plan_id, "shards": ranges}
         put_json(work.description(video), row)
-        work.marks.put(video, work.state(video), failed=reason is not None)
-    return {"failure": reason}
+        _finish(work, video, reason)
+    return {"failure": reason, **counts}

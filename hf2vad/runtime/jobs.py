@@ -28,15 +28,11 @@ class WalkJob(Protocol):
     """Settings that every walk has."""
 
     @property
-    def archive(self) -> str: ...
-    @property
     def out(self) -> str: ...
     @property
     def boxes(self) -> str: ...
     @property
     def detector(self) -> DetectorConfig: ...
-    @property
-    def include(self) -> tuple[str, ...]: ...
     @property
     def frames(self) -> str: ...
     @property
@@ -53,19 +49,21 @@ def run_walk(
     name: str,
     job: WalkJob,
     work: Steps,
+    videos: Iterator[Video],
     *,
     use_gpu: bool,
     extra: dict[str, Any],
     settle: Callable[[Dispatcher], tuple[Steps, dict[str, Any]]] | None = None,
-    videos: Iterator[Video] | None = None,
     extent: Extent = ALL,
+    then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
 ) -> int:
-    """Walk over the archive of `job` on a Ray cluster, put and print the run's record, and return the exit code.
+    """Walk over `videos` on a Ray cluster, put and print the run's record, and return the exit code.
 
     `settle`: gives the work in place of `work`, and more to record, once the cluster can be asked.
-    `videos`: instead of all of the archive. Raises StoppedError after SIGTERM, when something is left.
+    `then`: what is done after the walk, unless the run was told to stop; returns more to record.
+    Raises StoppedError after SIGTERM, when something is left.
     """
-    ahead = listed_ahead(_some_videos(job) if videos is None else videos)
+    ahead = listed_ahead(videos)
     record = RunRecord(name, job, job.out)
     with Stop(job.grace_seconds) as stop, cluster(job.ray):
         stop.listen()
@@ -85,7 +83,11 @@ def run_walk(
             stop=stop,
             breaker=job.breaker,
         )
-        record.finish(tally, dispatcher, extra)
+        try:
+            if then is not None and not stop.told:
+                extra = {**extra, **then(dispatcher, stop)}
+        finally:
+            record.finish(tally, dispatcher, extra)
     if tally.stopped and stop.told:
         raise StoppedError(f"{what_is_left(tally)}; run the same command again to go on")
     return EXIT_FAILURES if tally.failed else EXIT_OK
@@ -109,15 +111,15 @@ def listed_ahead(videos: Iterator[Video]) -> Iterator[Video]:
 def absolute_places(job: WalkJob) -> dict[str, Any]:
     """The places of `job` as workers, which run in folders of their own, find them."""
     detector = replace(job.detector, model=absolute(job.detector.model))
-    return {name: absolute(getattr(job, name)) for name in ("archive", "out", "boxes")} | {"detector": detector}
+    return {name: absolute(getattr(job, name)) for name in ("out", "boxes")} | {"detector": detector}
 
 
-def _some_videos(job: WalkJob) -> Iterator[Video]:
+def some_videos(archive: str, include: tuple[str, ...]) -> Iterator[Video]:
     """The catalogue. Raises ConfigError when it is empty, before a cluster is started for it."""
-    videos = catalogue(job.archive, job.include)
+    videos = catalogue(archive, include)
     first = next(videos, None)
     if first is None:
-        raise ConfigError(f"{job.archive}: no video there{' that matches --include' if job.include else ''}")
+        raise ConfigError(f"{archive}: no video there{' that matches --include' if include else ''}")
     return chain([first], videos)
 
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import unquote
 
 from hf2vad.archive.catalog import EVERYTHING, Video
 from hf2vad.archive.scope import Scope
+from hf2vad.archive.sections import Section, Sections
 from hf2vad.errors import NotFoundError
 from hf2vad.storage import delete, join, key_path, list_dir, list_files, put_bytes
 
@@ -63,13 +64,18 @@ class Marks:
         for suffix in ("", FAILED):
             delete(join(self.folder, _mark(video, state) + suffix))
 
-    def read(self, scope: Scope = EVERYTHING) -> Finished:
-        """What earlier runs marked, to be asked for videos in the order of their catalogue; of `scope` alone."""
-        return Finished(self._names() if scope == EVERYTHING else self._scoped(self.folder, "", scope))
+    def read(self, scope: Scope = EVERYTHING, below: str = "") -> Finished:
+        """What earlier runs marked, to be asked for videos in the order of their catalogue; of `scope` alone.
 
-    def _names(self) -> Iterator[str]:
+        `below`: the archive's name and a slash, where its videos' ids begin so.
+        """
+        folder = join(self.folder, below) if below else self.folder
+        names = self._names(folder) if scope == EVERYTHING else self._scoped(folder, "", scope)
+        return Finished(below + name for name in names)
+
+    def _names(self, folder: str) -> Iterator[str]:
         try:
-            for entry in list_files(self.folder):
+            for entry in list_files(folder):
                 yield entry.name
         except NotFoundError:
             return
@@ -87,6 +93,16 @@ class Marks:
             return
 
 
+Ending = Literal["finished", "failed"]
+
+
+class Known(Protocol):
+    """What earlier runs have finished."""
+
+    def find(self, video: Video, state: str) -> Ending | None:
+        """How `video` ended in `state`; none where no mark was met."""
+
+
 class Finished:
     """Marks as a sorted stream, asked for one video after the other; holds at most `waiting` of them."""
 
@@ -95,7 +111,7 @@ class Finished:
         self._waiting: dict[str, None] = {}
         self._head = next(names, None)
 
-    def find(self, video: Video, state: str) -> Literal["finished", "failed"] | None:
+    def find(self, video: Video, state: str) -> Ending | None:
         """How `video` ended in `state`; none where no mark was met."""
         mark = _mark(video, state)
         failed = mark + FAILED
@@ -110,6 +126,23 @@ class Finished:
         if failed in found:
             return "failed"
         return "finished" if found else None
+
+
+class FinishedSections:
+    """The marks of one section after the other, each read when the first of its videos is asked for."""
+
+    def __init__(self, marks: Marks, sections: Sections) -> None:
+        self._marks, self._sections = marks, sections
+        self._section: Section | None = None
+        self._finished = Finished(iter(()))
+
+    def find(self, video: Video, state: str) -> Ending | None:
+        """How `video` ended in `state`; none where no mark was met."""
+        section = self._sections.of(video)
+        if section != self._section:
+            scope = self._sections.scope_of(section)
+            self._section, self._finished = section, self._marks.read(scope, section.source.below)
+        return self._finished.find(video, state)
 
 
 def _mark(video: Video, state: str) -> str:

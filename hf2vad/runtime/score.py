@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from hf2vad.archive.catalog import Video
 from hf2vad.commandline import required_missing
@@ -30,10 +30,10 @@ from hf2vad.models.device import choose_device
 from hf2vad.runtime.breaker import BreakerConfig
 from hf2vad.runtime.dispatch import Dispatcher, RayConfig
 from hf2vad.runtime.engines import EngineRequest, cache_of, settle_engine
-from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk
+from hf2vad.runtime.jobs import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
 from hf2vad.runtime.outputs import content_hash, hash_of
 from hf2vad.runtime.score_work import ScoreWork
-from hf2vad.runtime.stop import GRACE_SECONDS
+from hf2vad.runtime.stop import GRACE_SECONDS, Stop
 from hf2vad.runtime.walk import ALL, Extent
 from hf2vad.schema import SCHEMA_VERSION
 from hf2vad.scoring.alarms import read_alarms
@@ -43,13 +43,13 @@ from hf2vad.storage import absolute, join
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreJob:
-    """Settings of jobs/score_archive.py."""
+class ScoreSettings:
+    """Settings of every job that scores."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("bundle",)
 
-    archive: str
-    """Folder or s3://bucket/prefix of video files and folders of numbered images."""
+    archive: str | tuple[str, ...]
+    """What is scored; each job has its own form."""
 
     bundle: str
     """The trained model: what jobs/train.py put."""
@@ -113,7 +113,7 @@ class ScoreJob:
     ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
-    def base(cls, early: dict[str, str | None]) -> ScoreJob:
+    def base(cls, early: dict[str, str | None]) -> Self:
         """The bundle's own extraction settings as defaults."""
         values = required_missing(cls)
         if early["bundle"]:
@@ -142,21 +142,34 @@ class ScoreJob:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoreJob(ScoreSettings):
+    """Settings of jobs/score_archive.py."""
+
+    archive: str
+    """Folder or s3://bucket/prefix of video files and folders of numbered images."""
+
+
 def score_job(job: ScoreJob) -> int:
     """Score every video of the archive; returns the exit code.
 
     Raises MismatchError when an extraction setting is not the bundle's.
     """
-    job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
+    job = replace(job, archive=absolute(job.archive), bundle=absolute(job.bundle), **absolute_places(job))
     work = scoring_work(job)
-
-    return run_scoring("score_archive", job, work)
+    return run_scoring("score_archive", job, work, some_videos(job.archive, job.include))
 
 
 def run_scoring(
-    name: str, job: ScoreJob, work: ScoreWork, *, videos: Iterator[Video] | None = None, extent: Extent = ALL
+    name: str,
+    job: ScoreSettings,
+    work: ScoreWork,
+    videos: Iterator[Video],
+    *,
+    extent: Extent = ALL,
+    then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
 ) -> int:
-    """Settle the engine and walk over `videos`, or all of the archive; returns the exit code."""
+    """Settle the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code."""
 
     def settle(dispatcher: Dispatcher) -> tuple[ScoreWork, dict[str, str]]:
         if job.engine == "eager":
@@ -168,10 +181,10 @@ def run_scoring(
 
     extra = {"bundle": work.bundle.id, "scores": work.prefix}
     gpu = job.device != "cpu"
-    return run_walk(name, job, work, use_gpu=gpu, extra=extra, settle=settle, videos=videos, extent=extent)
+    return run_walk(name, job, work, videos, use_gpu=gpu, extra=extra, settle=settle, extent=extent, then=then)
 
 
-def engine_request(job: ScoreJob, work: ScoreWork) -> EngineRequest:
+def engine_request(job: ScoreSettings, work: ScoreWork) -> EngineRequest:
     """Which engine `job` wants for `work`."""
     return EngineRequest(
         bundle_uri=job.bundle,
@@ -185,7 +198,7 @@ def engine_request(job: ScoreJob, work: ScoreWork) -> EngineRequest:
     )
 
 
-def scoring_work(job: ScoreJob, *, tries: int = 0) -> ScoreWork:
+def scoring_work(job: ScoreSettings, *, tries: int = 0) -> ScoreWork:
     """What the walk does with each video, for a job whose places are absolute, by the engine `eager` until another is
     settled; raises what `score_job` does."""
     bundle = load_bundle(job.bundle)

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hf2vad.archive.catalog import EVERYTHING, Video
-from hf2vad.archive.scope import Scope
+from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import Timeline
 from hf2vad.errors import ConfigError
@@ -22,7 +21,7 @@ from hf2vad.profile import Profile, Report
 from hf2vad.progress import ProgressBar
 from hf2vad.runtime.breaker import Breaker, BreakerConfig
 from hf2vad.runtime.dispatch import DROP_SECONDS, Call, Dispatcher, Outcome
-from hf2vad.runtime.names import Marks, Range
+from hf2vad.runtime.names import Known, Marks, Range
 from hf2vad.runtime.policy import Cause
 from hf2vad.runtime.stop import Stop
 
@@ -183,8 +182,8 @@ class _Open:
 class Extent:
     """How much of an archive a walk takes on."""
 
-    scope: Scope = EVERYTHING
-    """Where marks of finished videos are looked for: what the walk's videos are in."""
+    finished: Callable[[Marks], Known] = Marks.read
+    """How marks of finished videos are read: in the order of the walk's videos."""
     videos: int = 0
     """New videos, at most; 0: all."""
     stop: Callable[[], bool] = lambda: False
@@ -238,7 +237,7 @@ class _Walk:
         self._begun = 0
         self._unfinished: dict[str, _Open | None] = {}
         """Videos that were begun, once they are opened with what is known of them."""
-        self._finished = steps.marks.read(extent.scope)
+        self._finished: Known = extent.finished(steps.marks)
         self._open: deque[_Open] = deque()
         self._tally = Tally()
 

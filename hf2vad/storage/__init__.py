@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, BinaryIO
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ from hf2vad.errors import SchemaError, StorageError
 from hf2vad.storage import local, s3
 from hf2vad.storage.entry import Backend, Entry
 from hf2vad.storage.failures import FULL, full, mapped
-from hf2vad.storage.names import absolute, is_s3, join, key_path, readable
+from hf2vad.storage.names import absolute, is_s3, join, key_path, partition, readable
 
 __all__ = [
     "Entry",
@@ -39,10 +40,13 @@ __all__ = [
     "list_files",
     "open_parquet",
     "open_read",
+    "partition",
+    "put_by_content",
     "put_bytes",
     "put_if_absent",
     "put_json",
     "put_table",
+    "read_batches",
     "read_bytes",
     "read_json",
     "read_table",
@@ -119,6 +123,25 @@ def atomic_writer(uri: str) -> Iterator[IO[bytes]]:
 
     Raises StorageFullError when the disk is full. Other errors of the block are its own and pass as they are.
     """
+    with _temporary(uri) as file:
+        yield file
+        with mapped(uri):
+            _backend(uri).publish(file, uri)
+
+
+def put_by_content(folder: str, suffix: str, write: Callable[[IO[bytes]], None]) -> str:
+    """Put what `write` writes into `folder`, under 16 hex digits of its SHA-256 and `suffix`; returns its URI."""
+    with _temporary(join(folder, "unnamed")) as file:
+        write(file)
+        file.seek(0)
+        uri = join(folder, hashlib.file_digest(file, "sha256").hexdigest()[:16] + suffix)  # type: ignore[arg-type]
+        with mapped(uri):
+            _backend(uri).publish(file, uri)
+    return uri
+
+
+@contextlib.contextmanager
+def _temporary(uri: str) -> Iterator[IO[bytes]]:
     with contextlib.ExitStack() as opened:
         with mapped(uri):
             file = opened.enter_context(_backend(uri).temporary(uri))
@@ -130,8 +153,6 @@ def atomic_writer(uri: str) -> Iterator[IO[bytes]]:
             if error.errno == errno.EFBIG:
                 raise StorageError(f"{readable(uri)}: cannot be written: {error.strerror}") from None
             raise
-        with mapped(uri):
-            _backend(uri).publish(file, uri)
 
 
 def delete(uri: str) -> None:
@@ -177,6 +198,12 @@ def read_table(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
     """All rows of a Parquet file."""
     with _parquet(uri), open_parquet(uri) as file:
         return file.read(columns=None if columns is None else list(columns))
+
+
+def read_batches(uri: str, rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, at most `rows` at a time."""
+    with _parquet(uri), open_parquet(uri) as file:
+        yield from file.iter_batches(batch_size=rows)
 
 
 @contextlib.contextmanager

@@ -47,6 +47,11 @@ def key_path(video_id: str) -> str:
     return key if len(key) <= KEY_BYTES else f"~{_digest(video_id)}/{parts[-1]}"
 
 
+def partition(name: str, value: str) -> str:
+    """A folder `name=value` as DuckDB, Spark and pyarrow read them: the value is one part of a key, without `=`."""
+    return f"{name}={_segment(value).replace('=', '%3D')}"
+
+
 def _segment(part: str) -> str:
     if not part:
         return "%"

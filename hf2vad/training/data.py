@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,9 +14,12 @@ import pyarrow as pa
 
 from hf2vad.config import ExtractionConfig, extraction_fingerprint, from_dict
 from hf2vad.errors import MismatchError, NotFoundError, TrainingError
-from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, U8, appearance_view, flow_view, unpack_metadata
+from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, U8, appearance_view, flow_view, table_of, unpack_metadata
 from hf2vad.storage import list_files, open_parquet
 from hf2vad.training.order import Index, Order, Piece
+
+BESIDE = ("looks", "health")
+"""Tables that extraction puts beside the cubes where it leaves out unhealthy footage."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class StcTable:
         digest = hashlib.sha256()
         for entry in list_files(uri, ".parquet"):
             parquet = open_parquet(entry.uri)
+            if table_of(parquet.schema_arrow) in BESIDE:
+                continue
             known = unpack_metadata(parquet.schema_arrow, "stc", entry.uri)
             extraction = from_dict(ExtractionConfig, known["extraction"], where=entry.uri)
             found = extraction_fingerprint(extraction)
@@ -83,6 +89,8 @@ class StcTable:
             digest.update(
                 f"{known['video']}\0{known['fingerprint']}\0{known['start']}-{known['stop']}\0{found}\n".encode()
             )
+            if left_out := known.get("left_out"):
+                digest.update(json.dumps(left_out, sort_keys=True).encode())
         if first is None:
             raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with jobs/extract_stc.py")
         self.fingerprint = digest.hexdigest()[:16]

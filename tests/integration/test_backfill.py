@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from tests.site import Site, environment, job, last_run, run_job, tables, wait_until
@@ -72,6 +77,76 @@ def test_files_that_are_still_being_written_wait_for_the_next_night(site: Site, 
     (archive / NIGHTS[0] / "gone.mp4").symlink_to("nowhere")
     plan = run_job("backfill", *arguments(site, archive, "--dry-run")[:-1], "--dry-run", "--min-age-minutes", 60).stdout
     assert "new: 'gate/2026-11-23/a.mp4'\nnew: 'gate/2026-11-23/gone.mp4'\n2 new videos" in plan
+
+
+def test_several_archives_newest_day_first_with_joined_tables(site: Site, archive: Path) -> None:
+    out, other = archive.parent / "out", archive.parent / "other"
+    (other / "gate" / "2026-11-22").mkdir(parents=True)
+    shutil.copy(archive / NIGHTS[0] / "a.mp4", other / "gate" / "2026-11-22" / "a.mp4")
+    places = ("--archive", f"north={archive}", f"south={other}", *arguments(site, archive)[2:], "--order", "newest")
+
+    plan = run_job("backfill", *places, "--dry-run").stdout
+    found = [line.removeprefix("new: ").strip("'") for line in plan.splitlines() if line.startswith("new: ")]
+    newest = ["north/gate/2026-11-24/a.mp4", "north/yard/2026-11-24/a.mp4"]
+    assert found == [*newest, "north/gate/2026-11-23/a.mp4", "south/gate/2026-11-22/a.mp4"]
+
+    run_job("backfill", *places, "--limit", 2, "--compact")
+    assert figures(out, "shards", "joined_days", "joined_videos") == (6, 2, 2)
+    assert joined(out) == dict.fromkeys(newest, 60)
+    run_job("backfill", *places, "--compact")
+    assert figures(out, "videos_skipped", "shards", "joined_days") == (2, 6, 2)
+    assert joined(out) == dict.fromkeys(found, 60)
+
+    (video,) = (archive / NIGHTS[2]).iterdir()
+    video.write_bytes((archive / NIGHTS[0] / "a.mp4").read_bytes())
+    run_job("backfill", *places, "--compact")
+    assert figures(out, "videos_skipped", "shards", "joined_days") == (3, 3, 1)
+    assert joined(out) == dict.fromkeys(found, 60)
+
+
+def joined(out: Path) -> dict[str, int]:
+    """Rows of each video in the joined frame tables, which say what the videos' own tables do."""
+    (prefix,) = out.glob("bundle=*")
+    indexes = [json.loads(path.read_text()) for path in sorted((prefix / "compact" / "index").rglob("*.json"))]
+    for table in ("frames", "objects", "events", "health"):
+        rows = pa.concat_tables([pq.read_table(prefix / index[table]) for index in indexes])
+        single = [pq.read_table(path) for path in sorted((prefix / table).rglob("*.parquet"))]
+        assert rows.sort_by("video").equals(pa.concat_tables(single).replace_schema_metadata(rows.schema.metadata))
+    frames = pa.concat_tables([pq.read_table(prefix / index["frames"]) for index in indexes])
+    return {row["values"]: row["counts"] for row in pc.value_counts(frames["video"]).to_pylist()}
+
+
+def test_of_two_started_at_once_one_works_and_a_dead_ones_work_is_taken_over(site: Site, archive: Path) -> None:
+    out = archive.parent / "out"
+    slow = (*arguments(site, archive, "--shard-frames", 5), "--ray.workers", 1)
+    with contextlib.ExitStack() as started:
+        both = [
+            started.enter_context(
+                subprocess.Popen(
+                    job("backfill", *slow), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+                )
+            )
+            for _ in range(2)
+        ]
+        try:
+            wait_until(lambda: list(out.rglob("shards/**/*.parquet")), seconds=120, what="first shard")
+            wait_until(lambda: any(one.poll() is not None for one in both), seconds=60, what="the second to end")
+            second, owner = sorted(both, key=lambda one: one.poll() is None)
+            assert second.returncode == 4
+            assert f":{owner.pid}:" in second.communicate()[1]
+        finally:
+            for one in both:
+                one.kill()
+    assert not (out / "runs").exists(), "the killed one was over, or the second one worked"
+
+    assert f":{owner.pid}:" in run_job("backfill", *slow, expect=4).stderr
+    (lease,) = out.rglob("lease/*.json")
+    term = json.loads(lease.read_text())
+    lease.write_text(json.dumps({**term, "until": term["until"] - 150 - 1}))  # as if that many seconds had gone by
+    run_job("backfill", *slow)
+    found, computed = figures(out, "shards_found", "shards")
+    assert found + computed == 36
+    assert found > 0
 
 
 def test_told_to_stop_it_finishes_what_runs_and_the_next_run_does_the_rest(site: Site, archive: Path) -> None:

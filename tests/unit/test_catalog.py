@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.timeline import probe
 from hf2vad.errors import NotFoundError, StorageError
+from hf2vad.storage import put_bytes
 
 
 def put(root: Path, *names: str, content: bytes = b"not looked at") -> None:
@@ -266,3 +268,22 @@ def test_any_tree_gives_each_visible_video_once_in_order(
     assert found == sorted(expected, key=os.fsencode)
     chosen = [i for i in found if fnmatchcase(i, pattern) or fnmatchcase(i.rsplit("/", 1)[-1], pattern)]
     assert ids(root, pattern) == chosen
+
+
+def test_a_video_was_changed_when_its_file_or_the_last_of_its_images_or_their_folder_was(tmp_path: Path) -> None:
+    put(tmp_path, "clip.mp4", "walk/1.png", "walk/2.png", "walk/notes.txt")
+    for name, modified in (("clip.mp4", 500), ("walk/1.png", 900), ("walk/2.png", 700), ("walk", 600)):
+        os.utime(tmp_path / name, (0, modified))
+    assert {video.id: video.modified for video in catalogue(str(tmp_path))} == {"clip.mp4": 500.0, "walk": 900.0}
+    os.utime(tmp_path / "walk", (0, 1000))
+    (tmp_path / "gone.mp4").symlink_to("nowhere")
+    found = {video.id: video.modified for video in catalogue(str(tmp_path))}
+    assert found == {"clip.mp4": 500.0, "walk": 1000.0, "gone.mp4": 0.0}
+
+
+def test_in_s3_the_store_says_when_an_image_was_put(s3: object, tmp_path: Path) -> None:
+    before = time.time()
+    for name in ("walk/1.png", "walk/2.png", "clip.mp4"):
+        put_bytes(f"s3://catalogue/{tmp_path.name}/{name}", b"1")
+    for video in catalogue(f"s3://catalogue/{tmp_path.name}"):
+        assert before - 1 <= video.modified <= time.time() + 1, video

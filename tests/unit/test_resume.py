@@ -13,6 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -24,6 +27,8 @@ from hf2vad.runtime.dispatch import Call, Outcome
 from hf2vad.runtime.extract import ExtractJob, extract_job
 from hf2vad.runtime.score import ScoreJob, score_job
 from hf2vad.storage import local
+from hf2vad.training.data import StcTable
+from tests import unwell
 from tests.clips import Clip, write_clip
 from tests.stc import SMALL_MODEL
 
@@ -218,3 +223,43 @@ def test_outputs_without_a_mark_are_marked_and_not_made_again(site: Path, fuse: 
         assert fuse.run(job)
         assert made[-1].calls == ["open_video"]
         assert content(tmp_path / str(setting)) == before
+
+
+def test_cubes_of_unhealthy_footage_are_left_out_whatever_the_shards_and_wherever_it_was_stopped(
+    tmp_path: Path, fuse: Fuse
+) -> None:
+    """A picture that freezes from frame 40 to 110; the rows around it are those of a table with everything."""
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    unwell.write(archive / "frozen.mp4", unwell.frozen(40, 110)[:140])
+
+    def run(name: str, frames: int = 60, *, leave_out: bool = True, at: int | None = None) -> Path:
+        job = ExtractJob(archive=str(archive), out=str(tmp_path / name), shard_frames=frames, dataset="d")
+        job = replace(job, leave_out_unhealthy=leave_out, motion=MotionConfig(min_area=4))
+        fuse.run(lambda: extract_job(job), at=at)
+        return tmp_path / name
+
+    def cubes(out: Path) -> pa.Table:
+        return pa.concat_tables(
+            [pq.read_table(file.uri) for file in StcTable(str(out)).files]
+        ).replace_schema_metadata()
+
+    everything, whole = run("everything", leave_out=False), run("whole")
+    (health,) = pq.read_table(whole / "health" / "d" / "frozen.mp4.parquet").to_pylist()
+    assert (health["kind"], health["start_frame"]) == ("frozen", 40)
+    away = range(health["start_frame"] - 1, health["stop_frame"] + 4)
+    frames = cubes(everything)["frame"].to_numpy()
+    inside = np.isin(frames, away)
+    assert inside.any(), "nothing there to be left out"
+    assert cubes(whole).equals(cubes(everything).filter(pa.array(~inside)))
+    assert StcTable(str(whole)).fingerprint != StcTable(str(everything)).fingerprint
+    assert not list((whole / "looks").rglob("*.parquet"))
+    steps = 1
+    while True:
+        stopped = run("stopped", 35, at=steps)
+        if fuse.steps < steps:
+            break
+        steps += 1
+    assert steps > 5
+    assert cubes(stopped).equals(cubes(whole))
+    assert not list((stopped / "looks").rglob("*.parquet"))

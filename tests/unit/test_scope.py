@@ -82,3 +82,32 @@ def test_a_day_that_is_none_is_refused() -> None:
     assert parse_day("2026-11-24", "--since") == NIGHT
     with pytest.raises(ConfigError, match="--since must be a day such as 2026-11-24, got 'yesterday'"):
         parse_day("yesterday", "--since")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "depth", "path", "days"),
+    [
+        ("{camera}/{date}/*", 2, "gate/2026-11-24", (NIGHT, NIGHT)),
+        ("{camera}/{date}/*", 2, "gate/2026-11-24/late.mp4", (NIGHT, NIGHT)),
+        ("{camera}/{date}/*", 2, "gate/notes", None),
+        ("{camera}/{date}T*", 2, "gate/20261124T01.mp4", (NIGHT, NIGHT)),
+        ("{year}/{month}/{day}/*", 3, "2026/11/24", (NIGHT, NIGHT)),
+        ("{year}-{month}/{camera}", 1, "2026-11", (date(2026, 11, 1), date(2026, 11, 30))),
+        ("{camera}/*", 0, "gate/x", None),
+        ("{day}/*", 0, "24/x", None),
+    ],
+)
+def test_days_are_known_after_some_parts_of_a_path(
+    pattern: str, depth: int, path: str, days: tuple[date, date] | None
+) -> None:
+    scope = Scope(pattern)
+    assert scope.depth == depth
+    assert scope.days_of(path) == days
+    assert days is None or scope.on(days).enters(path)
+    if depth:
+        assert Scope(pattern, since=date(2027, 1, 1)).days_of(path) is None
+
+
+def test_the_camera_is_what_the_pattern_says() -> None:
+    assert Scope("{camera}/{date}/*").camera_of("gate/2026-11-24/a.mp4") == "gate"
+    assert Scope("*/{date}/*").camera_of("gate/2026-11-24/a.mp4") is None

@@ -1,0 +1,151 @@
+"""Several archives in one run, and days one by one: what is listed, in which order, and what is known of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from hf2vad.archive import catalog
+from hf2vad.archive.scope import Scope
+from hf2vad.archive.sections import Order, Sections, Source, parse_sources
+from hf2vad.errors import ConfigError
+from hf2vad.runtime import names
+from hf2vad.runtime.names import FinishedSections, Marks
+from hf2vad.storage import list_dir
+
+STATE = "0123456789abcdef"
+BY_DAY = Scope("{camera}/{date}/*")
+NIGHTS = [f"{camera}/{day}/{name}.mp4" for camera in ("gate", "yard") for day in (21, 22, 23) for name in "ab"]
+NIGHTS = [name.replace("/2", "/2026-11-2") for name in NIGHTS]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    for name in (*NIGHTS, "gate/notes/x.mp4", "gate/2026-11-23/seq/1.png", "late/2026-12-01/z.mp4"):
+        path = tmp_path / "archive" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1")
+    return tmp_path / "archive"
+
+
+def ids(sections: Sections) -> list[str]:
+    return [video.id for video in sections.videos()]
+
+
+def test_newest_and_oldest_go_day_by_day_and_within_a_day_by_name(archive: Path) -> None:
+    sources = parse_sources([str(archive)])
+    newest = ids(Sections(sources, BY_DAY, "newest"))
+    third = ["gate/2026-11-23/a.mp4", "gate/2026-11-23/b.mp4", "gate/2026-11-23/seq", "yard/2026-11-23/a.mp4"]
+    assert newest[:5] == ["late/2026-12-01/z.mp4", *third]
+    oldest = ids(Sections(sources, BY_DAY, "oldest"))
+    days = [name.split("/")[1] for name in oldest]
+    assert days == sorted(days)
+    by_name = ids(Sections(sources, BY_DAY))
+    assert sorted(newest) == sorted(oldest) == sorted(by_name)
+    assert by_name == sorted(by_name)
+    few = Sections(sources, Scope("{camera}/{date}/*", ("yard",), date(2026, 11, 22)), "newest")
+    assert [name.split("/")[1] for name in ids(few)] == ["2026-11-23"] * 2 + ["2026-11-22"] * 2
+
+
+@pytest.mark.parametrize(
+    "pattern", ["{year}/{month}/{day}/{camera}", "{year}/{month}/*", "{camera}-{date}", "{year}/*"]
+)
+def test_days_are_found_wherever_the_pattern_has_them(pattern: str, tmp_path: Path) -> None:
+    for day in ("2025-02-01", "2026-01-31", "2026-02-01"):
+        path = tmp_path / pattern.format(year=day[:4], month=day[5:7], day=day[8:], camera="gate", date=day) / "x.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    sections = Sections(parse_sources([str(tmp_path)]), Scope(pattern), "newest")
+    found = ids(sections)
+    assert found == sorted(found, reverse=True)
+    assert len(found) == (2 if pattern == "{year}/*" else 3)
+
+
+def test_only_the_days_are_held_and_each_is_listed_when_its_turn_comes(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: Counter[str] = Counter()
+
+    def counted(uri: str) -> object:
+        listed[str(Path(uri).relative_to(archive))] += 1
+        return list_dir(uri)
+
+    monkeypatch.setattr(catalog, "list_dir", counted)
+    found = Sections(parse_sources([str(archive)]), BY_DAY, "newest").videos()
+    assert next(found).id == "late/2026-12-01/z.mp4"
+    assert not [name for name in listed if "2026-11" in name]
+    rest = list(found)
+    assert len(rest) == 13
+    assert {count for name, count in listed.items() if name.count("/") >= 1} == {1}
+
+
+def test_of_several_archives_ids_begin_with_the_name(archive: Path) -> None:
+    sources = parse_sources([f"north={archive}", f"south={archive / 'gate'}"])
+    videos = list(Sections(sources, include=("a.mp4",)).videos())
+    assert [video.id for video in videos[:2]] == ["north/gate/2026-11-21/a.mp4", "north/gate/2026-11-22/a.mp4"]
+    assert [video.id for video in videos[-3:]] == [f"south/2026-11-2{n}/a.mp4" for n in (1, 2, 3)]
+    assert videos[-1].uri == str(archive / "gate/2026-11-23/a.mp4")
+    assert len({video.id for video in videos}) == 9
+
+
+@pytest.mark.parametrize("order", ["name", "oldest", "newest"])
+@pytest.mark.parametrize("sources", [("",), ("north",), ("north", "south")])
+def test_what_is_finished_is_known_in_every_order_and_of_every_archive(
+    order: Order, sources: tuple[str, ...], archive: Path, tmp_path: Path
+) -> None:
+    sections = Sections(tuple(Source(name, str(archive)) for name in sources), BY_DAY, order)
+    marks = Marks(str(tmp_path / "done"))
+    expected = {}
+    for number, video in enumerate(sections.videos()):
+        expected[video.id] = (None, "finished", "failed")[number % 3]
+        if number % 3:
+            marks.put(video, STATE, failed=number % 3 == 2)
+    finished = FinishedSections(marks, sections)
+    assert {video.id: finished.find(video, STATE) for video in sections.videos()} == expected
+
+
+def test_marks_too_are_read_a_day_at_a_time(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sections = Sections(parse_sources([f"north={archive}"]), BY_DAY, "newest")
+    marks = Marks(str(tmp_path / "done"))
+    videos = list(sections.videos())
+    for video in videos:
+        marks.put(video, STATE, failed=False)
+    listed: list[str] = []
+
+    def noted(uri: str) -> object:
+        listed.append(str(Path(uri).relative_to(tmp_path / "done")))
+        return list_dir(uri)
+
+    monkeypatch.setattr(names, "list_dir", noted)
+    finished = FinishedSections(marks, sections)
+    assert [finished.find(video, STATE) for video in videos[:3]] == ["finished"] * 3
+    days = {name.split("/")[2] for name in listed if name.count("/") == 2}
+    assert days == {"2026-12-01", "2026-11-23"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["a", "b"], "of several archives each needs a name, such as north=/"),
+        (["x=a", "b"], "each needs a name"),
+        (["x=a", "x=b"], "the name 'x' is there twice"),
+    ],
+)
+def test_archives_that_cannot_be_told_apart_are_refused(given: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_sources(given)
+
+
+def test_what_looks_like_a_name_and_what_does_not() -> None:
+    given = parse_sources(["north=s3://a/b=c"]), parse_sources(["s3://a/b=c"]), parse_sources(["/mnt/date=1/x"])
+    assert [one[0] for one in given] == [Source("north", "s3://a/b=c"), ("", "s3://a/b=c"), ("", "/mnt/date=1/x")]
+
+
+def test_an_order_that_no_path_says_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"--order newest needs a --pattern with \{date\} or \{year\}, got '\{camera\}/"
+    ):
+        Sections((Source("", "a"),), Scope("{camera}/*"), "newest")
