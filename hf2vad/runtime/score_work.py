@@ -17,6 +17,7 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import HALO_BEFORE, Shard
 from hf2vad.archive.timeline import Timeline, probe
 from hf2vad.config import EventConfig, ExtractionConfig, HealthConfig, LimitsConfig
+from hf2vad.errors import NotFoundError
 from hf2vad.health.look import Look
 from hf2vad.models.bundle import Bundle
 from hf2vad.models.device import choose_device
@@ -118,8 +119,7 @@ class ScoreWork:
 
 def open_video(work: ScoreWork, video: Video) -> Opened:
     """Look at what is there of `video`, and at the video itself where something is to do."""
-    known = _final_there(work, video)
-    if known is not None and known["complete"] and _state_of(known) == work.state(video):
+    if _is_final(work, video):
         return Opened(None, failure=_finish(work, video))
     if work.tries and (reason := parked(work.prefix, video, work.tries)):
         return Opened(None, failure=reason, counts={"parked": 1})
@@ -132,6 +132,12 @@ def _final_there(work: ScoreWork, video: Video) -> dict[str, Any] | None:
     """What the frame table of `video` says of itself, if there is one."""
     uri = work.table_uri("frames", video)
     return unpack_metadata(open_parquet(uri).schema_arrow, "frames", uri) if exists(uri) else None
+
+
+def _is_final(work: ScoreWork, video: Video) -> bool:
+    """Whether the final tables of `video` are there, and what this run would make."""
+    known = _final_there(work, video)
+    return known is not None and known["complete"] and _state_of(known) == work.state(video)
 
 
 def _state_of(known: dict[str, Any]) -> str:
@@ -207,7 +213,23 @@ def warm_measure(uri: str, bundle_id: str, spec: EngineSpec, device: str, batch:
 def close_video(
     work: ScoreWork, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
 ) -> dict[str, Any]:
-    """Put the final tables of `video`, the frames last, its failure row where it has one, and its mark."""
+    """Put the final tables of `video`, the frames last, its failure row where it has one, and its mark.
+
+    Where another run has been quicker, and its tables are there and the shards gone, only the mark is put.
+    """
+    if _is_final(work, video):
+        return {"failure": _finish(work, video)}
+    try:
+        return _close_video(work, video, timeline, plan, failures)
+    except NotFoundError:
+        if not _is_final(work, video):
+            raise
+        return {"failure": _finish(work, video)}
+
+
+def _close_video(
+    work: ScoreWork, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
+) -> dict[str, Any]:
     failed = {frames for failure in failures for frames in failure.ranges}
     scored = [frames for frames in plan if frames not in failed]
     known = _final_there(work, video)

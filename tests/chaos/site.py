@@ -1,0 +1,90 @@
+"""What the chaos suite runs on: an archive and a bundle in S3, a proxy before it, and nodes that see only the proxy."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hf2vad.storage import list_files, put_bytes, read_bytes
+from tests.chaos.archive import write_archive
+from tests.chaos.computed import Computed
+from tests.fault_proxy import FaultProxy, Faults
+from tests.ray_nodes import RayNodes
+from tests.seaweed import SeaweedServer
+from tests.site import job, upload
+
+
+@dataclass
+class ChaosSite:
+    """One archive, one bundle, one cluster; `run` names a prefix of scores."""
+
+    bucket: str
+    corrupt: list[str]
+    """Names of the damaged videos."""
+    options: tuple[object, ...]
+    """More of the job's command line."""
+    proxy: FaultProxy
+    nodes: RayNodes
+    computed: dict[str, Computed]
+    """By run."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a driver needs in its environment."""
+        return {"AWS_ENDPOINT_URL": self.proxy.endpoint, "RAY_ADDRESS": self.nodes.address}
+
+    def command(self, run: str) -> list[str]:
+        """The job's command line."""
+        where = ("--archive", f"{self.bucket}/archive", "--bundle", f"{self.bucket}/bundle")
+        return job("score_archive", *where, "--out", f"{self.bucket}/{run}", "--engine", "eager", *self.options)
+
+    def watch(self, run: str) -> Computed:
+        """Count the shards that are computed under `run` from now on."""
+        self.computed[run] = Computed(f"{self.bucket}/{run}".removeprefix("s3://"))
+        return self.computed[run]
+
+    def outputs(self, run: str) -> dict[str, bytes]:
+        """All that a run leaves for readers and for the next run, by key; of failure rows, all but how often."""
+        found = {}
+        for entry in list_files(f"{self.bucket}/{run}"):
+            if entry.name.startswith("runs/"):
+                continue
+            content = read_bytes(entry.uri)
+            if "/failures/" in entry.name:
+                content = json.dumps({**json.loads(content), "runs": None}).encode()
+            found[entry.name] = content
+        return found
+
+    def failures(self, run: str) -> dict[str, str]:
+        """Reasons by the videos' names."""
+        rows = [
+            json.loads(read_bytes(entry.uri))
+            for entry in list_files(f"{self.bucket}/{run}", ".json")
+            if "/failures/" in entry.name
+        ]
+        return {row["video"]: row["reason"] for row in rows}
+
+
+@contextlib.contextmanager
+def chaos_site(
+    s3: SeaweedServer, bundle: Path, folder: Path, *, bucket: str, nodes: int, videos: int, corrupt: int, frames: int
+) -> Iterator[ChaosSite]:
+    """A site in a bucket of its own. This process's environment must lead to `s3`, not to the proxy."""
+    damaged = write_archive(folder, videos=videos, corrupt=corrupt, frames=frames)
+    for path in sorted(folder.iterdir()):
+        put_bytes(f"s3://{bucket}/archive/{path.name}", path.read_bytes())
+    upload(bundle, f"s3://{bucket}/bundle")
+    computed: dict[str, Computed] = {}
+
+    def seen(head: bytes) -> None:
+        for one in list(computed.values()):
+            one.see(head)
+
+    options = ("--shard-frames", 8, "--ray.retries", 50)
+    with contextlib.ExitStack() as stack:
+        proxy = stack.enter_context(FaultProxy(s3.endpoint, Faults(), seen=seen))
+        cluster = stack.enter_context(RayNodes(nodes, {**s3.env, "AWS_ENDPOINT_URL": proxy.endpoint}))
+        yield ChaosSite(f"s3://{bucket}", damaged, options, proxy, cluster, computed)
