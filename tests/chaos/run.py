@@ -11,11 +11,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf2vad.storage import list_files, read_json
 from tests.chaos.computed import Computed, Kill, What
 from tests.chaos.site import ChaosSite
 from tests.fault_proxy import Faults
-from tests.site import ROOT, environment
 
 TASKS = ("open_video", "score_frames", "close_video")
 """What workers are killed at."""
@@ -98,7 +96,7 @@ class _Run:
         code = self._driver.returncode
         assert code == (3 if self.site.corrupt else 0), f"exit code {code}\n{shown[-3000:]}\n{errors[-3000:]}"
         requests = dict(self.site.proxy.counts - before)
-        return Ran(seconds, computed, self.kills, requests, self._record(), shown)
+        return Ran(seconds, computed, self.kills, requests, self.site.record(self.name), shown)
 
     def _disturb(self, plan: Plan, computed: Computed, shards: int) -> None:
         """Kill, until the driver ends by itself."""
@@ -145,19 +143,7 @@ class _Run:
         return [pid for node in self.site.nodes.nodes for pid in node.workers(*TASKS)]
 
     def _start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.site.command(self.name),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**environment(), **self.site.environment},
-            cwd=ROOT,
-        )
-
-    def _record(self) -> dict[str, Any]:
-        runs = [entry.uri for entry in list_files(f"{self.site.bucket}/{self.name}/runs", ".json")]
-        found: dict[str, Any] = read_json(max(runs))
-        return found
+        return self.site.start(self.name)
 
 
 @dataclass
@@ -170,8 +156,7 @@ class Both:
 
     def differences(self) -> list[str]:
         """Keys that only one of the runs left, or that differ in content."""
-        quiet, chaos = self.site.outputs("quiet"), self.site.outputs("chaos")
-        return sorted(key for key in quiet.keys() | chaos.keys() if quiet.get(key) != chaos.get(key))
+        return self.site.differences("quiet", "chaos")
 
     def figures(self) -> dict[str, Any]:
         """What was done to the run, and what it cost."""

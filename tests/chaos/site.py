@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hf2vad.storage import list_files, put_bytes, read_bytes
+from hf2vad.storage import list_files, put_bytes, read_bytes, read_json
 from tests.chaos.archive import write_archive
 from tests.chaos.computed import Computed
 from tests.fault_proxy import FaultProxy, Faults
 from tests.ray_nodes import RayNodes
 from tests.seaweed import SeaweedServer
-from tests.site import job, upload
+from tests.site import ROOT, environment, job, upload
 
 
 @dataclass
@@ -31,15 +33,18 @@ class ChaosSite:
     computed: dict[str, Computed]
     """By run."""
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What a driver needs in its environment."""
-        return {"AWS_ENDPOINT_URL": self.proxy.endpoint, "RAY_ADDRESS": self.nodes.address}
-
-    def command(self, run: str) -> list[str]:
-        """The job's command line."""
+    def arguments(self, run: str) -> tuple[object, ...]:
+        """Of the job score_archive."""
         where = ("--archive", f"{self.bucket}/archive", "--bundle", f"{self.bucket}/bundle")
-        return job("score_archive", *where, "--out", f"{self.bucket}/{run}", "--engine", "eager", *self.options)
+        return (*where, "--out", f"{self.bucket}/{run}", "--engine", "eager", *self.options)
+
+    def start(self, run: str) -> subprocess.Popen[str]:
+        """A driver at work."""
+        env = {**environment(), "AWS_ENDPOINT_URL": self.proxy.endpoint, "RAY_ADDRESS": self.nodes.address}
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            job("score_archive", *self.arguments(run)), stdout=pipe, stderr=pipe, text=True, env=env, cwd=ROOT
+        )
 
     def watch(self, run: str) -> Computed:
         """Count the shards that are computed under `run` from now on."""
@@ -56,6 +61,16 @@ class ChaosSite:
             if "/failures/" in entry.name:
                 content = json.dumps({**json.loads(content), "runs": None}).encode()
             found[entry.name] = content
+        return found
+
+    def differences(self, run: str, other: str) -> list[str]:
+        """Keys that only one of two runs left, or that differ in content."""
+        ours, theirs = self.outputs(run), self.outputs(other)
+        return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+
+    def record(self, run: str) -> dict[str, Any]:
+        """Of the last driver that came to its end."""
+        found: dict[str, Any] = read_json(max(e.uri for e in list_files(f"{self.bucket}/{run}/runs", ".json")))
         return found
 
     def failures(self, run: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.run import Both, Plan, chaos_run, quiet_run
 from tests.chaos.site import chaos_site
 from tests.seaweed import SeaweedServer
-from tests.site import Site
+from tests.site import Site, run_job, wait_until
 
 PLAN = Plan(every_s=(2.0, 4.0), drivers_at=(0.2, 0.6), node_at=0.4)
 
@@ -51,3 +51,18 @@ def test_failures_are_the_corrupt_videos_and_no_others(both: Both) -> None:
     failures = both.site.failures("chaos")
     assert sorted(failures) == sorted(both.site.corrupt)
     assert failures == both.site.failures("quiet")
+
+
+def test_a_driver_whose_cluster_is_lost_says_so_and_the_next_cluster_goes_on(both: Both) -> None:
+    site = both.site
+    computed = site.watch("lost")
+    with site.start("lost") as driver:
+        wait_until(lambda: computed.shards >= 10, seconds=90, what="ten shards")
+        site.nodes.lose_all()
+        shown, errors = driver.communicate(timeout=90)
+    print(driver.returncode, shown, errors)
+    assert driver.returncode == 2
+    assert errors.strip().splitlines()[-1].startswith("error: ")
+    run_job("score_archive", *site.arguments("lost"), expect=3)
+    assert computed.shards + site.record("lost")["shards"] == both.quiet.computed.shards
+    assert site.differences("quiet", "lost") == []
