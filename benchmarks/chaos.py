@@ -23,11 +23,9 @@ from typing import Any
 
 from benchmarks.measure import save
 from benchmarks.tables import markdown, results
-from hf2vad.demo.archive import generate
 from tests.chaos.run import Both, Plan, chaos_run, quiet_run
 from tests.chaos.site import ChaosSite, chaos_site
 from tests.seaweed import SeaweedServer
-from tests.site import SMALL, run_job
 
 LIMIT_S = 3600.0
 
@@ -38,14 +36,6 @@ def store(folder: Path) -> Iterator[SeaweedServer]:
     with SeaweedServer(folder) as server:
         os.environ.update({**server.env, "AWS_EC2_METADATA_DISABLED": "true"})
         yield server
-
-
-def bundle(folder: Path) -> Path:
-    """A small bundle, trained on generated clips."""
-    archive = generate(folder / "site", train_clips=2, test_clips=0, frames=60)
-    run_job("extract_stc", "--archive", archive.train, "--out", folder / "stc", "--ray.address", "local")
-    run_job("train", "--stc", folder / "stc", "--out", folder / "bundle", *SMALL, "--ray.address", "local")
-    return folder / "bundle"
 
 
 def measured(site: ChaosSite, plan: Plan) -> dict[str, Any]:
@@ -98,7 +88,7 @@ def main() -> int:
     size = {"videos": options.videos, "corrupt": options.corrupt, "frames": options.frames, "nodes": options.nodes}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        with store(work) as s3, chaos_site(s3, bundle(work), work / "archive", bucket="chaos", **size) as site:
+        with store(work) as s3, chaos_site(s3, work / "archive", bucket="chaos", **size) as site:
             found = measured(site, Plan(faults=options.faults, seed=options.seed))
     print(json.dumps(found, indent=2))
     if not options.dry:

@@ -79,10 +79,8 @@ class RayNodes:
             port = free_port()
             self.address = f"127.0.0.1:{port}"
             self._add("--head", f"--port={port}", f"--temp-dir={self._folder}", "--include-dashboard=false")
-            self._started(self.nodes)
             for _ in range(self._count - 1):
                 self._add(f"--address={self.address}")
-            self._started(self.nodes[1:])
         except BaseException:
             self._end()
             raise
@@ -108,8 +106,6 @@ class RayNodes:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         command += ["--num-cpus=1", "--object-store-memory=100000000", "--node-ip-address=127.0.0.1"]
         command += ["--min-worker-port=0", "--max-worker-port=0", f"--dashboard-agent-listen-port={free_port()}"]
-        for socket in ("plasma-store", "raylet"):  # by themselves, nodes that start together choose the same names
-            command += [f"--{socket}-socket-name={self._folder / f'{socket}-{number}'}"]
         log = self._folder / f"node-{number}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
@@ -120,7 +116,5 @@ class RayNodes:
                 start_new_session=True,
             )
         self.nodes.append(RayNode(process, f"{MARK}={mark}".encode(), log))
-
-    @staticmethod
-    def _started(nodes: list[RayNode]) -> None:
-        wait_until(lambda: all(node.started() for node in nodes), seconds=START_SECONDS, what="Ray nodes")
+        # One by one: nodes that start together may choose the same name for their sockets.
+        wait_until(self.nodes[-1].started, seconds=START_SECONDS, what="a Ray node")

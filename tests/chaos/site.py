@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf2vad.storage import list_files, put_bytes, read_bytes, read_json
+import torch
+
+from hf2vad.config import ExtractionConfig, FusionConfig
+from hf2vad.models.bundle import Calibration, save_bundle
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.storage import list_files, read_bytes, read_json
 from tests.chaos.archive import write_archive
 from tests.chaos.computed import Computed
 from tests.fault_proxy import FaultProxy, Faults
 from tests.ray_nodes import RayNodes
 from tests.seaweed import SeaweedServer
 from tests.site import ROOT, environment, job, upload
+from tests.stc import SMALL_MODEL
 
 
 @dataclass
@@ -85,13 +91,12 @@ class ChaosSite:
 
 @contextlib.contextmanager
 def chaos_site(
-    s3: SeaweedServer, bundle: Path, folder: Path, *, bucket: str, nodes: int, videos: int, corrupt: int, frames: int
+    s3: SeaweedServer, folder: Path, *, bucket: str, nodes: int, videos: int, corrupt: int, frames: int
 ) -> Iterator[ChaosSite]:
     """A site in a bucket of its own. This process's environment must lead to `s3`, not to the proxy."""
     damaged = write_archive(folder, videos=videos, corrupt=corrupt, frames=frames)
-    for path in sorted(folder.iterdir()):
-        put_bytes(f"s3://{bucket}/archive/{path.name}", path.read_bytes())
-    upload(bundle, f"s3://{bucket}/bundle")
+    upload(folder, f"s3://{bucket}/archive")
+    _put_bundle(f"s3://{bucket}/bundle")
     computed: dict[str, Computed] = {}
 
     def seen(head: bytes) -> None:
@@ -103,3 +108,21 @@ def chaos_site(
         proxy = stack.enter_context(FaultProxy(s3.endpoint, Faults(), seen=seen))
         cluster = stack.enter_context(RayNodes(nodes, {**s3.env, "AWS_ENDPOINT_URL": proxy.endpoint}))
         yield ChaosSite(f"s3://{bucket}", damaged, options, proxy, cluster, computed)
+
+
+def _put_bundle(uri: str) -> None:
+    """A small network as it was initialised: what it scores means nothing, and is the same each time."""
+    torch.manual_seed(0)
+    calibration = Calibration(
+        flow_mean=1.0, flow_std=1.0, frame_mean=1.0, frame_std=1.0, threshold=3.0, low=2.0, cubes=10, frames=5
+    )
+    save_bundle(
+        uri,
+        weights=HF2VAD(SMALL_MODEL).state_dict(),
+        extraction=ExtractionConfig(),
+        model_config=SMALL_MODEL,
+        fusion=FusionConfig(),
+        smoothing=5,
+        calibration=calibration,
+        provenance={},
+    )

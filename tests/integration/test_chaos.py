@@ -9,15 +9,15 @@ import pytest
 from tests.chaos.run import Both, Plan, chaos_run, quiet_run
 from tests.chaos.site import chaos_site
 from tests.seaweed import SeaweedServer
-from tests.site import Site, run_job, wait_until
+from tests.site import run_job, wait_until
 
 PLAN = Plan(every_s=(2.0, 4.0), drivers_at=(0.2, 0.6), node_at=0.4)
 
 
 @pytest.fixture(scope="module")
-def both(s3: SeaweedServer, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+def both(s3: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("chaos") / "archive"
-    with chaos_site(s3, site.bundle, folder, bucket="chaos", nodes=3, videos=24, corrupt=7, frames=16) as made:
+    with chaos_site(s3, folder, bucket="chaos", nodes=3, videos=24, corrupt=7, frames=16) as made:
         quiet = quiet_run(made, seconds=120)
         chaos = chaos_run(made, PLAN, quiet.computed.shards, seconds=240)
         found = Both(made, quiet, chaos)
@@ -63,6 +63,6 @@ def test_a_driver_whose_cluster_is_lost_says_so_and_the_next_cluster_goes_on(bot
     print(driver.returncode, shown, errors)
     assert driver.returncode == 2
     assert errors.strip().splitlines()[-1].startswith("error: ")
-    run_job("score_archive", *site.arguments("lost"), expect=3)
+    run_job("score_archive", *site.arguments("lost"), "--ray.address", "local", expect=3)
     assert computed.shards + site.record("lost")["shards"] == both.quiet.computed.shards
     assert site.differences("quiet", "lost") == []
