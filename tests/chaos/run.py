@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,16 +84,14 @@ class _Run:
         computed = self.site.watch(self.name)
         started = time.monotonic()
         try:
-            self._driver = self._start()
+            self._driver = self.site.start(self.name)
             if plan:
                 self._disturb(plan, computed, shards)
-            shown, errors = self._driver.communicate(timeout=max(1.0, started + self.limit_s - time.monotonic()))
+            code, shown = self._driver.end(max(1.0, started + self.limit_s - time.monotonic()))
         finally:
             self._driver.kill()
-            self._driver.wait()
         seconds = time.monotonic() - started
-        code = self._driver.returncode
-        assert code == (3 if self.site.corrupt else 0), f"exit code {code}\n{shown[-3000:]}\n{errors[-3000:]}"
+        assert code == (3 if self.site.corrupt else 0), f"exit code {code}\n{shown[-5000:]}"
         requests = dict(self.site.proxy.counts - before)
         return Ran(seconds, computed, self.kills, requests, self.site.record(self.name), shown)
 
@@ -106,15 +103,15 @@ class _Run:
         next_worker = time.monotonic()
         orphans: list[tuple[Kill, set[int]]] = []
         until = time.monotonic() + self.limit_s
-        while self._driver.poll() is None and time.monotonic() < until:
+        while self._driver.process.poll() is None and time.monotonic() < until:
             time.sleep(POLL_S)
             orphans = [(kill, pids) for kill, pids in orphans if self._still(kill, pids)]
             if drivers and computed.shards >= drivers[0]:
                 drivers.pop(0)
-                orphans.append((self._note("driver", self._running()), set(self._running())))
+                running = self._running()
+                orphans.append((self._note("driver", running), set(running)))
                 self._driver.kill()
-                self._driver.communicate()
-                self._driver = self._start()
+                self._driver = self.site.start(self.name)
             elif computed.shards >= node and self.site.nodes.nodes:
                 node = float("inf")
                 lost = self.site.nodes.nodes[-1]
@@ -141,9 +138,6 @@ class _Run:
 
     def _running(self) -> list[int]:
         return [pid for node in self.site.nodes.nodes for pid in node.workers(*TASKS)]
-
-    def _start(self) -> subprocess.Popen[str]:
-        return self.site.start(self.name)
 
 
 @dataclass

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -23,6 +24,26 @@ from tests.ray_nodes import RayNodes
 from tests.seaweed import SeaweedServer
 from tests.site import ROOT, environment, job, upload
 from tests.stc import SMALL_MODEL
+
+
+@dataclass
+class Driver:
+    """A job that was started."""
+
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    """What it has printed on stdout and stderr."""
+
+    def kill(self) -> None:
+        """Kill it, if it still runs."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self, seconds: float) -> tuple[int, str]:
+        """Wait until it ends by itself; returns its exit code, and what it printed. Raises TimeoutExpired."""
+        code = self.process.wait(seconds)
+        self.log.seek(0)
+        return code, self.log.read().decode(errors="replace")
 
 
 @dataclass
@@ -44,13 +65,12 @@ class ChaosSite:
         where = ("--archive", f"{self.bucket}/archive", "--bundle", f"{self.bucket}/bundle")
         return (*where, "--out", f"{self.bucket}/{run}", "--engine", "eager", *self.options)
 
-    def start(self, run: str) -> subprocess.Popen[str]:
+    def start(self, run: str) -> Driver:
         """A driver at work."""
         env = {**environment(), "AWS_ENDPOINT_URL": self.proxy.endpoint, "RAY_ADDRESS": self.nodes.address}
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            job("score_archive", *self.arguments(run)), stdout=pipe, stderr=pipe, text=True, env=env, cwd=ROOT
-        )
+        log = tempfile.TemporaryFile()  # a pipe would fill up
+        command = job("score_archive", *self.arguments(run))
+        return Driver(subprocess.Popen(command, stdout=log, stderr=log, env=env, cwd=ROOT), log)
 
     def watch(self, run: str) -> Computed:
         """Count the shards that are computed under `run` from now on."""

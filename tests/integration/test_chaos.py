@@ -56,13 +56,15 @@ def test_failures_are_the_corrupt_videos_and_no_others(both: Both) -> None:
 def test_a_driver_whose_cluster_is_lost_says_so_and_the_next_cluster_goes_on(both: Both) -> None:
     site = both.site
     computed = site.watch("lost")
-    with site.start("lost") as driver:
+    driver = site.start("lost")
+    try:
         wait_until(lambda: computed.shards >= 10, seconds=90, what="ten shards")
         site.nodes.lose_all()
-        shown, errors = driver.communicate(timeout=90)
-    print(driver.returncode, shown, errors)
-    assert driver.returncode == 2
-    assert errors.strip().splitlines()[-1].startswith("error: ")
+        code, shown = driver.end(90)
+    finally:
+        driver.kill()
+    assert code == 2, shown
+    assert shown.strip().splitlines()[-1].startswith("error: ")
     run_job("score_archive", *site.arguments("lost"), "--ray.address", "local", expect=3)
     assert computed.shards + site.record("lost")["shards"] == both.quiet.computed.shards
     assert site.differences("quiet", "lost") == []
