@@ -68,7 +68,7 @@ class ChaosSite:
     def start(self, run: str) -> Driver:
         """A driver at work."""
         env = {**environment(), "AWS_ENDPOINT_URL": self.proxy.endpoint, "RAY_ADDRESS": self.nodes.address}
-        log = tempfile.TemporaryFile()  # a pipe would fill up
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the driver; a pipe would fill up
         command = job("score_archive", *self.arguments(run))
         return Driver(subprocess.Popen(command, stdout=log, stderr=log, env=env, cwd=ROOT), log)
 
