@@ -40,7 +40,7 @@ class RayNode:
 
     def workers(self, *tasks: str) -> list[int]:
         """Process ids of its workers that run one of `tasks` now; of none named, all of its workers."""
-        titles = tuple(f"ray::{task}(" for task in tasks) or ("ray::",)
+        titles = tuple(f"ray::{task}" for task in tasks) or ("ray::",)
         return [pid for pid, title in self._processes() if title.startswith(titles)]
 
     def lose(self) -> None:
