@@ -38,6 +38,7 @@ class Driver:
         """Kill it, if it still runs."""
         self.process.kill()
         self.process.wait()
+        self.log.close()
 
     def end(self, seconds: float) -> tuple[int, str]:
         """Wait until it ends by itself; returns its exit code, and what it printed. Raises TimeoutExpired."""
