@@ -1,5 +1,6 @@
 # make demo   the main job on a generated archive, from a bare clone (make demo ARCHIVE=path: on your own videos)
 # make test   all tests, from a bare clone
+# make chaos  the main job through kills and failing storage, compared with a quiet run
 # make check  format, lint and types
 # make bench  the benchmarks of speed, on a machine that does nothing else (make bench OPTIONS='--data PED2 --archive VIDEO')
 
@@ -13,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_AUTH_MODE ?= token
 
-.PHONY: demo test check bench format install clean help
+.PHONY: demo test chaos check bench format install clean help
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -30,6 +31,9 @@ demo: $(INSTALLED)  ## generate an archive, learn from it, score it, and write d
 
 test: $(INSTALLED)  ## all tests
 	$(BIN)/python -m pytest
+
+chaos: $(INSTALLED)  ## score 200 videos through killed workers, nodes and drivers and failing storage; some ten minutes
+	RAY_AUTH_MODE=disabled $(BIN)/python -m benchmarks chaos
 
 check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff format --check .

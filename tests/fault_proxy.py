@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -54,17 +55,21 @@ class Faults:
 class FaultProxy:
     """The proxy, in a thread of its own; a context manager.
 
-    `counts`: requests by what became of them. `asked`: by method and path, the query included.
+
+    `counts`: requests by what became of them. `asked`: by method and path, the query included. `faults` may be replaced
+    while it runs.
     """
 
-    def __init__(self, target: str, faults: Faults) -> None:
-        """`target`: http://host:port."""
+    def __init__(self, target: str, faults: Faults, *, seen: Callable[[bytes], None] | None = None) -> None:
+        """`target`: http://host:port. `seen`: told the head of each request that the server has answered, whether or
+        not the client learns of it; in the proxy's thread."""
         parts = urlsplit(target)
         self._target = (parts.hostname or "", parts.port or 80)
         self.faults = faults
         self.counts: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
         self.endpoint = ""
+        self._seen = seen
         self._random = random.Random(faults.seed)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
@@ -137,6 +142,8 @@ class FaultProxy:
         request.write(head + body)
         await request.drain()
         found = await server.readuntil(b"\r\n\r\n")
+        if self._seen:
+            self._seen(head)
         bodiless = head.startswith(b"HEAD ") or found.split(b" ", 2)[1] in (b"204", b"304")
         content = b"" if bodiless else await _body(server, found)
         if fault == "lost":

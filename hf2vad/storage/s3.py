@@ -25,6 +25,7 @@ from hf2vad.storage.failures import mapped
 
 ATTEMPTS = 5
 """Of one request, the first included: on lost connections, timeouts, throttling and errors of the server."""
+RETRY_MODE = "adaptive"
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 READ_BLOCK = 2 * 2**20
@@ -228,7 +229,7 @@ def _file_system() -> s3fs.S3FileSystem:
 
 @lru_cache(maxsize=1)
 def _file_system_of(pid: int) -> s3fs.S3FileSystem:
-    retries = {"max_attempts": ATTEMPTS, "mode": "adaptive"}
+    retries = {"total_max_attempts": ATTEMPTS, "mode": RETRY_MODE}
     times = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
     session = AioSession()
     # Its own reader of times takes three quarters of a listing's time: times stay text until `_unix_time`.
