@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+import ray.util.client
 from ray.exceptions import RayError, RayTaskError
 
 from hf2vad.errors import ConfigError, DispatchError
@@ -26,6 +27,9 @@ CONNECT_SECONDS = 10
 
 WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
 """What workers have in their environment: one heap for all their threads, or freed memory piles up (docs/adr/0006)."""
+
+CHECK_SECONDS = 5.0
+"""How often, while nothing comes back, it is looked whether the cluster is there."""
 
 LOOK_SECONDS = 1.0
 """How often a driver that waits for calls looks whether it was told to stop."""
@@ -182,6 +186,9 @@ class Dispatcher:
         self._running: dict[Any, _Try] = {}
         self._paused: list[_Try] = []
         self._dropped: deque[Outcome] = deque()
+        through_client = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
+        self._head: str = "" if through_client else ray.get_runtime_context().gcs_address  # ray:// may not reach it
+        self._checked = time.monotonic()
 
     @property
     def running(self) -> int:
@@ -213,7 +220,21 @@ class Dispatcher:
                 if ready and (outcome := self._over(ready[0])) is not None:
                     return outcome
             if time.monotonic() >= until:
+                self._check_cluster()
                 return None
+
+    def _check_cluster(self) -> None:
+        """Raise DispatchError when the head node is gone: Ray would end this process by itself, after a minute."""
+        if time.monotonic() < self._checked + CHECK_SECONDS:
+            return
+        self._checked = time.monotonic()
+        try:
+            _check_answers(self._head)
+        except DispatchError:
+            raise DispatchError(
+                f"the Ray cluster is lost: its head node no longer answers at {self._head}; what is done is kept, run "
+                "the same command again on another cluster to go on"
+            ) from None
 
     def take_back(self, which: Callable[[Call], bool] = lambda call: True, *, begun: bool = False) -> None:
         """Take back the calls for which `which` holds; unless `begun`, only those that no worker has begun.

@@ -53,7 +53,6 @@ def test_failures_are_the_corrupt_videos_and_no_others(both: Both) -> None:
     assert failures == both.site.failures("quiet")
 
 
-@pytest.mark.xfail(run=False, reason="Ray ends the driver itself, after 60 s, with exit code 1 and lines of its own")
 def test_a_driver_whose_cluster_is_lost_says_so_and_the_next_cluster_goes_on(both: Both) -> None:
     site = both.site
     computed = site.watch("lost")
