@@ -56,6 +56,10 @@ class Scope:
         known = self._known(video, whole=True)
         return known is not None and self._wanted(known)
 
+    def fields(self, video: str) -> Mapping[str, str]:
+        """What the pattern's names stand for in a video's path; empty where it does not fit, or without a pattern."""
+        return self._known(video, whole=True) or {}
+
     def _known(self, path: str, *, whole: bool) -> dict[str, str] | None:
         """What the fields stand for in the parts of `path`; none where it does not fit."""
         names = path.strip("/").split("/")
