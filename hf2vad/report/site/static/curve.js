@@ -49,7 +49,7 @@ hf2vad.curve = (() => {
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false } },
       scales: { x: { time: false } },
       axes: [
-        axis({ values: (_, ticks) => ticks.map((tick) => clock(tick).replace(/^0:/, "").replace(/\.0$/, "")) }),
+        axis({ size: 32, values: (_, ticks) => ticks.map((tick) => clock(tick).replace(/^0:/, "").replace(/\.0$/, "")) }),
         axis({ label: "score", labelSize: 18, size: 48 }),
       ],
       series: [{}, { stroke: () => colour("score"), width: 1.5, points: { show: false } }],
