@@ -122,9 +122,7 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
                 night.add(shown)
                 bar.advance(1)
     if not night.videos:
-        raise EvaluationError(
-            f"{prefix}: no scored video there that --pattern, --cameras, --since, --until let through"
-        )
+        raise EvaluationError(f"{prefix}: --pattern, --cameras, --since and --until let no scored video through")
     failed = list(failures(prefix, scope))
     _put_summary(job, night, failed, evaluation)
     put_pages(job.out, title=readable(job.title), media_url=job.media_url)
