@@ -1,4 +1,4 @@
-"""The whole walk on one machine: an archive, cubes, a model, scores, figures, and a page to look at."""
+"""The whole walk on one machine: an archive, cubes, a model, scores, figures, and a site to look at."""
 
 from __future__ import annotations
 
