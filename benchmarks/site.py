@@ -30,7 +30,7 @@ from hf2vad.report.site.evidence import video_key
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.night import write_site
 from hf2vad.schema import BOX, EVENTS, FRAMES_TABLE, HEALTH, pack_metadata
-from hf2vad.storage import put_table
+from hf2vad.storage import put_json, put_table, read_json
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -72,6 +72,14 @@ def put_result(prefix: Path, videos: int) -> None:
         ):
             uri = prefix / table / f"{video}.parquet"
             put_table(str(uri), content.replace_schema_metadata(pack_metadata(table, metadata)))
+
+
+def written(prefix: Path, site: Path) -> dict[str, Any]:
+    """Write the site; what is on it, and how long that took."""
+    started = time.perf_counter()
+    found = write_site(ReportJob(scores=str(prefix), out=str(site), pattern="{camera}/{date}/{time}.mp4"))
+    seconds = time.perf_counter() - started
+    return {"videos": found.videos, "events": found.events, "written_s": round(seconds, 1)}
 
 
 def opened(browser: Browser, url: str, repeats: int) -> dict[str, float]:
@@ -120,7 +128,9 @@ def main() -> int:
     parser.add_argument("--demo", type=Path, default=Path("demo/report"), help="the demo's site")
     parser.add_argument("--videos", type=int, default=5000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--keep", type=Path, help="folder for the made-up result and its site; kept, and used again")
+    parser.add_argument(
+        "--keep", type=Path, help="folder for the made-up result and its site; kept, and used again as it is"
+    )
     options = parser.parse_args()
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     if browser_path is None or not (options.demo / "index.html").is_file():
@@ -134,10 +144,9 @@ def main() -> int:
         prefix, site = folder / "scores" / f"bundle={BUNDLE}", folder / "site"
         if not prefix.is_dir():
             put_result(prefix, options.videos)
-        started = time.perf_counter()
-        job = ReportJob(scores=str(prefix), out=str(site), pattern="{camera}/{date}/{time}.mp4")
-        written = write_site(job)
-        seconds = time.perf_counter() - started
+        if not (folder / "written.json").is_file():
+            put_json(str(folder / "written.json"), written(prefix, site))
+        told = read_json(str(folder / "written.json"))
         demo_video = next((options.demo / "data" / "videos").glob("*.js")).stem
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         with sync_playwright() as playwright:
@@ -145,8 +154,8 @@ def main() -> int:
             sites = [
                 {"what": "demo", **pages(browser, options.demo, demo_video, options.repeats)},
                 {
-                    "what": f"{written.videos:,} videos, {written.events:,} events",
-                    "written_s": round(seconds, 1),
+                    "what": f"{told['videos']:,} videos, {told['events']:,} events",
+                    **told,
                     **pages(browser, site, video_key(name_of(0)), options.repeats),
                 },
             ]

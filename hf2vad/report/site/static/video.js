@@ -3,6 +3,7 @@
 (() => {
   const { byId, el } = hf2vad.dom;
   const { clock, hash, length, many, momentUrl, setHash } = hf2vad.text;
+  const MOST_CARDS = 200;
   const asked = hash();
 
   function about(page) {
@@ -29,14 +30,17 @@
     place.setAttribute("aria-valuemax", last.toFixed(1));
     let curve = { follow() {} };
 
-    const cards = events.map((event) => hf2vad.card(event, { go }));
+    const high = new Set([...events].sort((a, b) => b.peak_score - a.peak_score).slice(0, MOST_CARDS));
+    const carded = events.filter((event) => high.has(event));
+    const cards = carded.map((event) => hf2vad.card(event, { go }));
     byId("events").append(...cards);
-    byId("no-events").hidden = events.length > 0;
+    byId("about-events").hidden = carded.length > 0 && carded.length === events.length;
+    if (carded.length) byId("about-events").textContent = `The ${carded.length} highest of ${events.length}; n and p reach all.`;
 
     function heard(seconds) {
       curve.follow(seconds);
       cards.forEach((card, i) => {
-        const inside = seconds >= events[i].start_s - 0.001 && seconds <= events[i].end_s + 0.001;
+        const inside = seconds >= carded[i].start_s - 0.001 && seconds <= carded[i].end_s + 0.001;
         if (inside) card.setAttribute("aria-current", "true");
         else card.removeAttribute("aria-current");
       });
