@@ -231,6 +231,10 @@ def test_the_video_page_works_by_keyboard(seen: Visit) -> None:
     assert after("ArrowRight") == pytest.approx(1.8, abs=0.01)
     assert after("Shift+ArrowRight") == pytest.approx(1.84, abs=0.01)
     assert after("ArrowLeft") == pytest.approx(0.84, abs=0.01)
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    assert page.url.endswith("t=0.84"), "the link past the header leaves the address alone"
     page.locator("video").focus()
     assert after("ArrowRight") == pytest.approx(1.84, abs=0.01), "the player's own keys stay out of it"
     page.get_by_label("Keys").uncheck()

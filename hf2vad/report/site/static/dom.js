@@ -27,5 +27,11 @@ hf2vad.dom = (() => {
     );
   }
 
+  // The link past the header moves the focus and leaves the address alone: it keeps filters and moments.
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    byId("main").focus();
+  });
+
   return { byId, el, svg, table };
 })();
