@@ -132,7 +132,9 @@ def test_an_event_tells_why(seen: Visit, night: Night) -> None:
     assert "0.4 s · score 9.50 · appearance" in card.inner_text()
     assert [text.strip() for text in card.locator(".parts dd").all_inner_texts()] == ["+1.5 σ", "+7.5 σ"]
     box = card.locator("rect.box")
-    assert [box.get_attribute(name) for name in ("x", "y", "width", "height")] == ["10", "8", "20", "32"]
+    assert [box.get_attribute(name) for name in ("x", "y", "width", "height")] == ["12", "9", "20", "30"]
+    assert card.locator(".picture img").get_attribute("alt") == f"Frame 24 of {FIRST}, at the peak of the event"
+    assert "reconstructed: left out by the test" in card.inner_text()
     card.get_by_text("Why").click()
     captions = card.locator("figcaption").all_inner_texts()
     assert captions == [
@@ -162,7 +164,7 @@ def test_chosen_events_are_saved_as_csv_and_json(seen: Visit) -> None:
     assert rows[0]["when"] == "2026-11-24 22:15:00"
     kept: list[dict[str, Any]] = json.loads(saved(page, "Save as JSON"))
     assert [row["video"] for row in kept] == [FIRST, f"{FORMULA}/2026-11-24/22-00-00.mp4"]
-    assert [kept[0][name] for name in ("x1", "y1", "x2", "y2")] == [10, 8, 30, 40]
+    assert [kept[0][name] for name in ("x1", "y1", "x2", "y2")] == [12, 9, 32, 39]
     page.get_by_label("Score from").fill("8")
     page.get_by_role("button", name="Choose all that match").click()
     assert page.locator("#chosen").inner_text() == "4 chosen"

@@ -44,6 +44,12 @@ class Evidence:
     """Pictures and clips: paths from the site's pages."""
     nearest: list[str] = field(default_factory=list)
     nearest_distance: list[float] = field(default_factory=list)
+    frame: int | None = None
+    """The frame of the pictures, where it is not the peak's."""
+    box: list[float] | None = None
+    """x1, y1, x2, y2 in that frame, in pixels of the source."""
+    note: str = ""
+    """Why something is missing."""
 
 
 NOTHING = Evidence()
@@ -76,6 +82,9 @@ def read_evidence(site: str, key: str) -> Evidence:
             files={name: _path(key, files[name]) for name in (*PICTURES, *CLIPS) if files.get(name)},
             nearest=nearest,
             nearest_distance=[float(value) for value in row.get("nearest_distance") or []],
+            frame=None if row.get("frame") is None else int(row["frame"]),
+            box=[round(float(corner), 1) for corner in row["box"]] if row.get("box") else None,
+            note=str(row.get("note") or ""),
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise SchemaError(f"{where}: not an event of hf2vad ({error}); remove its folder and run again") from None

@@ -16,7 +16,7 @@ hf2vad.card = (() => {
 
   function picture(event) {
     if (!event.files.thumb) return el("div", { class: "picture none" }, "no picture");
-    const alt = `Frame ${event.peak_frame} of ${event.name}, the peak of the event`;
+    const alt = `Frame ${event.shown_frame} of ${event.name}, at the peak of the event`;
     const box = el("div", { class: "picture" }, el("img", { src: event.files.thumb, alt, loading: "lazy" }));
     if (event.box && event.size) {
       const [x1, y1, x2, y2] = event.box;
@@ -84,6 +84,7 @@ hf2vad.card = (() => {
         el("p", {}, `${length(seconds)} · score ${number(event.peak_score)}`, event.kind ? " · " : "", event.kind ? el("span", { class: "tag" }, event.kind) : ""),
         parts(event),
         evidence(event),
+        event.note ? el("p", { class: "soft" }, event.note) : "",
       ),
     );
     if (choose) {
