@@ -79,7 +79,7 @@ def demo_job(job: DemoJob) -> int:
         archive=test,
         bundle=join(out, "bundle"),
         labels=labels,
-        media="link" if is_s3(test) == is_s3(out) else "transcode",
+        media="transcode" if is_s3(test) or is_s3(out) else "link",
         title=f"hf2vad: {job.archive}" if job.archive else "hf2vad demo",
     )
     put_thumbnails(review)
