@@ -67,6 +67,7 @@ def until(page: Page, holds: str, *, seconds: float = 10) -> None:
 def visit(browser: Browser, site: Path, **settings: Any) -> Iterator[Visit]:
     """A visit with `settings` of the browser context; fails in the end when there was a complaint."""
     context = browser.new_context(accept_downloads=True, **settings)
+    context.set_default_timeout(15_000)
     page = context.new_page()
     made = Visit(page, site)
     page.on("console", lambda message: made.complaints.append(f"console: {message.text}"))
