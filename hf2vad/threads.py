@@ -1,17 +1,20 @@
-"""A step of a pipeline in a thread of its own."""
+"""A step of a pipeline in a thread of its own, and the same step in several at once."""
 
 from __future__ import annotations
 
 import contextvars
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Generic, TypeVar
 
 from hf2vad.profile import enter_lane, span
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class _End(Generic[T]):
@@ -80,3 +83,22 @@ def prefetch(items: Iterable[T], *, depth: int, name: str = "items") -> Generato
     finally:
         stop.set()
         thread.join()
+
+
+def in_threads(call: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """`call` of each item, in order, in `threads` threads that are at most a few items ahead.
+
+    An exception of a call is raised here, and no more calls are started.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(call, item))
+                if len(waiting) >= 4 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,4 +1,4 @@
-"""Generate a street archive, learn what is normal on it, score it, and write a page with what was found.
+"""Generate a street archive, learn what is normal on it, score it, and write a site with what was found.
 
 Example:
     python jobs/demo.py --out demo

@@ -78,6 +78,10 @@ class Scope:
         known = self._known(video, whole=True)
         return known is not None and self._wanted(known)
 
+    def fields(self, video: str) -> Mapping[str, str]:
+        """What the pattern's names stand for in a video's path; empty where it does not fit, or without a pattern."""
+        return self._known(video, whole=True) or {}
+
     @property
     def _names(self) -> set[str]:
         return {name for part in self._parts for name in part.groupindex}

@@ -1,4 +1,4 @@
-"""The whole walk on one machine: an archive, cubes, a model, scores, figures, and a page to look at."""
+"""The whole walk on one machine: an archive, cubes, a model, scores, figures, and a site to look at."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
 from hf2vad.evaluation.protocol import EvaluateJob
-from hf2vad.evaluation.tables import scores_prefix
-from hf2vad.report.page import write_report
+from hf2vad.report.site.job import ReportJob
+from hf2vad.report.site.night import write_site
+from hf2vad.report.site.thumbnails import put_thumbnails
 from hf2vad.report.summary import evaluate_and_report
 from hf2vad.runtime.dispatch import RayConfig, cluster
 from hf2vad.runtime.extract import ExtractJob, extract_job
@@ -72,15 +73,18 @@ def demo_job(job: DemoJob) -> int:
     evaluation = None
     if labels:
         evaluation = evaluate_and_report(EvaluateJob(scores=join(out, "scores"), labels=labels, tracks=tracks, out=out))
-    page = write_report(
-        join(out, "report"),
-        scores_uri=scores_prefix(join(out, "scores")),
-        archive_uri=test,
-        labels_uri=labels,
-        evaluation=evaluation,
+    review = ReportJob(
+        scores=join(out, "scores"),
+        out=join(out, "report"),
+        archive=test,
+        bundle=join(out, "bundle"),
+        labels=labels,
+        media="transcode" if is_s3(test) or is_s3(out) else "link",
         title=f"hf2vad: {job.archive}" if job.archive else "hf2vad demo",
     )
-    print(f"{page.videos} videos, {page.events} events; look at {page.index} ({time.monotonic() - started:.0f} s)")
+    put_thumbnails(review)
+    site = write_site(review, evaluation)
+    print(f"{site.videos} videos, {site.events} events; look at {site.index} ({time.monotonic() - started:.0f} s)")
     return code
 
 

@@ -52,7 +52,7 @@ def checkout(s3: SeaweedServer, ray_cluster: RayCluster, tmp_path_factory: pytes
 
 
 def test_the_demo_leaves_what_it_promises(checkout: Path) -> None:
-    for name in ("bundle/bundle.json", "evaluation.json", "report/index.html"):
+    for name in ("bundle/bundle.json", "evaluation.json", "report/index.html", "report/data/overview.js"):
         assert (checkout / "demo" / name).is_file()
 
 
@@ -62,7 +62,7 @@ def test_the_demo_takes_a_users_own_videos(checkout: Path, tmp_path: Path) -> No
     run_job("demo", *arguments)
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("test-")
-    assert "02_cyclist.mp4" in (folder / "report" / "index.html").read_text()
+    assert "02_cyclist.mp4" in (folder / "report" / "data" / "lists" / "0.js").read_text()
     again = run_job("demo", *arguments)
     assert "already trained" in again.stdout
 

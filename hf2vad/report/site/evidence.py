@@ -1,0 +1,96 @@
+"""What is known of an event beside its row: pictures, clips, nearest normal examples, in `events/<key>/`.
+
+`event.json` names the files that lie beside it; any may be missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from hf2vad.errors import NotFoundError, SchemaError
+from hf2vad.storage import join, list_dir, read_json
+
+FOLDER = "events"
+ROW = "event.json"
+PICTURES = ("thumb", "appearance", "predicted", "appearance_error", "flow", "reconstructed", "flow_error")
+CLIPS = ("clip", "clip_boxes")
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+
+def event_key(video: str, start_frame: int) -> str:
+    """Name of an event's folder: the same in every site, whatever else is in it."""
+    return _digest(f"{video}:{start_frame}")
+
+
+def video_key(video: str) -> str:
+    """What a permalink calls a video."""
+    return _digest(video)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha1(text.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What `event.json` says."""
+
+    kind: str = ""
+    parts: dict[str, float] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """Pictures and clips: paths from the site's pages."""
+    nearest: list[str] = field(default_factory=list)
+    nearest_distance: list[float] = field(default_factory=list)
+    frame: int | None = None
+    """The frame of the pictures, where it is not the peak's."""
+    box: list[float] | None = None
+    """x1, y1, x2, y2 in that frame, in pixels of the source."""
+    note: str = ""
+    """Why something is missing."""
+
+
+NOTHING = Evidence()
+
+
+def folders(site: str) -> set[str]:
+    """Keys of the events that have a folder."""
+    try:
+        return {entry.name.rstrip("/") for entry in list_dir(join(site, FOLDER)) if entry.is_dir}
+    except NotFoundError:
+        return set()
+
+
+def read_evidence(site: str, key: str) -> Evidence:
+    """What is in the folder of an event; nothing where its `event.json` is not there (yet).
+
+    Raises SchemaError for one that this release does not understand.
+    """
+    where = join(site, FOLDER, key, ROW)
+    try:
+        row = read_json(where)
+    except NotFoundError:
+        return NOTHING
+    try:
+        files = dict(row.get("files") or {})
+        nearest = [_path(key, name) for name in files.pop("nearest", None) or []]
+        return Evidence(
+            kind=str(row.get("kind") or ""),
+            parts={str(name): float(value) for name, value in (row.get("parts") or {}).items() if value is not None},
+            files={name: _path(key, files[name]) for name in (*PICTURES, *CLIPS) if files.get(name)},
+            nearest=nearest,
+            nearest_distance=[float(value) for value in row.get("nearest_distance") or []],
+            frame=None if row.get("frame") is None else int(row["frame"]),
+            box=[round(float(corner), 1) for corner in row["box"]] if row.get("box") else None,
+            note=str(row.get("note") or ""),
+        )
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SchemaError(f"{where}: not an event of hf2vad ({error}); remove its folder and run again") from None
+
+
+def _path(key: str, name: Any) -> str:
+    if not isinstance(name, str) or not _PLAIN.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a file beside it")
+    return f"{FOLDER}/{key}/{name}"

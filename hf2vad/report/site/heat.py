@@ -1,0 +1,157 @@
+"""Cameras × time: how much footage, how many events, how high the scores."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from hf2vad.report.site.place import Place
+from hf2vad.schema import F64
+
+LADDER = (1, 5, 15, 60, 300, 900, 3600, 21_600, 86_400)
+"""Seconds of a column when paths do not say when a video was taken; each divides the next."""
+MOST_COLUMNS = 24
+MOST_HOURS = 48
+"""Beyond them, a column is an hour of the day, on whatever day."""
+UNKNOWN = "time unknown"
+
+
+@dataclass
+class Cell:
+    """What happened at a camera in a column."""
+
+    events: int = 0
+    peak: float = -np.inf
+    """Highest frame score."""
+    seconds: float = 0.0
+    """Of footage."""
+
+    def add(self, other: Cell) -> None:
+        self.events += other.events
+        self.peak = max(self.peak, other.peak)
+        self.seconds += other.seconds
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A video's cells by the hour it was taken, and by the position in it: which one counts is settled by the whole."""
+
+    place: Place
+    hours: Mapping[datetime, Cell] = field(default_factory=dict)
+    """Empty when the path does not tell."""
+    unit: int = LADDER[0]
+    """Seconds of a position."""
+    positions: Mapping[int, Cell] = field(default_factory=dict)
+
+
+def spread(place: Place, seconds: F64, score: F64, peaks_s: Sequence[float]) -> Spread:
+    """The cells of one video. seconds, score: (frames,) times and smoothed scores; peaks_s: times of its events."""
+    lasts = float(seconds[-1]) if len(seconds) else 0.0
+    unit = next((unit for unit in LADDER if lasts < unit * MOST_COLUMNS), LADDER[-1])
+    positions = _cells(seconds, score, peaks_s, unit, 0.0)
+    if place.start is None:
+        return Spread(place, {}, unit, positions)
+    hour = place.start.replace(minute=0, second=0)
+    into = (place.start - hour).total_seconds()
+    by_hour = _cells(seconds, score, peaks_s, 3600, into)
+    return Spread(place, {hour + timedelta(hours=n): cell for n, cell in by_hour.items()}, unit, positions)
+
+
+def _cells(seconds: F64, score: F64, peaks_s: Sequence[float], unit: int, shift: float) -> dict[int, Cell]:
+    column = ((seconds + shift) // unit).astype(np.int64)
+    cells: dict[int, Cell] = defaultdict(Cell)
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
+    starts = np.flatnonzero(np.diff(column, prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], len(column)], strict=True):
+        known = score[start:stop][~np.isnan(score[start:stop])]
+        peak = float(known.max()) if len(known) else -np.inf
+        cells[int(column[start])].add(Cell(0, peak, step * float(stop - start)))
+    for peak_s in peaks_s:
+        cells[int((peak_s + shift) // unit)].events += 1
+    return dict(cells)
+
+
+class HeatMap:
+    """All videos' cells in one table, once every video is known."""
+
+    def __init__(self, spreads: Iterable[Spread]) -> None:
+        spreads = list(spreads)
+        hours = {hour for found in spreads for hour in found.hours}
+        days = {found.place.day for found in spreads if found.place.day}
+        self._kind = "hour" if hours else "day" if len(days) > 1 else "position"
+        self._of_day = len(hours) > MOST_HOURS
+        self._unit = max((found.unit for found in spreads), default=LADDER[0])
+        self._rows: dict[str, dict[str, Cell]] = defaultdict(lambda: defaultdict(Cell))
+        columns: dict[str, Any] = {}
+        for found in spreads:
+            for key, cell in self._of(found):
+                self._rows[found.place.camera][self._label(key)].add(cell)
+                columns[self._label(key)] = self._order(key)
+        self.columns = sorted(columns, key=lambda label: columns[label])
+        self._index = {label: number for number, label in enumerate(self.columns)}
+
+    @property
+    def what(self) -> str:
+        """What a column is."""
+        return {"hour": "Hour", "day": "Day", "position": "Time in the video"}[self._kind]
+
+    def column_of(self, place: Place, peak_s: float) -> int:
+        """The column of a moment."""
+        key: Any = None
+        if self._kind == "position":
+            key = int(peak_s // self._unit)
+        elif self._kind == "day":
+            key = place.day
+        elif place.start is not None:
+            key = (place.start + timedelta(seconds=peak_s)).replace(minute=0, second=0, microsecond=0)
+        return self._index.get(self._label(key), -1)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """For each camera, in order, its cells as [events, peak, seconds]; null without footage."""
+        return [
+            {"camera": camera, "cells": [_plain(cells.get(label)) for label in self.columns]}
+            for camera, cells in sorted(self._rows.items())
+        ]
+
+    def _of(self, found: Spread) -> Iterable[tuple[Any, Cell]]:
+        if self._kind == "position":
+            return ((position * found.unit // self._unit, cell) for position, cell in found.positions.items())
+        if self._kind == "hour" and found.hours:
+            return found.hours.items()
+        key = found.place.day if self._kind == "day" else None
+        return ((key, cell) for cell in found.positions.values())
+
+    def _order(self, key: Any) -> Any:
+        if self._kind == "hour":
+            ordered = 0 if key is None else key.hour if self._of_day else key.timestamp()
+        elif self._kind == "day":
+            ordered = 0 if key is None else key.toordinal()
+        else:
+            ordered = key
+        return (key is None, ordered)
+
+    def _label(self, key: Any) -> str:
+        if key is None:
+            return UNKNOWN
+        if isinstance(key, datetime):
+            return f"{key:%H}:00" if self._of_day else f"{key:%Y-%m-%d %H}:00"
+        if isinstance(key, date):
+            return key.isoformat()
+        return clock(key * self._unit)
+
+
+def clock(seconds: float) -> str:
+    """Whole seconds as h:mm:ss."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def _plain(cell: Cell | None) -> list[float | None] | None:
+    if cell is None:
+        return None
+    return [cell.events, round(cell.peak, 3) if np.isfinite(cell.peak) else None, round(cell.seconds, 1)]

@@ -1,0 +1,96 @@
+"""What a review site is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hf2vad.archive.scope import Scope, parse_day
+from hf2vad.config.values import require
+from hf2vad.errors import ConfigError
+from hf2vad.storage import is_s3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportJob:
+    """Settings of jobs/report.py."""
+
+    scores: str
+    """Where score_archive.py or backfill.py wrote to, or a bundle=<id> folder in it."""
+
+    out: str
+    """Folder or s3://bucket/prefix of the site; open its index.html."""
+
+    archive: str = ""
+    """The videos that were scored, for the player and the pictures; empty: the site has neither."""
+
+    bundle: str = ""
+    """The bundle that scored them, for the parts of each event's score in deviations; empty: not told."""
+
+    labels: str = ""
+    """Ground truth to show in the curves, as evaluate.py takes it."""
+
+    evaluation: str = ""
+    """An evaluation.json of evaluate.py, whose AUROC goes to the overview."""
+
+    pattern: str = ""
+    """What paths in the archive mean, such as `{camera}/{date}/{time}.mp4`; also `{year}`, `{month}`, `{day}`,
+    `{hour}`, `{minute}`, `{second}`. Without `{camera}` the first folder is the camera."""
+
+    cameras: tuple[str, ...] = ()
+    """Only these cameras."""
+
+    since: str = ""
+    """Only videos from this day on, such as 2026-11-24."""
+
+    until: str = ""
+    """Only videos up to this day."""
+
+    media: Literal["link", "copy", "transcode", "none"] = "link"
+    """What the player plays. `link`: the archive's own files, where a browser can play them. `copy`: copies of those in
+    the site. With both, other videos are transcoded to small H.264 files; `transcode` does that to all."""
+
+    media_url: str = ""
+    """`link`: where a browser finds the archive, such as https://nas/cameras; empty: by its path from the site."""
+
+    media_videos: Literal["events", "all"] = "events"
+    """Which videos are copied or transcoded: those with an event, or all."""
+
+    longest: int = 640
+    """Longer side of transcoded videos, in pixels."""
+
+    thumbnails: int = 200
+    """Events that get a picture, those with the highest scores."""
+
+    image_fps: float = 25.0
+    """Frames a second of folders of images, as they were scored with."""
+
+    title: str = "Review"
+    """Heading of the site."""
+
+    threads: int = 4
+    """Videos that are worked on at once."""
+
+    def __post_init__(self) -> None:
+        require(self.threads > 0, f"--threads must be positive, got {self.threads}")
+        require(self.longest >= 16, f"--longest must be at least 16 pixels, got {self.longest}")
+        require(self.thumbnails >= 0, f"--thumbnails must not be negative, got {self.thumbnails}")
+        require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")
+        if self.media == "link" and self.archive and not self.media_url and not _can_be_linked(self.archive, self.out):
+            raise ConfigError(
+                f"--media link: pages in {self.out} cannot name files in {self.archive} by a path; "
+                "give --media-url, or --media copy, transcode or none"
+            )
+
+    @property
+    def scope(self) -> Scope:
+        """Which videos are on the site. Raises ConfigError."""
+        since, until = parse_day(self.since, "--since"), parse_day(self.until, "--until")
+        return Scope(self.pattern, self.cameras, since, until)
+
+
+def _can_be_linked(archive: str, out: str) -> bool:
+    """Whether a relative path leads from one to the other: both local, or in one bucket."""
+    if is_s3(archive) and is_s3(out):
+        return archive.split("/")[2] == out.split("/")[2]
+    return not is_s3(archive) and not is_s3(out)

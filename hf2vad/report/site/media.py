@@ -1,0 +1,110 @@
+"""What a video's player plays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.container import opened, video_stream
+from hf2vad.config import LimitsConfig
+from hf2vad.errors import Hf2vadError, VideoError
+from hf2vad.report.site.job import ReportJob
+from hf2vad.report.site.source import find_source, scored_part
+from hf2vad.report.site.tables import Scored
+from hf2vad.report.site.transcode import transcoded
+from hf2vad.storage import atomic_writer, find_file, is_s3, join, open_read, put_bytes
+
+FOLDER = "media"
+PLAYABLE = {".mp4": ("h264", "av1"), ".webm": ("vp8", "vp9", "av1")}
+"""Codecs that browsers play, by container."""
+PIXELS = ("yuv420p", "yuvj420p")
+"""Pixel formats that they play: 8 bits, colour at half size."""
+LIMITS = LimitsConfig()
+
+
+@dataclass(frozen=True)
+class Media:
+    """A file for the player."""
+
+    src: str = ""
+    """Its URL, relative to the site's pages or with a host; empty without one."""
+    offset_s: float = 0.0
+    """Time in the file of a frame at 0 s in the tables."""
+    why_not: str = ""
+    """Why there is none."""
+
+
+def media_of(job: ReportJob, scored: Scored, key: str) -> Media:
+    """The media of a scored video, put under the site where it has to be; `key` names its file.
+
+    A video that cannot be read has none, and `why_not` says so.
+    """
+    if job.media == "none" or not job.archive:
+        return Media(why_not="This site was made without videos.")
+    try:
+        return _media(job, scored, key)
+    except Hf2vadError as error:
+        return Media(why_not=str(error))
+
+
+def _media(job: ReportJob, scored: Scored, key: str) -> Media:
+    video = find_source(job.archive, scored.video, str(scored.metadata.get("fingerprint", "")))
+    if video is None:
+        return Media(why_not=f"{job.archive} does not have this video.")
+    offset = _playable(video) if job.media != "transcode" else None
+    if offset is not None and job.media == "link":
+        return Media(link(video, job), offset)
+    if job.media_videos == "events" and not scored.events.num_rows:
+        return Media(why_not="Only videos with events were copied or transcoded (--media-videos).")
+    if offset is not None:
+        name = f"{FOLDER}/{key}{os.path.splitext(video.uri)[1].lower()}"
+        _copy(video, join(job.out, name))
+        return Media(name, offset)
+    start, stop = scored_part(scored.metadata)
+    name = f"{FOLDER}/{key}-{video.fingerprint}-{start}-{stop}-{job.longest}.mp4"
+    if find_file(join(job.out, name)) is None:
+        data = transcoded(video, start=start, stop=stop, longest=job.longest, image_fps=job.image_fps)
+        put_bytes(join(job.out, name), data)
+    return Media(name, -float(scored.frames["pts_s"][0].as_py()) if scored.frames.num_rows else 0.0)
+
+
+def _playable(video: Video) -> float | None:
+    """Time in the file of the first frame, if a browser plays the file; none if it does not."""
+    codecs = PLAYABLE.get(os.path.splitext(video.uri)[1].lower())
+    if video.kind != "file" or codecs is None:
+        return None
+    with opened(video, pixels=LIMITS.pixels) as container:
+        stream = video_stream(container, video)
+        context = stream.codec_context
+        if context.codec.canonical_name not in codecs or context.pix_fmt not in PIXELS:
+            return None
+        starts = [float(s.start_time * s.time_base) for s in container.streams if s.start_time and s.time_base]
+        own = float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
+        everyone = len(starts) == len(container.streams)
+        return own - (min(starts) if everyone else min([0.0, *starts]))
+
+
+def link(video: Video, job: ReportJob) -> str:
+    """URL of an archive's file for the site's pages."""
+    if job.media_url:
+        single = video.uri == job.archive
+        return job.media_url if single else f"{job.media_url.rstrip('/')}/{quote(video.id)}"
+    if is_s3(video.uri):
+        start, target = job.out, video.uri
+    else:
+        start, target = os.path.realpath(job.out), os.path.realpath(video.uri)
+    return quote(os.path.relpath(target, start), errors="surrogateescape")
+
+
+def _copy(video: Video, uri: str) -> None:
+    there = find_file(uri)
+    if there is not None and there.size == video.size:
+        return
+    with open_read(video.uri) as source, atomic_writer(uri) as target:
+        try:
+            shutil.copyfileobj(source, target, 1 << 20)
+        except OSError as error:
+            raise VideoError(f"{video.id}: cannot be copied: {error.strerror or error}") from None

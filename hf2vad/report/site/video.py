@@ -1,0 +1,154 @@
+"""One video of the site: the data of its page, and what the overview keeps of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from hf2vad.evaluation.labels import FrameLabels
+from hf2vad.models.bundle import Bundle
+from hf2vad.report.site.curve import labelled_spans, thinned
+from hf2vad.report.site.evidence import NOTHING, event_key, read_evidence, video_key
+from hf2vad.report.site.heat import Spread, spread
+from hf2vad.report.site.job import ReportJob
+from hf2vad.report.site.media import media_of
+from hf2vad.report.site.place import Place, place_of
+from hf2vad.report.site.tables import Scored, read_scored
+from hf2vad.report.site.why import kind_of, weighted_parts
+from hf2vad.report.site.write import put_data
+from hf2vad.schema import BOX, F64
+from hf2vad.storage import join, read_table, readable
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What every video's page is made from."""
+
+    job: ReportJob
+    prefix: str
+    """The bundle=<id> folder of the tables."""
+    labels: FrameLabels
+    bundle: Bundle | None
+    evidence: Collection[str]
+    """Keys of the events that have a folder."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is kept of a video once its page's data is written."""
+
+    row: dict[str, Any]
+    """Its line in the list of videos."""
+    events: list[dict[str, Any]]
+    spread: Spread
+    bundle: str
+    frames: int
+    seconds: float
+    unhealthy: list[dict[str, Any]]
+
+
+def show_video(sources: Sources, key: str) -> Shown | None:
+    """Write the data of one video's page; none for a video that is not of the job's scope."""
+    scored = read_scored(sources.prefix, key)
+    scope = sources.job.scope
+    if not scope.holds(scored.video):
+        return None
+    place, name = place_of(scored.video, scope), video_key(scored.video)
+    seconds = np.asarray(scored.frames["pts_s"].to_numpy(), np.float64)
+    score = np.asarray(scored.frames["score"].to_numpy(), np.float64)
+    events = _event_rows(sources, scored, place, key)
+    health = _health_rows(scored, name)
+    peak = float(np.nanmax(score)) if np.isfinite(score).any() else None
+    lasts = round(float(seconds[-1] - seconds[0]), 1) if len(seconds) else 0.0
+    row = {
+        "key": name,
+        "name": readable(scored.video),
+        "camera": readable(place.camera),
+        "when": _when(place, 0.0),
+        "seconds": lasts,
+        "events": len(events),
+        "peak": None if peak is None else round(peak, 3),
+        "health": dict(Counter(item["kind"] for item in health)),
+    }
+    times, scores = thinned(seconds, score) if len(seconds) else ([], [])
+    page = {
+        **row,
+        "times": times,
+        "scores": scores,
+        "step": round(float(np.median(np.diff(seconds))), 4) if len(seconds) > 1 else 0.04,
+        "thresholds": scored.metadata.get("thresholds"),
+        "events": events,
+        "labels": _labels(sources.labels, scored, seconds),
+        "health": health,
+        "media": asdict(media_of(sources.job, scored, name)),
+    }
+    put_data(sources.job.out, f"videos/{name}", page)
+    spread_out = spread(place, seconds, score, [event["peak_s"] for event in events])
+    bundle = str(scored.metadata.get("bundle", ""))
+    return Shown(row, events, spread_out, bundle, len(seconds), lasts, health)
+
+
+def _event_rows(sources: Sources, scored: Scored, place: Place, table: str) -> list[dict[str, Any]]:
+    rows = scored.events.to_pylist()
+    objects = None
+    if rows and sources.bundle is not None:
+        objects = read_table(join(sources.prefix, "objects", table))
+    width, height = scored.metadata.get("width"), scored.metadata.get("height")
+    found = []
+    for row in rows:
+        key = event_key(scored.video, row["start_frame"])
+        known = read_evidence(sources.job.out, key) if key in sources.evidence else NOTHING
+        parts = known.parts
+        if not parts and objects is not None and sources.bundle is not None:
+            parts = weighted_parts(row, objects, sources.bundle)
+        found.append(
+            {
+                "key": key,
+                "video": video_key(scored.video),
+                "name": readable(scored.video),
+                "camera": readable(place.camera),
+                "when": _when(place, row["start_s"]),
+                **{name: row[name] for name in ("start_frame", "end_frame", "peak_frame")},
+                **{name: round(row[name], 3) for name in ("start_s", "end_s", "peak_s", "peak_score")},
+                "shown_frame": row["peak_frame"] if known.frame is None else known.frame,
+                "box": known.box or (None if row["x1"] is None else [round(row[name], 1) for name in BOX]),
+                "note": known.note,
+                "size": [width, height] if width and height else None,
+                "kind": known.kind or kind_of(parts),
+                "parts": parts,
+                "files": known.files,
+                "nearest": known.nearest,
+                "nearest_distance": known.nearest_distance,
+            }
+        )
+    return found
+
+
+def _health_rows(scored: Scored, key: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "video": key,
+            "name": readable(scored.video),
+            "kind": row["kind"],
+            "start_s": round(row["start_s"], 3),
+            "stop_s": round(row["stop_s"], 3),
+            "value": None if row["value"] is None else round(row["value"], 2),
+        }
+        for row in scored.health.to_pylist()
+    ]
+
+
+def _labels(labels: FrameLabels, scored: Scored, seconds: F64) -> list[list[float]] | None:
+    return labelled_spans(scored.video, scored.frames["frame"].to_numpy(), seconds, labels)
+
+
+def _when(place: Place, seconds: float) -> str:
+    """When a moment was, as far as the path tells: date and time, the date, or nothing."""
+    if place.start is not None:
+        return (place.start + timedelta(seconds=seconds)).isoformat(sep=" ", timespec="seconds")
+    return place.day.isoformat() if place.day else ""
