@@ -37,6 +37,8 @@ CALIBRATION = Calibration(
     flow_mean=1.0, flow_std=1.0, frame_mean=1.0, frame_std=1.0, speed_mean=1.0, speed_std=1.0, motion_mean=1.0,
     motion_std=1.0, threshold=3.0, low=2.0, cubes=9, frames=3,
 )  # fmt: skip
+SUBMIT = re.compile(r"^ray job submit .*-- (python .*)$", re.MULTILINE)
+PAGES = [page for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")) if "ray job submit" in page.read_text()]
 RAY_JOBS = ("nightly", "score", "train")
 
 
@@ -105,6 +107,12 @@ def test_the_entrypoint_of_a_ray_job_parses_as_its_job_would(folder: str, bundle
         assert settings.workers == workers["minReplicas"] == workers["replicas"] <= workers["maxReplicas"]
     else:
         assert settings.ray.workers == workers["maxReplicas"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_jobs_that_pages_submit_to_a_cluster_parse(page: Path, bundle: str) -> None:
+    for command in SUBMIT.findall(page.read_text().replace("\\\n", " ")):
+        settings_of(command.replace("python jobs/", "python /opt/hf2vad/jobs/"), bundle)
 
 
 def test_a_renamed_option_would_be_seen(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:

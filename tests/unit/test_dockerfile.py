@@ -56,7 +56,9 @@ def test_each_variant_has_its_stages() -> None:
         assert f"{variant}-base" in stages
     assert LINES[0] == "ARG VARIANT=gpu"
     for base in stages.values():
-        assert base in stages or base.startswith("${VARIANT}-") or re.search(r":\d+\.\d+", base), f"{base} is not pinned"
+        assert base in stages or base.startswith("${VARIANT}-") or re.search(r":\d+\.\d+", base), (
+            f"{base} is not pinned"
+        )
 
 
 def test_cuda_of_the_base_image_is_that_of_the_lock() -> None:
@@ -79,7 +81,9 @@ def test_variants_differ_by_pytorch_alone(common: str) -> None:
     assert {"torch", "triton", "cuda-toolkit", "nvidia-cudnn-cu13"} <= left_out
     assert all(re.match(r"torch$|triton$|nvidia-|cuda-", name) for name in left_out)
     assert {"ray", "numpy", "sympy"} <= names(common)
-    kept = [entry for entry in entries((ROOT / "requirements.lock").read_text()) if entry.split("==")[0] in names(common)]
+    kept = [
+        entry for entry in entries((ROOT / "requirements.lock").read_text()) if entry.split("==")[0] in names(common)
+    ]
     assert entries(common) == kept
 
 
@@ -99,10 +103,7 @@ def test_what_is_copied_is_sent_along_and_nothing_else() -> None:
     assert rules[0] == "*"
     sent = {rule[1:] for rule in rules if rule.startswith("!")}
     copied = {
-        source
-        for line in LINES
-        if line.startswith("COPY ") and "--from" not in line
-        for source in line.split()[1:-1]
+        source for line in LINES if line.startswith("COPY ") and "--from" not in line for source in line.split()[1:-1]
     }
     assert copied == sent
     assert all((ROOT / source).exists() for source in copied)
