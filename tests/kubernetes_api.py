@@ -68,6 +68,12 @@ def serving(api: Api, certificate: tuple[Path, Path], account: Path) -> Iterator
             pass
 
         def do_GET(self) -> None:
+            self._answer()
+
+        def do_POST(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
             if api.down and api.looks:
                 api.down -= 1
                 self.close_connection = True
@@ -80,8 +86,6 @@ def serving(api: Api, certificate: tuple[Path, Path], account: Path) -> Iterator
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
-
-        do_POST = do_GET
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
