@@ -56,12 +56,14 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates g++ python3 python3-dev rsync wget \
     && rm -rf /var/lib/apt/lists/* \
     && userdel --remove ubuntu \
-    && useradd --uid 1000 --create-home --shell /bin/bash vad
+    && useradd --uid 1000 --create-home --shell /bin/bash vad \
+    && install --directory --owner vad --group vad --mode 700 /home/vad/.ray
 COPY --from=packed /opt/venv /opt/venv
 COPY jobs /opt/hf2vad/jobs
 COPY cluster/submit_nightly.py /opt/hf2vad/
-# `video` is for NVDEC, which nothing uses yet: decoding is on CPUs.
-ENV PATH=/opt/venv/bin:$PATH \
+# HOME: Ray's launcher asks the image for it. `video` is for NVDEC, which nothing uses yet: decoding is on CPUs.
+ENV HOME=/home/vad \
+    PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     RAY_AUTH_MODE=token \
     NVIDIA_VISIBLE_DEVICES=all \

@@ -94,7 +94,7 @@ def test_it_runs_as_an_ordinary_user_with_a_home() -> None:
     assert any("useradd --uid 1000 --create-home" in line for line in last[: last.index(users[0])])
     assert "WORKDIR /home/vad" in last
     environment = " ".join(line for line in last if line.startswith("ENV"))
-    for setting in ("NVIDIA_DRIVER_CAPABILITIES=compute,utility,video", "RAY_AUTH_MODE=token"):
+    for setting in ("HOME=/home/vad", "NVIDIA_DRIVER_CAPABILITIES=compute,utility,video", "RAY_AUTH_MODE=token"):
         assert setting in environment
 
 
