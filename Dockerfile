@@ -50,14 +50,15 @@ FROM gpu-base AS tensorrt-base
 
 FROM ${VARIANT}-base
 # g++ and python3-dev: torch.compile and Triton build code where they run. rsync: Ray's cluster launcher copies files.
-# wget: KubeRay asks nodes by it whether they are well.
+# wget: KubeRay asks nodes by it whether they are well. profile.d: Ray's launcher runs its commands in login shells.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates g++ python3 python3-dev rsync wget \
     && rm -rf /var/lib/apt/lists/* \
     && userdel --remove ubuntu \
     && useradd --uid 1000 --create-home --shell /bin/bash vad \
-    && install --directory --owner vad --group vad --mode 700 /home/vad/.ray
+    && install --directory --owner vad --group vad --mode 700 /home/vad/.ray \
+    && echo "export PATH=/opt/venv/bin:\$PATH" >/etc/profile.d/hf2vad.sh
 COPY --from=packed /opt/venv /opt/venv
 COPY jobs /opt/hf2vad/jobs
 COPY cluster/submit_nightly.py /opt/hf2vad/
