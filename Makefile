@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_AUTH_MODE ?= token
 
-.PHONY: demo test chaos check bench format install clean help
+.PHONY: demo test chaos check bench format install lock audit clean help
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -46,6 +46,16 @@ bench: $(INSTALLED)  ## the benchmarks of speed; results in benchmarks/results, 
 format: $(INSTALLED)  ## format the code, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+lock: $(INSTALLED)  ## requirements.lock anew: the newest versions that pyproject.toml allows, for the image
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra detector --extra aws --upgrade --python-version 3.12 \
+		--python-platform x86_64-manylinux_2_28 --generate-hashes --no-annotate --quiet \
+		--custom-compile-command 'make lock' --output-file requirements.lock
+
+audit: $(INSTALLED)  ## known holes in what the image is built from (asks a database on the internet)
+	$(BIN)/pip install --quiet pip-audit
+	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --require-hashes
 
 clean:  ## remove the virtual environment and the demo
 	rm -rf $(VENV) demo

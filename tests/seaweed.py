@@ -75,7 +75,7 @@ class SeaweedServer:
         config = self._folder / "s3.json"
         config.write_text(json.dumps({"identities": [identity]}))
         names = ("master", "volume", "filer", "s3")
-        ports = _free_ports(2 * len(names))
+        ports = free_ports(2 * len(names))
         options = [
             option
             for i, name in enumerate(names)
@@ -101,7 +101,7 @@ class SeaweedServer:
             "-volume.minFreeSpace=1MiB",
         ]
         if self._certificate:
-            (port,) = _free_ports(1)
+            (port,) = free_ports(1)
             self.tls_endpoint = f"https://127.0.0.1:{port}"
             cert, key = self._certificate
             command += [f"-s3.port.https={port}", f"-s3.cert.file={cert}", f"-s3.key.file={key}"]
@@ -157,7 +157,8 @@ def _weed() -> str:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """As many ports that nobody listens on."""
     with contextlib.ExitStack() as held:
         ports = []
         for _ in range(count):
