@@ -18,6 +18,7 @@ FLOORS = [
     {"scoring"},
     {"training"},
     {"evaluation"},
+    {"evidence"},
     {"report"},
     {"runtime"},
 ]
