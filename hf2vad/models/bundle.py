@@ -199,7 +199,9 @@ def load_bundle(uri: str) -> Bundle:
         return replace(
             bundle,
             weights={name: value for name, value in tensors.items() if not name.startswith((DENSITY, PROBE, EXAMPLES))},
-            density=MotionDensity(from_dict(DensityConfig, settings["density"], where=uri), density, bundle.perspective),
+            density=MotionDensity(
+                from_dict(DensityConfig, settings["density"], where=uri), density, bundle.perspective
+            ),
             probe=ProbeCubes(**probe) if probe else NO_PROBE,
             examples=NormalExamples(**examples) if examples else NO_EXAMPLES,
         )

@@ -14,7 +14,7 @@ from hf2vad.errors import BundleError
 from hf2vad.schema import F16, F32, SIZE, U8
 
 POOL = 8
-"""Side of the squares that pictures are averaged over before they are compared, in pixels of a crop: half a limb."""
+"""Side of the squares that pictures are averaged over before they are compared, in pixels of a crop."""
 
 
 @dataclass(frozen=True, eq=False)
