@@ -37,7 +37,7 @@ class EventFolder:
     def put(self, shown: Shown) -> None:
         """Put an event in place of what is there; a file that it does not name is removed before the row is put."""
         delete(join(self.uri, ROW))
-        for name in set(self._files()) - {ROW, *shown.files}:
+        for name in set(self.files()) - {ROW, *shown.files}:
             delete(join(self.uri, name))
         for name, data in shown.files.items():
             put_bytes(join(self.uri, name), data)
@@ -46,10 +46,10 @@ class EventFolder:
     def remove(self) -> None:
         """Remove all its files."""
         delete(join(self.uri, ROW))
-        for name in self._files():
+        for name in self.files():
             delete(join(self.uri, name))
 
-    def _files(self) -> list[str]:
+    def files(self) -> list[str]:
         try:
             return [entry.name for entry in list_dir(self.uri) if not entry.is_dir]
         except NotFoundError:
@@ -64,5 +64,5 @@ def other_folders(site: str, keys: Collection[str]) -> Iterator[EventFolder]:
         return
     for key in found:
         folder = EventFolder(site, key)
-        if key not in keys and folder.row():
+        if key not in keys and folder.files():
             yield folder

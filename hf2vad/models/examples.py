@@ -66,9 +66,9 @@ class NormalExamples:
 
 def _pooled(pictures: U8 | F16) -> F32:
     """(N, values): means over squares of POOL pixels."""
-    n, cells = len(pictures), SIZE // POOL
-    squares = pictures.astype(np.float32).reshape(n, cells, POOL, cells, POOL, -1)
-    return np.asarray(squares.mean(axis=(2, 4)).reshape(n, cells * cells * pictures.shape[-1]), np.float32)
+    (n, *_, channels), cells = pictures.shape, SIZE // POOL
+    squares = pictures.astype(np.float32).reshape(n, cells, POOL, cells, POOL, channels)
+    return np.asarray(squares.mean(axis=(2, 4)).reshape(n, cells * cells * channels), np.float32)
 
 
 NO_EXAMPLES = NormalExamples(np.empty((0, SIZE, SIZE, 3), np.uint8), np.empty((0, SIZE, SIZE, 2), np.float16))
