@@ -48,7 +48,7 @@ def event_key(video: str, start_frame: int) -> str:
 def choose_events(prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING) -> list[Chosen]:
     """The events of a bundle=<id> folder that `config` asks for, by falling peak score.
 
-    Besides those that it returns it holds the events of the tables that are being read. Empty where there are no scores.
+    Besides those that it returns, it holds the events of the tables that are being read. Empty without scores.
     """
     order = itertools.count(0, -1)
     found: list[tuple[float, int, Chosen]] = []

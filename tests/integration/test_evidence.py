@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,14 +17,16 @@ import pytest
 from hf2vad.evidence.choose import event_key
 from hf2vad.storage import list_files, read_json
 from tests.seaweed import SeaweedServer
-from tests.site import ROOT, Site, environment, run_job
+from tests.site import ROOT, Site, environment, ray_workers, run_job, wait_until
 
 GATHER = """
 import json, sys
 from hf2vad.config import EvidenceConfig
+from hf2vad.runtime.dispatch import RayConfig
 from hf2vad.runtime.evidence import EvidenceJob, gather_evidence
 places, settings = json.loads(sys.argv[1]), json.loads(sys.argv[2])
-print(json.dumps(gather_evidence(EvidenceJob(**places, evidence=EvidenceConfig(**settings)))))
+job = EvidenceJob(**places, evidence=EvidenceConfig(**settings), ray=RayConfig(retries=0))
+print(json.dumps(gather_evidence(job)))
 """
 
 PLAY = """() => Promise.all([...document.querySelectorAll("video")].map(async (video) => {
@@ -33,11 +36,18 @@ PLAY = """() => Promise.all([...document.querySelectorAll("video")].map(async (v
 }))"""
 
 
-def gather(places: dict[str, str], **settings: Any) -> dict[str, int]:
+def gather(places: dict[str, str], *, kill: bool = False, **settings: Any) -> dict[str, int]:
+    """Gather in a process of its own; `kill`: end the first worker that is at work."""
     command = [sys.executable, "-c", GATHER, json.dumps(places), json.dumps(settings)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=ROOT, timeout=150)
-    assert done.returncode == 0, done.stderr[-3000:]
-    counts: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=ROOT
+    ) as running:
+        if kill:
+            wait_until(lambda: ray_workers("show_video"), seconds=90, what="a busy worker")
+            os.kill(ray_workers("show_video")[0], signal.SIGKILL)
+        output, errors = running.communicate(timeout=150)
+    assert running.returncode == 0, errors[-3000:]
+    counts: dict[str, int] = json.loads(output.splitlines()[-1])
     return counts
 
 
@@ -86,6 +96,17 @@ def test_the_next_run_makes_what_is_missing_and_nothing_else(gathered: Path, pla
     before = (gathered / "events" / event_key("01_runner.mp4", 4) / "event.json").stat().st_mtime_ns
     assert gather(places, clips=True) == {"events": 3, "made": 1, "kept": 2, "noted": 0, "removed": 0}
     assert (gathered / "events" / event_key("01_runner.mp4", 4) / "event.json").stat().st_mtime_ns == before
+
+
+def test_a_killed_worker_costs_notes_and_the_next_run_mends_them(places: dict[str, str], tmp_path: Path) -> None:
+    cut, quiet = ({**places, "site": str(tmp_path / name)} for name in ("cut", "quiet"))
+    counts = gather(cut, kill=True)
+    assert counts["made"] + counts["noted"] == 3
+    assert gather(cut) == {"events": 3, "made": 3 - counts["made"], "kept": counts["made"], "noted": 0, "removed": 0}
+    gather(quiet)
+    ours, theirs = ({path.relative_to(site): path.read_bytes() for path in site.rglob("*") if path.is_file()}
+                    for site in (tmp_path / "cut", tmp_path / "quiet"))  # fmt: skip
+    assert ours == theirs
 
 
 def test_a_site_in_s3_gets_the_same(s3: SeaweedServer, gathered: Path, places: dict[str, str]) -> None:
