@@ -43,8 +43,10 @@ def gather(places: dict[str, str], *, kill: bool = False, **settings: Any) -> di
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=ROOT
     ) as running:
         if kill:
-            wait_until(lambda: ray_workers("show_video"), seconds=90, what="a busy worker")
-            os.kill(ray_workers("show_video")[0], signal.SIGKILL)
+            busy: list[int] = []
+            wait_until(lambda: busy or busy.extend(ray_workers("show_video")), seconds=90, what="a busy worker")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(busy[0], signal.SIGKILL)
         output, errors = running.communicate(timeout=150)
     assert running.returncode == 0, errors[-3000:]
     counts: dict[str, int] = json.loads(output.splitlines()[-1])
