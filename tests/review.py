@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from hf2vad.report.site.evidence import event_key
+from hf2vad.evidence.choose import event_key
 from hf2vad.schema import BOX, EVENTS, FRAMES_TABLE, HEALTH, OBJECTS, pack_metadata
 from hf2vad.storage import key_path, put_json, put_table
 from tests.clips import Clip, write_clip

@@ -6,13 +6,13 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 from hf2vad.archive.scope import Scope
-from hf2vad.storage import Entry, is_s3, list_dir, list_files, readable
+from hf2vad.storage import Entry, exists, find_file, is_s3, join, list_dir, list_files, readable
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".ts", ".webm")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
@@ -51,6 +51,28 @@ def catalogue(archive: str, include: Sequence[str] = (), scope: Scope = EVERYTHI
     single = _single_file(archive)
     found = iter([single]) if single else _folder(archive, "", frozenset(), scope)
     return (video for video in found if _included(video, include) and scope.holds(video.id))
+
+
+def find_video(archive: str, video: str) -> Video | None:
+    """The video of `archive` with that id, without listing the others; none when it is not there.
+
+    An id that would lead out of the archive is not there, nor is one whose bytes were not UTF-8.
+    """
+    single = _single_file(archive)
+    if single is not None:
+        return single if single.id == video else None
+    if not {"", ".", ".."}.isdisjoint(video.split("/")):
+        return None
+    uri = join(archive, video)
+    entry = find_file(uri) if video.lower().endswith(VIDEO_SUFFIXES) else None
+    if entry is not None:
+        return replace(_file_video(entry, ""), id=video)
+    folders = [uri, *([archive.rstrip("/")] if video == archive.rstrip("/").rsplit("/", 1)[-1] else [])]
+    for folder in filter(exists, folders):
+        found = next((each for each in catalogue(folder) if each.kind == "images" and each.uri == folder), None)
+        if found is not None:
+            return replace(found, id=video)
+    return None
 
 
 def _included(video: Video, patterns: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ keys are errors, and what is not given keeps its default. `to_dict` and `from_di
 """
 
 from hf2vad.config.evaluation import Protocol
+from hf2vad.config.evidence import EvidenceConfig, Pixelate
 from hf2vad.config.extraction import (
     CubeConfig,
     DetectorConfig,
@@ -29,6 +30,7 @@ __all__ = [
     "DensityConfig",
     "DetectorConfig",
     "EventConfig",
+    "EvidenceConfig",
     "ExtractionConfig",
     "FlowConfig",
     "FlowError",
@@ -39,6 +41,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "MotionConfig",
+    "Pixelate",
     "Preset",
     "PresetName",
     "Protocol",

@@ -86,6 +86,9 @@ class TrainingConfig:
     probe_cubes: int = 16
     """Training cubes that travel in the bundle, 32 KB each, for engines to be compared on; 0: noise is used."""
 
+    examples: int = 256
+    """Training cubes whose pictures travel in the bundle, 7 KB each, to be shown beside events; 0: none."""
+
     checkpoint_minutes: float = 5.0
     """A checkpoint is written this often, and after every epoch; 0: only after every epoch."""
 
@@ -102,6 +105,7 @@ class TrainingConfig:
             self.checkpoint_minutes >= 0, f"training.checkpoint_minutes must not be negative: {self.checkpoint_minutes}"
         )
         require(self.probe_cubes >= 0, f"training.probe_cubes must not be negative: {self.probe_cubes}")
+        require(self.examples >= 0, f"training.examples must not be negative: {self.examples}")
         require(self.cache_gib >= 0, f"training.cache_gib must not be negative: {self.cache_gib}")
 
     @property

@@ -22,6 +22,7 @@ from hf2vad.config import DensityConfig, ExtractionConfig, FusionConfig, ModelCo
 from hf2vad.errors import BundleError, ConfigError, NotFoundError, SchemaError
 from hf2vad.models.camera import camera_of
 from hf2vad.models.density import NO_DENSITY, MotionDensity
+from hf2vad.models.examples import NO_EXAMPLES, NormalExamples
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.perspective import Perspective
 from hf2vad.models.probe import NO_PROBE, ProbeCubes
@@ -34,6 +35,8 @@ DENSITY = "density/"
 """What the names of the density's arrays begin with, among the weights."""
 PROBE = "probe/"
 """What the names of the probe cubes' arrays begin with."""
+EXAMPLES = "examples/"
+"""What the names of the normal examples' arrays begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +101,8 @@ class Bundle:
     perspective: Perspective | None = None
     probe: ProbeCubes = field(default=NO_PROBE, repr=False, compare=False)
     """Training cubes on which engines are compared; none when only the settings were read."""
+    examples: NormalExamples = field(default=NO_EXAMPLES, repr=False, compare=False)
+    """Training cubes to show beside events; none when only the settings were read."""
     weights: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     """Empty when only the settings were read."""
 
@@ -133,12 +138,14 @@ def save_bundle(
     density: MotionDensity = NO_DENSITY,
     perspective: Perspective | None = None,
     probe: ProbeCubes = NO_PROBE,
+    examples: NormalExamples = NO_EXAMPLES,
 ) -> Bundle:
     """Put a bundle under `uri`; its settings come last, so that a bundle which is half there cannot be loaded."""
     contents = {name: value.detach().cpu().contiguous() for name, value in sorted(weights.items())}
     arrays = {DENSITY + name: torch.from_numpy(array).contiguous() for name, array in sorted(density.arrays.items())}
     cubes = {PROBE + name: torch.from_numpy(array).contiguous() for name, array in probe.arrays.items()}
-    data = save({**contents, **arrays, **cubes})
+    shown = {EXAMPLES + name: torch.from_numpy(array).contiguous() for name, array in examples.arrays.items()}
+    data = save({**contents, **arrays, **cubes, **shown})
     cameras = cameras or {}
     decisive = {
         "schema": BUNDLE_VERSION,
@@ -168,6 +175,7 @@ def save_bundle(
         density=density,
         perspective=perspective,
         probe=probe,
+        examples=examples,
         weights=contents,
     )
 
@@ -186,23 +194,24 @@ def load_bundle(uri: str) -> Bundle:
         tensors = load(data)
     except SafetensorError as error:
         raise BundleError(f"{join(uri, WEIGHTS)}: not a safetensors file: {error}") from None
-    arrays = {name.removeprefix(DENSITY): value.numpy() for name, value in tensors.items() if name.startswith(DENSITY)}
-    cubes = {name.removeprefix(PROBE): value.numpy() for name, value in tensors.items() if name.startswith(PROBE)}
-    return replace(
-        bundle,
-        weights={name: value for name, value in tensors.items() if not name.startswith((DENSITY, PROBE))},
-        density=MotionDensity(from_dict(DensityConfig, settings["density"], where=uri), arrays, bundle.perspective),
-        probe=_probe(cubes, uri),
-    )
-
-
-def _probe(arrays: Mapping[str, Any], uri: str) -> ProbeCubes:
-    if not arrays:
-        return NO_PROBE
+    density, probe, examples = (_named(tensors, prefix) for prefix in (DENSITY, PROBE, EXAMPLES))
     try:
-        return ProbeCubes(**arrays)
+        return replace(
+            bundle,
+            weights={name: value for name, value in tensors.items() if not name.startswith((DENSITY, PROBE, EXAMPLES))},
+            density=MotionDensity(
+                from_dict(DensityConfig, settings["density"], where=uri), density, bundle.perspective
+            ),
+            probe=ProbeCubes(**probe) if probe else NO_PROBE,
+            examples=NormalExamples(**examples) if examples else NO_EXAMPLES,
+        )
     except (TypeError, BundleError) as error:
         raise BundleError(f"{join(uri, WEIGHTS)}: {error}") from None
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:
+    """The arrays whose names begin with `prefix`, by the rest of the name."""
+    return {name.removeprefix(prefix): value.numpy() for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def load_bundle_settings(uri: str) -> Bundle:

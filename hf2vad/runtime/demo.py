@@ -11,13 +11,12 @@ from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
 from hf2vad.evaluation.protocol import EvaluateJob
-from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.night import write_site
-from hf2vad.report.site.thumbnails import put_thumbnails
 from hf2vad.report.summary import evaluate_and_report
 from hf2vad.runtime.dispatch import RayConfig, cluster
 from hf2vad.runtime.extract import ExtractJob, extract_job
 from hf2vad.runtime.outputs import hash_of
+from hf2vad.runtime.report import ReviewJob, gathered
 from hf2vad.runtime.score import ScoreJob, score_job
 from hf2vad.runtime.train import TrainJob, train_job
 from hf2vad.storage import is_s3, join, key_path
@@ -70,19 +69,20 @@ def demo_job(job: DemoJob) -> int:
     out = _own_folder(job) if job.archive else job.out
     with cluster(job.ray):
         labels, tracks, test, code = _learn_and_score(job, out)
+        review = ReviewJob(
+            scores=join(out, "scores"),
+            out=join(out, "report"),
+            archive=test,
+            bundle=join(out, "bundle"),
+            labels=labels,
+            media="transcode" if is_s3(test) or is_s3(out) else "link",
+            title=f"hf2vad: {job.archive}" if job.archive else "hf2vad demo",
+            ray=job.ray,
+        )
+        gathered(review)
     evaluation = None
     if labels:
         evaluation = evaluate_and_report(EvaluateJob(scores=join(out, "scores"), labels=labels, tracks=tracks, out=out))
-    review = ReportJob(
-        scores=join(out, "scores"),
-        out=join(out, "report"),
-        archive=test,
-        bundle=join(out, "bundle"),
-        labels=labels,
-        media="transcode" if is_s3(test) or is_s3(out) else "link",
-        title=f"hf2vad: {job.archive}" if job.archive else "hf2vad demo",
-    )
-    put_thumbnails(review)
     site = write_site(review, evaluation)
     print(f"{site.videos} videos, {site.events} events; look at {site.index} ({time.monotonic() - started:.0f} s)")
     return code

@@ -43,7 +43,7 @@ from hf2vad.training.group import Group
 from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
 from hf2vad.training.loop import Trainer, check_workers
 from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
-from hf2vad.training.probe import probe_cubes
+from hf2vad.training.probe import normal_examples, probe_cubes
 from hf2vad.training.select import Selector
 
 if TYPE_CHECKING:
@@ -231,6 +231,7 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, read: BlockReade
         density=density,
         perspective=perspective,
         probe=probe_cubes(table, job.training.probe_cubes),
+        examples=normal_examples(table, job.training.examples),
         provenance={
             "settings": settings,
             "job": to_dict(job),

@@ -46,14 +46,22 @@ class Parts:
 
 
 def fuse(parts: Parts, calibration: Calibration, fusion: FusionConfig) -> F64:
-    """Eq. 9, (B,) float64: the weighted sum of the parts, each in deviations from its mean over training cubes."""
+    """Eq. 9, (B,) float64: the sum of the terms."""
     score = np.zeros(len(parts.flow), np.float64)
+    for term in terms(parts, calibration, fusion).values():
+        score += term
+    return score
+
+
+def terms(parts: Parts, calibration: Calibration, fusion: FusionConfig) -> dict[str, F64]:
+    """What each part with a weight adds to the score, (B,): weight × deviations from its mean over training cubes."""
+    found: dict[str, F64] = {}
     for name in PARTS:
         weight = getattr(fusion, name)
         if weight:
             mean, std = (getattr(calibration, f"{name}_{moment}") for moment in ("mean", "std"))
-            score += weight * (getattr(parts, name).astype(np.float64) - mean) / std
-    return score
+            found[name] = weight * (getattr(parts, name).astype(np.float64) - mean) / std
+    return found
 
 
 def zero_error_score(calibration: Calibration, fusion: FusionConfig) -> float:

@@ -8,8 +8,7 @@ import pytest
 
 from hf2vad.commandline import EXIT_OK, EXIT_USAGE, main
 from hf2vad.report.site.evidence import video_key
-from hf2vad.report.site.job import ReportJob
-from hf2vad.runtime.report import report_job
+from hf2vad.runtime.report import ReviewJob, review_job
 from hf2vad.storage import list_files, read_bytes
 from tests.review import CLIPS, FIRST, PATTERN, put_night
 from tests.seaweed import SeaweedServer
@@ -18,7 +17,7 @@ from tests.site import upload
 
 def report(*arguments: str) -> int:
     """The job's exit code."""
-    return main(ReportJob, report_job, description="", argv=arguments)
+    return main(ReviewJob, review_job, description="", argv=arguments)
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +34,14 @@ def test_a_site_is_written_to_s3_from_videos_and_scores_there(
     upload(night / "scores", "s3://review/scores")
     places = ("--scores", "s3://review/scores", "--archive", "s3://review/archive", "--out", "s3://review/site")
     assert report(*places, "--pattern", PATTERN, "--media", "copy") == EXIT_OK
-    said = f"{len(CLIPS)} videos, 5 events, 1 failures, 5 new pictures; open s3://review/site/index.html"
+    said = f"{len(CLIPS)} videos, 5 events, 1 failures; evidence of 5 events, 5 new; open s3://review/site/index.html"
     assert said in capsys.readouterr().out
     names = {entry.name for entry in list_files("s3://review/site")}
     assert {"index.html", "events.html", "video.html", "data/summary.js", "static/site.css"} <= names
     key = video_key(FIRST)
     assert read_bytes(f"s3://review/site/media/{key}.mp4") == (night / "archive" / FIRST).read_bytes()
     assert report(*places, "--pattern", PATTERN) == EXIT_OK
-    assert "0 new pictures" in capsys.readouterr().out
+    assert "5 events, 0 new" in capsys.readouterr().out
     page = read_bytes(f"s3://review/site/data/videos/{key}.js").decode()
     assert f'"src":"../archive/{FIRST}"' in page, "within a bucket a video is linked by its path"
 

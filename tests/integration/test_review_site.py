@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hf2vad.report.site.evidence import video_key
-from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.night import write_site
-from hf2vad.report.site.thumbnails import put_thumbnails
+from hf2vad.runtime.report import ReviewJob, gathered
 from tests.browser import Visit, chromium, until, visit
 from tests.review import CLIPS, FIRST, FORMULA, HOSTILE, PATTERN, put_evidence, put_night
 from tests.scores import label_table
@@ -41,12 +40,12 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     folder = tmp_path_factory.mktemp("night")
     archive, prefix = put_night(folder)
     labels = label_table(folder / "labels.parquet", *((FIRST, frame, 18 <= frame < 33) for frame in range(100)))
-    key = put_evidence(folder / "site", FIRST, 20)
-    job = ReportJob(
+    job = ReviewJob(
         scores=str(prefix), out=str(folder / "site"), archive=str(archive), labels=labels, pattern=PATTERN,
         media="copy", title=f"Night of {HOSTILE}",
     )  # fmt: skip
-    assert put_thumbnails(job) == 4
+    assert gathered(job)["made"] == 5
+    key = put_evidence(folder / "site", FIRST, 20)
     site = write_site(job)
     assert (site.videos, site.events, site.failures) == (5, 5, 1)
     return Night(folder / "site", key)

@@ -20,6 +20,7 @@ FLOORS = [
     {"scoring"},
     {"training"},
     {"evaluation"},
+    {"evidence"},
     {"report"},
     {"runtime"},
 ]

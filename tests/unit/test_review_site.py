@@ -19,14 +19,13 @@ from hf2vad.config import ExtractionConfig, FusionConfig, ModelConfig
 from hf2vad.errors import ConfigError, EvaluationError, SchemaError
 from hf2vad.models.bundle import Bundle
 from hf2vad.report.site.curve import MOST_POINTS
-from hf2vad.report.site.evidence import event_key, read_evidence, video_key
+from hf2vad.report.site.evidence import read_evidence, video_key
 from hf2vad.report.site.heat import UNKNOWN, HeatMap, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
 from hf2vad.report.site.place import place_of
 from hf2vad.report.site.source import find_source
-from hf2vad.report.site.thumbnails import frame_picture, put_thumbnails
 from hf2vad.report.site.why import kind_of, weighted_parts
 from hf2vad.schema import OBJECTS
 from hf2vad.storage import put_json, read_table
@@ -257,7 +256,6 @@ def test_a_video_that_the_archive_lost_is_shown_without_a_player(night: tuple[Pa
     empty.mkdir()
     found = media(night, tmp_path / "site", archive=str(empty))
     assert f"{empty} does not have this video" in found[FIRST]["why_not"]
-    assert put_thumbnails(job(night, tmp_path / "site", archive=str(empty))) == 0
 
 
 def test_a_link_that_no_page_can_follow_is_refused() -> None:
@@ -277,23 +275,6 @@ def test_an_id_never_leads_out_of_the_archive(tmp_path: Path, video: str) -> Non
     (tmp_path / "archive" / "a").mkdir(parents=True)
     (tmp_path / "secret.mp4").write_bytes(b"secret")
     assert find_source(str(tmp_path / "archive"), video, "") is None
-
-
-def test_the_picture_of_an_event_is_its_peak_frame(night: tuple[Path, Path], tmp_path: Path) -> None:
-    out = tmp_path / "site"
-    assert put_thumbnails(job(night, out, thumbnails=3)) == 3
-    key = event_key(FIRST, 20)
-    found = read_evidence(str(out), key)
-    assert found.files == {"thumb": f"events/{key}/thumb.jpg"}
-    image = cv2.imread(str(out / found.files["thumb"]))
-    source = find_source(str(night[0]), FIRST, "")
-    assert source is not None
-    frame = frame_picture(source, 25)
-    assert frame is not None
-    assert image.shape == (48, 64, 3)
-    bars = image[1:7].mean(), frame[1:7].mean()
-    assert bars[0] == pytest.approx(bars[1], abs=3), "a bar tells frames apart: it is 7 levels lighter in each"
-    assert put_thumbnails(job(night, out)) == len(sum(CLIPS.values(), ())) - 3, "those that are there are kept"
 
 
 @pytest.mark.parametrize(

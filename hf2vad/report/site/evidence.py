@@ -11,27 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hf2vad.errors import NotFoundError, SchemaError
+from hf2vad.evidence.folder import FOLDER, ROW
 from hf2vad.storage import join, list_dir, read_json
 
-FOLDER = "events"
-ROW = "event.json"
 PICTURES = ("thumb", "appearance", "predicted", "appearance_error", "flow", "reconstructed", "flow_error")
 CLIPS = ("clip", "clip_boxes")
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
-def event_key(video: str, start_frame: int) -> str:
-    """Name of an event's folder: the same in every site, whatever else is in it."""
-    return _digest(f"{video}:{start_frame}")
-
-
 def video_key(video: str) -> str:
     """What a permalink calls a video."""
-    return _digest(video)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha1(text.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()[:16]
+    return hashlib.sha1(video.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

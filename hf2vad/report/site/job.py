@@ -59,9 +59,6 @@ class ReportJob:
     longest: int = 640
     """Longer side of transcoded videos, in pixels."""
 
-    thumbnails: int = 200
-    """Events that get a picture, those with the highest scores."""
-
     image_fps: float = 25.0
     """Frames a second of folders of images, as they were scored with."""
 
@@ -74,7 +71,6 @@ class ReportJob:
     def __post_init__(self) -> None:
         require(self.threads > 0, f"--threads must be positive, got {self.threads}")
         require(self.longest >= 16, f"--longest must be at least 16 pixels, got {self.longest}")
-        require(self.thumbnails >= 0, f"--thumbnails must not be negative, got {self.thumbnails}")
         require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")
         if self.media == "link" and self.archive and not self.media_url and not _can_be_linked(self.archive, self.out):
             raise ConfigError(

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from hf2vad.evaluation.labels import FrameLabels
+from hf2vad.evidence.choose import event_key
+from hf2vad.evidence.objects import kind_of
 from hf2vad.models.bundle import Bundle
 from hf2vad.report.site.curve import labelled_spans, thinned
-from hf2vad.report.site.evidence import NOTHING, event_key, read_evidence, video_key
+from hf2vad.report.site.evidence import NOTHING, read_evidence, video_key
 from hf2vad.report.site.heat import Spread, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import media_of
 from hf2vad.report.site.place import Place, place_of
 from hf2vad.report.site.tables import Scored, read_scored
-from hf2vad.report.site.why import kind_of, weighted_parts
+from hf2vad.report.site.why import parts_of
 from hf2vad.report.site.write import put_data
 from hf2vad.schema import BOX, F64
 from hf2vad.storage import join, read_table, readable
@@ -105,7 +107,7 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, table: str) -> l
         known = read_evidence(sources.job.out, key) if key in sources.evidence else NOTHING
         parts = known.parts
         if not parts and objects is not None and sources.bundle is not None:
-            parts = weighted_parts(row, objects, sources.bundle)
+            parts = parts_of(row, objects, sources.bundle)
         found.append(
             {
                 "key": key,

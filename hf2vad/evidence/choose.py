@@ -1,0 +1,98 @@
+"""Which events of a run are shown, and what they are called."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+from hf2vad.archive.catalog import EVERYTHING
+from hf2vad.archive.scope import Scope
+from hf2vad.config import EvidenceConfig
+from hf2vad.errors import NotFoundError
+from hf2vad.schema import unpack_metadata
+from hf2vad.storage import join, list_dir, read_table
+
+THREADS = 8
+"""Tables that are read at once."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An event that is to be shown."""
+
+    row: Mapping[str, Any]
+    """Of the table `events`."""
+    metadata: Mapping[str, Any]
+    """What that table says of itself: bundle, fingerprint, size and range of the video."""
+    table: str
+    """Path of the video's tables below the folder of each kind."""
+
+    @property
+    def key(self) -> str:
+        return event_key(self.row["video"], self.row["start_frame"])
+
+
+def event_key(video: str, start_frame: int) -> str:
+    """Name of an event's folder: 16 hex digits."""
+    text = f"{video}:{start_frame}".encode(errors="surrogateescape")
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest()[:16]
+
+
+def choose_events(prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING) -> list[Chosen]:
+    """The events of a bundle=<id> folder that `config` asks for, by falling peak score.
+
+    Besides those that it returns, it holds the events of the tables that are being read. Empty without scores.
+    """
+    order = itertools.count(0, -1)
+    found: list[tuple[float, int, Chosen]] = []
+    for chosen in _events(prefix, scope):
+        item = (float(chosen.row["peak_score"]), next(order), chosen)
+        if config.above is not None:
+            if item[0] >= config.above:
+                found.append(item)
+        elif len(found) < config.events:
+            heapq.heappush(found, item)
+        elif found:
+            heapq.heappushpop(found, item)
+    return [chosen for _, _, chosen in sorted(found, key=lambda item: item[:2], reverse=True)]
+
+
+def _events(prefix: str, scope: Scope) -> Iterator[Chosen]:
+    keys = _keys(join(prefix, "events"), "", scope)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for some in _batches(keys, 32 * THREADS):
+            for events in pool.map(partial(_read, prefix), some):
+                yield from (chosen for chosen in events if scope.holds(chosen.row["video"]))
+
+
+def _batches(items: Iterable[str], size: int) -> Iterator[Sequence[str]]:
+    remaining = iter(items)
+    return iter(lambda: list(itertools.islice(remaining, size)), [])
+
+
+def _read(prefix: str, key: str) -> list[Chosen]:
+    where = join(prefix, "events", key)
+    table = read_table(where)
+    metadata = unpack_metadata(table.schema, "events", where)
+    return [Chosen(row, metadata, key) for row in table.to_pylist()]
+
+
+def _keys(uri: str, prefix: str, scope: Scope) -> Iterator[str]:
+    """Tables below `uri`, without the folders that `scope` does not enter; one whose name is shortened is entered."""
+    try:
+        for entry in list_dir(uri):
+            name = prefix + entry.name
+            if not entry.is_dir:
+                if name.endswith(".parquet"):
+                    yield name
+            elif "~" in name or scope.enters(unquote(name, errors="surrogateescape")):
+                yield from _keys(entry.uri, name + "/", scope)
+    except NotFoundError:
+        return

@@ -1,0 +1,87 @@
+"""The scored boxes of a video around its events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from hf2vad.models.bundle import Bundle
+from hf2vad.schema import BOX, F32, OBJECTS
+from hf2vad.scoring.fuse import PARTS, Parts, terms
+from hf2vad.storage import open_parquet
+
+Range = tuple[int, int]
+
+KINDS = {"flow": "flow", "frame": "appearance", "speed": "speed", "motion": "motion"}
+"""What an event is called by its largest part."""
+COLUMNS = {"flow": "s_flow", "frame": "s_frame", "speed": "speed", "motion": "s_motion"}
+
+BATCH = 65_536
+"""Rows of the table that are looked at together."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Rows of the table `objects`, in the order of their frames."""
+
+    frame: npt.NDArray[np.int32]
+    boxes: F32
+    """(N, 4): x1, y1, x2, y2 in source pixels."""
+    table: pa.Table
+
+    @classmethod
+    def read(cls, uri: str, ranges: Sequence[Range]) -> Objects:
+        """Those of the frames in `ranges`, the ends exclusive; of the others no more than BATCH are held."""
+        starts = np.array(sorted(start for start, _ in ranges), np.int64)
+        stops = np.maximum.accumulate(np.array([stop for _, stop in sorted(ranges)], np.int64))
+        kept = [OBJECTS.empty_table()]
+        with open_parquet(uri) as file:
+            for batch in file.iter_batches(BATCH):
+                frame = batch["frame"].to_numpy()
+                place = np.searchsorted(starts, frame, side="right") - 1
+                wanted = (place >= 0) & (frame < stops[place])
+                kept.append(pa.Table.from_batches([batch]).filter(pa.array(wanted)).replace_schema_metadata(None))
+        table = pa.concat_tables(kept).combine_chunks()
+        boxes = np.stack([table[name].to_numpy() for name in BOX], axis=1)
+        return cls(table["frame"].to_numpy(), boxes, table)
+
+    def of(self, start: int, stop: int) -> slice:
+        """The rows of frames `start` … `stop`, the end exclusive."""
+        first, last = np.searchsorted(self.frame, [start, stop])
+        return slice(int(first), int(last))
+
+    def best(self, start: int, stop: int) -> Mapping[str, Any] | None:
+        """The highest scoring row of those frames, the first of equals; none without any."""
+        rows = self.of(start, stop)
+        score = self.table["score"].to_numpy()[rows]
+        if not len(score):
+            return None
+        row: Mapping[str, Any] = self.table.slice(rows.start + int(score.argmax()), 1).to_pylist()[0]
+        return row
+
+
+def shown_object(objects: Objects, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The object that an event is shown by: the highest scoring one of its peak frame, or, where that frame has none
+    (smoothing may put the peak between two), the highest scoring one of its frames; none without any."""
+    peak = event["peak_frame"]
+    return objects.best(peak, peak + 1) or objects.best(event["start_frame"], event["end_frame"] + 1)
+
+
+def weighted_parts(found: Mapping[str, Any], bundle: Bundle) -> dict[str, float]:
+    """What each part with a weight adds to the score of a row of `objects`, in deviations from normal footage."""
+    parts = Parts(**{part: np.array([found[COLUMNS[part]]], np.float32) for part in PARTS})
+    if bundle.fusion.perspective and bundle.perspective is not None:
+        box: F32 = np.array([[found[name] for name in BOX]], np.float32)
+        parts = parts.in_heights(bundle.perspective.heights(box))
+    added = terms(parts, bundle.calibration_of(found["video"]), bundle.fusion)
+    return {part: float(term[0]) for part, term in added.items()}
+
+
+def kind_of(parts: Mapping[str, float]) -> str:
+    """The name of the largest part; empty for none."""
+    return KINDS[max(parts, key=lambda part: parts[part])] if parts else ""
