@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from hf2vad.archive.catalog import find_video
 from hf2vad.evidence.choose import event_key
 from hf2vad.schema import BOX, EVENTS, FRAMES_TABLE, HEALTH, OBJECTS, pack_metadata
 from hf2vad.storage import key_path, put_json, put_table
@@ -44,7 +45,13 @@ class Unwell:
 
 
 def put_video(
-    prefix: Path, video: str, *, frames: int = 100, bumps: Sequence[Bump] = (), health: Sequence[Unwell] = ()
+    prefix: Path,
+    video: str,
+    *,
+    frames: int = 100,
+    bumps: Sequence[Bump] = (),
+    health: Sequence[Unwell] = (),
+    fingerprint: str = "00ff",
 ) -> None:
     """Put the tables of a video whose score is 1 but for `bumps`; the first four frames have none."""
     score = np.ones(frames)
@@ -53,7 +60,7 @@ def put_video(
         score[(bump.start + bump.stop) // 2] += 0.5
     score[:4] = np.nan
     metadata = {"video": video, "bundle": BUNDLE, "thresholds": [5.0, 4.0], "width": 64, "height": 48}
-    metadata |= {"fingerprint": "00ff", "start": 0, "stop": frames}
+    metadata |= {"fingerprint": fingerprint, "start": 0, "stop": frames}
     events, objects = [], []
     for number, bump in enumerate(bumps):
         peak, box = (bump.start + bump.stop) // 2, dict(zip(BOX, SQUARE, strict=True))
@@ -102,7 +109,10 @@ def put_night(folder: Path) -> tuple[Path, Path]:
     for video, bumps in CLIPS.items():
         (archive / video).parent.mkdir(parents=True, exist_ok=True)
         write_clip(archive / video, Clip(codec="mpeg4" if video.endswith(".avi") else "libx264", frames=100))
-        put_video(prefix, video, bumps=bumps, health=[Unwell("frozen", 10, 90, 3.2)] if "cam-b" in video else [])
+        source = find_video(str(archive), video)
+        assert source is not None
+        health = [Unwell("frozen", 10, 90, 3.2)] if "cam-b" in video else []
+        put_video(prefix, video, bumps=bumps, health=health, fingerprint=source.fingerprint)
     failed = "cam-c/2026-11-24/22-00-00.mp4"
     reason = f"not a readable video: {HOSTILE}"
     put_json(str(prefix / "failures" / f"{key_path(failed)}.json"), {"video": failed, "reason": reason})
@@ -113,7 +123,7 @@ def put_evidence(site: Path, video: str, start: int) -> str:
     """All that can be known of an event, as files; returns its key."""
     key = event_key(video, start)
     folder = site / "events" / key
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     pictures = ["thumb.jpg", "appearance.png", "predicted.png", "appearance_error.png", "flow.png", "flow_error.png"]
     for number, name in enumerate([*pictures, "n0.png", "n1.png"]):
         cv2.imwrite(str(folder / name), np.full((48, 64, 3), 25 * number, np.uint8))

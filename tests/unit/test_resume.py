@@ -62,6 +62,8 @@ class InProcess:
     def poll(self) -> Outcome:
         return self._over.popleft()
 
+    wait = poll
+
 
 made: list[InProcess] = []
 
