@@ -118,6 +118,8 @@ def _maps(shown: Shown, footage: Footage, found: Mapping[str, Any], judge: Judge
         "reconstructed": flow_colours(known.reconstructed, longest),
         "flow_error": error_colours(off, largest["flow_error"]),
     }
+    if not judge.bundle.fusion.frame:  # it may be of a network that never learned to predict
+        del pictures["predicted"], pictures["appearance_error"], largest["appearance_error"]
     for name, picture in pictures.items():
         shown.add(f"{name}.png", png(magnified(picture)))
     shown.row["scales"] = {name: round(value, 4) for name, value in largest.items()}

@@ -21,13 +21,13 @@ from safetensors.torch import load, save
 from hf2vad.archive.catalog import Video, catalogue, find_video
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.timeline import Timeline
-from hf2vad.config import EvidenceConfig
+from hf2vad.config import EvidenceConfig, FusionConfig
 from hf2vad.errors import BundleError, ConfigError, MismatchError
 from hf2vad.evidence.choose import choose_events, event_key
 from hf2vad.evidence.clips import clip_range
 from hf2vad.evidence.footage import held
 from hf2vad.evidence.objects import Objects, shown_object
-from hf2vad.models.bundle import load_bundle
+from hf2vad.models.bundle import load_bundle, save_bundle
 from hf2vad.schema import BOX, OBJECTS, U8
 from hf2vad.storage import local, put_table, read_table
 from tests.evidence import FRAMES, VIDEOS, Scored, gathered, scored_archive
@@ -280,6 +280,26 @@ def test_without_a_bundle_there_are_pictures_and_no_reasons(scored: Scored, tmp_
     row = row_of(tmp_path)
     assert (row["files"], row["kind"], row["parts"]) == ({"thumb": "thumb.jpg"}, "", {})
     assert row["box"] is not None
+
+
+def test_a_prediction_that_does_not_count_is_not_shown(scored: Scored, tmp_path: Path) -> None:
+    known = load_bundle(str(scored.bundle))
+    other = save_bundle(
+        str(tmp_path / "bundle"),
+        weights=known.weights,
+        extraction=known.extraction,
+        model_config=known.model_config,
+        fusion=FusionConfig(frame=0),
+        smoothing=known.smoothing,
+        calibration=known.calibration,
+        provenance={},
+    )
+    (prefix,) = scored.scores.glob("bundle=*")
+    shutil.copytree(prefix, tmp_path / f"bundle={other.id}")
+    job = replace(scored.job(tmp_path), scores=str(tmp_path / f"bundle={other.id}"), bundle=str(tmp_path / "bundle"))
+    assert gathered(job)["made"] == 2
+    assert set(row_of(tmp_path)["files"]) == {"thumb", "appearance", "flow", "reconstructed", "flow_error"}
+    assert set(row_of(tmp_path)["parts"]) == {"flow"}
 
 
 def test_another_bundle_than_the_one_that_scored_is_refused(scored: Scored, tmp_path: Path) -> None:
