@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,8 @@ class Video:
     """16 hex digits that change with the content: a hash of size and ETag or modification time."""
     size: int
     """Bytes."""
+    modified: float = 0.0
+    """Unix time of its last change; of a folder of images, that of the folder or of the image that changed last."""
 
 
 def catalogue(archive: str, include: Sequence[str] = (), scope: Scope = EVERYTHING) -> Iterator[Video]:
@@ -65,6 +68,7 @@ def _single_file(archive: str) -> Video | None:
 
 
 def _folder(uri: str, prefix: str, above: frozenset[str], scope: Scope) -> Iterator[Video]:
+    modified = 0.0
     if not is_s3(uri):
         real = os.path.realpath(uri)
         if real in above:  # a symbolic link to a folder that holds it
@@ -83,11 +87,15 @@ def _folder(uri: str, prefix: str, above: frozenset[str], scope: Scope) -> Itera
         elif suffix in IMAGE_SUFFIXES:
             digest.update(f"{entry.name}\0{entry.size}\0{entry.version}\n".encode(errors="surrogateescape"))
             size, images = size + entry.size, images + 1
+            modified = max(modified, entry.modified)
     if images:
+        if not is_s3(uri):
+            with contextlib.suppress(OSError):  # it is gone by now
+                modified = max(modified, os.stat(uri).st_mtime)
         name = prefix.rstrip("/") or os.path.basename(uri.rstrip("/")) or "images"
-        yield Video(readable(name), uri, "images", digest.hexdigest()[:16], size)
+        yield Video(readable(name), uri, "images", digest.hexdigest()[:16], size, modified)
 
 
 def _file_video(entry: Entry, prefix: str) -> Video:
     fingerprint = hashlib.sha256(f"{entry.size}\0{entry.version}".encode()).hexdigest()[:16]
-    return Video(readable(prefix + entry.name), entry.uri, "file", fingerprint, entry.size)
+    return Video(readable(prefix + entry.name), entry.uri, "file", fingerprint, entry.size, entry.modified)

@@ -10,10 +10,13 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from hf2vad.errors import ConfigError
+
+Days = tuple[date, date]
+"""First and last day of what a path says: the same day, or those of a month or year."""
 
 _FIELD = re.compile(r"(\{\w+\}|\*)")
 _FORMS = {"camera": r"[^/]+?", "date": r"\d{4}-?\d{2}-?\d{2}", "year": r"\d{4}", "month": r"\d{2}", "day": r"\d{2}"}
@@ -46,6 +49,25 @@ class Scope:
         parts = self.pattern.strip("/").split("/") if self.pattern else []
         object.__setattr__(self, "_parts", tuple(_compiled(part) for part in parts))
 
+    @property
+    def depth(self) -> int:
+        """Parts of a path after which its days are known; 0: the pattern says nothing of them."""
+        dated = [i for i, part in enumerate(self._parts) if {"date", "year", "month", "day"} & set(part.groupindex)]
+        return 1 + dated[-1] if dated and self._names & {"date", "year"} else 0
+
+    def on(self, days: Days) -> Scope:
+        """What of this is of `days`."""
+        return replace(self, since=days[0], until=days[1])
+
+    def days_of(self, path: str) -> Days | None:
+        """The days of a path that is wanted as far as it goes; none where it is not, or does not say them."""
+        known = self._known(path, whole=False)
+        return _days(known) if known is not None and self._wanted(known) else None
+
+    def camera_of(self, path: str) -> str | None:
+        """The camera of a path; none where it does not say one."""
+        return (self._known(path, whole=False) or {}).get("camera")
+
     def enters(self, folder: str) -> bool:
         """Whether wanted videos can be below `folder`, a path in the archive."""
         known = self._known(folder, whole=False)
@@ -55,6 +77,10 @@ class Scope:
         """Whether the video with this path in the archive is wanted. A path that the pattern does not fit is not."""
         known = self._known(video, whole=True)
         return known is not None and self._wanted(known)
+
+    @property
+    def _names(self) -> set[str]:
+        return {name for part in self._parts for name in part.groupindex}
 
     def _known(self, path: str, *, whole: bool) -> dict[str, str] | None:
         """What the fields stand for in the parts of `path`; none where it does not fit."""
@@ -93,7 +119,7 @@ def _dated(known: Mapping[str, str]) -> bool:
     return "date" in known or "year" in known
 
 
-def _days(known: Mapping[str, str]) -> tuple[date, date] | None:
+def _days(known: Mapping[str, str]) -> Days | None:
     """First and last day that the fields allow; none where they name no day that exists."""
     if "date" in known:
         digits = known["date"].replace("-", "")

@@ -20,6 +20,8 @@ class Entry:
     """Bytes; 0 for a folder."""
     version: str
     """Changes when the content does: ETag, or modification time in nanoseconds; empty for a folder."""
+    modified: float = 0.0
+    """Unix time of its last change, in S3 in whole seconds; 0 where nothing says it."""
 
     @property
     def order(self) -> bytes:

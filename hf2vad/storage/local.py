@@ -8,6 +8,7 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -51,7 +52,7 @@ def temporary(uri: str) -> Iterator[IO[bytes]]:
     folder.mkdir(parents=True, exist_ok=True)
     # Opened by its name and not by mkstemp, which lets nobody but the owner read what it makes.
     name = folder / f".writing-{uuid.uuid4().hex}"
-    file = name.open("xb")
+    file = name.open("x+b")
     try:
         yield file
     finally:
@@ -96,7 +97,7 @@ def list_files(uri: str) -> Iterator[Entry]:
 def _walk(uri: str, prefix: str) -> Iterator[Entry]:
     for entry in list_dir(uri):
         if not entry.is_dir:
-            yield Entry(prefix + entry.name, entry.uri, False, entry.size, entry.version)
+            yield replace(entry, name=prefix + entry.name)
         elif not Path(entry.uri).is_symlink():
             yield from _walk(entry.uri, f"{prefix}{entry.name}/")
 
@@ -111,12 +112,12 @@ def _leads_to_folder(item: os.DirEntry[str]) -> bool:
 def _entry(path: str, name: str) -> Entry:
     """What a listing says of `path`; of a link, what it says of its target, and of itself when there is none."""
     try:
-        found = os.stat(path)
+        found, modified = os.stat(path), True
     except OSError:
-        found = os.lstat(path)
+        found, modified = os.lstat(path), False
     if stat.S_ISDIR(found.st_mode):
         return Entry(name, path, True, 0, "")
-    return Entry(name, path, False, found.st_size, str(found.st_mtime_ns))
+    return Entry(name, path, False, found.st_size, str(found.st_mtime_ns), found.st_mtime if modified else 0.0)
 
 
 def _to_disk(file: IO[bytes]) -> None:
