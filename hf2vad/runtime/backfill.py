@@ -8,11 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.scope import Scope, parse_day
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
+from hf2vad.runtime.backlog import Backlog
 from hf2vad.runtime.jobs import absolute_places
 from hf2vad.runtime.lease import Lease
 from hf2vad.runtime.score import ScoreJob, run_scoring, scoring_work
@@ -92,7 +95,7 @@ def backfill_job(job: BackfillJob) -> int:
             def stop() -> bool:
                 return bool(told) or lease.lost or time.monotonic() > until
 
-            extent = Extent(job.scope, job.limit, stop)
+            extent = Extent(job.scope, job.limit, stop, Backlog(lambda: _new(job, work), partial(_made, job)))
             code = run_scoring("backfill", job, work, videos=_settled(job), extent=extent)
             if lease.lost:
                 raise LeaseError(f"{work.prefix}: the lease ran out or was taken; what was scored is kept, start again")
@@ -136,6 +139,20 @@ def _settled(job: BackfillJob) -> Iterator[Video]:
             yield video
 
 
+def _new(job: BackfillJob, work: ScoreWork) -> Iterator[Video]:
+    """Those of them that no run has come to an end with."""
+    finished = work.marks.read(job.scope)
+    for video in _settled(job):
+        if finished.find(video, work.state(video)) is None:
+            yield video
+
+
+def _made(job: BackfillJob, video: Video) -> float:
+    """Unix time from which on `video` may be: the day that its path says, else its last change."""
+    days = job.scope.days_of(video.id)
+    return video.modified if days is None else datetime(*days[0].timetuple()[:3], tzinfo=UTC).timestamp()
+
+
 def _age(path: str) -> float:
     """Seconds since a file was changed; one that cannot be looked at is old, and fails when it is opened."""
     try:
@@ -172,5 +189,7 @@ def _seconds_per_byte(out: str) -> float | None:
     except NotFoundError:
         return None
     records = [read_json(uri) for uri in names[-RECORDS:]]
-    used = [record for record in records if record.get("bytes")]
+    used = [
+        record for record in records if record.get("bytes") and record.get("status") in (None, "finished", "stopped")
+    ]
     return sum(r["seconds"] for r in used) / sum(r["bytes"] for r in used) if used else None

@@ -158,6 +158,8 @@ class Dispatcher:
         self.capacity = config.workers or int(slots)
         self.in_flight = config.workers or 2 * self.capacity + 2
         self.retried = 0
+        self.on_retry: Callable[[Call, str, int], None] = lambda call, failure, tries: None
+        """Told of a call that is started again: why, and how often it was tried."""
         self._retries = config.retries
         self._options: dict[str, Any] = {
             "num_cpus": config.cpus,
@@ -198,6 +200,7 @@ class Dispatcher:
             if tries > self._retries:
                 return Outcome(call, None, f"{failure}, {tries} times", tries)
             self.retried += 1
+            self.on_retry(call, failure, tries)
             self._start(call, tries=tries + 1)
 
     def _start(self, call: Call, tries: int) -> None:

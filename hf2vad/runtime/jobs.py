@@ -15,6 +15,7 @@ from hf2vad.errors import ConfigError
 from hf2vad.runtime.dispatch import Dispatcher, RayConfig, cluster
 from hf2vad.runtime.outputs import RunRecord
 from hf2vad.runtime.walk import ALL, Extent, FrameSpan, Steps, walk
+from hf2vad.runtime.watch import Watch
 from hf2vad.storage import absolute
 from hf2vad.threads import prefetch
 
@@ -61,14 +62,24 @@ def run_walk(
     """
     ahead = listed_ahead(_some_videos(job) if videos is None else videos)
     record = RunRecord(name, job, job.out)
-    with cluster(job.ray):
+    with cluster(job.ray), Watch(record, extent.backlog) as watch:
         dispatcher = Dispatcher(job.ray, use_gpu=use_gpu)
+        watch.begin(dispatcher, extra)
         if settle is not None:
             work, settled = settle(dispatcher)
             extra = {**extra, **settled}
         span = FrameSpan(job.frames)
-        tally = walk(ahead, dispatcher, work, shard_frames=job.shard_frames, span=span, label=name, extent=extent)
-        record.finish(tally, dispatcher, extra)
+        tally = walk(
+            ahead,
+            dispatcher,
+            work,
+            shard_frames=job.shard_frames,
+            span=span,
+            label=name,
+            extent=extent,
+            tally=watch.tally,
+        )
+        watch.finish(extra)
     return EXIT_FAILURES if tally.failed else EXIT_OK
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from hf2vad import logs
 from hf2vad.archive.catalog import EVERYTHING, Video
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.shards import Shard, cut_shards
@@ -19,6 +20,7 @@ from hf2vad.archive.timeline import Timeline
 from hf2vad.errors import ConfigError
 from hf2vad.profile import Profile, Report
 from hf2vad.progress import ProgressBar
+from hf2vad.runtime.backlog import Backlog
 from hf2vad.runtime.dispatch import Call, Dispatcher, Outcome
 from hf2vad.runtime.names import Marks, Range
 
@@ -113,6 +115,8 @@ class Tally:
     """Videos whose result was complete before."""
     shards: int = 0
     """Shards computed in this run."""
+    shards_failed: int = 0
+    """Shards that have no result after all tries."""
     shards_found: int = 0
     """Shards whose result an earlier run had left."""
     stopped: bool = False
@@ -121,6 +125,8 @@ class Tally:
     """Videos that were begun and not finished when it was told to stop."""
     retried: int = 0
     """Calls started again after a worker died or storage failed."""
+    finished: int = 0
+    """Videos that this run closed, with a failure row or without."""
     failed: int = 0
     """Videos that end with a failure row."""
     failures: list[dict[str, str]] = field(default_factory=list)
@@ -168,6 +174,8 @@ class Extent:
     """New videos, at most; 0: all."""
     stop: Callable[[], bool] = lambda: False
     """Asked before anything is started; once true, what runs is finished and no more is started."""
+    backlog: Backlog = field(default_factory=Backlog)
+    """What is told of each video that is begun and ended."""
 
 
 ALL = Extent()
@@ -182,10 +190,14 @@ def walk(
     span: FrameSpan,
     label: str,
     extent: Extent = ALL,
+    tally: Tally | None = None,
 ) -> Tally:
-    """Walk over `videos`; returns what was done. Frames are the unit of its progress bar."""
+    """Walk over `videos`; returns what was done. Frames are the unit of its progress bar.
+
+    `tally`: counts into this one, which others may read meanwhile.
+    """
     with ProgressBar(label, unit="frames") as bar:
-        return _Walk(dispatcher, steps, shard_frames, span, bar, extent).run(iter(videos))
+        return _Walk(dispatcher, steps, shard_frames, span, bar, extent, tally or Tally()).run(iter(videos))
 
 
 class _Walk:
@@ -197,6 +209,7 @@ class _Walk:
         span: FrameSpan,
         bar: ProgressBar,
         extent: Extent,
+        tally: Tally,
     ) -> None:
         self._dispatcher, self._steps, self._bar = dispatcher, steps, bar
         self._shard_frames, self._span = shard_frames, span
@@ -204,7 +217,8 @@ class _Walk:
         self._begun = 0
         self._finished = steps.marks.read(extent.scope)
         self._open: deque[_Open] = deque()
-        self._tally = Tally()
+        self._tally = tally
+        dispatcher.on_retry = _log_retry
 
     def run(self, videos: Iterator[Video]) -> Tally:
         dispatcher = self._dispatcher
@@ -273,13 +287,16 @@ class _Walk:
             self._closed(tag, outcome)
 
     def _opened(self, video: Video, outcome: Outcome) -> None:
+        self._extent.backlog.begun(video)
         if outcome.failure is not None:
+            logs.warn("video cannot be opened", video=video.id, reason=outcome.failure, tries=outcome.tries)
             failure = Failure(outcome.failure, [], outcome.tries)
             call = self._steps.close(video, None, [], [failure])
             self._dispatcher.submit(Call(call.function, call.args, video.id))
             return
         opened: Opened = outcome.value
         if opened.timeline is None:
+            self._extent.backlog.ended(video.id)
             self._begun -= 1
             self._tally.skipped += 1
             self._tally.add(opened.counts)
@@ -288,6 +305,7 @@ class _Walk:
             return
         start, stop = self._span.of(opened.timeline.frame_count)
         self._bar.grow(stop - start)
+        logs.event("video opened", video=video.id, frames=stop - start, shards_found=len(opened.done))
         self._tally.add({"bytes": video.size})
         shards = cut_shards(video, opened.timeline, self._shard_frames, start=start, stop=stop)
         self._open.append(_Open(video, opened.timeline, shards, opened.done))
@@ -297,7 +315,11 @@ class _Walk:
         if outcome.failure is None:
             self._tally.shards += 1
             self._tally.add(outcome.value)
+            _log_shard(head.video, frames, outcome.value)
         else:
+            self._tally.shards_failed += 1
+            about = {"video": head.video.id, "shard": frames}
+            logs.warn("shard failed", **about, reason=outcome.failure, tries=outcome.tries)
             head.failures.append(Failure(outcome.failure, [frames], outcome.tries))
         counted = self._tally.counts
         self._bar.advance(
@@ -308,9 +330,29 @@ class _Walk:
             self._dispatcher.submit(self._close(head))
 
     def _closed(self, video_id: str, outcome: Outcome) -> None:
+        self._extent.backlog.ended(video_id)
         if outcome.failure is not None:
-            self._tally.fail(video_id, outcome.failure)
+            self._fail(video_id, outcome.failure)
             return
+        self._tally.finished += 1
         self._tally.add(outcome.value)
         if reason := outcome.value.get("failure"):
-            self._tally.fail(video_id, reason)
+            self._fail(video_id, reason)
+        else:
+            logs.event("video finished", video=video_id, events=outcome.value.get("events"))
+
+    def _fail(self, video_id: str, reason: str) -> None:
+        self._tally.fail(video_id, reason)
+        logs.warn("video failed", video=video_id, reason=reason)
+
+
+def _log_shard(video: Video, frames: Range, counts: dict[str, Any]) -> None:
+    seconds = round(counts.get("busy_s", 0), 2)
+    logs.event("shard done", video=video.id, shard=frames, cubes=counts.get("cubes"), seconds=seconds)
+
+
+def _log_retry(call: Call, reason: str, tries: int) -> None:
+    """What `tries` tries of a call of a walk have come to."""
+    tag = call.tag
+    video = tag.id if isinstance(tag, Video) else tag[0].video.id if isinstance(tag, tuple) else str(tag)
+    logs.warn("tried again", video=video, shard=tag[1] if isinstance(tag, tuple) else None, reason=reason, tries=tries)
