@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from hf2vad.runtime.metrics import FIGURES, OWN_LABELS, exported
+from hf2vad import logs
+from hf2vad.runtime.backlog import Backlog
+from hf2vad.runtime.metrics import FIGURES, OWN_LABELS, Metrics, exported
+from hf2vad.runtime.walk import Tally
 from tests.site import ROOT
 
 FOLDER = ROOT / "cluster" / "monitoring"
@@ -119,3 +122,11 @@ def test_the_pod_monitor_reads_the_ports_that_the_clusters_pods_name() -> None:
     (wanted,) = monitor["spec"]["selector"]["matchExpressions"]
     assert (monitor["kind"], endpoint["port"]) == ("PodMonitor", "metrics")
     assert wanted == {"key": "ray.io/node-type", "operator": "In", "values": ["head", "worker"]}
+
+
+def test_a_run_that_cannot_be_measured_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(logs, "warn", lambda message, **fields: told.append(message))
+    nowhere: Any = None
+    Metrics("r", "backfill", 0.0, nowhere, Tally(), Backlog()).tell(end="finished")
+    assert told == ["metrics not told"]
