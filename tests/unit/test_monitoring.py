@@ -55,6 +55,12 @@ def test_every_metric_is_on_the_dashboard() -> None:
     assert {name for name in NAMES if name not in shown} == set()
 
 
+def test_every_metric_and_alert_is_in_the_docs_and_no_other() -> None:
+    page = (ROOT / "docs" / "monitoring.md").read_text()
+    assert set(re.findall(r"`(ray_hf2vad_\w+)`", page)) == set(NAMES)
+    assert set(re.findall(r"`(HF2VAD\w+)`", page)) == {rule["alert"] for rule in rules()}
+
+
 def test_what_the_dashboards_variables_and_legends_name_is_there() -> None:
     names = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
     text = json.dumps(DASHBOARD)
