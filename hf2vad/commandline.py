@@ -45,10 +45,10 @@ def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequ
         return run(parse(kind, sys.argv[1:] if argv is None else argv, description=description))
     except Hf2vadError as error:
         message = " ".join(str(error).split())
-        logs.end_with(message)
+        logs.end_with(f"error: {message}")
         return EXIT_USAGE
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        logs.end_with("interrupted; run the same command again to go on")
         return EXIT_INTERRUPTED
 
 

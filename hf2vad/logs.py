@@ -54,12 +54,12 @@ def warn(message: str, **fields: object) -> None:
     event(message, level=logging.WARNING, **fields)
 
 
-def end_with(message: str) -> None:
-    """Say why the process ends, to whoever started it: one line on stderr."""
+def end_with(line: str) -> None:
+    """Say why the process ends early, to whoever started it: `line` on stderr, or the event that says the same."""
     if written():
-        event("ended with an error", level=ERROR, error=message)
+        event("ended early", level=ERROR, why=line.removeprefix("error: "))
     else:
-        print(f"error: {message}", file=sys.stderr)
+        print(line, file=sys.stderr)
 
 
 def _time(record: logging.LogRecord) -> str:

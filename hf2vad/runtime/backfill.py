@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
+from hf2vad import logs
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.scope import Scope, parse_day
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK
@@ -101,7 +101,7 @@ def backfill_job(job: BackfillJob) -> int:
                 raise LeaseError(f"{work.prefix}: the lease ran out or was taken; what was scored is kept, start again")
             return code
     except LeaseError as error:
-        print(f"error: {error}", file=sys.stderr)
+        logs.end_with(f"error: {error}")
         return EXIT_BUSY
 
 

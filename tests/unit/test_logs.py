@@ -74,7 +74,7 @@ def test_the_error_that_ends_a_job_is_its_last_line(capsys: pytest.CaptureFixtur
 
     assert main(Job, run, description="", argv=["--archive", "a", "--log", "json"]) == EXIT_USAGE
     line = json.loads(capsys.readouterr().err)
-    assert (line["level"], line["error"]) == ("error", "s3://b: gone")
+    assert (line["level"], line["why"]) == ("error", "s3://b: gone")
 
 
 def test_another_form_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
