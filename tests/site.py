@@ -42,7 +42,7 @@ class RayCluster:
     address: str
     dashboard: str
     process: subprocess.Popen[bytes]
-    metrics: str
+    metrics: str = ""
     """Where its node's agent is scraped."""
 
 
