@@ -77,7 +77,7 @@ def run_walk(
             span=span,
             label=name,
             extent=extent,
-            tally=watch.tally,
+            watcher=watch,
         )
         watch.finish(extra)
     return EXIT_FAILURES if tally.failed else EXIT_OK

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hf2vad import logs
 from hf2vad.archive.catalog import EVERYTHING, Video
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.shards import Shard, cut_shards
@@ -175,10 +174,21 @@ class Extent:
     stop: Callable[[], bool] = lambda: False
     """Asked before anything is started; once true, what runs is finished and no more is started."""
     backlog: Backlog = field(default_factory=Backlog)
-    """What is told of each video that is begun and ended."""
+    """What else there is to take on, where somebody asks."""
 
 
 ALL = Extent()
+
+
+class Watcher(Protocol):
+    """Who is told of a walk while it goes on."""
+
+    @property
+    def tally(self) -> Tally:
+        """What the walk counts into. Failed shards and finished videos the watcher counts itself."""
+
+    def settled(self, outcome: Outcome) -> None:
+        """A call came to its end; its tag is a Video (opening), an open video and its frames, or an id (closing)."""
 
 
 def walk(
@@ -190,14 +200,11 @@ def walk(
     span: FrameSpan,
     label: str,
     extent: Extent = ALL,
-    tally: Tally | None = None,
+    watcher: Watcher | None = None,
 ) -> Tally:
-    """Walk over `videos`; returns what was done. Frames are the unit of its progress bar.
-
-    `tally`: counts into this one, which others may read meanwhile.
-    """
+    """Walk over `videos`; returns what was done. Frames are the unit of its progress bar."""
     with ProgressBar(label, unit="frames") as bar:
-        return _Walk(dispatcher, steps, shard_frames, span, bar, extent, tally or Tally()).run(iter(videos))
+        return _Walk(dispatcher, steps, shard_frames, span, bar, extent, watcher).run(iter(videos))
 
 
 class _Walk:
@@ -209,7 +216,7 @@ class _Walk:
         span: FrameSpan,
         bar: ProgressBar,
         extent: Extent,
-        tally: Tally,
+        watcher: Watcher | None,
     ) -> None:
         self._dispatcher, self._steps, self._bar = dispatcher, steps, bar
         self._shard_frames, self._span = shard_frames, span
@@ -217,8 +224,8 @@ class _Walk:
         self._begun = 0
         self._finished = steps.marks.read(extent.scope)
         self._open: deque[_Open] = deque()
-        self._tally = tally
-        dispatcher.on_retry = _log_retry
+        self._tally = Tally() if watcher is None else watcher.tally
+        self._watcher = watcher
 
     def run(self, videos: Iterator[Video]) -> Tally:
         dispatcher = self._dispatcher
@@ -279,6 +286,8 @@ class _Walk:
 
     def _settle(self, outcome: Outcome) -> None:
         tag = outcome.call.tag
+        if self._watcher is not None:
+            self._watcher.settled(outcome)
         if isinstance(tag, Video):
             self._opened(tag, outcome)
         elif isinstance(tag, tuple):
@@ -287,16 +296,13 @@ class _Walk:
             self._closed(tag, outcome)
 
     def _opened(self, video: Video, outcome: Outcome) -> None:
-        self._extent.backlog.begun(video)
         if outcome.failure is not None:
-            logs.warn("video cannot be opened", video=video.id, reason=outcome.failure, tries=outcome.tries)
             failure = Failure(outcome.failure, [], outcome.tries)
             call = self._steps.close(video, None, [], [failure])
             self._dispatcher.submit(Call(call.function, call.args, video.id))
             return
         opened: Opened = outcome.value
         if opened.timeline is None:
-            self._extent.backlog.ended(video.id)
             self._begun -= 1
             self._tally.skipped += 1
             self._tally.add(opened.counts)
@@ -305,7 +311,6 @@ class _Walk:
             return
         start, stop = self._span.of(opened.timeline.frame_count)
         self._bar.grow(stop - start)
-        logs.event("video opened", video=video.id, frames=stop - start, shards_found=len(opened.done))
         self._tally.add({"bytes": video.size})
         shards = cut_shards(video, opened.timeline, self._shard_frames, start=start, stop=stop)
         self._open.append(_Open(video, opened.timeline, shards, opened.done))
@@ -315,11 +320,7 @@ class _Walk:
         if outcome.failure is None:
             self._tally.shards += 1
             self._tally.add(outcome.value)
-            _log_shard(head.video, frames, outcome.value)
         else:
-            self._tally.shards_failed += 1
-            about = {"video": head.video.id, "shard": frames}
-            logs.warn("shard failed", **about, reason=outcome.failure, tries=outcome.tries)
             head.failures.append(Failure(outcome.failure, [frames], outcome.tries))
         counted = self._tally.counts
         self._bar.advance(
@@ -330,29 +331,9 @@ class _Walk:
             self._dispatcher.submit(self._close(head))
 
     def _closed(self, video_id: str, outcome: Outcome) -> None:
-        self._extent.backlog.ended(video_id)
         if outcome.failure is not None:
-            self._fail(video_id, outcome.failure)
+            self._tally.fail(video_id, outcome.failure)
             return
-        self._tally.finished += 1
         self._tally.add(outcome.value)
         if reason := outcome.value.get("failure"):
-            self._fail(video_id, reason)
-        else:
-            logs.event("video finished", video=video_id, events=outcome.value.get("events"))
-
-    def _fail(self, video_id: str, reason: str) -> None:
-        self._tally.fail(video_id, reason)
-        logs.warn("video failed", video=video_id, reason=reason)
-
-
-def _log_shard(video: Video, frames: Range, counts: dict[str, Any]) -> None:
-    seconds = round(counts.get("busy_s", 0), 2)
-    logs.event("shard done", video=video.id, shard=frames, cubes=counts.get("cubes"), seconds=seconds)
-
-
-def _log_retry(call: Call, reason: str, tries: int) -> None:
-    """What `tries` tries of a call of a walk have come to."""
-    tag = call.tag
-    video = tag.id if isinstance(tag, Video) else tag[0].video.id if isinstance(tag, tuple) else str(tag)
-    logs.warn("tried again", video=video, shard=tag[1] if isinstance(tag, tuple) else None, reason=reason, tries=tries)
+            self._tally.fail(video_id, reason)

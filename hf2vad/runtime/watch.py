@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Any
 
 from hf2vad import logs
+from hf2vad.archive.catalog import Video
 from hf2vad.errors import Hf2vadError, StorageError
 from hf2vad.runtime.backlog import Backlog
-from hf2vad.runtime.dispatch import Dispatcher
+from hf2vad.runtime.dispatch import Call, Dispatcher, Outcome
 from hf2vad.runtime.metrics import Metrics
 from hf2vad.runtime.outputs import RunRecord, Status
 from hf2vad.runtime.walk import Tally
@@ -40,11 +41,22 @@ class Watch:
         record = self._record
         record.put("running", self.tally, dispatcher, extra)
         self._dispatcher, self._extra = dispatcher, extra
+        dispatcher.on_retry = _log_retry
         self._metrics = Metrics(record.id, record.job, record.started, dispatcher, self.tally, self._backlog)
         logs.bind(run=record.id, job=record.job)
         logs.event("run begun", out=record.out, workers=dispatcher.capacity, gpus_per_worker=dispatcher.gpus)
         self._backlog.start()
         self._thread.start()
+
+    def settled(self, outcome: Outcome) -> None:
+        """A call of the walk came to its end."""
+        tag = outcome.call.tag
+        if isinstance(tag, Video):
+            self._opened(tag, outcome)
+        elif isinstance(tag, tuple):
+            self._worked(outcome)
+        else:
+            self._closed(tag, outcome)
 
     def finish(self, extra: dict[str, Any]) -> None:
         """Put the record of a run that came to its end, and print it."""
@@ -70,6 +82,33 @@ class Watch:
         except StorageError as lost:
             logs.warn("record not put", reason=str(lost))
         self._end(status, error=reason)
+
+    def _opened(self, video: Video, outcome: Outcome) -> None:
+        self._backlog.begun(video)
+        if outcome.failure is not None:
+            logs.warn("video cannot be opened", video=video.id, reason=outcome.failure, tries=outcome.tries)
+        elif outcome.value.timeline is None:
+            self._backlog.ended(video.id)
+        else:
+            frames, found = outcome.value.timeline.frame_count, len(outcome.value.done)
+            logs.event("video opened", video=video.id, frames=frames, shards_found=found)
+
+    def _worked(self, outcome: Outcome) -> None:
+        about = _about(outcome.call)
+        if outcome.failure is None:
+            seconds, cubes = round(outcome.value["busy_s"], 2), outcome.value["cubes"]
+            logs.event("shard done", **about, cubes=cubes, seconds=seconds)
+        else:
+            self.tally.shards_failed += 1
+            logs.warn("shard failed", **about, reason=outcome.failure, tries=outcome.tries)
+
+    def _closed(self, video_id: str, outcome: Outcome) -> None:
+        self._backlog.ended(video_id)
+        self.tally.finished += outcome.failure is None
+        if reason := outcome.failure or outcome.value.get("failure"):
+            logs.warn("video failed", video=video_id, reason=reason)
+        else:
+            logs.event("video finished", video=video_id, events=outcome.value.get("events"))
 
     def _end(self, status: str, error: str | None = None) -> None:
         assert self._metrics is not None
@@ -98,3 +137,17 @@ class Watch:
                     logs.warn("record not put", reason=str(error))
             if self._over.wait(METRICS_SECONDS):
                 return
+
+
+def _about(call: Call) -> dict[str, Any]:
+    """Which video, and which of its frames, a call of a walk is about."""
+    if isinstance(call.tag, Video):
+        return {"video": call.tag.id}
+    if isinstance(call.tag, tuple):
+        head, frames = call.tag
+        return {"video": head.video.id, "shard": frames}
+    return {"video": call.tag}
+
+
+def _log_retry(call: Call, reason: str, tries: int) -> None:
+    logs.warn("tried again", **_about(call), reason=reason, tries=tries)
