@@ -148,9 +148,12 @@ def _new(job: BackfillJob, work: ScoreWork) -> Iterator[Video]:
 
 
 def _made(job: BackfillJob, video: Video) -> float:
-    """Unix time from which on `video` may be: the day that its path says, else its last change."""
+    """Unix time that `video` is from: when the day in its path began, else its last change, and where that is not
+    known, now."""
     days = job.scope.days_of(video.id)
-    return video.modified if days is None else datetime(*days[0].timetuple()[:3], tzinfo=UTC).timestamp()
+    if days is None:
+        return video.modified or time.time()
+    return datetime.combine(days[0], datetime.min.time(), UTC).timestamp()
 
 
 def _age(path: str) -> float:
