@@ -184,7 +184,7 @@ def test_a_killed_run_stays_running_in_its_record_and_an_interrupted_one_is_stop
 
 def test_a_run_that_an_error_ends_has_failed(ray_cluster: RayCluster, tmp_path: Path) -> None:
     def run(error: Exception) -> None:
-        with cluster(RayConfig()), Watch(RunRecord("x", {}, str(tmp_path)), Backlog()) as watch:
+        with cluster(RayConfig()), Watch(RunRecord("x", RayConfig(), str(tmp_path)), Backlog()) as watch:
             watch.begin(Dispatcher(RayConfig(), use_gpu=False), {"bundle": "b"})
             watch.tally.add({"frames": 7})
             raise error
