@@ -36,7 +36,8 @@ Series = dict[tuple[str, ...], float]
 
 def scraped(cluster: RayCluster, run: str) -> dict[str, Series]:
     """What the node's agent says of `run`: of each metric, value by its labels beside run and job_name."""
-    text = urllib.request.urlopen(cluster.metrics, timeout=20).read().decode()
+    with urllib.request.urlopen(cluster.metrics, timeout=20) as answer:
+        text = answer.read().decode()
     found: dict[str, Series] = defaultdict(dict)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
