@@ -2,7 +2,7 @@
 
 A job's settings are one frozen dataclass. `--config FILE` names a TOML file with the same fields (nested settings as
 tables); options given on the command line win over it. A class may define `base(early)`, which returns the defaults
-that depend on an option, such as --preset: `early` holds the options named in its `EARLY`.
+that depend on an option, such as --preset: `early` holds the options named in its `EARLY`. `--log` is every job's.
 
 Exit codes: 0 done, 2 a mistake of the user or an unusable place, 3 finished with failures, 4 another run is at work on
 the same output, 130 interrupted, 143 told to stop by SIGTERM before everything was done.
@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from hf2vad import logs
 from hf2vad.config import from_dict
 from hf2vad.errors import ConfigError, Hf2vadError, StoppedError
 
@@ -35,6 +36,11 @@ EXIT_INTERRUPTED = 130
 EXIT_STOPPED = 143
 """Not 0: a scheduler must not take a job that was told to stop for one that is done."""
 
+EVERYWHERE = """
+
+--config FILE reads the same settings from a TOML file. --log text, or --log json, writes what happens as lines to
+stderr, in place of a progress bar."""
+
 
 def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequence[str] | None = None) -> int:
     """Parse `argv` into a `kind`, `run` it and return its exit code; an Hf2vadError becomes one line on stderr."""
@@ -45,10 +51,10 @@ def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequ
         return EXIT_STOPPED
     except Hf2vadError as error:
         message = " ".join(str(error).split())
-        print(f"error: {message}", file=sys.stderr)
+        logs.end_with(f"error: {message}")
         return EXIT_USAGE
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        logs.end_with("interrupted; run the same command again to go on")
         return EXIT_INTERRUPTED
     except SystemExit as error:  # of the handler that Ray has put while it connects, and in jobs that have none
         if error.code != signal.SIGTERM:
@@ -64,7 +70,9 @@ def parse(kind: type[T], argv: Sequence[str], *, description: str) -> T:
     """
     early_names = tuple(getattr(kind, "EARLY", ()))
     early, rest = _early_options(argv, early_names)
-    config = early.pop("config")
+    config, log = early.pop("config"), early.pop("log")
+    if log is not None:
+        logs.write_logs(log)
     from_file = _read_toml(config) if config and "-h" not in rest and "--help" not in rest else {}
     chosen = {name: early[name] if early[name] is not None else from_file.get(name) for name in early_names}
     base = kind.base(chosen) if early_names else _defaults(kind)  # type: ignore[attr-defined]
@@ -75,7 +83,7 @@ def parse(kind: type[T], argv: Sequence[str], *, description: str) -> T:
         args=list(rest),
         default=base,
         prog=os.path.relpath(sys.argv[0]) if sys.argv[0] else None,
-        description=description.strip() + "\n\n--config FILE reads the same settings from a TOML file.",
+        description=description.strip() + EVERYWHERE,
     )
 
 
@@ -89,9 +97,10 @@ def _defaults(kind: type[T]) -> T:
 
 
 def _early_options(argv: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
-    """--config, taken out of `argv`, and the options in `names`, left in it."""
+    """--config and --log, taken out of `argv`, and the options in `names`, left in it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config")
+    parser.add_argument("--log")
     try:
         taken, rest = parser.parse_known_args(list(argv))
         peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
@@ -100,7 +109,9 @@ def _early_options(argv: Sequence[str], names: Sequence[str]) -> tuple[dict[str,
         seen, _ = peek.parse_known_args(rest)
     except argparse.ArgumentError as error:
         raise ConfigError(str(error)) from None
-    return {"config": taken.config, **vars(seen)}, rest
+    if taken.log not in (None, *logs.FORMS):
+        raise ConfigError(f"--log must be text or json, got {taken.log!r}")
+    return {"config": taken.config, "log": taken.log, **vars(seen)}, rest
 
 
 def _read_toml(path: str) -> Mapping[str, Any]:

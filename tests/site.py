@@ -42,6 +42,8 @@ class RayCluster:
     address: str
     dashboard: str
     process: subprocess.Popen[bytes]
+    metrics: str = ""
+    """Where its node's agent is scraped."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,10 @@ def free_port() -> int:
 @contextlib.contextmanager
 def ray_head(folder: Path, *, cpus: int = 2, env: dict[str, str] | None = None) -> Iterator[RayCluster]:
     """A head node of its own, in the foreground of a process that is ended with the block; `env`: more for it."""
-    port, dashboard = free_port(), free_port()
+    port, dashboard, metrics = free_port(), free_port(), free_port()
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
     command += [f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1"]
+    command += [f"--metrics-export-port={metrics}"]
     command += [
         f"--num-cpus={cpus}",
         "--object-store-memory=200000000",
@@ -85,7 +88,8 @@ def ray_head(folder: Path, *, cpus: int = 2, env: dict[str, str] | None = None) 
         process = subprocess.Popen(command, stdout=log, stderr=log, env=marked, start_new_session=True)
         try:
             _until(lambda: _answers(dashboard), seconds=90, what=f"Ray head (see {folder / 'head.log'})")
-            yield RayCluster(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", process)
+            scraped = f"http://127.0.0.1:{metrics}/metrics"
+            yield RayCluster(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", process, scraped)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)

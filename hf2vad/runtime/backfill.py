@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from hf2vad import logs
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.scope import Scope, parse_day
 from hf2vad.archive.sections import Order, Sections, parse_sources
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
+from hf2vad.runtime.backlog import Backlog
 from hf2vad.runtime.compact import compact_all
 from hf2vad.runtime.dispatch import Dispatcher
 from hf2vad.runtime.jobs import absolute_places
@@ -125,13 +128,14 @@ def backfill_job(job: BackfillJob) -> int:
                 finished=lambda marks: FinishedSections(marks, sections),
                 videos=job.limit,
                 stop=lambda: lease.lost or time.monotonic() > until,
+                backlog=Backlog(lambda: _new(job, work), partial(_made, sections)),
             )
             code = run_scoring("backfill", job, work, _settled(job), extent=extent, then=then)
             if lease.lost:
                 raise LeaseError(f"{work.prefix}: the lease ran out or was taken; what was scored is kept, start again")
             return code
     except LeaseError as error:
-        print(f"error: {error}", file=sys.stderr)
+        logs.end_with(f"error: {error}")
         return EXIT_BUSY
 
 
@@ -141,6 +145,24 @@ def _settled(job: BackfillJob) -> Iterator[Video]:
     for video in job.sections.videos():
         if video.modified <= before or (video.kind == "file" and is_s3(video.uri)):
             yield video
+
+
+def _new(job: BackfillJob, work: ScoreWork) -> Iterator[Video]:
+    """Those of them that no run has come to an end with."""
+    finished = FinishedSections(work.marks, job.sections)
+    for video in _settled(job):
+        if finished.find(video, work.state(video)) is None:
+            yield video
+
+
+def _made(sections: Sections, video: Video) -> float:
+    """Unix time that `video` is from: when the day in its path began, else its last change, and where that is not
+    known, now."""
+    path = video.id.removeprefix(sections.of(video).source.below)
+    days = sections.scope.days_of(path)
+    if days is None:
+        return video.modified or time.time()
+    return datetime.combine(days[0], datetime.min.time(), UTC).timestamp()
 
 
 def _show_plan(job: BackfillJob, work: ScoreWork) -> int:
@@ -171,5 +193,7 @@ def _seconds_per_byte(out: str) -> float | None:
     except NotFoundError:
         return None
     records = [read_json(uri) for uri in names[-RECORDS:]]
-    used = [record for record in records if record.get("bytes")]
+    used = [
+        record for record in records if record.get("bytes") and record.get("status") in (None, "finished", "stopped")
+    ]
     return sum(r["seconds"] for r in used) / sum(r["bytes"] for r in used) if used else None

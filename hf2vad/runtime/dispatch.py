@@ -174,6 +174,8 @@ class Dispatcher:
         self.in_flight = config.workers or 2 * self.capacity + 2
         self.retried = 0
         self._budget = {Cause.WORKER: config.retries, Cause.STORAGE: config.retries, Cause.NODE: config.node_retries}
+        self.on_retry: Callable[[Call, str, int], None] = lambda call, failure, tries: None
+        """Told of a call that is started again: why, and how often it was tried."""
         self._options: dict[str, Any] = {
             "num_cpus": config.cpus,
             "num_gpus": self.gpus,
@@ -270,6 +272,7 @@ class Dispatcher:
         if known.failed[cause] > self._budget[cause]:
             return Outcome(call, None, f"{failure}, {known.failed[cause]} times", tries, cause)
         self.retried += 1
+        self.on_retry(call, failure, tries)
         known.due = time.monotonic() + pause(cause, known.failed[cause])
         self._paused.append(known)
         return None

@@ -17,6 +17,7 @@ from hf2vad.runtime.dispatch import Dispatcher, RayConfig, cluster
 from hf2vad.runtime.outputs import RunRecord
 from hf2vad.runtime.stop import Stop
 from hf2vad.runtime.walk import ALL, Extent, FrameSpan, Steps, Tally, walk
+from hf2vad.runtime.watch import Watch
 from hf2vad.storage import absolute
 from hf2vad.threads import prefetch
 
@@ -65,9 +66,10 @@ def run_walk(
     """
     ahead = listed_ahead(videos)
     record = RunRecord(name, job, job.out)
-    with Stop(job.grace_seconds) as stop, cluster(job.ray):
+    with Stop(job.grace_seconds) as stop, cluster(job.ray), Watch(record, extent.backlog) as watch:
         stop.listen()
         dispatcher = Dispatcher(job.ray, use_gpu=use_gpu)
+        watch.begin(dispatcher, extra)
         if settle is not None:
             work, settled = settle(dispatcher)
             extra = {**extra, **settled}
@@ -82,12 +84,11 @@ def run_walk(
             extent=extent,
             stop=stop,
             breaker=job.breaker,
+            watcher=watch,
         )
-        try:
-            if then is not None and not stop.told:
-                extra = {**extra, **then(dispatcher, stop)}
-        finally:
-            record.finish(tally, dispatcher, extra)
+        if then is not None and not stop.told:
+            extra = {**extra, **then(dispatcher, stop)}
+        watch.finish(extra)
     if tally.stopped and stop.told:
         raise StoppedError(f"{what_is_left(tally)}; run the same command again to go on")
     return EXIT_FAILURES if tally.failed else EXIT_OK

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from types import TracebackType
 
+from hf2vad import logs
 from hf2vad.errors import LeaseError, NotFoundError, StorageError
 from hf2vad.storage import delete, join, list_dir, put_bytes, put_if_absent, read_json
 
@@ -76,6 +77,7 @@ class Lease:
         if self._renewer is not None:
             self._renewer.join()
         if not self.lost:
+            logs.event("lease given back", lease=self._uri(self._generation), owner=self.owner)
             with contextlib.suppress(StorageError):  # its term ends by itself
                 put_bytes(self._uri(self._generation), self._term(0.0))
 
@@ -96,6 +98,7 @@ class Lease:
         if last != self._generation:  # listed long ago: others have had their turn since
             raise self._taken(self._read(last))
         self._until = until
+        logs.event("lease taken", lease=self._uri(self._generation), owner=self.owner, seconds=self._seconds)
         for old in generations:
             delete(self._uri(old))
 
@@ -112,11 +115,13 @@ class Lease:
             try:
                 if self._generations()[-1:] != [self._generation]:
                     self._lost.set()
+                    logs.warn("lease lost", lease=self._uri(self._generation), owner=self.owner)
                     return
                 until = self._clock() + self._seconds
                 put_bytes(self._uri(self._generation), self._term(until))
                 self._until = until
-            except StorageError:
+            except StorageError as error:
+                logs.warn("lease not renewed", lease=self._uri(self._generation), owner=self.owner, reason=str(error))
                 continue  # again, until the term ends
 
     def _generations(self) -> list[int]:

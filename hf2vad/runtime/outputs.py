@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import secrets
+import socket
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -76,31 +78,59 @@ def settle_failures(prefix: str, video: Video, failures: Sequence[Failure]) -> s
     return str(row["reason"])
 
 
+Status = Literal["running", "finished", "stopped", "failed"]
+"""Of a run. `stopped`: told to stop, or interrupted. `failed`: ended by an error. A run that is killed stays `running`,
+and its `alive` grows old."""
+
+
 @dataclass
 class RunRecord:
-    """What one run of a job did: printed at its end and kept as `<out>/runs/<id>.json`."""
+    """What one run of a job does: kept as `<out>/runs/<id>.json` from its start on, printed at its end."""
 
     job: str
     settings: Any
     out: str
     started: float = field(default_factory=time.time)
+    id: str = field(init=False)
     _clock: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        self.id = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime(self.started)) + secrets.token_hex(3)
+
     def finish(self, tally: Tally, dispatcher: Dispatcher, extra: dict[str, Any]) -> dict[str, Any]:
-        """Put the record, print the summary on stdout, and return the record."""
+        """Put the record of a run that came to its end, print the summary on stdout, and return the record."""
+        record = self._figures("stopped" if tally.stopped else "finished", tally, dispatcher, extra)
+        if tally.profile.kept:
+            record["trace"] = join(self.out, "runs", f"{self.id}.trace.json.gz")
+            put_bytes(record["trace"], tally.profile.trace())
+        put_json(join(self.out, "runs", f"{self.id}.json"), record)
+        print_summary(record, tally)
+        return record
+
+    def put(self, status: Status, tally: Tally, dispatcher: Dispatcher, extra: dict[str, Any]) -> None:
+        """Put the record as it is now. Raises StorageError."""
+        put_json(join(self.out, "runs", f"{self.id}.json"), self._figures(status, tally, dispatcher, extra))
+
+    def _figures(self, status: Status, tally: Tally, dispatcher: Dispatcher, extra: dict[str, Any]) -> dict[str, Any]:
         wall = time.monotonic() - self._clock
-        counts = tally.counts
-        record = {
-            "run": time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime(self.started)) + secrets.token_hex(3),
+        counts = dict(tally.counts)
+        return {
+            "run": self.id,
             "job": self.job,
+            "status": status,
+            "started": _utc(self.started),
+            "alive": _utc(time.time()),
+            "process": f"{socket.gethostname()}:{os.getpid()}",
             "seconds": round(wall, 2),
             "videos": tally.videos,
             "videos_skipped": tally.skipped,
+            "videos_finished": tally.finished,
             "failures": tally.failed,
             **(_left(tally) if tally.stopped else {}),
             "shards": tally.shards,
             "shards_found": tally.shards_found,
-            "retried": tally.retried,
+            "shards_failed": tally.shards_failed,
+            "retried": dispatcher.retried,
             "workers": dispatcher.capacity,
             "gpus_per_worker": dispatcher.gpus,
             **{name: int(value) for name, value in counts.items() if name not in ("video_s", "busy_s")},
@@ -112,12 +142,10 @@ class RunRecord:
             "settings": to_dict(self.settings),
             "versions": versions(),
         }
-        if tally.profile.kept:
-            record["trace"] = join(self.out, "runs", f"{record['run']}.trace.json.gz")
-            put_bytes(record["trace"], tally.profile.trace())
-        put_json(join(self.out, "runs", f"{record['run']}.json"), record)
-        print_summary(record, tally)
-        return record
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _left(tally: Tally) -> dict[str, Any]:

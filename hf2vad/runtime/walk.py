@@ -19,6 +19,7 @@ from hf2vad.archive.timeline import Timeline
 from hf2vad.errors import ConfigError
 from hf2vad.profile import Profile, Report
 from hf2vad.progress import ProgressBar
+from hf2vad.runtime.backlog import Backlog
 from hf2vad.runtime.breaker import Breaker, BreakerConfig
 from hf2vad.runtime.dispatch import DROP_SECONDS, Call, Dispatcher, Outcome
 from hf2vad.runtime.names import Known, Marks, Range
@@ -120,6 +121,8 @@ class Tally:
     """Videos whose result was complete before."""
     shards: int = 0
     """Shards computed in this run."""
+    shards_failed: int = 0
+    """Shards that have no result after all tries."""
     shards_found: int = 0
     """Shards whose result an earlier run had left."""
     stopped: bool = False
@@ -132,6 +135,8 @@ class Tally:
     """Whether the catalogue had been looked through by then."""
     retried: int = 0
     """Calls started again after a worker died or storage failed."""
+    finished: int = 0
+    """Videos that this run closed, with a failure row or without."""
     failed: int = 0
     """Videos that end with a failure row."""
     failures: list[dict[str, str]] = field(default_factory=list)
@@ -188,9 +193,22 @@ class Extent:
     """New videos, at most; 0: all."""
     stop: Callable[[], bool] = lambda: False
     """Asked before anything is started; once true, what runs is finished and no more is started."""
+    backlog: Backlog = field(default_factory=Backlog)
+    """What else there is to take on, where somebody asks."""
 
 
 ALL = Extent()
+
+
+class Watcher(Protocol):
+    """Who is told of a walk while it goes on."""
+
+    @property
+    def tally(self) -> Tally:
+        """What the walk counts into. Failed shards and finished videos the watcher counts itself."""
+
+    def settled(self, outcome: Outcome) -> None:
+        """A call came to its end; its tag is a Video (opening), an open video and its frames, or an id (closing)."""
 
 
 def walk(
@@ -204,15 +222,17 @@ def walk(
     extent: Extent = ALL,
     stop: Stop | None = None,
     breaker: BreakerConfig | None = None,
+    watcher: Watcher | None = None,
 ) -> Tally:
     """Walk over `videos`; returns what was done. Frames are the unit of its progress bar.
 
     `stop`: looked at all the time, as `extent.stop` is, but knows haste. Raises BreakerError when nearly everything
     fails, by default as BreakerConfig has it.
     """
-    watch = Breaker(breaker or BreakerConfig())
+    guard = Breaker(breaker or BreakerConfig())
     with ProgressBar(label, unit="frames") as bar:
-        return _Walk(dispatcher, steps, shard_frames, span, bar, extent, stop or Stop(), watch).run(iter(videos))
+        run = _Walk(dispatcher, steps, shard_frames, span, bar, extent, stop or Stop(), guard, watcher)
+        return run.run(iter(videos))
 
 
 class _Walk:
@@ -226,6 +246,7 @@ class _Walk:
         extent: Extent,
         stop: Stop,
         breaker: Breaker,
+        watcher: Watcher | None,
     ) -> None:
         self._dispatcher, self._steps, self._bar = dispatcher, steps, bar
         self._shard_frames, self._span = shard_frames, span
@@ -239,7 +260,8 @@ class _Walk:
         """Videos that were begun, once they are opened with what is known of them."""
         self._finished: Known = extent.finished(steps.marks)
         self._open: deque[_Open] = deque()
-        self._tally = Tally()
+        self._tally = Tally() if watcher is None else watcher.tally
+        self._watcher = watcher
 
     def run(self, videos: Iterator[Video]) -> Tally:
         dispatcher = self._dispatcher
@@ -370,6 +392,8 @@ class _Walk:
 
     def _settle(self, outcome: Outcome) -> None:
         tag = outcome.call.tag
+        if self._watcher is not None:
+            self._watcher.settled(outcome)
         if isinstance(tag, Video):
             self._note(tag.id, outcome)
             self._opened(tag, outcome)

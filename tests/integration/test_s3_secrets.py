@@ -75,10 +75,11 @@ def test_no_secret_is_in_anything_that_a_run_writes_or_prints(
         f"put_bytes('s3://cams/a/clip.mp4', open({str(clip)!r}, 'rb').read()); put_bytes('s3://cams/a/b.mp4', b'?')"
     )
     assert storage(script, **server.env).returncode == 0
-    arguments = ("--archive", "s3://cams/a", "--bundle", site.bundle, "--out", "s3://cams/out")
+    arguments = ("--archive", "s3://cams/a", "--bundle", site.bundle, "--out", "s3://cams/out", "--log", "json")
     code, printed = run(server.env, tmp_path, *arguments)
     assert code == 3, printed
     assert "b.mp4" in printed
+    assert '"message": "run ended"' in printed
     assert SECRET not in printed
     assert KEY not in printed
     listed = storage(

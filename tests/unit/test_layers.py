@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    {"errors", "profile"},
+    {"errors", "logs", "profile"},
     {"config"},
     {"schema", "progress", "threads", "heap"},
     {"storage", "commandline"},

@@ -97,3 +97,8 @@ def test_a_terminal_gets_a_live_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cubes 99" in text
     assert "/s" not in text
     assert "\x1b[?25h" in shown.decode()
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(42.4, "42 s"), (720, "12 min"), (3600 * 5 + 420, "5 h 07 min")])
+def test_what_is_left_is_told_in_units_that_people_use(seconds: float, said: str) -> None:
+    assert progress._duration(seconds) == said
