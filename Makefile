@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_AUTH_MODE ?= token
 
-.PHONY: demo test check format install clean help
+.PHONY: demo test check format docs wheel install clean help
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -35,9 +35,15 @@ check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(INSTALLED)  ## the documentation as a site, in build/docs
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+wheel: $(INSTALLED)  ## dist/hf2vad-*.whl
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
 format: $(INSTALLED)  ## format the code, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove the virtual environment and the demo
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo build dist

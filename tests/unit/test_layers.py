@@ -20,6 +20,7 @@ FLOORS = [
     {"evaluation"},
     {"report"},
     {"runtime"},
+    {"__main__"},
 ]
 """From the ground up: a module imports only from floors below its own, or from its own package."""
 
