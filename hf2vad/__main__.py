@@ -26,17 +26,20 @@ def jobs() -> Mapping[str, Path]:
     return {command(path.stem): path for path in sorted(folder.glob("[a-z]*.py"))}
 
 
+def summary(path: Path) -> str:
+    """The first line of a job's docstring."""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+
+
 def usage() -> str:
-    """What there is, a line each: the first of each job's docstring."""
+    """What there is, a line each."""
     lines = [
         f"hf2vad {__version__}: finds the unusual moments in video archives",
         "",
         "usage: hf2vad JOB [options]",
         "",
     ]
-    for name, path in jobs().items():
-        first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
-        lines.append(f"  {name:14} {first}")
+    lines += [f"  {name:14} {summary(path)}" for name, path in jobs().items()]
     return "\n".join([*lines, "", "hf2vad JOB --help tells its options."])
 
 

@@ -21,6 +21,7 @@ FLOORS = [
     {"report"},
     {"runtime"},
     {"__main__"},
+    {"reference"},
 ]
 """From the ground up: a module imports only from floors below its own, or from its own package."""
 
