@@ -36,7 +36,7 @@ check: $(INSTALLED)  ## format, lint, types
 	$(BIN)/mypy
 
 docs: $(INSTALLED)  ## the documentation as a site, in build/docs
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 wheel: $(INSTALLED)  ## dist/hf2vad-*.whl
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
