@@ -25,7 +25,7 @@ HEAD = """\
 
 Made from the code by `python -m hf2vad.reference`; a test fails when it is stale.
 
-Each setting is an option of the command line, nested names joined with a dot and `_` written as `-` (`--flow.preset medium`, `--events.min-length 10`), and a key of the TOML file that `--config` names, nested names as tables:
+Each setting is an option of the command line, nested names joined with a dot and `_` written as `-` (`--flow.preset medium`, `--events.min-length 10`; what is yes or no is switched by `--training.compile` and `--training.no-tensorboard`), and a key of the TOML file that `--config` names, nested names as tables:
 
 ```toml
 archive = "demo/archive/test"
