@@ -12,7 +12,7 @@
 #
 #     VIDEOS=~/videos OUT=trained python examples/train_and_score_a_folder.py
 #
-# Run again, it goes on where it stopped.
+# Run again, it goes on where it stopped. `STEPS=20` limits each epoch of training to so many steps, for a first try.
 
 # %%
 import os
@@ -44,6 +44,9 @@ extract = replace(
     ray=ray,
 )
 train = replace(TrainJob.base({"preset": "compact"}), stc=str(OUT / "stc"), out=str(OUT / "bundle"))
+steps = int(os.environ.get("STEPS", "0"))  # 0: the whole table
+stages = {name: replace(getattr(train.training, name), steps=steps) for name in ("flow", "frame")}
+train = replace(train, training=replace(train.training, **stages))
 print("frames are worked on at", extract.working.longest, "pixels;", train.training.flow.epochs, "epochs of flow")
 
 # %% [markdown]
