@@ -28,8 +28,12 @@ BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-CODE = ("bash", "python", "toml")
-"""What is run or read. Other blocks show output, or say why they are not run."""
+SHELLS = {
+    "bash": ["bash", "-euo", "pipefail", "-c"],
+    "python": ["python", "-c"],
+    "sql": ["python", "-c", "import duckdb, sys; print(duckdb.execute(sys.argv[1]).fetchall())"],
+}
+"""What runs a block. TOML is read as settings; other blocks show output, or say why they are not run."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def runs(block: Block) -> bool:
-    return block.language in ("bash", "python") and block.reason is None
+    return block.language in SHELLS and block.reason is None
 
 
 RUN = [page for page in PAGES if any(runs(block) for block in blocks(page))]
@@ -125,9 +129,16 @@ def test_the_code_of_a_page_runs(page: Path, checkout: Path, installed: Installe
     env = {**environment(), "RAY_API_SERVER_ADDRESS": ray_cluster.dashboard, "PYTHONPATH": str(checkout)}
     env["PATH"] = f"{installed.bin}{os.pathsep}{env['PATH']}"
     for block in filter(runs, blocks(page)):
-        shell = ["bash", "-euo", "pipefail", "-c"] if block.language == "bash" else ["python", "-c"]
-        done = subprocess.run([*shell, block.text], capture_output=True, text=True, cwd=checkout, env=env, timeout=280)
+        command = [*SHELLS[block.language], filled_in(block, checkout)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=checkout, env=env, timeout=280)
         assert done.returncode == 0, f"{block.text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+def filled_in(block: Block, checkout: Path) -> str:
+    """The text of a block; in SQL, `bundle=…` with the id of the bundle that is there."""
+    if block.language != "sql":
+        return block.text
+    return re.sub(r"'([^']*)…", lambda found: f"'{next(checkout.glob(found[1] + '*'))}", block.text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -135,7 +146,9 @@ def test_what_is_not_run_says_why(page: Path) -> None:
     for block in blocks(page):
         assert block.reason is None or len(block.reason) > 10
         shown = block.language in ("", "text", "console")
-        assert block.language in CODE or shown or block.reason, f"```{block.language}: neither run nor said why"
+        assert block.language in (*SHELLS, "toml") or shown or block.reason, (
+            f"```{block.language}: neither run nor said why"
+        )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

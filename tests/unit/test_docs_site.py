@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 300_000
@@ -21,6 +22,17 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     page = (tmp_path / "index.html").read_text()
     assert "fonts.googleapis.com" not in page
     assert not list(tmp_path.rglob("*.py"))
+
+
+def test_a_link_out_of_the_docs_becomes_a_name() -> None:
+    replace = runpy.run_path(str(ROOT / "docs" / "outside.py"))["on_page_markdown"]
+
+    def shown(uri: str, text: str) -> str:
+        return str(replace(text, page=SimpleNamespace(file=SimpleNamespace(src_uri=uri))))
+
+    assert shown("monitoring.md", "[rules](../cluster/alerts.yaml)") == "rules (`cluster/alerts.yaml`)"
+    assert shown("adr/0001.md", "[`Makefile`](../../Makefile)") == "`Makefile`"
+    assert shown("adr/0001.md", "[speed](../performance.md#memory)") == "[speed](../performance.md#memory)"
 
 
 def test_every_decision_is_listed() -> None:
