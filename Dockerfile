@@ -42,6 +42,7 @@ RUN version=$(sed -nE 's/^torch==([^ ]+).*/\1/p' /build/requirements.lock) \
 FROM ${VARIANT}-build AS packed
 COPY pyproject.toml README.md LICENSE /build/
 COPY hf2vad /build/hf2vad
+COPY jobs /build/jobs
 RUN pip install --no-cache-dir --no-deps --no-build-isolation /build
 
 FROM ubuntu:24.04 AS cpu-base

@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_AUTH_MODE ?= token
 
-.PHONY: demo test chaos check bench format install lock audit clean help
+.PHONY: demo test chaos check bench docs wheel format install lock audit clean help
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -43,13 +43,19 @@ check: $(INSTALLED)  ## format, lint, types
 bench: $(INSTALLED)  ## the benchmarks of speed; results in benchmarks/results, tables in docs
 	$(BIN)/python -m benchmarks all $(OPTIONS)
 
+docs: $(INSTALLED)  ## the documentation as a site, in build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+wheel: $(INSTALLED)  ## dist/hf2vad-*.whl
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
 format: $(INSTALLED)  ## format the code, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 lock: $(INSTALLED)  ## requirements.lock anew: the newest versions that pyproject.toml allows, for the image
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra detector --extra aws --upgrade --python-version 3.12 \
+	$(BIN)/uv pip compile pyproject.toml --extra detector --extra aws --extra build --upgrade --python-version 3.12 \
 		--python-platform x86_64-manylinux_2_28 --generate-hashes --no-annotate --quiet \
 		--custom-compile-command 'make lock' --output-file requirements.lock
 
@@ -58,4 +64,4 @@ audit: $(INSTALLED)  ## known holes in what the image is built from (asks a data
 	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --require-hashes
 
 clean:  ## remove the virtual environment and the demo
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo build dist

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import tomllib
@@ -83,13 +84,25 @@ def parse(kind: type[T], argv: Sequence[str], *, description: str) -> T:
         args=list(rest),
         default=base,
         prog=os.path.relpath(sys.argv[0]) if sys.argv[0] else None,
-        description=description.strip() + EVERYWHERE,
+        description=_as_called(description.strip()) + EVERYWHERE,
     )
+
+
+def command(stem: str) -> str:
+    """The name that the command `hf2vad` has for the job in jobs/<stem>.py."""
+    return {"extract_stc": "extract", "score_archive": "score"}.get(stem, stem.replace("_", "-"))
 
 
 def required_missing(kind: type[Any]) -> dict[str, Any]:
     """Placeholders for the fields of `kind` that have no default, for a `base` to be built with."""
     return {f.name: tyro.MISSING for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+
+
+def _as_called(description: str) -> str:
+    """A job's description with its commands as whoever calls the job has them: `hf2vad score` without a checkout."""
+    if not sys.argv[0].startswith("hf2vad "):
+        return description
+    return re.sub(r"(?:python )?jobs/(\w+)\.py", lambda found: f"hf2vad {command(found[1])}", description)
 
 
 def _defaults(kind: type[T]) -> T:

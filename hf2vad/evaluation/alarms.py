@@ -57,6 +57,7 @@ class AlarmJob:
     """Draws of peaks behind the intervals of fitted thresholds; 0: no intervals."""
 
     seed: int = 0
+    """Seeds those draws."""
 
     def __post_init__(self) -> None:
         if not 0 < self.per_hour < 3600:

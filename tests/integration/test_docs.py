@@ -1,59 +1,116 @@
-"""The commands in README and docs, run as they stand."""
+"""The code in README and docs, run as it stands; and the wheel, whose demo it is run on."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+import hf2vad
+from hf2vad.config import from_dict
+from hf2vad.errors import ConfigError
+from hf2vad.reference import job_settings
+from tests.installed import Installed, install_wheel
 from tests.seaweed import SeaweedServer
 from tests.site import ROOT, RayCluster, environment, run_job, upload
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^>]*?) -->\n)?```bash\n(?P<text>.*?)```", re.DOTALL)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(
+    r"^(?:<!-- not run: (?P<reason>[^>]*?) -->\n)?```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```",
+    re.DOTALL | re.MULTILINE,
+)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+SHELLS = {
+    "bash": ["bash", "-euo", "pipefail", "-c"],
+    "python": ["python", "-c"],
+    "sql": ["python", "-c", "import duckdb, sys; print(duckdb.execute(sys.argv[1]).fetchall())"],
+}
+"""What runs a block. TOML is read as settings; other blocks show output, or say why they are not run."""
 
 
 @dataclass(frozen=True)
-class Command:
-    """A block of shell commands."""
+class Block:
+    """A block of code."""
 
-    page: Path
+    language: str
     text: str
     reason: str | None
     """Why it is not run."""
 
 
-def commands(page: Path) -> list[Command]:
-    return [Command(page, found["text"], found["reason"]) for found in BLOCK.finditer(page.read_text())]
+def blocks(page: Path) -> list[Block]:
+    found = BLOCK.finditer(page.read_text())
+    return [Block(block["language"], block["text"], block["reason"]) for block in found]
 
 
-RUN = [page for page in PAGES if any(command.reason is None for command in commands(page))]
+def runs(block: Block) -> bool:
+    return block.language in SHELLS and block.reason is None
+
+
+RUN = [page for page in PAGES if any(runs(block) for block in blocks(page))]
 
 
 @pytest.fixture(scope="module")
-def checkout(s3: SeaweedServer, ray_cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code with a small demo in it, and what the docs expect in S3."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    return install_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def checkout(
+    installed: Installed, s3: SeaweedServer, ray_cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A copy of the code with a small demo in it, made by the installed wheel, and what the docs expect in S3."""
     folder = tmp_path_factory.mktemp("checkout")
+    small = ["--train-clips=2", "--test-clips=2", "--frames=40", "--flow-epochs=1", "--ray.address=local"]
+    env = {name: value for name, value in environment().items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
+    done = subprocess.run(
+        [installed.bin / "hf2vad", "demo", "--out", "demo", *small],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=env,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "look at" in done.stdout
     for name in ("hf2vad", "jobs", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".gitignore", folder)  # what it names, ray job submit does not send along
-    small = ("--train-clips", 2, "--test-clips", 2, "--frames", 40, "--flow-epochs", 1)
-    done = run_job("demo", "--out", folder / "demo", *small)
-    assert "look at" in done.stdout
+    shutil.copytree(folder / "demo" / "archive" / "test", folder / "videos")
     upload(folder / "demo" / "archive" / "test", "s3://cameras/2026")
     upload(folder / "demo" / "bundle", "s3://vad/bundles/site-7")
     return folder
 
 
-def test_the_demo_leaves_what_it_promises(checkout: Path) -> None:
+def test_the_demo_of_the_wheel_leaves_what_it_promises(checkout: Path) -> None:
     for name in ("bundle/bundle.json", "evaluation.json", "report/index.html", "report/data/overview.js"):
         assert (checkout / "demo" / name).is_file()
+
+
+def test_the_wheel_has_all_files_of_the_package_and_the_jobs(installed: Installed) -> None:
+    inside = set(zipfile.ZipFile(installed.wheel).namelist())
+    package = [path for path in (ROOT / "hf2vad").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {str(path.relative_to(ROOT)) for path in package} <= inside
+    assert {f"hf2vad/jobs/{path.name}" for path in (ROOT / "jobs").glob("*.py")} <= inside
+    assert not [name for name in inside if name.startswith(("tests", "benchmarks", "docs"))]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    place = [installed.bin / "python", "-c", "import hf2vad; print(hf2vad.__file__)"]
+    where = subprocess.run(place, capture_output=True, text=True, env=env, cwd=installed.bin, check=True).stdout
+    assert where.startswith(str(installed.bin.parent))
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    heading = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heading is not None
+    assert heading[1] == hf2vad.__version__
 
 
 def test_the_demo_takes_a_users_own_videos(checkout: Path, tmp_path: Path) -> None:
@@ -68,25 +125,45 @@ def test_the_demo_takes_a_users_own_videos(checkout: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_commands_of_a_page_run(page: Path, checkout: Path, ray_cluster: RayCluster) -> None:
+def test_the_code_of_a_page_runs(page: Path, checkout: Path, installed: Installed, ray_cluster: RayCluster) -> None:
     env = {**environment(), "RAY_API_SERVER_ADDRESS": ray_cluster.dashboard, "PYTHONPATH": str(checkout)}
-    for command in commands(page):
-        if command.reason is None:
-            done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", command.text],
-                capture_output=True,
-                text=True,
-                cwd=checkout,
-                env=env,
-                timeout=280,
-            )
-            assert done.returncode == 0, f"{command.text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    env["PATH"] = f"{installed.bin}{os.pathsep}{env['PATH']}"
+    for block in filter(runs, blocks(page)):
+        command = [*SHELLS[block.language], filled_in(block, checkout)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=checkout, env=env, timeout=280)
+        assert done.returncode == 0, f"{block.text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+def filled_in(block: Block, checkout: Path) -> str:
+    """The text of a block; in SQL, `bundle=…` with the id of the bundle that is there."""
+    if block.language != "sql":
+        return block.text
+    return re.sub(r"'([^']*)…", lambda found: f"'{next(checkout.glob(found[1] + '*'))}", block.text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_is_not_run_says_why(page: Path) -> None:
-    for command in commands(page):
-        assert command.reason is None or len(command.reason) > 10
+    for block in blocks(page):
+        assert block.reason is None or len(block.reason) > 10
+        shown = block.language in ("", "text", "console")
+        assert block.language in (*SHELLS, "toml") or shown or block.reason, (
+            f"```{block.language}: neither run nor said why"
+        )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_settings_in_a_page_are_those_of_a_job(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "toml" and block.reason is None:
+            assert [kind for kind in job_settings().values() if accepts(kind, tomllib.loads(block.text))], block.text
+
+
+def accepts(kind: type[object], values: dict[str, object]) -> bool:
+    try:
+        from_dict(kind, values)
+    except ConfigError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

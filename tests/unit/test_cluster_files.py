@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from hf2vad import __version__
 from hf2vad.commandline import parse
 from hf2vad.config import ExtractionConfig, FusionConfig
 from hf2vad.models.bundle import Calibration, save_bundle
@@ -140,7 +141,7 @@ def test_versions_are_those_of_the_lock() -> None:
         images |= {container["image"] for container in containers(thing) if "seaweedfs" not in container["image"]}
         spec = cluster_spec(thing)
         assert spec is None or spec["rayVersion"] == locked()["ray"]
-    assert images == {f"registry.example/hf2vad:{project()['version']}-gpu"}
+    assert images == {f"registry.example/hf2vad:{__version__}-gpu"}
 
 
 def test_pods_run_as_nobody_in_particular_and_may_do_nothing_more() -> None:

@@ -23,6 +23,8 @@ FLOORS = [
     {"evidence"},
     {"report"},
     {"runtime"},
+    {"__main__"},
+    {"reference"},
 ]
 """From the ground up: a module imports only from floors below its own, or from its own package."""
 

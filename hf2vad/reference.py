@@ -1,0 +1,175 @@
+"""The page docs/configuration.md, made of the dataclasses that the jobs read their settings into.
+
+python -m hf2vad.reference > docs/configuration.md
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import runpy
+import textwrap
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any
+
+from hf2vad.__main__ import jobs, summary
+from hf2vad.config import PRESETS, Preset, to_dict
+from hf2vad.config.values import flat
+
+HEAD = """\
+# Configuration
+
+Made from the code by `python -m hf2vad.reference`; a test fails when it is stale.
+
+Each setting is an option of the command line, nested names joined with a dot and `_` written as `-` (`--flow.preset medium`, `--events.min-length 10`; what is yes or no is switched by `--training.compile` and `--training.no-tensorboard`), and a key of the TOML file that `--config` names, nested names as tables:
+
+```toml
+archive = "demo/archive/test"
+bundle = "demo/bundle"
+out = "demo/scores"
+
+[events]
+min_length = 10
+```
+
+The command line wins over the file, the file over the preset or bundle, those over the defaults below. An unknown key, a wrong type and a value that cannot be are errors. What decides cubes and scores travels in the bundle, and cannot differ when scoring.
+"""  # noqa: E501
+
+
+def page() -> str:
+    """The whole page, as Markdown."""
+    found: dict[str, type[Any]] = {}
+    parts = [HEAD, "## Jobs\n"]
+    for name, kind in job_settings().items():
+        parts.append(f"### hf2vad {name}\n")
+        parts.append(_first_sentence(kind) or f"{summary(jobs()[name])}\n")
+        parts += _tables(kind, found)
+    parts.append("## Settings that jobs share\n")
+    waiting = list(found)
+    while waiting:
+        name = waiting.pop(0)
+        inner: dict[str, type[Any]] = {}
+        parts += [f"### {name}\n", f"{_text(inspect.getdoc(found[name]) or '')}\n", *_tables(found[name], inner)]
+        waiting += [other for other in inner if other not in found]
+        found |= inner
+    return "\n".join([*parts, "## Presets\n", _presets()])
+
+
+def job_settings() -> Mapping[str, type[Any]]:
+    """The settings class of each job, by the name of its command: the one dataclass that its file names."""
+    settings = {}
+    for name, path in jobs().items():
+        kinds = [value for value in runpy.run_path(str(path)).values() if isinstance(value, type)]
+        (settings[name],) = [kind for kind in kinds if is_dataclass(kind)]
+    return settings
+
+
+def _first_sentence(kind: type[Any]) -> str:
+    """For a job that takes another's options too."""
+    base = kind.__mro__[1]
+    of = [name for name, other in job_settings().items() if other is base]
+    return f"All options of [hf2vad {of[0]}](#hf2vad-{of[0]}), and:\n" if of else ""
+
+
+def _tables(kind: type[Any], found: dict[str, type[Any]]) -> Iterator[str]:
+    """The options of a class of its own as a table, and its nested settings as links; `found` takes up the latter."""
+    hints, documented = typing.get_type_hints(kind), field_docs(kind)
+    base = kind.__mro__[1]
+    inherited = {item.name for item in fields(base)} if is_dataclass(base) else set()
+    rows, nested = [], []
+    for item in fields(kind):
+        hint = hints[item.name]
+        if item.name in inherited:
+            continue
+        if is_dataclass(hint) and isinstance(hint, type):
+            title = _title(hint)
+            found[title] = hint
+            nested.append(f"[`{item.name}`](#{title.replace(' ', '-')})")
+        else:
+            cells = (f"`{item.name}`", kind_of(hint), _default(item), _text(documented.get(item.name, "")))
+            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    if rows:
+        yield "\n".join(["| setting | value | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
+    if nested:
+        yield f"Nested: {', '.join(nested)}.\n"
+
+
+def _title(kind: type[Any]) -> str:
+    """`DetectorConfig` as `detector`."""
+    return kind.__name__.removesuffix("Config").lower()
+
+
+def field_docs(kind: type[Any]) -> dict[str, str]:
+    """The docstring that follows each field of a class, and of its bases."""
+    documented: dict[str, str] = {}
+    for known in reversed(kind.__mro__):
+        if not is_dataclass(known):
+            continue
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(known))).body
+        body = node.body if isinstance(node, ast.ClassDef) else []
+        for item, after in itertools.pairwise(body):
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and isinstance(after, ast.Expr):
+                documented[item.target.id] = ast.literal_eval(after.value)
+    return documented
+
+
+def kind_of(hint: Any) -> str:
+    """A type in words."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return kind_of(args[0])
+    if origin is typing.Literal:
+        return ", ".join(f"`{arg}`" for arg in args)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("none" if arg is type(None) else kind_of(arg) for arg in args)
+    if origin is tuple:
+        return f"list of {kind_of(args[0])}" if args[-1] is ... else f"{len(args)} of {kind_of(args[0])}"
+    return {bool: "yes or no", int: "whole number", float: "number", str: "text"}[hint]
+
+
+def _default(item: Field[Any]) -> str:
+    if item.default is MISSING and item.default_factory is MISSING:
+        return "required"
+    value = item.default if item.default_factory is MISSING else item.default_factory()
+    return _value(list(value) if isinstance(value, tuple) else value)
+
+
+def _value(value: Any) -> str:
+    if value is None or value in ("", []):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(_value, value))
+    return f"{value:,}" if isinstance(value, int) and value >= 100_000 else f"`{value}`"
+
+
+def _text(docstring: str) -> str:
+    """A docstring on one line; what Markdown would read as a tag stays text."""
+    return " ".join(docstring.split()).replace("<", "&lt;")
+
+
+def _presets() -> str:
+    """Settings that a preset changes, or that differ between presets, a row each."""
+    plain = flat(to_dict(Preset()))
+    of = {name: flat(to_dict(settings)) for name, settings in PRESETS.items()}
+    rows = [
+        [f"`{key}`", *(_value(values[key]) for values in of.values())]
+        for key in plain
+        if any(values[key] != plain[key] for values in of.values())
+    ]
+    head = ["setting", *(f"`{name}`" for name in of)]
+    lines = [head, ["---"] * len(head), *rows]
+    return (
+        "`--preset` of `hf2vad extract` and `hf2vad train`. Everything else has the default above.\n\n"
+        + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        + "\n"
+    )
+
+
+if __name__ == "__main__":
+    print(page(), end="")

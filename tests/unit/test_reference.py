@@ -1,0 +1,54 @@
+"""docs/configuration.md is what the code says."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hf2vad.__main__ import jobs
+from hf2vad.config import ModelConfig, TrainingConfig
+from hf2vad.reference import field_docs, job_settings, page
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "configuration.md"
+
+
+def test_the_page_is_what_the_code_says() -> None:
+    assert PAGE.read_text() == page(), "stale: python -m hf2vad.reference > docs/configuration.md"
+
+
+def test_every_job_has_settings() -> None:
+    assert list(job_settings()) == list(jobs())
+    assert {"extract", "train", "score", "demo"} <= set(jobs())
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for kind in (*job_settings().values(), ModelConfig, TrainingConfig):
+        documented = field_docs(kind)
+        for item in dataclasses.fields(kind):
+            nested = "Config" in str(item.type) or item.default_factory not in (dataclasses.MISSING, tuple)
+            assert nested or documented.get(item.name), f"{kind.__name__}.{item.name}"
+
+
+def test_options_that_docs_name_are_options() -> None:
+    known = {name for kind in job_settings().values() for name in options(kind)}
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "jobs").glob("*.py")]
+    for path in pages:
+        for name in re.findall(r"--([a-z][a-z_-]*\.[a-z][\w.-]*)", path.read_text()):
+            plain = name.rstrip(".").replace("-", "_")
+            if plain == "config.file":  # of Prometheus
+                continue
+            assert plain in known or plain.replace(".no_", ".") in known, f"{path}: --{name}"
+
+
+def options(kind: type[Any], prefix: str = "") -> Iterator[str]:
+    """The dotted names of a class's settings, and of those nested in it."""
+    for name, hint in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            yield from options(hint, f"{prefix}{name}.")
+        else:
+            yield prefix + name
