@@ -11,13 +11,13 @@ from tests.chaos.site import chaos_site
 from tests.seaweed import SeaweedServer
 from tests.site import run_job, wait_until
 
-PLAN = Plan(every_s=(2.0, 4.0), drivers_at=(0.2, 0.6), node_at=0.4)
+PLAN = Plan(every_s=(4.0, 8.0), drivers_at=(0.2, 0.6), node_at=0.4)
 
 
 @pytest.fixture(scope="module")
 def both(s3: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("chaos") / "archive"
-    with chaos_site(s3, folder, bucket="chaos", nodes=3, videos=24, corrupt=7, frames=16) as made:
+    with chaos_site(s3, folder, bucket="chaos", nodes=3, videos=14, corrupt=4, frames=16) as made:
         quiet = quiet_run(made, seconds=120)
         chaos = chaos_run(made, PLAN, quiet.computed.shards, seconds=240)
         found = Both(made, quiet, chaos)
@@ -36,7 +36,7 @@ def test_everything_that_the_plan_names_was_killed_and_failed(both: Both) -> Non
 
 def test_chaos_leaves_the_same_bytes_as_quiet(both: Both) -> None:
     quiet = both.site.outputs("quiet")
-    assert sum("/frames/" in key for key in quiet) >= 17
+    assert sum("/frames/" in key for key in quiet) >= 10
     assert both.differences() == []
 
 
@@ -58,7 +58,7 @@ def test_a_driver_whose_cluster_is_lost_says_so_and_the_next_cluster_goes_on(bot
     computed = site.watch("lost")
     driver = site.start("lost")
     try:
-        wait_until(lambda: computed.shards >= 10, seconds=90, what="ten shards")
+        wait_until(lambda: computed.shards >= 6, seconds=90, what="six shards")
         site.nodes.lose_all()
         code, shown = driver.end(90)
     finally:
