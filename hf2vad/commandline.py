@@ -48,7 +48,7 @@ def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequ
     try:
         return run(parse(kind, sys.argv[1:] if argv is None else argv, description=description))
     except StoppedError as error:
-        print(f"stopped: {error}", file=sys.stderr)
+        logs.end_with(f"stopped: {error}")
         return EXIT_STOPPED
     except Hf2vadError as error:
         message = " ".join(str(error).split())

@@ -23,7 +23,7 @@ POLL_S = 0.1
 class Plan:
     """What is done to a run."""
 
-    every_s: tuple[float, float] = (2.0, 6.0)
+    every_s: tuple[float, float] = (5.0, 10.0)
     """Shortest and longest time from one killed worker to the next."""
     drivers_at: tuple[float, ...] = (0.25, 0.65)
     """Shares of the shards after which the driver is killed."""
