@@ -28,7 +28,6 @@ from tests.manifests import (
     locked,
     of_kind,
     pod_templates,
-    project,
     rendered,
 )
 from tests.site import ROOT
