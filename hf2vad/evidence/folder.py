@@ -36,18 +36,20 @@ class EventFolder:
 
     def put(self, shown: Shown) -> None:
         """Put an event in place of what is there; a file that it does not name is removed before the row is put."""
-        delete(join(self.uri, ROW))
-        for name in set(self.files()) - {ROW, *shown.files}:
-            delete(join(self.uri, name))
+        self._delete(keep=shown.files)
         for name, data in shown.files.items():
             put_bytes(join(self.uri, name), data)
         put_json(join(self.uri, ROW), shown.row)
 
     def remove(self) -> None:
         """Remove all its files."""
-        delete(join(self.uri, ROW))
-        for name in self.files():
-            delete(join(self.uri, name))
+        self._delete()
+
+    def _delete(self, keep: Collection[str] = ()) -> None:
+        """Remove what is there, the row first, but for the files to `keep`."""
+        for name in sorted(self.files(), key=lambda name: name != ROW):
+            if name not in keep:
+                delete(join(self.uri, name))
 
     def files(self) -> list[str]:
         try:
