@@ -8,8 +8,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Processes that share the tests: two do best on two cores, since much of a test is waiting for Ray, and need 8 GB.
-TESTERS ?= 2
 
 # The CPU build of torch is all that demo and tests need; on Linux, PyPI's default build brings several GB of CUDA.
 # Set TORCH_INDEX= to take PyPI's build.
@@ -32,7 +30,7 @@ demo: $(INSTALLED)  ## generate an archive, learn from it, score it, and write d
 	$(BIN)/python jobs/demo.py --out demo $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
 test: $(INSTALLED)  ## all tests
-	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
+	$(BIN)/python -m pytest
 
 chaos: $(INSTALLED)  ## score 200 videos through killed workers, nodes and drivers and failing storage; some ten minutes
 	RAY_AUTH_MODE=disabled $(BIN)/python -m benchmarks chaos

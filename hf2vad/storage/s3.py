@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import IO, Any, BinaryIO, cast
 
@@ -44,7 +45,8 @@ def find_file(uri: str) -> Entry | None:
         head = _call("head_object", Bucket=bucket, Key=key)
     except FileNotFoundError:
         return None
-    return Entry(key.rsplit("/", 1)[-1], uri, False, head["ContentLength"], head["ETag"].strip('"'))
+    modified = _unix_time(head.get("LastModified", ""))
+    return Entry(key.rsplit("/", 1)[-1], uri, False, head["ContentLength"], head["ETag"].strip('"'), modified)
 
 
 def is_folder(uri: str) -> bool:
@@ -191,11 +193,14 @@ def _pages(request: dict[str, str]) -> Iterator[dict[str, Any]]:
 
 
 def _unix_time(text: str) -> float:
-    """What a listing says as 2026-11-24T01:02:03.000Z, in the time zone that S3 always names; 0 for anything else."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return 0.0
+    """What a listing says as 2026-11-24T01:02:03.000Z and a header as Tue, 24 Nov 2026 01:02:03 GMT; 0 for anything
+    else."""
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            return parse(text).timestamp()
+        except ValueError:
+            continue
+    return 0.0
 
 
 def _prefix(key: str) -> str:

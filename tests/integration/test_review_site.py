@@ -135,6 +135,7 @@ def test_an_event_tells_why(seen: Visit, night: Night) -> None:
     assert card.locator(".picture img").get_attribute("alt") == f"Frame 24 of {FIRST}, at the peak of the event"
     assert "reconstructed: left out by the test" in card.inner_text()
     card.get_by_text("Why").click()
+    card.locator("figcaption").first.wait_for()
     captions = card.locator("figcaption").all_inner_texts()
     assert captions == [
         "The object", "Predicted", "Prediction error", "Its flow", "Reconstruction error", "distance 0.25",
