@@ -139,7 +139,7 @@ def test_a_listing_is_in_the_byte_order_of_keys_and_tells_files_from_folders(pre
         assert entry.uri == f"{prefix}/{entry.name}"
         assert entry.size == len(entry.name.encode())
         assert find_file(entry.uri) == type(entry)(
-            entry.name.rsplit("/", 1)[-1], entry.uri, False, entry.size, entry.version
+            entry.name.rsplit("/", 1)[-1], entry.uri, False, entry.size, entry.version, entry.modified
         )
     assert names(f"{prefix}/a.txt") == ["a.txt"]
     assert [entry.name for entry in list_files(prefix, "x")] == ["a-b/x", "a/x", "日本/x"]
