@@ -79,7 +79,7 @@ def watched(site: Site, ray_cluster: RayCluster, tmp_path_factory: pytest.TempPa
     command = job("backfill", *places, *how, "--engine", "eager", "--log", "json")
     during, records = [], []
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env={**environment(), **OFTEN})
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env={**environment(), **OFTEN})
         wait_until(lambda: list((folder / "out").glob("runs/*.json")), seconds=90, what="the record")
         while process.poll() is None:
             records.append(last_run(folder / "out"))
