@@ -13,7 +13,7 @@ import pyarrow as pa
 from hf2vad.archive.catalog import find_video
 from hf2vad.evidence.choose import event_key
 from hf2vad.schema import BOX, EVENTS, FRAMES_TABLE, HEALTH, OBJECTS, pack_metadata
-from hf2vad.storage import key_path, put_json, put_table
+from hf2vad.storage import join, key_path, put_json, put_table
 from tests.clips import Clip, write_clip
 
 BUNDLE = "0123456789abcdef"
@@ -45,7 +45,7 @@ class Unwell:
 
 
 def put_video(
-    prefix: Path,
+    prefix: str | Path,
     video: str,
     *,
     frames: int = 100,
@@ -88,8 +88,8 @@ def put_video(
         ("events", pa.Table.from_pylist(events, EVENTS)),
         ("health", pa.Table.from_pylist(unwell, HEALTH)),
     ):
-        uri = prefix / name / f"{key_path(video)}.parquet"
-        put_table(str(uri), table.replace_schema_metadata(pack_metadata(name, metadata)))
+        uri = join(str(prefix), name, f"{key_path(video)}.parquet")
+        put_table(uri, table.replace_schema_metadata(pack_metadata(name, metadata)))
 
 
 CLIPS = {
@@ -106,17 +106,23 @@ FIRST = "cam-a/2026-11-24/22-15-00.mp4"
 def put_night(folder: Path) -> tuple[Path, Path]:
     """Videos and tables of CLIPS, one failure, one unhealthy stretch; returns archive and bundle=<id> folder."""
     archive, prefix = folder / "archive", folder / "scores" / f"bundle={BUNDLE}"
-    for video, bumps in CLIPS.items():
+    for video in CLIPS:
         (archive / video).parent.mkdir(parents=True, exist_ok=True)
         write_clip(archive / video, Clip(codec="mpeg4" if video.endswith(".avi") else "libx264", frames=100))
-        source = find_video(str(archive), video)
-        assert source is not None
-        health = [Unwell("frozen", 10, 90, 3.2)] if "cam-b" in video else []
-        put_video(prefix, video, bumps=bumps, health=health, fingerprint=source.fingerprint)
+    put_tables(str(archive), str(prefix))
     failed = "cam-c/2026-11-24/22-00-00.mp4"
     reason = f"not a readable video: {HOSTILE}"
     put_json(str(prefix / "failures" / f"{key_path(failed)}.json"), {"video": failed, "reason": reason})
     return archive, prefix
+
+
+def put_tables(archive: str, prefix: str) -> None:
+    """Tables of CLIPS as those videos are in `archive`: where a file is decides its fingerprint."""
+    for video, bumps in CLIPS.items():
+        source = find_video(archive, video)
+        assert source is not None
+        health = [Unwell("frozen", 10, 90, 3.2)] if "cam-b" in video else []
+        put_video(prefix, video, bumps=bumps, health=health, fingerprint=source.fingerprint)
 
 
 def put_evidence(site: Path, video: str, start: int) -> str:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hf2vad.errors import NotFoundError, StorageError
+from hf2vad.errors import BucketNotFoundError, NotFoundError, StorageError
 from hf2vad.storage import (
     atomic_writer,
     delete,
@@ -171,7 +171,9 @@ def test_a_missing_object_prefix_or_bucket_is_a_not_found_error_that_names_it(
 ) -> None:
     with pytest.raises(NotFoundError) as raised:
         read(uri)
-    assert str(raised.value) in (f"{uri}: no such bucket or object", f"{uri}: there is no such bucket")
+    whole = "no-such-bucket" in uri
+    assert isinstance(raised.value, BucketNotFoundError) == whole
+    assert str(raised.value) == f"{uri}: {'there is no such bucket' if whole else 'no such bucket or object'}"
     assert not exists(uri)
     assert find_file(uri) is None
 
