@@ -121,9 +121,10 @@ class ScoreWork:
 
 def open_video(work: ScoreWork, video: Video) -> Opened:
     """Look at what is there of `video`, and at the video itself where something is to do."""
-    if _is_final(work, video):
+    known = _final_there(work, video)
+    if _is_final(work, video, known):
         return Opened(None, failure=_finish(work, video))
-    if _has_same_scores(work, video):
+    if _has_same_scores(work, video, known):
         _find_other_events(work, video)
         return Opened(None, failure=_finish(work, video), counts={"events_anew": 1})
     if work.tries and (reason := parked(work.prefix, video, work.tries)):
@@ -139,15 +140,13 @@ def _final_there(work: ScoreWork, video: Video) -> dict[str, Any] | None:
     return unpack_metadata(open_parquet(uri).schema_arrow, "frames", uri) if exists(uri) else None
 
 
-def _is_final(work: ScoreWork, video: Video) -> bool:
-    """Whether the final tables of `video` are there, and what this run would make."""
-    known = _final_there(work, video)
+def _is_final(work: ScoreWork, video: Video, known: dict[str, Any] | None) -> bool:
+    """Whether the final tables of `video`, of which `known` is told, are what this run would make."""
     return known is not None and known["complete"] and _state_of(known) == work.state(video)
 
 
-def _has_same_scores(work: ScoreWork, video: Video) -> bool:
-    """Whether the final tables there differ at most in where events start and end."""
-    known = _final_there(work, video)
+def _has_same_scores(work: ScoreWork, video: Video, known: dict[str, Any] | None) -> bool:
+    """Whether they differ from that at most in where events start and end."""
     same = (video.fingerprint, work.scores, True)
     return known is not None and (known["fingerprint"], known.get("scores"), known["complete"]) == same
 
@@ -247,22 +246,27 @@ def close_video(
 
     Where another run has been quicker, and its tables are there and the shards gone, only the mark is put.
     """
-    if _is_final(work, video):
+    known = _final_there(work, video)
+    if _is_final(work, video, known):
         return {"failure": _finish(work, video)}
     try:
-        return _close_video(work, video, timeline, plan, failures)
+        return _close_video(work, video, timeline, plan, failures, known)
     except NotFoundError:
-        if not _is_final(work, video):
+        if not _is_final(work, video, _final_there(work, video)):
             raise
         return {"failure": _finish(work, video)}
 
 
 def _close_video(
-    work: ScoreWork, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
+    work: ScoreWork,
+    video: Video,
+    timeline: Timeline | None,
+    plan: list[Range],
+    failures: list[Failure],
+    known: dict[str, Any] | None,
 ) -> dict[str, Any]:
     failed = {frames for failure in failures for frames in failure.ranges}
     scored = [frames for frames in plan if frames not in failed]
-    known = _final_there(work, video)
     if known is not None:
         work.marks.remove(video, _state_of(known))
     if timeline is None or (plan and not scored):
