@@ -17,7 +17,8 @@ from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.runtime.dispatch import Call, Dispatcher, RayConfig, cluster
 from hf2vad.runtime.score_work import ScoreWork, close_video, open_video, score_frames
-from hf2vad.runtime.walk import FrameSpan, walk
+from hf2vad.runtime.span import FrameSpan
+from hf2vad.runtime.walk import walk
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,8 @@ from hf2vad.runtime.dispatch import Call, Dispatcher, RayConfig, cluster
 from hf2vad.runtime.jobs import listed_ahead
 from hf2vad.runtime.names import Marks, Range, list_shards, shard_name
 from hf2vad.runtime.outputs import hash_of
-from hf2vad.runtime.walk import Failure, FrameSpan, Opened, walk
+from hf2vad.runtime.span import FrameSpan
+from hf2vad.runtime.walk import Failure, Opened, walk
 from hf2vad.storage import exists, put_bytes
 
 SPAWN = multiprocessing.get_context("spawn")

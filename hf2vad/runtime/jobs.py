@@ -15,8 +15,10 @@ from hf2vad.errors import ConfigError, StoppedError
 from hf2vad.runtime.breaker import BreakerConfig
 from hf2vad.runtime.dispatch import Dispatcher, RayConfig, cluster
 from hf2vad.runtime.outputs import RunRecord
+from hf2vad.runtime.span import FrameSpan
 from hf2vad.runtime.stop import Stop
-from hf2vad.runtime.walk import ALL, Extent, FrameSpan, Steps, Tally, walk
+from hf2vad.runtime.tally import Tally
+from hf2vad.runtime.walk import ALL, Extent, Steps, walk
 from hf2vad.runtime.watch import Watch
 from hf2vad.storage import absolute
 from hf2vad.threads import prefetch

@@ -16,7 +16,7 @@ from ray.util.metrics import Counter, Gauge
 from hf2vad import logs
 from hf2vad.runtime.backlog import Backlog
 from hf2vad.runtime.dispatch import Dispatcher
-from hf2vad.runtime.walk import Tally
+from hf2vad.runtime.tally import Tally
 
 OWN_LABELS = ("run", "job_name")
 

@@ -22,7 +22,8 @@ from hf2vad import __version__
 from hf2vad.archive.catalog import Video
 from hf2vad.config import to_dict
 from hf2vad.runtime.dispatch import Dispatcher
-from hf2vad.runtime.walk import Failure, Tally
+from hf2vad.runtime.tally import Tally
+from hf2vad.runtime.walk import Failure
 from hf2vad.storage import delete, exists, join, key_path, put_bytes, put_json, read_bytes, read_json
 
 

@@ -6,62 +6,27 @@ open; opening, working and closing are calls on the cluster. `Steps` says what t
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import Timeline
-from hf2vad.errors import ConfigError
-from hf2vad.profile import Profile, Report
 from hf2vad.progress import ProgressBar
 from hf2vad.runtime.backlog import Backlog
 from hf2vad.runtime.breaker import Breaker, BreakerConfig
 from hf2vad.runtime.dispatch import DROP_SECONDS, Call, Dispatcher, Outcome
 from hf2vad.runtime.names import Known, Marks, Range
 from hf2vad.runtime.policy import Cause
+from hf2vad.runtime.span import FrameSpan
 from hf2vad.runtime.stop import Stop
-
-SHOWN_FAILURES = 20
-"""Failures that a run holds and shows; all are on storage."""
+from hf2vad.runtime.tally import SHOWN_FAILURES, Tally
 
 LOST_SHARDS = 5
 """Shards of a video that may lose their workers; then the rest of it is not tried, or one video could take a night."""
-
-
-@dataclass(frozen=True)
-class FrameSpan:
-    """A part of every video: `100:500` in frames, `:50%` in shares, `:` all of it."""
-
-    text: str = ":"
-
-    def of(self, frame_count: int) -> Range:
-        """First frame and the one after the last, for a video of `frame_count` frames."""
-        start, stop = (self._position(part, frame_count, default) for part, default in self._parts(frame_count))
-        return min(start, frame_count), max(min(stop, frame_count), min(start, frame_count))
-
-    def check(self) -> None:
-        """Raise ConfigError for a span that cannot be read."""
-        self.of(1000)
-
-    def _parts(self, frame_count: int) -> Iterator[tuple[str, int]]:
-        parts = self.text.split(":")
-        if len(parts) != 2:
-            raise ConfigError(f"--frames must look like 0:500, :50% or 50%:, got {self.text!r}")
-        yield from zip(parts, (0, frame_count), strict=True)
-
-    def _position(self, part: str, frame_count: int, default: int) -> int:
-        if not part:
-            return default
-        if share := re.fullmatch(r"(\d+(?:\.\d+)?)%", part):
-            return round(min(float(share[1]), 100.0) * frame_count / 100)
-        if re.fullmatch(r"\d+", part):
-            return int(part)
-        raise ConfigError(f"--frames must look like 0:500, :50% or 50%:, got {self.text!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,56 +74,6 @@ class Steps(Protocol):
 
     def close(self, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]) -> Call:
         """Its value is a dict of counts, with `failure` where the video ends with a failure row."""
-
-
-@dataclass
-class Tally:
-    """Counts of a walk."""
-
-    videos: int = 0
-    """Videos in the catalogue."""
-    skipped: int = 0
-    """Videos whose result was complete before."""
-    shards: int = 0
-    """Shards computed in this run."""
-    shards_failed: int = 0
-    """Shards that have no result after all tries."""
-    shards_found: int = 0
-    """Shards whose result an earlier run had left."""
-    stopped: bool = False
-    """Whether it was told to stop, and something is left."""
-    left: int = 0
-    """Videos that were begun and not finished then."""
-    shards_left: int = 0
-    """Their shards that have no result; not counting videos that were not opened yet."""
-    listed: bool = False
-    """Whether the catalogue had been looked through by then."""
-    retried: int = 0
-    """Calls started again after a worker died or storage failed."""
-    finished: int = 0
-    """Videos that this run closed, with a failure row or without."""
-    failed: int = 0
-    """Videos that end with a failure row."""
-    failures: list[dict[str, str]] = field(default_factory=list)
-    """The first SHOWN_FAILURES of them: video and reason."""
-    counts: dict[str, float] = field(default_factory=dict)
-    """Sums of what the calls counted: frames, cubes, seconds of video …"""
-    profile: Profile = field(default_factory=Profile)
-    """Where the workers' time went."""
-
-    def add(self, counts: dict[str, Any]) -> None:
-        """Add the numbers of one call, and its report of where time went."""
-        for name, value in counts.items():
-            if isinstance(value, Report):
-                self.profile.add(value)
-            elif isinstance(value, int | float):
-                self.counts[name] = self.counts.get(name, 0) + value
-
-    def fail(self, video_id: str, reason: str) -> None:
-        """Count a video that ends with a failure row."""
-        self.failed += 1
-        if len(self.failures) < SHOWN_FAILURES:
-            self.failures.append({"video": video_id, "reason": reason})
 
 
 @dataclass(eq=False)

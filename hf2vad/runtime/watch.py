@@ -15,7 +15,7 @@ from hf2vad.runtime.dispatch import Call, Dispatcher, Outcome
 from hf2vad.runtime.metrics import Metrics
 from hf2vad.runtime.outputs import RunRecord, Status
 from hf2vad.runtime.policy import Cause
-from hf2vad.runtime.walk import Tally
+from hf2vad.runtime.tally import Tally
 
 METRICS_SECONDS = 2.0
 """How often metrics are brought up to date; Ray hands them on every 10 s."""

@@ -16,7 +16,7 @@ import yaml
 from hf2vad import logs
 from hf2vad.runtime.backlog import Backlog
 from hf2vad.runtime.metrics import FIGURES, OWN_LABELS, Metrics, exported
-from hf2vad.runtime.walk import Tally
+from hf2vad.runtime.tally import Tally
 from tests.site import ROOT
 
 FOLDER = ROOT / "cluster" / "monitoring"

@@ -23,7 +23,9 @@ from hf2vad.runtime.dispatch import Call, Outcome
 from hf2vad.runtime.names import Marks, Range
 from hf2vad.runtime.outputs import settle_failures
 from hf2vad.runtime.policy import Cause
-from hf2vad.runtime.walk import LOST_SHARDS, Extent, Failure, FrameSpan, Opened, Tally, walk
+from hf2vad.runtime.span import FrameSpan
+from hf2vad.runtime.tally import Tally
+from hf2vad.runtime.walk import LOST_SHARDS, Extent, Failure, Opened, walk
 from hf2vad.storage import read_json
 
 SHARDS = 4
