@@ -58,9 +58,9 @@ class Site:
 
 
 def environment() -> dict[str, str]:
-    """Environment of the jobs: this Python first on the path, and Ray without tokens."""
+    """Environment of the jobs: this Python first on the path."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def free_port() -> int:
