@@ -183,12 +183,13 @@ def _as_it_was() -> Iterator[None]:
     """Undo what a job may do to its process."""
     argv, threads, deterministic = sys.argv, torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     log = logging.getLogger("hf2vad")
-    handlers, level = log.handlers, log.level
+    handlers, level, on_sigterm = log.handlers, log.level, signal.getsignal(signal.SIGTERM)
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
         sys.argv = argv
+        signal.signal(signal.SIGTERM, on_sigterm)
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
         log.handlers = handlers
