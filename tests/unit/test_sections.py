@@ -14,7 +14,7 @@ from hf2vad.archive.sections import Order, Sections, Source, parse_sources
 from hf2vad.errors import ConfigError
 from hf2vad.runtime import names
 from hf2vad.runtime.names import FinishedSections, Marks
-from hf2vad.storage import list_dir
+from hf2vad.storage import ahead, list_dir
 
 STATE = "0123456789abcdef"
 BY_DAY = Scope("{camera}/{date}/*")
@@ -74,6 +74,7 @@ def test_only_the_days_are_held_and_each_is_listed_when_its_turn_comes(
         return list_dir(uri)
 
     monkeypatch.setattr(catalog, "list_dir", counted)
+    monkeypatch.setattr(ahead, "list_dir", counted)
     found = Sections(parse_sources([str(archive)]), BY_DAY, "newest").videos()
     assert next(found).id == "late/2026-12-01/z.mp4"
     assert not [name for name in listed if "2026-11" in name]
@@ -120,6 +121,7 @@ def test_marks_too_are_read_a_day_at_a_time(archive: Path, tmp_path: Path, monke
         return list_dir(uri)
 
     monkeypatch.setattr(names, "list_dir", noted)
+    monkeypatch.setattr(ahead, "list_dir", noted)
     finished = FinishedSections(marks, sections)
     assert [finished.find(video, STATE) for video in videos[:3]] == ["finished"] * 3
     days = {name.split("/")[2] for name in listed if name.count("/") == 2}
