@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from hf2vad.archive.scope import Scope
+from hf2vad.errors import BucketNotFoundError, NotFoundError
 from hf2vad.storage import Entry, exists, find_file, is_s3, join, list_dir, list_files, readable
+from hf2vad.storage.ahead import with_listings
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".ts", ".webm")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
@@ -49,7 +51,7 @@ def catalogue(archive: str, include: Sequence[str] = (), scope: Scope = EVERYTHI
     Raises NotFoundError where there is nothing.
     """
     single = _single_file(archive)
-    found = iter([single]) if single else _folder(archive, "", frozenset(), scope)
+    found = iter([single]) if single else _folder(archive, list_dir(archive), "", frozenset(), scope)
     return (video for video in found if _included(video, include) and scope.holds(video.id))
 
 
@@ -89,7 +91,7 @@ def _single_file(archive: str) -> Video | None:
     return next((_file_video(e, "") for e in list_dir(parent) if e.name == name and not e.is_dir), None)
 
 
-def _folder(uri: str, prefix: str, above: frozenset[str], scope: Scope) -> Iterator[Video]:
+def _folder(uri: str, listing: Iterator[Entry], prefix: str, above: frozenset[str], scope: Scope) -> Iterator[Video]:
     modified = 0.0
     if not is_s3(uri):
         real = os.path.realpath(uri)
@@ -97,13 +99,17 @@ def _folder(uri: str, prefix: str, above: frozenset[str], scope: Scope) -> Itera
             return
         above = above | {real}
     digest, size, images = hashlib.sha256(), 0, 0
-    for entry in list_dir(uri):
-        if entry.name.startswith("."):
-            continue
+    shown = (entry for entry in listing if not entry.name.startswith("."))
+    for entry, below in with_listings(shown, lambda folder: scope.enters(prefix + folder.name)):
         suffix = os.path.splitext(entry.name)[1].lower()
         if entry.is_dir:
-            if scope.enters(prefix + entry.name):
-                yield from _folder(entry.uri, f"{prefix}{entry.name}/", above, scope)
+            if below is not None:
+                try:
+                    yield from _folder(entry.uri, below, f"{prefix}{entry.name}/", above, scope)
+                except BucketNotFoundError:
+                    raise
+                except NotFoundError:  # the folder is gone by now
+                    continue
         elif suffix in VIDEO_SUFFIXES:
             yield _file_video(entry, prefix)
         elif suffix in IMAGE_SUFFIXES:

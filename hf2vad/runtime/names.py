@@ -22,7 +22,8 @@ from hf2vad.archive.catalog import EVERYTHING, Video
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.sections import Section, Sections
 from hf2vad.errors import NotFoundError
-from hf2vad.storage import delete, join, key_path, list_dir, list_files, put_bytes
+from hf2vad.storage import Entry, delete, join, key_path, list_dir, list_files, put_bytes
+from hf2vad.storage.ahead import with_listings
 
 Range = tuple[int, int]
 
@@ -70,7 +71,7 @@ class Marks:
         `below`: the archive's name and a slash, where its videos' ids begin so.
         """
         folder = join(self.folder, below) if below else self.folder
-        names = self._names(folder) if scope == EVERYTHING else self._scoped(folder, "", scope)
+        names = self._names(folder) if scope == EVERYTHING else self._scoped(list_dir(folder), "", scope)
         return Finished(below + name for name in names)
 
     def _names(self, folder: str) -> Iterator[str]:
@@ -80,15 +81,19 @@ class Marks:
         except NotFoundError:
             return
 
-    def _scoped(self, uri: str, prefix: str, scope: Scope) -> Iterator[str]:
+    def _scoped(self, listing: Iterator[Entry], prefix: str, scope: Scope) -> Iterator[str]:
         """The same, without the folders that `scope` does not enter. A folder whose name is shortened is entered."""
+
+        def enters(folder: Entry) -> bool:
+            name = prefix + folder.name
+            return "~" in name or scope.enters(unquote(name, errors="surrogateescape"))
+
         try:
-            for entry in list_dir(uri):
-                name = prefix + entry.name
+            for entry, below in with_listings(listing, enters):
                 if not entry.is_dir:
-                    yield name
-                elif "~" in name or scope.enters(unquote(name, errors="surrogateescape")):
-                    yield from self._scoped(entry.uri, name + "/", scope)
+                    yield prefix + entry.name
+                elif below is not None:
+                    yield from self._scoped(below, f"{prefix}{entry.name}/", scope)
         except NotFoundError:
             return
 

@@ -17,6 +17,7 @@ from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.timeline import probe
 from hf2vad.errors import NotFoundError, StorageError
 from hf2vad.storage import put_bytes
+from hf2vad.storage.ahead import AHEAD
 
 
 def put(root: Path, *names: str, content: bytes = b"not looked at") -> None:
@@ -207,16 +208,23 @@ def test_the_fingerprint_of_a_folder_changes_with_each_image_and_with_no_other_f
     assert len(set(seen)) == 5
 
 
-def test_folders_are_listed_only_when_their_turn_comes(tmp_path: Path) -> None:
-    put(tmp_path, "a/1.mp4", "b/1.mp4", "c/1.mp4")
+def test_folders_are_listed_a_few_ahead_of_their_turn(tmp_path: Path) -> None:
+    folders = [f"{number:02d}" for number in range(AHEAD + 5)]
+    put(tmp_path, *(f"{folder}/1.mp4" for folder in folders))
     found = catalogue(str(tmp_path))
     assert isinstance(found, Iterator)
-    assert next(found).id == "a/1.mp4"
-    put(tmp_path, "b/2.mp4")
-    shutil.rmtree(tmp_path / "c")
-    assert [next(found).id, next(found).id] == ["b/1.mp4", "b/2.mp4"]
-    with pytest.raises(NotFoundError):
-        next(found)
+    assert next(found).id == "00/1.mp4"
+    put(tmp_path, f"{folders[-1]}/2.mp4")
+    assert [video.id for video in found] == [*(f"{folder}/1.mp4" for folder in folders[1:]), f"{folders[-1]}/2.mp4"]
+
+
+def test_a_folder_that_is_gone_when_its_turn_comes_is_passed_over(tmp_path: Path) -> None:
+    folders = [f"{number:02d}" for number in range(AHEAD + 5)]
+    put(tmp_path, *(f"{folder}/1.mp4" for folder in folders))
+    found = catalogue(str(tmp_path))
+    next(found)
+    shutil.rmtree(tmp_path / folders[-2])
+    assert [video.id.partition("/")[0] for video in found] == [*folders[1:-2], folders[-1]]
 
 
 HOSTILE = [

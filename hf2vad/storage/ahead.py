@@ -1,0 +1,52 @@
+"""Listings of subfolders that are on their way while those before them are read."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
+
+from hf2vad.storage import Entry, list_dir
+
+AHEAD = 8
+"""Subfolders whose listings are begun before their turn. Each holds a page of a listing, some 0.5 MB."""
+MOST_WAITING = 1000
+"""Entries that wait for a folder before them, at most."""
+
+
+def with_listings(
+    entries: Iterable[Entry], enters: Callable[[Entry], bool]
+) -> Iterator[tuple[Entry, Iterator[Entry] | None]]:
+    """Each of `entries` in turn, with what is directly below it where it is a folder that `enters` says yes to.
+
+    A tree of many small folders is thereby walked in a fraction of the time that its requests take one by one. What a
+    listing raises, it raises when it is read.
+    """
+    waiting: deque[tuple[Entry, Future[Iterator[Entry]] | None]] = deque()
+    folders = 0
+    with ThreadPoolExecutor(AHEAD, "listing") as pool:
+        for entry in entries:
+            begun = pool.submit(_begun, entry.uri) if entry.is_dir and enters(entry) else None
+            folders += begun is not None
+            waiting.append((entry, begun))
+            while waiting and (waiting[0][1] is None or folders > AHEAD or len(waiting) > MOST_WAITING):
+                folders -= waiting[0][1] is not None
+                yield _with_listing(*waiting.popleft())
+        while waiting:
+            yield _with_listing(*waiting.popleft())
+
+
+def _with_listing(entry: Entry, begun: Future[Iterator[Entry]] | None) -> tuple[Entry, Iterator[Entry] | None]:
+    return entry, None if begun is None else _read(begun)
+
+
+def _begun(uri: str) -> Iterator[Entry]:
+    """A listing whose first page is there."""
+    listing = list_dir(uri)
+    first = next(listing, None)
+    return listing if first is None else chain([first], listing)
+
+
+def _read(begun: Future[Iterator[Entry]]) -> Iterator[Entry]:
+    yield from begun.result()
