@@ -46,7 +46,7 @@ from hf2vad.runtime.score import scoring_work
 from hf2vad.storage import list_files, put_bytes, read_json
 from tests.fault_proxy import FaultProxy, Faults
 from tests.seaweed import SeaweedServer
-from tests.site import environment, job, run_job, upload, wait_until
+from tests.site import environment, job, run_process, upload, wait_until
 from tests.stc import SMALL_MODEL
 
 CAMERAS, VIDEOS = 10, 10
@@ -97,7 +97,7 @@ def timed(proxy: FaultProxy, *more: object) -> dict[str, Any]:
     """One run of the job: its seconds, its requests by kind, and the videos that it touched."""
     proxy.asked.clear()
     started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    output = run_job("backfill", *OPTIONS, *more, seconds=3600).stdout
+    output = run_process("backfill", *OPTIONS, *more, seconds=3600).stdout
     seconds, used = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     asked = Counter(proxy.asked)
     touched = {found[1] for line in asked if (found := re.match(r"(?:GET|HEAD) /nights/archive/([^?]+\.mp4)", line))}

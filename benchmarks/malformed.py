@@ -25,7 +25,7 @@ from benchmarks.measure import save
 from benchmarks.tables import markdown, results
 from hf2vad.demo.archive import generate
 from tests.mutations import examine, write_mutations, write_originals
-from tests.site import SMALL, last_run, run_job
+from tests.site import SMALL, last_run, run_process
 
 
 def decoded(folder: Path) -> dict[str, Any]:
@@ -44,11 +44,11 @@ def decoded(folder: Path) -> dict[str, Any]:
 def scored(folder: Path, work: Path) -> dict[str, Any]:
     """Every video through the scoring job."""
     site = generate(work / "site", train_clips=2, test_clips=0, frames=60)
-    run_job("extract_stc", "--archive", site.train, "--out", work / "stc")
-    run_job("train", "--stc", work / "stc", "--out", work / "bundle", *SMALL)
+    run_process("extract_stc", "--archive", site.train, "--out", work / "stc")
+    run_process("train", "--stc", work / "stc", "--out", work / "bundle", *SMALL)
     started = time.monotonic()
     out = work / "scores"
-    run_job("score_archive", "--archive", folder, "--bundle", work / "bundle", "--out", out, expect=3, seconds=3600)
+    run_process("score_archive", "--archive", folder, "--bundle", work / "bundle", "--out", out, expect=3, seconds=3600)
     seconds = time.monotonic() - started
     (bundle,) = out.glob("bundle=*")
     reasons = {row["video"]: row["reason"] for row in map(_read, (bundle / "failures").glob("*.json"))}

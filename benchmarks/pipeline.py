@@ -13,13 +13,17 @@ on the archive itself: what a network costs does not depend on its weights.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import multiprocessing
 import os
+import signal
 import statistics
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +122,40 @@ def train(folder: Path, archive: str) -> Path:
     return bundle
 
 
+def extract_forever(work: ScoreWork, shards: list[Shard], core: int, ready: Event) -> None:
+    """Extract on `core`, over and over."""
+    os.sched_setaffinity(0, [core])
+    extractor = warm_extractor(work.extraction, work.boxes)
+    while True:
+        for shard in shards:
+            for _ in extractor.cubes(shard):
+                ready.set()
+
+
+@contextlib.contextmanager
+def neighbour(work: ScoreWork, shards: list[Shard], core: int) -> Iterator[Callable[[int], None]]:
+    """Another process that extracts on `core` while it is let; gives what sends it SIGCONT and SIGSTOP."""
+    spawn = multiprocessing.get_context("spawn")
+    ready = spawn.Event()
+    process = spawn.Process(target=extract_forever, args=(work, shards, core, ready), daemon=True)
+    process.start()
+    pid = process.pid
+    assert pid is not None
+    try:
+        assert ready.wait(120)
+        os.kill(pid, signal.SIGSTOP)
+        yield lambda number: os.kill(pid, number)
+    finally:
+        process.kill()
+        process.join()
+
+
 def overlap(work: ScoreWork, shards: list[Shard], options: argparse.Namespace) -> dict[str, Any]:
-    """Extraction alone on one core, the network alone on the other, and both together as a worker does it."""
+    """Extraction alone on one core, the network alone on the other, and both together as a worker does it.
+
+    `beside`: the network alone while another process, which shares neither interpreter nor queue with it, extracts on
+    the other core: what it costs that the two cores have one memory.
+    """
     extractor = warm_extractor(work.extraction, work.boxes)
     measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
     first, second = options.cores
@@ -157,7 +193,15 @@ def overlap(work: ScoreWork, shards: list[Shard], options: argparse.Namespace) -
             )
 
     allowed = os.sched_getaffinity(0)
-    seconds = interleave({"extraction": extraction, "network": network, "together": together}, repeats=options.repeats)
+    with neighbour(work, shards, first) as tell:
+
+        def beside() -> None:
+            tell(signal.SIGCONT)
+            network()
+            tell(signal.SIGSTOP)
+
+        variants = {"extraction": extraction, "network": network, "beside": beside, "together": together}
+        seconds = interleave(variants, repeats=options.repeats)
     os.sched_setaffinity(0, allowed)
     seconds["slower"] = [max(pair) for pair in zip(seconds["extraction"], seconds["network"], strict=True)]
     frames = sum(shard.stop - shard.start for shard in shards)
@@ -217,11 +261,17 @@ def unless_missing(head: list[str], rows: Any) -> Any:
 
 
 def overlap_rows(result: dict[str, Any]) -> list[list[str]]:
-    names = {"extraction": "extraction alone", "network": "network alone", "together": "both, as in a worker"}
+    names = {"extraction": "extraction alone", "network": "network alone"}
+    names |= {"beside": "network, another process extracting", "together": "both, as in a worker"}
     found = result["overlap"]
     return [
-        [text, f"{found[name]['per_second']:.1f}", f"{found[name]['ratio']:.2f}" if name == "together" else ""]
+        [
+            text,
+            f"{found[name]['per_second']:.1f}",
+            f"{found[name]['ratio']:.2f}" if name in ("beside", "together") else "",
+        ]
         for name, text in names.items()
+        if name in found
     ]
 
 

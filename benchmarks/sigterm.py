@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks.measure import save
 from benchmarks.tables import markdown, results
 from hf2vad.demo.archive import generate
-from tests.site import SMALL, environment, job, run_job, tables
+from tests.site import SMALL, environment, job, run_process, tables
 from tests.sound import unsound
 
 SHARD_FRAMES = 5
@@ -85,7 +85,7 @@ def rounds(work: Path, moments: Iterator[float], expected: dict[str, bytes]) -> 
             runs.append(run)
             waiting = next(moments, None)
         if not done:
-            run_job("score_archive", *scoring(work, out))
+            run_process("score_archive", *scoring(work, out))
         yield {
             "runs": [vars(run) for run in runs],
             "shards": shards_of(out),
@@ -118,10 +118,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         generate(work / "site", train_clips=2, test_clips=CLIPS, frames=FRAMES)
-        run_job("extract_stc", "--archive", work / "site" / "train", "--out", work / "stc", "--ray.address", "local")
-        run_job("train", "--stc", work / "stc", "--out", work / "bundle", *SMALL)
+        run_process(
+            "extract_stc", "--archive", work / "site" / "train", "--out", work / "stc", "--ray.address", "local"
+        )
+        run_process("train", "--stc", work / "stc", "--out", work / "bundle", *SMALL)
         began = time.monotonic()
-        run_job("score_archive", *scoring(work, work / "quiet"))
+        run_process("score_archive", *scoring(work, work / "quiet"))
         quiet = time.monotonic() - began
         choose = random.Random(options.seed)
         moments = [choose.uniform(0.0, quiet) for _ in range(options.moments)]

@@ -44,9 +44,19 @@ stderr, in place of a progress bar."""
 
 
 def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequence[str] | None = None) -> int:
-    """Parse `argv` into a `kind`, `run` it and return its exit code; an Hf2vadError becomes one line on stderr."""
+    """Parse `argv` into a `kind`, `run` it and return its exit code; an Hf2vadError becomes one line on stderr.
+
+    Without `argv` it is the process's own, which ends with that code whatever comes: SIGTERM is ignored from then on.
+    """
+    code = _code(kind, run, description=description, argv=sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Python takes a second or two to wind up
+    return code
+
+
+def _code(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequence[str]) -> int:
     try:
-        return run(parse(kind, sys.argv[1:] if argv is None else argv, description=description))
+        return run(parse(kind, argv, description=description))
     except StoppedError as error:
         logs.end_with(f"stopped: {error}")
         return EXIT_STOPPED

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hf2vad.demo.archive import generate
+from hf2vad.runtime.dispatch import RayConfig, cluster
 from tests.seaweed import SeaweedServer
 from tests.site import SMALL, RayCluster, Site, ray_head, run_job
 
@@ -32,10 +33,13 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
 
 @pytest.fixture(scope="session")
 def ray_cluster(s3: SeaweedServer) -> Iterator[RayCluster]:
-    """A Ray head node with two CPUs, whose environment leads to the S3 server; jobs find it by RAY_ADDRESS."""
+    """A Ray head node with two CPUs, whose environment leads to the S3 server.
+
+    This process is connected to it for the rest of the session; jobs in other processes find it by RAY_ADDRESS.
+    """
     folder = Path(tempfile.mkdtemp(prefix="hf2vad-ray-"))  # short: Ray's sockets have paths of at most 107 bytes
     try:
-        with ray_head(folder) as head:
+        with ray_head(folder) as head, cluster(RayConfig(address=head.address)):
             before = os.environ.get("RAY_ADDRESS")
             os.environ["RAY_ADDRESS"] = head.address
             yield head

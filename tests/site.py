@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import os
 import re
+import runpy
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from hf2vad.storage import join, put_bytes
 
@@ -44,6 +51,19 @@ class RayCluster:
     process: subprocess.Popen[bytes]
     metrics: str = ""
     """Where its node's agent is scraped."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job that came to its end."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    def check(self, expect: int) -> None:
+        shown = f"exit code {self.returncode}\n{self.stdout[-3000:]}\n{self.stderr[-3000:]}"
+        assert self.returncode == expect, shown
 
 
 @dataclass(frozen=True)
@@ -122,11 +142,30 @@ def job(name: str, *arguments: object) -> list[str]:
     return [sys.executable, str(ROOT / "jobs" / f"{name}.py"), *map(str, arguments)]
 
 
-def run_job(
+def run_job(name: str, *arguments: object, expect: int = 0) -> Done:
+    """Run a job to its end in this process; fails unless it exits with `expect`.
+
+    What it does on the cluster goes through this process's connection (see `ray_cluster`), whose workers are warm:
+    `--ray.address` has no effect. For what is about processes, environments and signals there is `run_process`.
+    """
+    shown, said = io.StringIO(), io.StringIO()
+    with _as_it_was(), contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
+        sys.argv = job(name, *arguments)[1:]
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+            code = 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    done = Done(code, shown.getvalue(), said.getvalue())
+    done.check(expect)
+    return done
+
+
+def run_process(
     name: str, *arguments: object, expect: int = 0, env: dict[str, str] | None = None, seconds: float = 240
-) -> subprocess.CompletedProcess[str]:
-    """Run a job to its end; fails unless it exits with `expect`."""
-    done = subprocess.run(
+) -> Done:
+    """The same in a process of its own, with its own connection and workers, and with `env` besides."""
+    found = subprocess.run(
         job(name, *arguments),
         capture_output=True,
         text=True,
@@ -134,8 +173,40 @@ def run_job(
         cwd=ROOT,
         timeout=seconds,
     )
-    assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    done = Done(found.returncode, found.stdout, found.stderr)
+    done.check(expect)
     return done
+
+
+@contextlib.contextmanager
+def _as_it_was() -> Iterator[None]:
+    """Undo what a job may do to its process."""
+    argv, threads, deterministic = sys.argv, torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    log = logging.getLogger("hf2vad")
+    handlers, level, on_sigterm = log.handlers, log.level, signal.getsignal(signal.SIGTERM)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        sys.argv = argv
+        signal.signal(signal.SIGTERM, on_sigterm)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+        log.handlers = handlers
+        log.setLevel(level)
+
+
+@contextlib.contextmanager
+def meanwhile(action: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Run `action` in a thread beside the block, and tell it when the block is over."""
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(action, over)
+        try:
+            yield
+        finally:
+            over.set()
+            running.result(60)
 
 
 def upload(folder: Path, uri: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from itertools import chain
 
 from hf2vad.storage import Entry, list_dir
@@ -25,16 +27,21 @@ def with_listings(
     """
     waiting: deque[tuple[Entry, Future[Iterator[Entry]] | None]] = deque()
     folders = 0
-    with ThreadPoolExecutor(AHEAD, "listing") as pool:
-        for entry in entries:
-            begun = pool.submit(_begun, entry.uri) if entry.is_dir and enters(entry) else None
-            folders += begun is not None
-            waiting.append((entry, begun))
-            while waiting and (waiting[0][1] is None or folders > AHEAD or len(waiting) > MOST_WAITING):
-                folders -= waiting[0][1] is not None
-                yield _with_listing(*waiting.popleft())
-        while waiting:
+    for entry in entries:
+        begun = _threads(os.getpid()).submit(_begun, entry.uri) if entry.is_dir and enters(entry) else None
+        folders += begun is not None
+        waiting.append((entry, begun))
+        while waiting and (waiting[0][1] is None or folders > AHEAD or len(waiting) > MOST_WAITING):
+            folders -= waiting[0][1] is not None
             yield _with_listing(*waiting.popleft())
+    while waiting:
+        yield _with_listing(*waiting.popleft())
+
+
+@lru_cache(maxsize=1)
+def _threads(pid: int) -> ThreadPoolExecutor:
+    """Of this process: those made before a fork are not there after it."""
+    return ThreadPoolExecutor(AHEAD, "listing")
 
 
 def _with_listing(entry: Entry, begun: Future[Iterator[Entry]] | None) -> tuple[Entry, Iterator[Entry] | None]:

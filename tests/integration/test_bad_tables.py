@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hf2vad.storage import put_table
 from hf2vad.training.checkpoint import Checkpoint, Checkpoints
 from hf2vad.training.group import Group
 from tests.disk import enlarge, small_disk
-from tests.site import RayCluster, run_job
+from tests.site import Done, RayCluster, run_job, run_process
 from tests.stc import make_cubes, put_clip
 
 SMALL = (
@@ -27,9 +28,9 @@ SMALL = (
 )
 
 
-def complaint(stc: Path, out: Path, *more: object) -> str:
+def complaint(stc: Path, out: Path, *more: object, run: Callable[..., Done] = run_job) -> str:
     """The line that training ends with when it exits with 2; above it there may be progress, but no traceback."""
-    done = run_job("train", "--stc", stc, "--out", out, *SMALL, *more, expect=2)
+    done = run("train", "--stc", stc, "--out", out, *SMALL, *more, expect=2)
     *progress, line = done.stderr.strip().splitlines()
     assert line.startswith("error: ")
     assert not any("error" in one for one in progress)
@@ -87,7 +88,7 @@ def test_a_table_with_nan_flow(nan_table: Path, tmp_path: Path) -> None:
 def test_several_workers_stop_together_at_a_loss_that_is_no_number(
     nan_table: Path, ray_cluster: RayCluster, tmp_path: Path
 ) -> None:
-    line = complaint(nan_table, tmp_path / "out", "--workers", 2)
+    line = complaint(nan_table, tmp_path / "out", "--workers", 2, run=run_process)
     assert "loss is nan in stage flow, epoch 1" in line
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.run import Both, Plan, chaos_run, quiet_run
 from tests.chaos.site import chaos_site
 from tests.seaweed import SeaweedServer
-from tests.site import run_job, wait_until
+from tests.site import run_process, wait_until
 
 PLAN = Plan(every_s=(4.0, 8.0), drivers_at=(0.2, 0.6), node_at=0.4)
 
@@ -65,6 +65,6 @@ def test_a_driver_whose_cluster_is_lost_says_so_and_the_next_cluster_goes_on(bot
         driver.kill()
     assert code == 2, shown
     assert shown.strip().splitlines()[-1].startswith("error: ")
-    run_job("score_archive", *site.arguments("lost"), "--ray.address", "local", expect=3)
+    run_process("score_archive", *site.arguments("lost"), "--ray.address", "local", expect=3)
     assert computed.shards + site.record("lost")["shards"] == both.quiet.computed.shards
     assert site.differences("quiet", "lost") == []

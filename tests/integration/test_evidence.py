@@ -7,27 +7,19 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hf2vad.evidence.choose import event_key
-from hf2vad.storage import list_files, read_json
-from tests.seaweed import SeaweedServer
-from tests.site import ROOT, Site, environment, ray_workers, run_job, wait_until
-
-GATHER = """
-import json, sys
 from hf2vad.config import EvidenceConfig
+from hf2vad.evidence.choose import event_key
 from hf2vad.runtime.dispatch import RayConfig
 from hf2vad.runtime.evidence import EvidenceJob, gather_evidence
-places, settings = json.loads(sys.argv[1]), json.loads(sys.argv[2])
-job = EvidenceJob(**places, evidence=EvidenceConfig(**settings), ray=RayConfig(retries=0))
-print(json.dumps(gather_evidence(job)))
-"""
+from hf2vad.storage import list_files, read_json
+from tests.seaweed import SeaweedServer
+from tests.site import Site, ray_workers, run_job, wait_until
 
 PLAY = """() => Promise.all([...document.querySelectorAll("video")].map(async (video) => {
     await video.play();
@@ -37,20 +29,16 @@ PLAY = """() => Promise.all([...document.querySelectorAll("video")].map(async (v
 
 
 def gather(places: dict[str, str], *, kill: bool = False, **settings: Any) -> dict[str, int]:
-    """Gather in a process of its own; `kill`: end the first worker that is at work."""
-    command = [sys.executable, "-c", GATHER, json.dumps(places), json.dumps(settings)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=ROOT
-    ) as running:
+    """Gather; `kill`: end the first worker that is at work."""
+    job = EvidenceJob(**places, evidence=EvidenceConfig(**settings), ray=RayConfig(retries=0))
+    with ThreadPoolExecutor(1) as pool:
+        counts = pool.submit(gather_evidence, job)
         if kill:
             busy: list[int] = []
             wait_until(lambda: busy or busy.extend(ray_workers("show_video")), seconds=90, what="a busy worker")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(busy[0], signal.SIGKILL)
-        output, errors = running.communicate(timeout=150)
-    assert running.returncode == 0, errors[-3000:]
-    counts: dict[str, int] = json.loads(output.splitlines()[-1])
-    return counts
+        return counts.result(150)
 
 
 @pytest.fixture(scope="module")

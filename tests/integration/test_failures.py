@@ -12,7 +12,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,18 +23,14 @@ import s3fs
 from hf2vad.errors import BreakerError, BucketNotFoundError, StorageError, StorageFullError, VideoError
 from hf2vad.runtime import dispatch
 from hf2vad.runtime.breaker import BreakerConfig
-from hf2vad.runtime.dispatch import Call, Dispatcher, Outcome, RayConfig, cluster
+from hf2vad.runtime.dispatch import Call, Dispatcher, Outcome, RayConfig
 from hf2vad.runtime.policy import Cause
 from hf2vad.runtime.score import ScoreJob, score_job
 from tests.disk import enlarge, small_disk
 from tests.seaweed import SeaweedServer
-from tests.site import RayCluster, Site, last_run, ray_workers, run_job, tables, upload, wait_until
+from tests.site import Site, last_run, meanwhile, ray_workers, run_job, tables, upload, wait_until
 
-
-@pytest.fixture(scope="module", autouse=True)
-def connected(ray_cluster: RayCluster) -> Iterator[None]:
-    with cluster(RayConfig(address=ray_cluster.address)):
-        yield
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def scoring(site: Site, out: Path, archive: Path | str | None = None) -> ScoreJob:
@@ -46,19 +42,6 @@ def scoring(site: Site, out: Path, archive: Path | str | None = None) -> ScoreJo
 def failures(out: Path) -> dict[str, dict[str, object]]:
     rows = [json.loads(path.read_text()) for path in out.glob("bundle=*/failures/*.json")]
     return {row["video"]: row for row in rows}
-
-
-@contextlib.contextmanager
-def meanwhile(action: Callable[[threading.Event], None]) -> Iterator[None]:
-    """Run `action` in a thread beside the block, and tell it when the block is over."""
-    over = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(action, over)
-        try:
-            yield
-        finally:
-            over.set()
-            running.result(60)
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import pytest
 
 from hf2vad.storage import put_bytes
 from tests.seaweed import SeaweedServer
-from tests.site import Site, run_job
+from tests.site import Site, run_job, run_process
 
 
 def complaint(name: str, *arguments: object, env: dict[str, str] | None = None) -> str:
     """The one line that a job ends with when it exits with 2."""
-    done = run_job(name, *arguments, expect=2, env=env)
+    done = run_process(name, *arguments, expect=2, env=env) if env else run_job(name, *arguments, expect=2)
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")

@@ -20,20 +20,16 @@ from pathlib import Path
 import pytest
 
 from hf2vad.errors import StoppedError
-from hf2vad.runtime.dispatch import RayConfig, cluster
 from hf2vad.runtime.extract import ExtractJob, extract_job
 from hf2vad.runtime.score import ScoreJob, score_job
-from tests.site import RayCluster, Site, last_run, tables
+from tests.site import Site, last_run, tables
 from tests.sound import unsound
 
 MOMENTS = 5
 SHARDS = 30
 
 
-@pytest.fixture(scope="module", autouse=True)
-def connected(ray_cluster: RayCluster) -> Iterator[None]:
-    with cluster(RayConfig(address=ray_cluster.address)):
-        yield
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def scoring(site: Site, out: Path) -> ScoreJob:

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from hf2vad.errors import Hf2vadError
 from hf2vad.storage import read_bytes, read_json
 from tests.seaweed import SeaweedServer
-from tests.site import RayCluster, environment, job, ray_workers, run_job, upload, wait_until
+from tests.site import RayCluster, environment, job, ray_workers, run_process, upload, wait_until
 from tests.stc import put_clip
 
 SMALL = (
@@ -75,12 +75,12 @@ def rank_one() -> int:
 def undisturbed(table: Path, ray_cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two workers train that nobody disturbs."""
     out = tmp_path_factory.mktemp("undisturbed")
-    run_job("train", "--stc", table, "--out", out, *SMALL, "--workers", 2)
+    run_process("train", "--stc", table, "--out", out, *SMALL, "--workers", 2)
     return out
 
 
 def test_two_workers_reach_the_loss_of_one(table: Path, undisturbed: Path, tmp_path: Path) -> None:
-    run_job("train", "--stc", table, "--out", tmp_path, *SMALL)
+    run_process("train", "--stc", table, "--out", tmp_path, *SMALL)
     one, two = history(tmp_path), history(undisturbed)
     assert [(r["stage"], r["epoch"], r["lr"]) for r in one] == [(r["stage"], r["epoch"], r["lr"]) for r in two]
     for alone, together in zip(one, two, strict=True):
@@ -117,9 +117,9 @@ def test_what_a_killed_driver_left_is_gone_on_from_by_as_many_workers_and_by_one
     done = epochs_done(first)
     assert 2 <= done < 6
     shutil.copytree(first, copy)
-    run_job("train", "--stc", table, "--out", first, *SMALL, "--workers", 2)
+    run_process("train", "--stc", table, "--out", first, *SMALL, "--workers", 2)
     assert history(first) == history(undisturbed)
-    run_job("train", "--stc", table, "--out", copy, *SMALL)
+    run_process("train", "--stc", table, "--out", copy, *SMALL)
     ours, theirs = history(copy), history(undisturbed)
     assert ours[:done] == theirs[:done]
     for alone, together in zip(ours, theirs, strict=True):
@@ -148,5 +148,5 @@ def test_a_checkpoint_holds_the_random_state_of_each_worker(undisturbed: Path) -
 
 def test_reading_through_ray_data_gives_the_same_training(table: Path, undisturbed: Path, tmp_path: Path) -> None:
     more = ("--workers", 2, "--training.reader", "ray", "--training.cache-gib", 0)
-    run_job("train", "--stc", table, "--out", tmp_path, *SMALL, *more)
+    run_process("train", "--stc", table, "--out", tmp_path, *SMALL, *more)
     assert history(tmp_path) == history(undisturbed)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf2vad.schema import EVENTS, FRAMES_TABLE, OBJECTS
-from tests.site import ROOT, SMALL, Site, environment, job, last_run, ray_workers, run_job, tables, wait_until
+from tests.site import (
+    ROOT,
+    SMALL,
+    Site,
+    environment,
+    job,
+    last_run,
+    meanwhile,
+    ray_workers,
+    run_job,
+    tables,
+    wait_until,
+)
 
 
 def score(site: Site, out: Path, *more: object, expect: int = 0) -> Path:
@@ -95,15 +108,13 @@ def test_the_same_run_gives_the_same_bytes(site: Site, quiet: Path, tmp_path: Pa
 
 
 def test_a_killed_worker_costs_its_shard_another_try_and_nothing_else(site: Site, quiet: Path, tmp_path: Path) -> None:
-    command = job(
-        "score_archive", "--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--shard-frames", 10
-    )
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as running:
+    def kill_one(over: threading.Event) -> None:
         wait_until(lambda: list(tmp_path.rglob("shards/**/*.parquet")), seconds=90, what="first shard")
         wait_until(lambda: ray_workers("score_frames"), seconds=30, what="a busy worker")
         os.kill(ray_workers("score_frames")[0], signal.SIGKILL)
-        output = running.communicate(timeout=180)
-    assert running.returncode == 0, output
+
+    with meanwhile(kill_one):
+        score(site, tmp_path, "--shard-frames", 10)
     assert last_run(tmp_path)["retried"] >= 1
     assert tables(tmp_path) == tables(quiet)
 
@@ -173,9 +184,7 @@ def test_training_again_with_the_same_settings_has_nothing_to_do(site: Site) -> 
 
 def test_the_examples_in_the_jobs_docstrings_are_their_own_command_lines() -> None:
     for path in sorted((ROOT / "jobs").glob("*.py")):
-        done = subprocess.run(job(path.stem, "--help"), capture_output=True, text=True, env=environment(), timeout=60)
-        assert done.returncode == 0
-        assert f"python jobs/{path.name}" in done.stdout
+        assert f"python jobs/{path.name}" in run_job(path.stem, "--help").stdout
 
 
 def test_select_puts_what_it_saw_into_the_bundle_and_scoring_follows_its_choice(site: Site, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,6 +11,7 @@ import pytest
 from hf2vad.commandline import EXIT_STOPPED, EXIT_USAGE, main, parse, required_missing
 from hf2vad.config import PRESETS, FlowConfig, MotionConfig
 from hf2vad.errors import ConfigError, NotFoundError, StoppedError
+from tests.site import ROOT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,3 +115,11 @@ def test_help_shows_groups_defaults_and_the_description(capsys: pytest.CaptureFi
     assert "(default: 2.0)" in shown
     assert "Example: jobs/x.py --archive a" in shown
     assert "--config FILE" in shown
+
+
+def test_a_job_that_is_over_ends_with_its_code_whatever_signal_comes() -> None:
+    code = "import os, signal, sys\n"
+    code += "from hf2vad.commandline import main\nfrom tests.unit.test_commandline import Job\n"
+    code += "code = main(Job, lambda job: 3, description='')\n"
+    code += "os.kill(os.getpid(), signal.SIGTERM)\nsys.exit(code)"
+    assert subprocess.run([sys.executable, "-c", code, "--archive", "x"], cwd=ROOT).returncode == 3
