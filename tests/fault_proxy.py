@@ -8,6 +8,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,9 +61,9 @@ class FaultProxy:
     while it runs.
     """
 
-    def __init__(self, target: str, faults: Faults, *, seen: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, target: str, faults: Faults, *, seen: Callable[[bytes, float], None] | None = None) -> None:
         """`target`: http://host:port. `seen`: told the head of each request that the server has answered, whether or
-        not the client learns of it; in the proxy's thread."""
+        not the client learns of it, and the time.monotonic() at which it had come; in the proxy's thread."""
         parts = urlsplit(target)
         self._target = (parts.hostname or "", parts.port or 80)
         self.faults = faults
@@ -128,6 +129,7 @@ class FaultProxy:
             kept = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"expect:")]
             head = b"\r\n".join(kept)
         body = await _body(client, head)
+        came = time.monotonic()
         fault = self._fault()
         self.counts[fault] += 1
         self.asked[head.split(b" HTTP/", 1)[0].decode(errors="replace")] += 1
@@ -143,7 +145,7 @@ class FaultProxy:
         await request.drain()
         found = await server.readuntil(b"\r\n\r\n")
         if self._seen:
-            self._seen(head)
+            self._seen(head, came)
         bodiless = head.startswith(b"HEAD ") or found.split(b" ", 2)[1] in (b"204", b"304")
         content = b"" if bodiless else await _body(server, found)
         if fault == "lost":

@@ -120,9 +120,9 @@ def chaos_site(
     _put_bundle(f"s3://{bucket}/bundle")
     computed: dict[str, Computed] = {}
 
-    def seen(head: bytes) -> None:
+    def seen(head: bytes, came: float) -> None:
         for one in list(computed.values()):
-            one.see(head)
+            one.see(head, came)
 
     options = ("--shard-frames", 8, "--ray.retries", 50, "--ray.node-retries", 50)
     with contextlib.ExitStack() as stack:
