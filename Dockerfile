@@ -63,7 +63,7 @@ RUN apt-get update \
 COPY --from=packed /opt/venv /opt/venv
 COPY jobs /opt/hf2vad/jobs
 COPY cluster/submit_nightly.py /opt/hf2vad/
-# HOME: Ray's launcher asks the image for it. `video` is for NVDEC, which nothing uses yet: decoding is on CPUs.
+# HOME: Ray's launcher asks the image for it. `video` is for NVDEC, which nothing uses: decoding is on CPUs.
 ENV HOME=/home/vad \
     PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

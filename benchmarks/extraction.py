@@ -36,7 +36,7 @@ from hf2vad.config import ExtractionConfig, LimitsConfig
 from hf2vad.cubes.cut import cut_cubes, pixel_boxes
 from hf2vad.runtime.extract import ExtractWork, extract_shard
 from hf2vad.runtime.names import Marks
-from hf2vad.schema import F32, FRAMES, U8
+from hf2vad.schema import APPEARANCE_BYTES, F32, FLOW_BYTES, FRAMES, U8
 
 SIZES = {"360x240": 120, "640x360": 120, "1280x720": 60, "1920x1080": 40, "3840x2160": 20}
 """Frames of the clip of each size."""
@@ -218,7 +218,35 @@ def scaling_table() -> str:
     return markdown(["frames", "in one step, ms", "in two, ms"], rows or [["not measured yet", "", ""]])
 
 
-TABLES = {"extraction": stage_table, "cutting": cut_table, "scaling": scaling_table}
+def bound_table() -> str:
+    """How many times as fast extraction would be if a stage cost nothing, and what would be copied to a GPU instead.
+
+    On one core the rest of a frame's time stays; with a core for each thread, the slowest of the threads that are left.
+    """
+    rows = []
+    for result in results("extraction.json"):
+        for name, rate in result["end_to_end_frames_per_s"].items():
+            size = name.split(",")[0]
+            found, total = result["sizes"][size], 1000 / rate["median"]
+            ms = found["ms_per_frame"]
+            on_one = [f"{total / (total - ms[stage]):.2f}" for stage in ("decode", "cut", "flow")]
+            on_three = [f"{slowest(ms) / slowest({**ms, stage: 0.0}):.2f}" for stage in ("decode", "cut", "flow")]
+            if name != size:  # at another scale, flow is not measured alone
+                on_one, on_three = [*on_one[:2], ""], [""] * 3
+            width, height = map(int, found["working"].split("x"))
+            copied = [found["boxes_per_frame"] * (APPEARANCE_BYTES + FLOW_BYTES), width * height * (3 + 2 * 4)]
+            rows.append([name, *on_one, *on_three, *(f"{value / 1024:,.0f}" for value in copied)])
+    stages_ = [f"{name}, {where}" for where in ("one core", "a core a thread") for name in ("decode", "cut", "flow")]
+    head = ["frames", *stages_, "cubes, KiB a frame", "pixels and flow, KiB a frame"]
+    return markdown(head, rows or [["not measured yet", *[""] * 8]])
+
+
+def slowest(ms: Mapping[str, float]) -> float:
+    """Milliseconds a frame of the slowest thread: decoding, flow, or boxes and cutting."""
+    return max(ms["decode"] + ms["convert"] + ms["grey and blur"], ms["flow"], ms["boxes"] + ms["cut"])
+
+
+TABLES = {"extraction": stage_table, "extraction_bounds": bound_table, "cutting": cut_table, "scaling": scaling_table}
 
 if __name__ == "__main__":
     main()

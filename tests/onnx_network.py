@@ -17,7 +17,7 @@ Raw = npt.NDArray[np.float32]
 
 
 class PixelNetwork:
-    """A network of input (1, 3, side, side) and `classes` classes; `cell` programs one of its output cells."""
+    """A network of input (B, 3, side, side) and `classes` classes; `cell` programs one of its output cells."""
 
     def __init__(self, side: int = 64, classes: int = 2) -> None:
         self.side = side
@@ -50,26 +50,26 @@ class PixelNetwork:
             self.scale[index, 4] = 1 / 255
             self.bias[index, 4] = 0.0
 
-    def to_bytes(self, *, channels: int = 3, element: int = FLOAT) -> bytes:
-        """The network as an ONNX file."""
-        shape = [1, *self.bias.shape]
-        flat = [channels * self.side * self.side]
+    def to_bytes(self, *, channels: int = 3, element: int = FLOAT, batch: int | str = 1) -> bytes:
+        """The network as an ONNX file; `batch`: pictures at once, or a name for any number."""
+        shape = list(self.bias.shape)
+        flat = [0, channels * self.side * self.side]
         nodes = [
             _node("Reshape", ["images", "flat"], "line"),
-            _node("Gather", ["line", "pixel"], "picked"),
+            _node("Gather", ["line", "pixel"], "picked", axis=1),
             _node("Mul", ["picked", "scale"], "scaled"),
             _node("Add", ["scaled", "bias"], "output"),
         ]
         tensors = [
-            _tensor("flat", np.array(flat, np.int64), [1]),
+            _tensor("flat", np.array(flat, np.int64), [2]),
             _tensor("pixel", self.pixel, shape),
             _tensor("scale", self.scale, shape),
             _tensor("bias", self.bias, shape),
         ]
         graph = b"".join(_bytes(1, node) for node in nodes) + _bytes(2, b"pixels")
         graph += b"".join(_bytes(5, tensor) for tensor in tensors)
-        graph += _bytes(11, _value("images", element, [1, channels, self.side, self.side]))
-        graph += _bytes(12, _value("output", FLOAT, shape))
+        graph += _bytes(11, _value("images", element, [batch, channels, self.side, self.side]))
+        graph += _bytes(12, _value("output", FLOAT, [batch, *shape]))
         opset = _bytes(1, b"") + _number(2, 13)
         return _number(1, 8) + _bytes(7, graph) + _bytes(8, opset)
 
@@ -91,9 +91,10 @@ def _bytes(field: int, value: bytes) -> bytes:
     return _varint(field << 3 | 2) + _varint(len(value)) + value
 
 
-def _node(operator: str, inputs: Sequence[str], output: str) -> bytes:
+def _node(operator: str, inputs: Sequence[str], output: str, *, axis: int | None = None) -> bytes:
     names = b"".join(_bytes(1, name.encode()) for name in inputs)
-    return names + _bytes(2, output.encode()) + _bytes(4, operator.encode())
+    attribute = b"" if axis is None else _bytes(5, _bytes(1, b"axis") + _number(3, axis) + _number(20, 2))
+    return names + _bytes(2, output.encode()) + _bytes(4, operator.encode()) + attribute
 
 
 def _tensor(name: str, values: npt.NDArray[np.int64] | Raw, shape: Sequence[int]) -> bytes:
@@ -103,6 +104,6 @@ def _tensor(name: str, values: npt.NDArray[np.int64] | Raw, shape: Sequence[int]
     return b"".join(_number(1, n) for n in shape) + _number(2, kind) + _bytes(8, name.encode()) + _bytes(9, data)
 
 
-def _value(name: str, element: int, shape: Sequence[int]) -> bytes:
-    sizes = b"".join(_bytes(1, _number(1, n)) for n in shape)
+def _value(name: str, element: int, shape: Sequence[int | str]) -> bytes:
+    sizes = b"".join(_bytes(1, _bytes(2, n.encode()) if isinstance(n, str) else _number(1, n)) for n in shape)
     return _bytes(1, name.encode()) + _bytes(2, _bytes(1, _number(1, element) + _bytes(2, sizes)))

@@ -55,22 +55,29 @@ def catalogue(archive: str, include: Sequence[str] = (), scope: Scope = EVERYTHI
     return (video for video in found if _included(video, include) and scope.holds(video.id))
 
 
-def find_video(archive: str, video: str) -> Video | None:
+def find_video(archive: str, video: str, *, fingerprint: str | None = None) -> Video | None:
     """The video of `archive` with that id, without listing the others; none when it is not there.
 
-    An id that would lead out of the archive is not there, nor is one whose bytes were not UTF-8.
+    An id that would lead out of the archive is not there, nor is one whose bytes were not UTF-8. `fingerprint`: what
+    it had when it was scored, which the result then has too; the images of a folder are not listed for it.
     """
-    single = _single_file(archive)
-    if single is not None:
-        return single if single.id == video else None
-    if not {"", ".", ".."}.isdisjoint(video.split("/")):
-        return None
+    found = _single_file(archive)
+    if found is not None:
+        found = found if found.id == video else None
+    elif {"", ".", ".."}.isdisjoint(video.split("/")):
+        found = _inside(archive, video, fingerprint)
+    return found if found is None or fingerprint is None else replace(found, fingerprint=fingerprint)
+
+
+def _inside(archive: str, video: str, fingerprint: str | None) -> Video | None:
     uri = join(archive, video)
     entry = find_file(uri) if video.lower().endswith(VIDEO_SUFFIXES) else None
     if entry is not None:
         return replace(_file_video(entry, ""), id=video)
     folders = [uri, *([archive.rstrip("/")] if video == archive.rstrip("/").rsplit("/", 1)[-1] else [])]
     for folder in filter(exists, folders):
+        if fingerprint is not None:
+            return Video(video, folder, "images", fingerprint, 0)
         found = next((each for each in catalogue(folder) if each.kind == "images" and each.uri == folder), None)
         if found is not None:
             return replace(found, id=video)

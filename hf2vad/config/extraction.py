@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from hf2vad.config.values import fingerprint, flat, require, to_dict
 
@@ -139,6 +139,16 @@ class ExtractionConfig:
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     cube: CubeConfig = field(default_factory=CubeConfig)
+
+    @classmethod
+    def of(cls, job: object) -> ExtractionConfig:
+        """The parts of a job that has them all, by the same names."""
+        return cls(**{part.name: getattr(job, part.name) for part in fields(cls)})
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """For such a job."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
 
 
 def extraction_fingerprint(extraction: ExtractionConfig) -> str:

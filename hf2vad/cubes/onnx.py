@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -15,13 +15,23 @@ from hf2vad.schema import F32, U8
 STRIDES = (8, 16, 32)
 PAD = 114
 """Grey level around a letterboxed frame."""
+BATCH = 16
+"""Pictures, a frame and its tiles, that a GPU is given at once."""
 
 
 class OnnxDetector:
-    """A network with one input (1, 3, H, W), BGR 0–255, and one output (1, cells, 5 + classes), not yet decoded."""
+    """A network with one input (B, 3, H, W), BGR 0–255, and one output (B, cells, 5 + classes), not yet decoded.
 
-    def __init__(self, model: bytes, config: DetectorConfig, *, threads: int = 1) -> None:
-        """Raises ConfigError when onnxruntime is missing or `model` is no such network."""
+    B is 1, or left open by the network. Then a frame and its tiles are one batch on a GPU; on a CPU, where batches are
+    slower (docs/performance.md), they are run one by one. A batch never holds pictures of two frames: what a frame's
+    are run with does not depend on the shard.
+    """
+
+    def __init__(self, model: bytes, config: DetectorConfig, *, threads: int = 1, batch: int | None = None) -> None:
+        """`batch`: pictures at once, where the network leaves it open; none: `BATCH` on a GPU, one elsewhere.
+
+        Raises ConfigError when onnxruntime is missing or `model` is no such network.
+        """
         try:
             import onnxruntime
         except ImportError:
@@ -38,6 +48,7 @@ class OnnxDetector:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape if inputs else []
         fixed = len(shape) == 4 and shape[1] == 3 and all(isinstance(n, int) for n in shape[2:])
+        fixed = fixed and (shape[0] == 1 or not isinstance(shape[0], int))
         if len(inputs) != 1 or len(outputs) != 1 or not fixed or inputs[0].type != "tensor(float)":
             raise ConfigError(
                 f"detector.model {config.model}: needs one output and one float32 input of fixed size (1, 3, H, W), "
@@ -47,17 +58,23 @@ class OnnxDetector:
         self._height, self._width = int(shape[2]), int(shape[3])
         self._cells = _grid(self._width, self._height)
         self._config = config
+        on_gpu = "CUDAExecutionProvider" in self._session.get_providers()
+        is_open = not any(isinstance(each.shape[0], int) for each in (inputs[0], outputs[0]))
+        self._batch = (batch or (BATCH if on_gpu else 1)) if is_open else 1
 
     def detect(self, image: U8) -> F32:
         """(N, 4) boxes x1, y1, x2, y2 in pixels of the (H, W, 3) BGR frame, all classes, after NMS and `min_area`."""
         boxes: list[F32] = []
         scores: list[F32] = []
         classes: list[Any] = []
-        for x, y, part in self._parts(image):
-            found, score, kind = self._run(part)
-            boxes.append(found + np.array([x, y, x, y], np.float32))
-            scores.append(score)
-            classes.append(kind)
+        parts = list(self._parts(image))
+        for start in range(0, len(parts), self._batch):
+            some = parts[start : start + self._batch]
+            for (x, y, part), output in zip(some, self._run([part for _, _, part in some]), strict=True):
+                found, score, kind = self._decoded(output, self._ratio(part))
+                boxes.append(found + np.array([x, y, x, y], np.float32))
+                scores.append(score)
+                classes.append(kind)
         height, width = image.shape[:2]
         all_boxes = np.clip(np.concatenate(boxes), 0, np.array([width, height, width, height], np.float32))
         kept = _suppress(all_boxes, np.concatenate(scores), np.concatenate(classes), self._config.nms_iou)
@@ -75,18 +92,30 @@ class OnnxDetector:
                 for x in _offsets(width, side, self._config.tile_overlap):
                     yield x, y, image[y : y + side, x : x + side]
 
-    def _run(self, image: U8) -> tuple[F32, F32, Any]:
+    def _run(self, images: Sequence[U8]) -> F32:
+        """What the network answers to each of `images`: (B, cells, 5 + classes)."""
+        tensor = np.stack([self._letterboxed(image).transpose(2, 0, 1) for image in images]).astype(np.float32)
+        raw = self._session.run(None, {self._input: tensor})[0]
+        if raw.ndim != 3 or raw.shape[:2] != (len(images), len(self._cells)) or raw.shape[2] < 6:
+            expected = f"({len(images)}, {len(self._cells)}, 5 + classes)"
+            raise ConfigError(f"detector.model {self._config.model}: output is {raw.shape}, expected {expected}")
+        return np.asarray(raw, np.float32)
+
+    def _ratio(self, image: U8) -> float:
+        """By how much a picture is scaled to fit into the network's input."""
         height, width = image.shape[:2]
-        ratio = min(self._width / width, self._height / height)
+        return float(min(self._width / width, self._height / height))
+
+    def _letterboxed(self, image: U8) -> U8:
+        height, width = image.shape[:2]
+        ratio = self._ratio(image)
         canvas = np.full((self._height, self._width, 3), PAD, np.uint8)
         size = (max(1, int(width * ratio)), max(1, int(height * ratio)))
         canvas[: size[1], : size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-        tensor = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32)
-        raw = self._session.run(None, {self._input: tensor})[0]
-        if raw.ndim != 3 or raw.shape[1] != len(self._cells) or raw.shape[2] < 6:
-            expected = f"(1, {len(self._cells)}, 5 + classes)"
-            raise ConfigError(f"detector.model {self._config.model}: output is {raw.shape}, expected {expected}")
-        output = raw[0].astype(np.float32)
+        return canvas
+
+    def _decoded(self, output: F32, ratio: float) -> tuple[F32, F32, Any]:
+        """Boxes (N, 4) in pixels of the picture, scores and classes (N,) of the cells that are sure enough."""
         centre = (output[:, :2] + self._cells[:, :2]) * self._cells[:, 2:]
         half = np.exp(output[:, 2:4]) * self._cells[:, 2:] / 2
         probabilities = output[:, 4:5] * output[:, 5:]

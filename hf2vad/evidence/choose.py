@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from hf2vad.config import EvidenceConfig
 from hf2vad.errors import NotFoundError
 from hf2vad.schema import unpack_metadata
 from hf2vad.storage import join, list_dir, read_table
+from hf2vad.threads import in_threads
 
 THREADS = 8
 """Tables that are read at once."""
@@ -66,15 +66,8 @@ def choose_events(prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING
 
 def _events(prefix: str, scope: Scope) -> Iterator[Chosen]:
     keys = _keys(join(prefix, "events"), "", scope)
-    with ThreadPoolExecutor(THREADS) as pool:
-        for some in _batches(keys, 32 * THREADS):
-            for events in pool.map(partial(_read, prefix), some):
-                yield from (chosen for chosen in events if scope.holds(chosen.row["video"]))
-
-
-def _batches(items: Iterable[str], size: int) -> Iterator[Sequence[str]]:
-    remaining = iter(items)
-    return iter(lambda: list(itertools.islice(remaining, size)), [])
+    for events in in_threads(partial(_read, prefix), keys, THREADS):
+        yield from (chosen for chosen in events if scope.holds(chosen.row["video"]))
 
 
 def _read(prefix: str, key: str) -> list[Chosen]:

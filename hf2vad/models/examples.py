@@ -5,12 +5,11 @@ Of a cube its last crop and its median flow are kept: what is shown, and what cu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from hf2vad.errors import BundleError
+from hf2vad.models.kept import KeptCubes
 from hf2vad.schema import F16, F32, SIZE, U8
 
 POOL = 8
@@ -18,34 +17,19 @@ POOL = 8
 
 
 @dataclass(frozen=True, eq=False)
-class NormalExamples:
-    """Some cubes as they look and move."""
+class NormalExamples(KeptCubes):
+    """Some cubes as they look and move: the last crop of each, (N, 32, 32, 3), and the median over its four flows,
+    component by component, (N, 32, 32, 2)."""
 
-    appearance: U8
-    """(N, 32, 32, 3) BGR: the last crop of each."""
-    flow: F16
-    """(N, 32, 32, 2): the median over its four flows, component by component."""
-
-    def __post_init__(self) -> None:
-        n = len(self.flow)
-        if self.appearance.shape != (n, SIZE, SIZE, 3) or self.flow.shape != (n, SIZE, SIZE, 2):
-            raise BundleError(f"examples have shapes {self.appearance.shape} and {self.flow.shape}; train again")
-        if self.appearance.dtype != np.uint8 or self.flow.dtype != np.float16:
-            raise BundleError(f"examples are {self.appearance.dtype} and {self.flow.dtype}; train again")
+    NAME = "examples"
+    APPEARANCE = (SIZE, SIZE, 3)
+    FLOW = (SIZE, SIZE, 2)
 
     @classmethod
     def of(cls, appearance: U8, flow: F16) -> NormalExamples:
         """Of (N, 5, 32, 32, 3) pixels and (N, 4, 32, 32, 2) flow."""
         median = np.median(flow.astype(np.float32), axis=1).astype(np.float16)
         return cls(np.ascontiguousarray(appearance[:, -1]), median)
-
-    def __len__(self) -> int:
-        return len(self.flow)
-
-    @property
-    def arrays(self) -> Mapping[str, U8 | F16]:
-        """As a bundle keeps them; empty for no cubes."""
-        return {"appearance": self.appearance, "flow": self.flow} if len(self) else {}
 
     def nearest(self, other: NormalExamples, count: int) -> list[tuple[int, float]]:
         """The `count` examples that look and move most like the one cube of `other`: number and distance, nearest
@@ -71,4 +55,4 @@ def _pooled(pictures: U8 | F16) -> F32:
     return np.asarray(squares.mean(axis=(2, 4)).reshape(n, cells * cells * channels), np.float32)
 
 
-NO_EXAMPLES = NormalExamples(np.empty((0, SIZE, SIZE, 3), np.uint8), np.empty((0, SIZE, SIZE, 2), np.float16))
+NO_EXAMPLES = NormalExamples.none()

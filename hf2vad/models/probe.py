@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from hf2vad.errors import BundleError
-from hf2vad.schema import APPEARANCE_SHAPE, F16, FLOW_SHAPE, U8
+from hf2vad.models.kept import KeptCubes
+from hf2vad.schema import APPEARANCE_SHAPE, FLOW_SHAPE
 
 NOISE_CUBES = 16
 
 
 @dataclass(frozen=True, eq=False)
-class ProbeCubes:
-    """Some cubes."""
+class ProbeCubes(KeptCubes):
+    """Some cubes: (B, 5, 32, 32, 3) pixels and (B, 4, 32, 32, 2) flow."""
 
-    appearance: U8
-    """(B, 5, 32, 32, 3)."""
-    flow: F16
-    """(B, 4, 32, 32, 2)."""
-
-    def __post_init__(self) -> None:
-        b = len(self.flow)
-        if self.appearance.shape != (b, *APPEARANCE_SHAPE) or self.flow.shape != (b, *FLOW_SHAPE):
-            raise BundleError(f"probe cubes have shapes {self.appearance.shape} and {self.flow.shape}; train again")
-        if self.appearance.dtype != np.uint8 or self.flow.dtype != np.float16:
-            raise BundleError(f"probe cubes are {self.appearance.dtype} and {self.flow.dtype}; train again")
-
-    def __len__(self) -> int:
-        return len(self.flow)
-
-    @property
-    def arrays(self) -> Mapping[str, U8 | F16]:
-        """As a bundle keeps them; empty for no cubes."""
-        return {"appearance": self.appearance, "flow": self.flow} if len(self) else {}
+    NAME = "probe cubes"
+    APPEARANCE = APPEARANCE_SHAPE
+    FLOW = FLOW_SHAPE
 
     def or_noise(self) -> ProbeCubes:
         """These cubes, or noise where there are none: always the same."""
@@ -49,4 +32,4 @@ def noise_cubes(count: int) -> ProbeCubes:
     return ProbeCubes(pixels, rng.normal(0, 1, (count, *FLOW_SHAPE)).astype(np.float16))
 
 
-NO_PROBE = ProbeCubes(np.empty((0, *APPEARANCE_SHAPE), np.uint8), np.empty((0, *FLOW_SHAPE), np.float16))
+NO_PROBE = ProbeCubes.none()

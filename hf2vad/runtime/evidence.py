@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -35,6 +34,7 @@ from hf2vad.runtime.engines import same_bundle
 from hf2vad.runtime.extract import warm_extractor
 from hf2vad.runtime.outputs import hash_of
 from hf2vad.storage import absolute, join
+from hf2vad.threads import in_threads
 
 VERSION = 1
 """Raised when pictures made by an older release are to be made again."""
@@ -101,8 +101,7 @@ def gather_evidence(job: EvidenceJob) -> dict[str, int]:
     if job.bundle and work.bundle_id != scored_by:
         raise MismatchError(f"{job.bundle} is bundle {work.bundle_id}, the scores are of {scored_by}; give that bundle")
     chosen = choose_events(job.scores, job.evidence, job.scope)
-    with ThreadPoolExecutor(LOOKS) as pool:
-        there = list(pool.map(partial(_is_there, work), chosen))
+    there = list(in_threads(partial(_is_there, work), chosen, LOOKS))
     counts = Counter(events=len(chosen), made=0, kept=sum(there), noted=0, removed=0)
     waiting: dict[str, list[Chosen]] = {}
     for event, done in zip(chosen, there, strict=True):

@@ -115,13 +115,7 @@ class ExtractJob:
         name = early["preset"] or "compact"
         chosen = preset(name).extraction
         detector = replace(chosen.detector, kind="boxes") if early["boxes"] else chosen.detector
-        settings: dict[str, Any] = {
-            "preset": name,
-            "working": chosen.working,
-            "flow": chosen.flow,
-            "motion": chosen.motion,
-        }
-        return cls(**{**required_missing(cls), **settings, "detector": detector, "cube": chosen.cube})
+        return cls(**{**required_missing(cls), **chosen.parts, "detector": detector, "preset": name})
 
     def __post_init__(self) -> None:
         check_walk_options(self.shard_frames, self.image_fps, self.frames, self.grace_seconds)
@@ -129,9 +123,7 @@ class ExtractJob:
     @property
     def extraction(self) -> ExtractionConfig:
         """The settings that decide what a cube holds."""
-        return ExtractionConfig(
-            working=self.working, flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube
-        )
+        return ExtractionConfig.of(self)
 
 
 def extract_job(job: ExtractJob) -> int:

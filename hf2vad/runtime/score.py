@@ -117,9 +117,7 @@ class ScoreSettings:
         """The bundle's own extraction settings as defaults."""
         values = required_missing(cls)
         if early["bundle"]:
-            known = load_bundle_settings(early["bundle"]).extraction
-            values |= {"working": known.working, "flow": known.flow, "motion": known.motion}
-            values |= {"detector": known.detector, "cube": known.cube}
+            values |= load_bundle_settings(early["bundle"]).extraction.parts
         return cls(**values)
 
     def __post_init__(self) -> None:
@@ -137,9 +135,7 @@ class ScoreSettings:
     @property
     def extraction(self) -> ExtractionConfig:
         """The settings that decide what a cube holds."""
-        return ExtractionConfig(
-            working=self.working, flow=self.flow, motion=self.motion, detector=self.detector, cube=self.cube
-        )
+        return ExtractionConfig.of(self)
 
 
 @dataclass(frozen=True, kw_only=True)

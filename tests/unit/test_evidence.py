@@ -390,6 +390,10 @@ def test_a_video_is_found_by_its_id_as_the_catalogue_has_it(scored: Scored, tmp_
     assert len(listed) == 3
     for video in listed:
         assert find_video(str(tmp_path), video.id) == video
+        known = find_video(str(tmp_path), video.id, fingerprint="of another day")
+        assert known is not None
+        assert (known.id, known.uri, known.kind) == (video.id, video.uri, video.kind)
+        assert known.fingerprint == "of another day"
     single = str(tmp_path / "cam" / "day" / VIDEOS[0])
     assert find_video(single, VIDEOS[0]) == next(catalogue(single))
     assert find_video(str(tmp_path / "cam" / "frames.d"), "frames.d") == next(catalogue(str(tmp_path / "cam/frames.d")))

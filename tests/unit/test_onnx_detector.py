@@ -140,6 +140,50 @@ def test_tiles_cover_the_frame_and_share_what_they_should(length: int, side: int
         assert 0 < right - left <= side * (1 - overlap) + 1
 
 
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures a network is given, call by call."""
+    found: list[int] = []
+    genuine = OnnxDetector._run
+
+    def counted(self: OnnxDetector, images: Any) -> Any:
+        found.append(len(images))
+        return genuine(self, images)
+
+    monkeypatch.setattr(OnnxDetector, "_run", counted)
+    return found
+
+
+def seen_everywhere() -> PixelNetwork:
+    """A network that finds a box of its own size at every bright cell."""
+    network = PixelNetwork()
+    for column, row in itertools.product(range(8), repeat=2):
+        network.cell(0, column, row, log_size=(0.1 * column, 0.9), seen=(1, row * 8 + 4, column * 8 + 4))
+    return network
+
+
+@pytest.mark.parametrize(
+    ("batch", "calls"), [(None, [1] * 13), (1, [1] * 13), (2, [2] * 6 + [1]), (5, [5, 5, 3]), (16, [13])]
+)
+def test_a_frame_and_its_tiles_have_the_same_boxes_in_batches(
+    counts: list[int], batch: int | None, calls: list[int]
+) -> None:
+    """Without a GPU there are no batches unless they are asked for."""
+    image = np.random.default_rng(1).integers(0, 256, (192, 256, 3), np.uint8)
+    settings = config(tile=64, tile_overlap=0.0)
+    expected = OnnxDetector(seen_everywhere().to_bytes(), settings).detect(image)
+    assert len(expected) > 50
+    counts.clear()
+    found = OnnxDetector(seen_everywhere().to_bytes(batch="n"), settings, batch=batch).detect(image)
+    assert found.tobytes() == expected.tobytes()
+    assert counts == calls
+
+
+def test_a_network_of_batch_one_is_run_picture_by_picture(counts: list[int]) -> None:
+    OnnxDetector(seen_everywhere().to_bytes(), config(tile=64, tile_overlap=0.0), batch=16).detect(black(256, 192))
+    assert counts == [1] * 13
+
+
 def test_two_runs_give_the_same_boxes_bit_for_bit() -> None:
     network = PixelNetwork()
     for column, row in itertools.product(range(8), repeat=2):
@@ -170,6 +214,7 @@ def test_without_onnxruntime_the_message_says_what_to_install(monkeypatch: pytes
         (b"a text file", "memory.onnx: not an ONNX network"),
         (PixelNetwork().to_bytes(channels=1), r"memory.onnx: needs .*\(1, 3, H, W\).*\[1, 1, 64, 64\]"),
         (PixelNetwork().to_bytes(element=INT64), "memory.onnx: "),
+        (PixelNetwork().to_bytes(batch=4), r"memory.onnx: needs .*\(1, 3, H, W\).*\[4, 3, 64, 64\]"),
     ],
 )
 def test_another_kind_of_file_or_network_is_refused_in_one_line(model: bytes, message: str) -> None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hf2vad.archive.catalog import Video
+from hf2vad.archive.catalog import Video, find_video
 from hf2vad.archive.scope import Scope
 from hf2vad.config import ExtractionConfig, FusionConfig, ModelConfig
 from hf2vad.errors import ConfigError, EvaluationError, SchemaError
@@ -26,7 +26,6 @@ from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
 from hf2vad.report.site.place import place_of
-from hf2vad.report.site.source import find_source
 from hf2vad.report.site.why import parts_of
 from hf2vad.schema import OBJECTS
 from hf2vad.storage import put_json, read_table
@@ -275,7 +274,8 @@ def test_a_link_that_no_page_can_follow_is_refused() -> None:
 def test_an_id_never_leads_out_of_the_archive(tmp_path: Path, video: str) -> None:
     (tmp_path / "archive" / "a").mkdir(parents=True)
     (tmp_path / "secret.mp4").write_bytes(b"secret")
-    assert find_source(str(tmp_path / "archive"), video, "") is None
+    for known in (None, "0123456789abcdef"):
+        assert find_video(str(tmp_path / "archive"), video, fingerprint=known) is None
 
 
 @pytest.mark.parametrize(

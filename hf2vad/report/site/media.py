@@ -7,12 +7,11 @@ import shutil
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from hf2vad.archive.catalog import Video
+from hf2vad.archive.catalog import Video, find_video
 from hf2vad.archive.container import opened, video_stream
 from hf2vad.config import LimitsConfig
 from hf2vad.errors import Hf2vadError, VideoError
 from hf2vad.report.site.job import ReportJob
-from hf2vad.report.site.source import find_source, scored_part
 from hf2vad.report.site.tables import Scored
 from hf2vad.report.site.transcode import transcoded
 from hf2vad.storage import atomic_writer, find_file, is_s3, join, open_read, put_bytes
@@ -51,7 +50,8 @@ def media_of(job: ReportJob, scored: Scored, key: str) -> Media:
 
 
 def _media(job: ReportJob, scored: Scored, key: str) -> Media:
-    video = find_source(job.archive, scored.video, str(scored.metadata.get("fingerprint", "")))
+    fingerprint = str(scored.metadata.get("fingerprint", ""))
+    video = find_video(job.archive, scored.video, fingerprint=fingerprint)
     if video is None:
         return Media(why_not=f"{job.archive} does not have this video.")
     offset = _playable(video) if job.media != "transcode" else None
@@ -63,7 +63,7 @@ def _media(job: ReportJob, scored: Scored, key: str) -> Media:
         name = f"{FOLDER}/{key}{os.path.splitext(video.uri)[1].lower()}"
         _copy(video, join(job.out, name))
         return Media(name, offset)
-    start, stop = scored_part(scored.metadata)
+    start, stop = (int(scored.metadata.get(name, 0)) for name in ("start", "stop"))
     name = f"{FOLDER}/{key}-{video.fingerprint}-{start}-{stop}-{job.longest}.mp4"
     if find_file(join(job.out, name)) is None:
         data = transcoded(video, start=start, stop=stop, longest=job.longest, image_fps=job.image_fps)
@@ -90,7 +90,7 @@ def _playable(video: Video) -> float | None:
 def link(video: Video, job: ReportJob) -> str:
     """URL of an archive's file for the site's pages."""
     if job.media_url:
-        single = video.uri == job.archive
+        single = os.path.normpath(video.uri) == os.path.normpath(job.archive)
         return job.media_url if single else f"{job.media_url.rstrip('/')}/{quote(video.id)}"
     if is_s3(video.uri):
         start, target = job.out, video.uri
