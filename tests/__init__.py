@@ -1,4 +1,4 @@
-"""Tests. Their clusters take no tokens, but for those of test_ray_token.py; Ray reads this when it is first imported."""
+"""Tests. Their clusters take no tokens, but for those of test_ray_token.py; Ray reads this when it is imported."""
 
 import os
 
