@@ -12,6 +12,8 @@ Hf2vadError
 ├── BundleError          a bundle that is damaged or incomplete
 │   └── MismatchError        a bundle that was trained on differently extracted cubes
 ├── EngineError          an engine that cannot run here, was changed, or does not give what eager gives
+├── DeviceError          a GPU failed, and with it everything else that its worker would do on it
+│   └── DeviceMemoryError    no memory was left on it: the worker can go on
 ├── ShapeError           an array that does not have the shape its consumer states
 ├── TrainingError        training cannot start or go on (empty table, loss not finite)
 ├── EvaluationError      scores and labels do not belong together
@@ -71,6 +73,14 @@ class MismatchError(BundleError):
 
 class EngineError(Hf2vadError):
     """An engine cannot be built or run here, was changed after it was built, or does not agree with eager."""
+
+
+class DeviceError(Hf2vadError):
+    """A GPU failed under a process, which can do nothing more on it."""
+
+
+class DeviceMemoryError(DeviceError):
+    """There was no memory left on a GPU; the process can go on."""
 
 
 class ShapeError(Hf2vadError):

@@ -9,7 +9,7 @@ With --workers, as many processes train together on a Ray cluster, each on its s
 cubes. tensorboard --logdir shows the curves in tensorboard/ beside the bundle.
 
 Run it again to go on from the last checkpoint. Exit code: 0 done, 2 usage or a table that cannot be trained on, 143
-stopped by SIGTERM; without --workers, a checkpoint is written first.
+stopped by SIGTERM, with a checkpoint written first.
 """
 
 import sys

@@ -111,13 +111,28 @@ def ray_head(folder: Path, *, cpus: int = 2, env: dict[str, str] | None = None) 
             scraped = f"http://127.0.0.1:{metrics}/metrics"
             yield RayCluster(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", process, scraped)
         finally:
+            end_session(process)
+
+
+def end_session(leader: subprocess.Popen[bytes]) -> None:
+    """Kill every process of the session that `leader` began, and return when none is left.
+
+    Told to end, a head node waits 30 s for work that might move elsewhere, and then for its parts, a second each.
+    Workers are in process groups of their own.
+    """
+    while found := [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _lives_in(pid, leader.pid)]:
+        for pid in found:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+                os.kill(pid, signal.SIGKILL)
+        leader.wait()
+        time.sleep(0.01)
+
+
+def _lives_in(pid: int, session: int) -> bool:
+    with contextlib.suppress(OSError):
+        state, _, _, found = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:4]
+        return state != "Z" and int(found) == session
+    return False
 
 
 def _answers(port: int) -> bool:

@@ -20,6 +20,7 @@ import ray.util.client
 from ray.exceptions import RayError, RayTaskError
 
 from hf2vad.errors import ConfigError, DispatchError
+from hf2vad.runtime.gpu import remote
 from hf2vad.runtime.policy import Cause, cause_of, describe, ending, pause
 
 CONNECT_SECONDS = 10
@@ -286,7 +287,7 @@ class Dispatcher:
     def _start(self, known: _Try) -> None:
         call = known.call
         if call.function not in self._remotes:
-            self._remotes[call.function] = ray.remote(call.function).options(**self._options)
+            self._remotes[call.function] = remote(call.function).options(**self._options)
         self._running[self._remotes[call.function].remote(*call.args)] = known
 
 

@@ -3,7 +3,7 @@
 | cause | what it was | what follows |
 |---|---|---|
 | INPUT | the video or these frames of it; an error nobody foresaw | not tried again; a failure row |
-| WORKER | its process died: killed, out of memory, crashed in a decoder | again, `retries` times; then a failure row |
+| WORKER | its process died (killed, out of memory …), or its GPU failed | again, `retries` times; then a failure row |
 | NODE | its machine is gone | the same, `node_retries` times |
 | STORAGE | storage, after its own retries | the same as WORKER, with growing pauses between |
 | RUN | comes again with every call: access, bucket, full disk, bundle, engine, settings | the run ends |
@@ -33,6 +33,7 @@ from hf2vad.errors import (
     BucketNotFoundError,
     BundleError,
     ConfigError,
+    DeviceError,
     DispatchError,
     EngineError,
     Hf2vadError,
@@ -89,7 +90,9 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.RUN
     if isinstance(error, NodeDiedError):
         return Cause.NODE
-    if isinstance(error, MemoryError) or (isinstance(error, RayError) and not isinstance(error, RayTaskError)):
+    if isinstance(error, MemoryError | DeviceError) or (
+        isinstance(error, RayError) and not isinstance(error, RayTaskError)
+    ):
         return Cause.WORKER
     return Cause.INPUT
 

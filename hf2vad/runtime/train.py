@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,7 +34,7 @@ from hf2vad.report.training import print_training
 from hf2vad.runtime.dispatch import RayConfig
 from hf2vad.runtime.outputs import hash_of, versions
 from hf2vad.runtime.selection import read_selection, settle_selection
-from hf2vad.runtime.stop import Stop
+from hf2vad.runtime.stop import GRACE_SECONDS, Stop
 from hf2vad.scoring.engine import EagerEngine
 from hf2vad.scoring.measure import Measure
 from hf2vad.storage import absolute, exists, join, key_path
@@ -78,6 +80,10 @@ class TrainJob:
     """Processes that train together, each on its share of every batch, on a Ray cluster; 0 or 1: this process alone,
     without Ray. Each needs ray.cpus CPUs and, where the cluster has GPUs, one."""
 
+    grace_seconds: float = GRACE_SECONDS
+    """How long workers may take after SIGTERM to finish their step and write a checkpoint; then, or with a second
+    SIGTERM, they are dropped. One process takes the time it needs."""
+
     smoothing: int = 17
     """Frames of the median filter over frame scores; odd, 1: none."""
 
@@ -116,6 +122,8 @@ class TrainJob:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ConfigError(f"--workers must not be negative, got {self.workers}")
+        if self.grace_seconds < 0:
+            raise ConfigError(f"--grace-seconds must be at least 0, got {self.grace_seconds}")
         if self.training.reader == "ray" and self.workers < 2:
             raise ConfigError("training.reader = ray reads for several workers; give --workers, or read direct")
         if self.smoothing < 1 or self.smoothing % 2 == 0:
@@ -149,7 +157,8 @@ def train_job(job: TrainJob) -> int:
         from hf2vad.runtime.train_group import run_group  # Ray Train takes seconds to import
 
         print(f"{workers} workers train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
-        run_group(partial(_work, job), workers=workers, config=job.ray, device=job.device)
+        work = partial(_work, job)
+        run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
     print_training(job.out, load_bundle_settings(job.out), time.monotonic() - started)
     return EXIT_OK
 
@@ -163,7 +172,7 @@ def _work(job: TrainJob, share: Share) -> None:
         from hf2vad.runtime.ray_reader import read_through_ray  # Ray Data takes seconds to import
 
         read = read_through_ray
-    learn(job, StcTable(job.stc), device, read)
+    learn(job, StcTable(job.stc), device, read, share.listen())
 
 
 def settings_of(job: TrainJob, table: StcTable) -> str:
@@ -182,8 +191,17 @@ def settings_of(job: TrainJob, table: StcTable) -> str:
     )
 
 
-def learn(job: TrainJob, table: StcTable, device: torch.device, read: BlockReader | None = None) -> None:
-    """Train, alone or as one of a process group, calibrate, and put the bundle."""
+def learn(
+    job: TrainJob,
+    table: StcTable,
+    device: torch.device,
+    read: BlockReader | None = None,
+    told: Callable[[], bool] | None = None,
+) -> None:
+    """Train, alone or as one of a process group, calibrate, and put the bundle.
+
+    `told`: says whether to stop training; none: SIGTERM does. Raises StoppedError then, with a checkpoint written.
+    """
     group = Group.current(device)
     settings = settings_of(job, table)
     figures: list[dict[str, Any]] = []
@@ -196,11 +214,8 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, read: BlockReade
     checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
     journals = partial(_journals, job)
     trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, read, journals)
-    if group.world == 1:
-        with Stop() as stop:
-            trainer.stop = lambda: stop.told
-            history = trainer.run()
-    else:
+    with Stop() if told is None else contextlib.nullcontext() as stop:
+        trainer.stop = told or (lambda: stop is not None and stop.told)
         history = trainer.run()
     engine = EagerEngine(model, device=device, batch=job.training.batch)
     sample = motion_sample(table, seed=job.training.seed, flow=job.density.kind != "none")

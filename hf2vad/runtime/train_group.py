@@ -3,11 +3,13 @@
 What happens when a worker does not end well:
 - it died (killed, out of memory, node lost), or storage failed: all are started again, at most `ray.retries` times, and
   go on from the last checkpoint;
-- settings, a table or a loss that cannot be trained with: the run ends.
+- settings, a table or a loss that cannot be trained with: the run ends;
+- the driver got SIGTERM, and passed the word on: they end by themselves, and so does the run.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import tempfile
@@ -20,10 +22,15 @@ import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from hf2vad.errors import DispatchError, Hf2vadError, TrainingError
+from hf2vad.errors import DispatchError, Hf2vadError, StoppedError, TrainingError
 from hf2vad.runtime.dispatch import RayConfig, cluster
 from hf2vad.runtime.policy import Cause, cause_of
+from hf2vad.runtime.stop import Stop
+
+LOOK_SECONDS = 0.1
+"""How often the driver looks whether it was told to stop."""
 
 SILENCE_SECONDS = 600
 """A worker that the others have waited for so long is taken as lost; one that dies or fails is noticed in seconds."""
@@ -36,18 +43,43 @@ class Share:
     threads: int
     """CPU threads."""
     gpu: bool
+    word: Any
+    """Handle of the _Word."""
+
+    def listen(self) -> Callable[[], bool]:
+        """What says from now on whether the driver was told to stop."""
+        told = self.word.told.remote().future()
+        return lambda: told.done() and told.exception() is None
 
 
-def run_group(work: Callable[[Share], None], *, workers: int, config: RayConfig, device: str) -> None:
+class _Word:
+    """An actor beside the driver, through which it tells workers on any node to stop."""
+
+    def __init__(self) -> None:
+        self._said = asyncio.Event()
+
+    async def say(self) -> None:
+        self._said.set()
+
+    async def told(self) -> None:
+        """Returns when it was said."""
+        await self._said.wait()
+
+
+def run_group(
+    work: Callable[[Share], None], *, workers: int, config: RayConfig, device: str, grace_seconds: float
+) -> None:
     """Run `work` in `workers` processes that form a torch process group: NCCL between GPUs, else Gloo.
 
-    `device`: `cpu`, `cuda`, or `auto` for GPUs where the cluster has any. Raises DispatchError when the cluster is too
-    small, and what a worker raised when it cannot be healed by starting again.
+    `device`: `cpu`, `cuda`, or `auto` for GPUs where the cluster has any. `grace_seconds`: how long `work` may go on
+    after SIGTERM. Raises DispatchError when the cluster is too small, what a worker raised when it cannot be healed by
+    starting again, and StoppedError when `work` was dropped.
     """
-    with cluster(config):
+    with Stop(grace_seconds) as stop, cluster(config):
+        stop.listen()
         gpus = _gpus(config, workers, device)
         resources = {"CPU": config.cpus, **({"GPU": gpus} if gpus else {})}
-        share = Share(threads=max(1, math.floor(config.cpus)), gpu=gpus > 0)
+        share = Share(threads=max(1, math.floor(config.cpus)), gpu=gpus > 0, word=_word())
         logging.getLogger("ray.train").setLevel(logging.WARNING)
         # Ray Train wants a place for checkpoints of its own; ours go through hf2vad.storage, so it stays empty.
         with tempfile.TemporaryDirectory(prefix="hf2vad-ray-train-", ignore_cleanup_errors=True) as unused:
@@ -61,7 +93,13 @@ def run_group(work: Callable[[Share], None], *, workers: int, config: RayConfig,
                     callbacks=[_StopAtOnce()],  # type: ignore[list-item]
                 ),
             )
-            _fit(trainer)
+            _fit(trainer, stop, share.word)
+
+
+def _word() -> Any:
+    """A _Word on this node, where Ray Train has its controller too: what loses one of them loses all three."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(_Word).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 def _gpus(config: RayConfig, workers: int, device: str) -> float:
@@ -77,8 +115,9 @@ def _gpus(config: RayConfig, workers: int, device: str) -> float:
     return gpus
 
 
-def _fit(trainer: TorchTrainer) -> None:
+def _fit(trainer: TorchTrainer, stop: Stop, word: Any) -> None:
     """Train, in a thread: in the main one, Ray Train would take over Ctrl-C and end the process without a word."""
+    said = False
     raised: list[BaseException] = []
 
     def fit() -> None:
@@ -90,7 +129,12 @@ def _fit(trainer: TorchTrainer) -> None:
     thread = threading.Thread(target=fit, name="training", daemon=True)
     thread.start()
     while thread.is_alive():
-        thread.join(timeout=0.5)
+        thread.join(timeout=LOOK_SECONDS)
+        if stop.overdue:
+            raise StoppedError("what ran was dropped; run the same command again to go on from the last checkpoint")
+        if stop.told and not said:
+            word.say.remote()
+            said = True
     for error in raised:
         raise _cause(error) if isinstance(error, TrainingFailedError) else error
 

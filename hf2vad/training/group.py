@@ -54,6 +54,10 @@ class Group:
         dist.all_reduce(total)
         return [float(value) for value in total / self.world]
 
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is true in one process at least; all get the same answer."""
+        return self.mean([float(flag)])[0] > 0
+
     def gather(self, value: Tensor) -> list[Tensor]:
         """A tensor of every process, by rank; shapes and types must be the same. They come back on the CPU."""
         if self.world == 1:

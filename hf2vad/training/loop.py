@@ -51,8 +51,8 @@ class Trainer:
     journals: Callable[[int], Journals] = lambda first_step: Journals()
     """Opens what curves and pictures are written to, from a step on; the first process alone has some."""
     stop: Callable[[], bool] = lambda: False
-    """Asked after every batch; once true, a checkpoint is written and training ends with StoppedError. Not asked where
-    several processes train together."""
+    """Asked after every batch, by GPUs that train together after every LOOK_EVERY; once true in one process, all write
+    a checkpoint after the same batch and end with StoppedError."""
 
     def run(self) -> list[dict[str, Any]]:
         """Train all stages; returns one record an epoch (see Progress.history).
@@ -85,6 +85,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.open_journal = Journals()
+        self._stopping = False
 
     def _synchronise_batchnorm(self) -> None:
         if self.device.type != "cuda":
@@ -109,6 +110,8 @@ class Trainer:
                 if progress.epoch == step.settings.epochs:
                     progress.stage, progress.epoch = number + 1, 0
                 step.save(self.checkpoints, progress)
+                if self._stopping:
+                    raise _stopped(stage.name, progress.history[-1]["epoch"], "the last")
 
     def _order(self, progress: Progress, step: Step) -> Order:
         return Order(
@@ -131,14 +134,19 @@ class Trainer:
                 watch.add(step(batch), batch)
                 if progress.batch % LOOK_EVERY == 0:
                     watch.look()
-                stopping = self.group.world == 1 and self.stop()
-                if progress.batch < total and (stopping or watch.save_is_due()):
+                if self._asks_after_every_batch or progress.batch % LOOK_EVERY == 0 or progress.batch == total:
+                    self._stopping = self.group.any(self.stop())
+                if progress.batch < total and (self._stopping or watch.save_is_due()):
                     watch.look()
                     watch.save()
-                if progress.batch < total and stopping:
-                    place = f"stage {step.stage.name}, epoch {progress.epoch + 1}, batch {progress.batch}"
-                    raise StoppedError(f"a checkpoint is written ({place}); run the same command again to go on")
+                    if self._stopping:
+                        raise _stopped(step.stage.name, progress.epoch + 1, progress.batch)
         watch.close_epoch()
+
+    @property
+    def _asks_after_every_batch(self) -> bool:
+        """GPUs would wait for each other's numbers, and their batches are short; those of CPUs may take seconds."""
+        return self.group.device.type == "cpu"
 
 
 def check_workers(training: TrainingConfig, workers: int) -> None:
@@ -148,6 +156,11 @@ def check_workers(training: TrainingConfig, workers: int) -> None:
             f"training.batch is shared by all workers: {training.batch} must be a multiple of {workers}, with at least "
             f"2 cubes for each (BatchNorm)"
         )
+
+
+def _stopped(stage: str, epoch: int, batch: object) -> StoppedError:
+    place = f"stage {stage}, epoch {epoch}, batch {batch}"
+    return StoppedError(f"a checkpoint is written ({place}); run the same command again to go on")
 
 
 class _Watch:

@@ -64,8 +64,20 @@ def fail_once(mark: str) -> str:
     raise StorageError("s3://a/b: 503")
 
 
+def runs(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
 def fail_always(kind: type[Exception]) -> None:
     raise kind("no luck")
+
+
+def fail_on_the_gpu(kind: str, message: str, pids: str) -> None:
+    with open(pids, "a") as file:
+        file.write(f"{os.getpid()}\n")
+    import torch
+
+    raise getattr(torch, kind, RuntimeError)(message)
 
 
 def outcome(dispatcher: Dispatcher, function: Callable[..., object], *args: object) -> Outcome:
@@ -79,6 +91,27 @@ def test_what_kills_its_worker_is_tried_on_another_and_then_fails(tmp_path: Path
     assert (found.cause, found.failure) == (Cause.WORKER, "its worker died (WorkerCrashedError), 3 times")
     assert len(set((tmp_path / "pids").read_text().split())) == 3
     assert dispatcher.retried == 2
+
+
+def test_where_the_gpu_fails_the_worker_ends_and_the_shard_is_tried_on_another(tmp_path: Path) -> None:
+    dispatcher, pids = Dispatcher(RayConfig(retries=1), use_gpu=False), tmp_path / "pids"
+    message = "CUDA error: an illegal memory access was encountered"
+    found = outcome(dispatcher, fail_on_the_gpu, "AcceleratorError", message, str(pids))
+    assert (found.cause, found.failure) == (Cause.WORKER, f"its GPU failed ({message}), 2 times")
+    tried = set(map(int, pids.read_text().split()))
+    assert len(tried) == 2
+    wait_until(lambda: not any(map(runs, tried)), seconds=10, what="both workers' end")
+    assert outcome(dispatcher, os.getpid).value not in tried
+
+
+def test_where_the_gpu_has_no_memory_left_the_worker_goes_on(tmp_path: Path) -> None:
+    dispatcher, pids = Dispatcher(RayConfig(retries=1), use_gpu=False), tmp_path / "pids"
+    found = outcome(dispatcher, fail_on_the_gpu, "OutOfMemoryError", "CUDA out of memory.", str(pids))
+    assert found.cause is Cause.WORKER
+    assert found.failure is not None
+    assert "no memory was left on its GPU (CUDA out of memory.); take a smaller --batch" in found.failure
+    assert found.failure.endswith("2 times")
+    assert all(map(runs, map(int, pids.read_text().split())))
 
 
 def test_storage_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

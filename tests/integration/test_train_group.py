@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -52,12 +53,18 @@ def history(out: object) -> list[dict[str, Any]]:
     return [{k: v for k, v in record.items() if k not in ("seconds", "samples_per_s")} for record in records]
 
 
+def progress(out: object) -> dict[str, Any]:
+    """How far the checkpoint says that training has come."""
+    data = read_bytes(f"{out}/checkpoints/last.safetensors")
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    found: dict[str, Any] = json.loads(header["__metadata__"]["hf2vad"])["progress"]
+    return found
+
+
 def epochs_done(out: object) -> int:
     """Epochs that the checkpoint says are done, in all stages."""
     with contextlib.suppress(Hf2vadError):
-        data = read_bytes(f"{out}/checkpoints/last.safetensors")
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        return len(json.loads(header["__metadata__"]["hf2vad"])["progress"]["history"])
+        return len(progress(out)["history"])
     return 0
 
 
@@ -124,6 +131,42 @@ def test_what_a_killed_driver_left_is_gone_on_from_by_as_many_workers_and_by_one
     assert ours[:done] == theirs[:done]
     for alone, together in zip(ours, theirs, strict=True):
         assert alone["loss"] == pytest.approx(together["loss"], rel=0.05)
+
+
+def test_told_to_stop_all_stop_after_the_same_step_and_go_on_to_the_same_bundle(
+    table: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    command = train(table, tmp_path, "--workers", 2)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, env=environment()) as running:
+        wait_until(lambda: epochs_done(tmp_path) >= 2, seconds=120, what="two epochs")
+        running.terminate()
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 143, said
+    place = r"\(stage (\w+), epoch (\d), batch (\d+|the last)\)"
+    found = re.fullmatch(f"stopped: a checkpoint is written {place}; run the same command again to go on\n", said)
+    assert found, said
+    stage, epoch, batch = found.groups()
+    left = progress(tmp_path)
+    if batch == "the last":
+        assert (left["history"][-1]["stage"], left["history"][-1]["epoch"]) == (stage, int(epoch))
+    else:
+        assert (left["epoch"], left["batch"]) == (int(epoch) - 1, int(batch))
+    assert len(left["history"]) < 7, "it was stopped before the end"
+    run_job("train", "--stc", table, "--out", tmp_path, *SMALL, "--workers", 2)
+    assert read_json(f"{tmp_path}/bundle.json")["id"] == read_json(f"{undisturbed}/bundle.json")["id"]
+
+
+def test_after_the_grace_period_what_runs_is_dropped(table: Path, ray_cluster: RayCluster, tmp_path: Path) -> None:
+    command = train(table, tmp_path, "--workers", 2, "--training.flow.epochs", 500, "--grace-seconds", 0)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, env=environment()) as running:
+        wait_until(lambda: epochs_done(tmp_path) >= 1, seconds=120, what="an epoch")
+        running.terminate()
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 143
+    assert said == "stopped: what ran was dropped; run the same command again to go on from the last checkpoint\n"
+    wait_until(lambda: not ray_workers(TRAIN_WORKER), seconds=60, what="the workers' end")
 
 
 def test_ctrl_c_ends_training_with_a_word(table: Path, ray_cluster: RayCluster, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def exchange(rank: int, folder: str, found: Queue[Any]) -> None:
     result: dict[str, Any] = {"me": (group.rank, group.world, group.first)}
     result["mean"] = group.mean([1.0 + rank, float("nan") if rank else 0.0])
     result["gathered"] = [one.tolist() for one in group.gather(torch.tensor([rank, 7]))]
+    result["any"] = [group.any(rank == 1), group.any(False)]
     values = [torch.full((2, 3), float(rank)), torch.tensor(rank, dtype=torch.int64)]
     group.share(values)
     result["shared"] = [value.tolist() for value in values]
@@ -76,6 +77,10 @@ def test_a_mean_is_over_all_and_not_a_number_where_one_of_them_is_none(results: 
         assert one["mean"][1] != one["mean"][1]
 
 
+def test_what_holds_in_one_is_known_to_all(results: list[dict[str, Any]]) -> None:
+    assert [one["any"] for one in results] == [[True, False]] * 2
+
+
 def test_tensors_are_gathered_by_rank_and_shared_from_the_first(results: list[dict[str, Any]]) -> None:
     for one in results:
         assert one["gathered"] == [[0, 7], [1, 7]]
@@ -99,6 +104,7 @@ def test_one_process_alone_needs_no_group(tmp_path: Path) -> None:
     group = Group.current(torch.device("cpu"))
     assert (group.rank, group.world, group.first) == (0, 1, True)
     assert group.mean([0.1, 2.0]) == [0.1, 2.0]
+    assert (group.any(True), group.any(False)) == (True, False)
     value = torch.ones(2)
     assert group.gather(value)[0] is value
     group.share([value])

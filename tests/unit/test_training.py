@@ -188,6 +188,18 @@ def test_told_to_stop_it_writes_a_checkpoint_and_ends_as_if_it_never_had(folder:
     assert changed(weights(whole), weights(resumed)) == set()
 
 
+def test_told_to_stop_in_the_last_batch_of_an_epoch_it_ends_there(folder: Path, tmp_path: Path) -> None:
+    batches = FILES * CUBES // BATCH
+    told = iter(number + 1 >= batches for number in range(100))
+    stopped = trainer(folder, tmp_path, config("flow", epochs=2))
+    stopped.stop = lambda: next(told)
+    with pytest.raises(StoppedError, match=r"\(stage flow, epoch 1, batch the last\)"):
+        stopped.run()
+    found = stopped.checkpoints.load()
+    assert found is not None
+    assert (found.progress.epoch, found.progress.batch, found.progress.steps) == (1, 0, batches)
+
+
 def test_a_limited_number_of_steps_takes_another_part_of_the_table_in_every_epoch(folder: Path, tmp_path: Path) -> None:
     stage = StageConfig(epochs=3, lr=3e-3, steps=2)
     training = replace(config("flow", checkpoint_minutes=EVERY_BATCH), flow=stage)
