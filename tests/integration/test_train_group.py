@@ -153,7 +153,7 @@ def test_told_to_stop_all_stop_after_the_same_step_and_go_on_to_the_same_bundle(
     else:
         assert (left["epoch"], left["batch"]) == (int(epoch) - 1, int(batch))
     assert len(left["history"]) < 7, "it was stopped before the end"
-    run_job("train", "--stc", table, "--out", tmp_path, *SMALL, "--workers", 2)
+    run_process("train", "--stc", table, "--out", tmp_path, *SMALL, "--workers", 2)
     assert read_json(f"{tmp_path}/bundle.json")["id"] == read_json(f"{undisturbed}/bundle.json")["id"]
 
 
