@@ -28,7 +28,7 @@ from hf2vad.runtime.policy import Cause
 from hf2vad.runtime.score import ScoreJob, score_job
 from tests.disk import enlarge, small_disk
 from tests.seaweed import SeaweedServer
-from tests.site import Site, last_run, meanwhile, ray_workers, run_job, tables, upload, wait_until
+from tests.site import Site, last_run, meanwhile, ray_workers, run_process, tables, upload, wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -207,7 +207,7 @@ def test_a_bucket_that_vanishes_ends_the_run_and_a_vanished_object_its_video(
 def test_two_writers_to_one_output_end_with_the_tables_of_one(site: Site, quiet: Path, tmp_path: Path) -> None:
     arguments = ("--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--shard-frames", 10)
     with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(run_job, "score_archive", *arguments, "--engine", "eager") for _ in range(2)]
+        both = [pool.submit(run_process, "score_archive", *arguments, "--engine", "eager") for _ in range(2)]
         for one in both:
             one.result()
     assert tables(tmp_path) == tables(quiet)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import re
@@ -172,9 +171,7 @@ def test_after_the_grace_period_what_runs_is_dropped(table: Path, ray_cluster: R
 def test_ctrl_c_ends_training_with_a_word(table: Path, ray_cluster: RayCluster, tmp_path: Path) -> None:
     command = train(table, tmp_path, "--workers", 2, "--training.flow.epochs", 500)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # A test session that runs in the background has Ctrl-C ignored, and what it starts would too.
-    listening = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(command, **pipes, env=environment(), preexec_fn=listening) as running:
+    with subprocess.Popen(command, **pipes, env=environment()) as running:
         wait_until(lambda: epochs_done(tmp_path) >= 1, seconds=120, what="an epoch")
         running.send_signal(signal.SIGINT)
         output = running.communicate(timeout=60)
