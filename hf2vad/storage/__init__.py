@@ -3,8 +3,8 @@
 S3 credentials and endpoint come from the standard AWS chain (environment, ~/.aws, instance role; AWS_ENDPOINT_URL).
 Transient S3 errors are retried with backoff; what still fails is raised as a StorageError, a missing object or file as
 NotFoundError, a missing bucket as BucketNotFoundError, refused or missing credentials as AccessDeniedError, a full disk
-as StorageFullError. Writes are atomic: an object is there whole
-or not at all. Nothing is cached: a listing shows what is there.
+as StorageFullError. Writes are atomic: an object is there whole or not at all.
+Nothing is cached: a listing shows what is there.
 """
 
 from __future__ import annotations
