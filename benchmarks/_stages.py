@@ -16,16 +16,18 @@ import numpy as np
 
 from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.container import decoded_frames, opened, video_stream
+from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import probe
 from hf2vad.archive.video import Converter
-from hf2vad.config import ExtractionConfig, LimitsConfig, preset
 from hf2vad.cubes.cut import cut_cubes
+from hf2vad.cubes.detectors.motion import blurred, motion_boxes
 from hf2vad.cubes.flow import FlowEstimator
-from hf2vad.cubes.motion import blurred, motion_boxes
+from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.cubes.working import Working
 from hf2vad.demo.archive import render_clip
 from hf2vad.demo.scene import Scene
+from hf2vad.presets import preset
 from hf2vad.schema import F32, FRAMES, U8
 
 STAGES = ("decode", "convert", "grey and blur", "flow", "boxes", "cut")

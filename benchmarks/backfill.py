@@ -37,12 +37,13 @@ import torch
 
 from benchmarks.measure import save
 from benchmarks.tables import markdown, results
-from hf2vad.config import ExtractionConfig, FusionConfig
+from hf2vad.bundle.bundle import Calibration, save_bundle
+from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.demo.archive import generate
-from hf2vad.models.bundle import Calibration, save_bundle
+from hf2vad.features.settings import FusionConfig
+from hf2vad.jobs.backfill import BackfillJob
+from hf2vad.jobs.score import scoring_work
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.runtime.backfill import BackfillJob
-from hf2vad.runtime.score import scoring_work
 from hf2vad.storage import list_files, put_bytes, read_json
 from tests.fault_proxy import FaultProxy, Faults
 from tests.seaweed import SeaweedServer

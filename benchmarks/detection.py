@@ -22,8 +22,8 @@ import numpy as np
 
 from benchmarks.measure import interleave, save, summary
 from benchmarks.tables import markdown, results
-from hf2vad.config import DetectorConfig
-from hf2vad.cubes.onnx import OnnxDetector
+from hf2vad.cubes.detectors.onnx import OnnxDetector
+from hf2vad.cubes.settings import DetectorConfig
 from hf2vad.schema import U8
 
 BATCHES = (1, 4, 16)

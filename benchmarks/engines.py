@@ -33,17 +33,17 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import interleave, save, summary
-from hf2vad.config import preset
-from hf2vad.models.bundle import load_bundle
+from hf2vad.bundle.bundle import load_bundle
+from hf2vad.bundle.probe import ProbeCubes
+from hf2vad.engines import BUILD, LOAD, SUFFIX, Material
+from hf2vad.engines.compiled import compiled_engine
+from hf2vad.engines.eager import BatchEngine, EagerEngine
+from hf2vad.engines.network import NetworkEngine
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inference import Inference
 from hf2vad.models.inputs import cube_tensors
-from hf2vad.models.probe import ProbeCubes
-from hf2vad.scoring.engine import BatchEngine, EagerEngine
-from hf2vad.scoring.engines import BUILD, LOAD, SUFFIX, Material
-from hf2vad.scoring.engines.compiled import compiled_engine
-from hf2vad.scoring.engines.network import NetworkEngine
+from hf2vad.presets import preset
 from tests.stc import make_cubes
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,12 +21,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.machine import describe
+from hf2vad.bundle.bundle import load_bundle
 from hf2vad.demo.archive import generate
 from hf2vad.evaluation.auroc import micro_auroc
 from hf2vad.evaluation.labels import read_labels
-from hf2vad.evaluation.tables import scored_videos, scores_prefix
-from hf2vad.models.bundle import load_bundle
 from hf2vad.scoring.fuse import smooth
+from hf2vad.tables.read import scored_videos, scores_prefix
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOW = ("--training.flow.epochs", 1)

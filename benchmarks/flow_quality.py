@@ -39,15 +39,16 @@ from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.shards import cut_shards
 from hf2vad.archive.timeline import probe
 from hf2vad.archive.video import decode
-from hf2vad.config import FlowConfig, preset
 from hf2vad.cubes.cut import cut_cubes, pixel_boxes
+from hf2vad.cubes.detectors.motion import blurred, motion_boxes
 from hf2vad.cubes.flow import FlowEstimator
-from hf2vad.cubes.motion import blurred, motion_boxes
+from hf2vad.cubes.settings import FlowConfig
 from hf2vad.evaluation.auroc import micro_auroc
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.evaluation.smoothing import Smoothing
+from hf2vad.features.speed import flow_speed
+from hf2vad.presets import preset
 from hf2vad.schema import F32, F64, FLOWS, U8
-from hf2vad.scoring.engine import flow_speed
 
 SETTINGS = {
     f"{name}, {scale:g}×": FlowConfig(preset=name, scale=scale)  # type: ignore[arg-type]

@@ -24,8 +24,8 @@ from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import probe
 from hf2vad.archive.video import decode
-from hf2vad.config import ExtractionConfig
 from hf2vad.cubes.extract import Extractor
+from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.demo.archive import generate
 from hf2vad.health.look import Look
 

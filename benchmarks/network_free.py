@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe
-from hf2vad.config import DensityConfig
+from hf2vad.ablation.record import frame_counts
+from hf2vad.ablation.variants import Cubes, frame_scores, labelled
 from hf2vad.evaluation.auroc import micro_auroc
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.evaluation.smoothing import Smoothing
-from hf2vad.evaluation.variants import Cubes, frame_scores, labelled
-from hf2vad.models.perspective import Perspective
-from hf2vad.runtime.ablation_record import frame_counts
-from hf2vad.scoring.engine import flow_speed
+from hf2vad.features.perspective import Perspective
+from hf2vad.features.settings import DensityConfig
+from hf2vad.features.speed import flow_speed
 from hf2vad.training.data import StcTable
 from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
 

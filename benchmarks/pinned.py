@@ -15,10 +15,10 @@ from typing import Any
 from benchmarks.measure import interleave
 from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.shards import Shard, cut_shards
-from hf2vad.runtime.dispatch import Call, Dispatcher, RayConfig, cluster
-from hf2vad.runtime.score_work import ScoreWork, close_video, open_video, score_frames
-from hf2vad.runtime.span import FrameSpan
-from hf2vad.runtime.walk import walk
+from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
+from hf2vad.jobs.score_work import ScoreWork, close_video, open_video, score_frames
+from hf2vad.walk.limits import FrameSpan
+from hf2vad.walk.walk import walk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def pin_process(cores: Sequence[int]) -> None:
 
 
 def walk_plainly(work: PinnedWork, archive: str, span: str, shard_frames: int) -> float:
-    """The walk of runtime/walk.py in one process, one call after the other; returns how many models were loaded."""
+    """The walk of walk/walk.py in one process, one call after the other; returns how many models were loaded."""
     loads = 0.0
     for video in catalogue(archive, ()):
         timeline = open_video(work, video).timeline

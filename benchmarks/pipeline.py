@@ -36,13 +36,13 @@ from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import probe
+from hf2vad.cluster.dispatch import WORKER_ENVIRONMENT
 from hf2vad.demo.archive import DemoArchive, generate
+from hf2vad.jobs.engine_choice import settle_here
+from hf2vad.jobs.extract import warm_extractor
+from hf2vad.jobs.score import ScoreJob, engine_request, scoring_work
+from hf2vad.jobs.score_work import ScoreWork, warm_measure
 from hf2vad.profile import recording, span
-from hf2vad.runtime.dispatch import WORKER_ENVIRONMENT
-from hf2vad.runtime.engines import settle_here
-from hf2vad.runtime.extract import warm_extractor
-from hf2vad.runtime.score import ScoreJob, engine_request, scoring_work
-from hf2vad.runtime.score_work import ScoreWork, warm_measure
 from hf2vad.schema import CubeBatch
 from hf2vad.scoring.shard import score_shard
 

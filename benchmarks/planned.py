@@ -33,15 +33,15 @@ import numpy as np
 from benchmarks.s3_read import Network, memory, run_proxy
 from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import Video, catalogue
-from hf2vad.archive.shards import Shard
+from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline
-from hf2vad.runtime.dispatch import Call, Dispatcher, RayConfig, cluster
-from hf2vad.runtime.jobs import listed_ahead
-from hf2vad.runtime.names import Marks, Range, list_shards, shard_name
-from hf2vad.runtime.outputs import hash_of
-from hf2vad.runtime.span import FrameSpan
-from hf2vad.runtime.walk import Failure, Opened, walk
+from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
+from hf2vad.hashes import hash_of
 from hf2vad.storage import exists, put_bytes
+from hf2vad.walk.limits import FrameSpan
+from hf2vad.walk.markers import Marks, list_shards, shard_name
+from hf2vad.walk.run import listed_ahead
+from hf2vad.walk.walk import Failure, Opened, walk
 
 SPAWN = multiprocessing.get_context("spawn")
 SHARD_FRAMES = 200
@@ -103,7 +103,7 @@ def planned_videos(count: int) -> Iterator[Video]:
 
 def walked(videos: Iterator[Video], steps: Planned) -> dict[str, Any]:
     """What a walk did, how long it took, and what the driver, with all that a scoring job imports, came to."""
-    import hf2vad.runtime.score  # noqa: F401
+    import hf2vad.jobs.score  # noqa: F401
 
     config = RayConfig(address="local")
     with cluster(config):

@@ -33,22 +33,24 @@ import torch
 
 from benchmarks.measure import interleave, save, summary
 from benchmarks.tables import ROOT, markdown, results
-from hf2vad.config import LossConfig, StageConfig, preset
+from hf2vad.ablation.record import frame_counts
+from hf2vad.ablation.variants import Cubes as ScoredCubes
+from hf2vad.ablation.variants import frame_scores, labelled
 from hf2vad.demo.archive import generate
 from hf2vad.evaluation.auroc import micro_auroc
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.evaluation.smoothing import Smoothing
-from hf2vad.evaluation.variants import Cubes as ScoredCubes
-from hf2vad.evaluation.variants import frame_scores, labelled
+from hf2vad.features.speed import flow_speed
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.runtime.ablation_record import frame_counts
+from hf2vad.models.settings import LossConfig
+from hf2vad.presets import preset
 from hf2vad.schema import APPEARANCE_BYTES, F16, FLOW_BYTES, FLOW_SHAPE
-from hf2vad.scoring.engine import flow_speed
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import Cubes, StcTable, read_blocks
 from hf2vad.training.group import Group
 from hf2vad.training.loop import Trainer
 from hf2vad.training.order import Order, Piece
+from hf2vad.training.settings import StageConfig
 
 WINDOW = 1024
 RAW_BYTES = APPEARANCE_BYTES + FLOW_BYTES

@@ -15,9 +15,9 @@ Exit code: 0 done, 2 usage, or MNIST files that are missing or none.
 from pathlib import Path
 
 from benchmarks.machine import describe
+from benchmarks.toy_digits.job import ToyJob, toy_job
+from benchmarks.toy_digits.report import print_toy
 from hf2vad import commandline
-from hf2vad.evaluation.toy.job import ToyJob, toy_job
-from hf2vad.report.toy import print_toy
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 
-from hf2vad.runtime.dispatch import RayConfig, cluster
-from hf2vad.runtime.extract import ExtractJob, extract_job
-from hf2vad.runtime.score import ScoreJob, score_job
-from hf2vad.runtime.train import TrainJob, train_job
+from hf2vad.cluster.dispatch import RayConfig, cluster
+from hf2vad.jobs.extract import ExtractJob, extract_job
+from hf2vad.jobs.score import ScoreJob, score_job
+from hf2vad.jobs.train import TrainJob, train_job
 
 VIDEOS = os.path.expanduser(os.environ.get("VIDEOS", "videos"))
 OUT = Path(os.environ.get("OUT", "trained"))

@@ -3,7 +3,7 @@
     hf2vad                 what there is
     hf2vad score --help    the same as python jobs/score_archive.py --help
 
-A checkout has the jobs in jobs/, the wheel as hf2vad/jobs/; the files are the same, and so are options and exit codes.
+A checkout has the jobs in jobs/, the wheel as hf2vad/doors/; the files are the same, and so are options and exit codes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parent
 
 def jobs() -> Mapping[str, Path]:
     """The file of each job, by the name of its command."""
-    inside = PACKAGE / "jobs"
+    inside = PACKAGE / "doors"
     folder = inside if inside.is_dir() else PACKAGE.parent / "jobs"
     return {command(path.stem): path for path in sorted(folder.glob("[a-z]*.py"))}
 

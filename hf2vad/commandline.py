@@ -24,8 +24,8 @@ from typing import Any, TypeVar
 import tyro
 
 from hf2vad import logs
-from hf2vad.config import from_dict
 from hf2vad.errors import ConfigError, Hf2vadError, StoppedError
+from hf2vad.settings import from_dict
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from hf2vad.__main__ import jobs, summary
-from hf2vad.config import PRESETS, Preset, to_dict
-from hf2vad.config.values import flat
+from hf2vad.presets import PRESETS, Preset
+from hf2vad.settings import flat, to_dict
 
 HEAD = """\
 # Configuration

@@ -14,7 +14,7 @@ Exit code: 0 done, 2 usage, 3 some rows failed (the table says why).
 import sys
 
 from hf2vad.commandline import main
-from hf2vad.runtime.ablation import AblationJob, ablate_job
+from hf2vad.jobs.ablate import AblationJob, ablate_job
 
 if __name__ == "__main__":
     sys.exit(main(AblationJob, ablate_job, description=__doc__))

@@ -14,7 +14,7 @@ Exit code: 0 done or out of hours, 2 usage, 3 some videos failed, 4 another run 
 import sys
 
 from hf2vad.commandline import main
-from hf2vad.runtime.backfill import BackfillJob, backfill_job
+from hf2vad.jobs.backfill import BackfillJob, backfill_job
 
 if __name__ == "__main__":
     sys.exit(main(BackfillJob, backfill_job, description=__doc__))

@@ -12,7 +12,7 @@ there whose code you would not run. Exit code: 0 built or there already, 2 a mis
 import sys
 
 from hf2vad.commandline import main
-from hf2vad.runtime.build_engine import BuildJob, build_engine_job
+from hf2vad.jobs.build_engine import BuildJob, build_engine_job
 
 if __name__ == "__main__":
     sys.exit(main(BuildJob, build_engine_job, description=__doc__))

@@ -10,7 +10,7 @@ Leaves demo/bundle, demo/evaluation.json and demo/report/index.html. Run it agai
 import sys
 
 from hf2vad.commandline import main
-from hf2vad.runtime.demo import DemoJob, demo_job
+from hf2vad.jobs.demo import DemoJob, demo_job
 
 if __name__ == "__main__":
     sys.exit(main(DemoJob, demo_job, description=__doc__))

@@ -11,7 +11,7 @@ stopped by SIGTERM, which lets shards in flight finish.
 import sys
 
 from hf2vad.commandline import main
-from hf2vad.runtime.extract import ExtractJob, extract_job
+from hf2vad.jobs.extract import ExtractJob, extract_job
 
 if __name__ == "__main__":
     sys.exit(main(ExtractJob, extract_job, description=__doc__))

@@ -17,7 +17,7 @@ Exit code: 0 done, 2 usage, or a place that cannot be used.
 import sys
 
 from hf2vad.commandline import main
-from hf2vad.runtime.report import ReviewJob, review_job
+from hf2vad.jobs.report import ReviewJob, review_job
 
 if __name__ == "__main__":
     sys.exit(main(ReviewJob, review_job, description=__doc__))

@@ -12,7 +12,7 @@ part (see <out>/bundle=<id>/failures/), 143 stopped by SIGTERM, which lets shard
 import sys
 
 from hf2vad.commandline import main
-from hf2vad.runtime.score import ScoreJob, score_job
+from hf2vad.jobs.score import ScoreJob, score_job
 
 if __name__ == "__main__":
     sys.exit(main(ScoreJob, score_job, description=__doc__))

@@ -15,7 +15,7 @@ stopped by SIGTERM, with a checkpoint written first.
 import sys
 
 from hf2vad.commandline import main
-from hf2vad.runtime.train import TrainJob, train_job
+from hf2vad.jobs.train import TrainJob, train_job
 
 if __name__ == "__main__":
     sys.exit(main(TrainJob, train_job, description=__doc__))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hf2vad.cluster.dispatch import RayConfig, cluster
 from hf2vad.demo.archive import generate
-from hf2vad.runtime.dispatch import RayConfig, cluster
 from tests.seaweed import SeaweedServer
 from tests.site import SMALL, RayCluster, Site, ray_head, run_job
 

@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 import torch
 
-from hf2vad.config import EvidenceConfig, ExtractionConfig, FusionConfig, WorkingConfig
+from hf2vad.bundle.bundle import Calibration, save_bundle
+from hf2vad.bundle.examples import NormalExamples
+from hf2vad.cubes.settings import ExtractionConfig, WorkingConfig
 from hf2vad.demo.archive import generate
-from hf2vad.models.bundle import Calibration, save_bundle
-from hf2vad.models.examples import NormalExamples
+from hf2vad.evidence.settings import EvidenceConfig
+from hf2vad.features.settings import FusionConfig
+from hf2vad.jobs import evidence
+from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
+from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.runtime import evidence, jobs
-from hf2vad.runtime.evidence import EvidenceJob, gather_evidence
-from hf2vad.runtime.score import ScoreJob, score_job
+from hf2vad.walk import run
 from tests.stc import SMALL_MODEL, make_cubes
 from tests.unit.test_resume import InProcess
 
@@ -45,7 +48,7 @@ class Scored:
 def without_ray() -> Iterator[None]:
     """Calls are made in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (jobs, evidence):
+        for module in (run, evidence):
             patch.setattr(module, "cluster", lambda config: contextlib.nullcontext())
             patch.setattr(module, "Dispatcher", InProcess)
         yield

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf2vad.config import EventConfig, FusionConfig
-from hf2vad.models.bundle import Calibration
+from hf2vad.bundle.bundle import Calibration
+from hf2vad.features.settings import FusionConfig
 from hf2vad.schema import LABELS, SHARD
 from hf2vad.scoring.final import finalise
+from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import key_path, put_table, read_table
 
 CALIBRATION = Calibration(

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hf2vad.config import ExtractionConfig, ModelConfig, to_dict
+from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.models.settings import ModelConfig
 from hf2vad.schema import F16, STC, U8, CubeBatch, cubes_to_arrow, pack_metadata
+from hf2vad.settings import to_dict
 from hf2vad.storage import put_table
 
 SMALL_MODEL = ModelConfig(flow_root=4, slots=8, cvae_widths=(8, 16, 16, 16))

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.timeline import Timeline
 
+Range = tuple[int, int]
+"""A half-open range of frames: the first, and the one after the last."""
+
 HALO_BEFORE = 4
 """Frames before a shard that are decoded too: the context of its first frame."""
 HALO_AFTER = 1

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hf2vad.archive.catalog import IMAGE_SUFFIXES, Video
 from hf2vad.archive.container import decoded_frames, opened, video_stream
 from hf2vad.archive.images import decode_image, image_size
-from hf2vad.config import LimitsConfig
+from hf2vad.archive.settings import LimitsConfig
 from hf2vad.errors import VideoError
 from hf2vad.storage import join, list_dir, read_bytes
 
@@ -186,3 +186,8 @@ def _probe_sequential(video: Video, limits: LimitsConfig) -> Timeline:
     if not count:
         raise VideoError(f"{video.id}: no frame can be decoded")
     return Timeline(count, *size, np.arange(count) / rate, sequential=True, promised=promised)
+
+
+def shown_seconds(times: list[float], frames: int) -> float:
+    """How long `frames` frames are on screen, from the times of the first and the last."""
+    return (times[-1] - times[0]) * frames / (frames - 1) if frames > 1 else 0.0

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf2vad.config import DetectorConfig, ExtractionConfig
-from hf2vad.cubes.motion import in_order, motion_boxes
-from hf2vad.cubes.onnx import OnnxDetector
+from hf2vad.cubes.detectors.motion import in_order, motion_boxes
+from hf2vad.cubes.detectors.onnx import OnnxDetector
+from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
 from hf2vad.errors import MismatchError, SchemaError, VideoError
 from hf2vad.schema import F32, U8, require_columns
 from hf2vad.storage import open_parquet, open_read, read_bytes

@@ -7,16 +7,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from hf2vad.archive.shards import Shard
 from hf2vad.archive.video import Frame, decode
-from hf2vad.config import ExtractionConfig
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detect import BoxFinder
+from hf2vad.cubes.detectors.motion import blurred
 from hf2vad.cubes.flow import FlowEstimator
-from hf2vad.cubes.motion import blurred
+from hf2vad.cubes.opencv import cv2
+from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.cubes.working import Working
 from hf2vad.errors import VideoError
 from hf2vad.heap import give_back_freed

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
-from hf2vad.config import FlowConfig
+from hf2vad.cubes.opencv import cv2
+from hf2vad.cubes.settings import FlowConfig
 from hf2vad.errors import VideoError
 from hf2vad.schema import F32, U8
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf2vad.config import WorkingConfig
+from hf2vad.cubes.settings import WorkingConfig
 from hf2vad.schema import F32
 
 

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from hf2vad.config import EventConfig
+from hf2vad.archive.camera import camera_of
 from hf2vad.errors import ConfigError, EvaluationError
-from hf2vad.evaluation.tables import scored_videos, scores_prefix
-from hf2vad.models.camera import camera_of
 from hf2vad.schema import F64
 from hf2vad.scoring.alarms import Alarms, rule_of
 from hf2vad.scoring.events import HighRun, events_above, high_runs
+from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import absolute
+from hf2vad.tables.read import scored_videos, scores_prefix
 
 COUNTED = 10
 """Events from which on a rate is counted: its relative deviation is then about a third."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from hf2vad.evaluation.labels import FrameLabels
-from hf2vad.evaluation.tables import name_in, scored_videos
 from hf2vad.schema import F64
 from hf2vad.scoring.fuse import runs
+from hf2vad.tables.read import name_in, scored_videos
 
 Span = tuple[int, int]
 """Frames from the first up to the last, which is inclusive."""

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf2vad.config import Protocol
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.auroc import Labels, Pairs
 from hf2vad.evaluation.labels import FrameLabels
+from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.smoothing import Smoothing
-from hf2vad.evaluation.tables import VideoScores, name_in, scored_videos
 from hf2vad.schema import F64, FRAME_SCORES, LABELS, pack_metadata
+from hf2vad.tables.read import VideoScores, name_in, scored_videos
 
 PARTS = {"flow_only": "s_flow", "frame_only": "s_frame", "motion_only": "s_motion", "speed_yardstick": "speed"}
 """Figures beside the fused score: frame maximum of one column of the object table. A frame without an object gets 0, or

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf2vad.config import Protocol
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.auroc import micro_auroc
 from hf2vad.evaluation.frames import Part, collect
 from hf2vad.evaluation.labels import FrameLabels
-from hf2vad.evaluation.tables import name_in, scored_videos
+from hf2vad.evaluation.settings import Protocol
 from hf2vad.schema import F64
+from hf2vad.tables.read import name_in, scored_videos
 
 SMALLER = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Weights of one error where that of the other is 1; the paper's three pairs are among them."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hf2vad.archive.shards import HALO_BEFORE
-from hf2vad.config import Protocol
 from hf2vad.evaluation.alerts import alert_figures
 from hf2vad.evaluation.auroc import auroc, macro_auroc, micro_auroc, padded_macro_auroc
 from hf2vad.evaluation.bootstrap import LEVEL, draw_videos, interval, resampled_macro, resampled_micro
@@ -19,10 +18,11 @@ from hf2vad.evaluation.frames import PARTS, LabelledFrames, collect
 from hf2vad.evaluation.labels import FrameLabels, read_labels
 from hf2vad.evaluation.oracle import oracle_fusion
 from hf2vad.evaluation.regions import region_figures
-from hf2vad.evaluation.tables import scores_prefix
+from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.tracks import Tracks, read_tracks
 from hf2vad.schema import F64
 from hf2vad.storage import join, put_json, put_table
+from hf2vad.tables.read import scores_prefix
 
 __all__ = ["PARTS", "EvaluateJob", "Protocol", "evaluate", "evaluate_job"]
 

@@ -23,9 +23,9 @@ from sklearn.metrics import auc
 
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.frames import COLUMN_PARTS, Part, column_part
-from hf2vad.evaluation.tables import VideoScores, name_in, scored_videos
 from hf2vad.evaluation.tracks import BOX, Tracks, VideoTracks
 from hf2vad.schema import F64
+from hf2vad.tables.read import VideoScores, name_in, scored_videos
 
 OVERLAP_PARTS = 10
 """A detection takes a region when this many times their intersection is at least their union: an IoU of 0.1."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-from hf2vad.config import Protocol
 from hf2vad.errors import ConfigError
+from hf2vad.evaluation.settings import Protocol
 from hf2vad.schema import F64
 from hf2vad.scoring.fuse import runs
 

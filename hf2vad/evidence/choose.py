@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.scope import Scope
-from hf2vad.config import EvidenceConfig
 from hf2vad.errors import NotFoundError
+from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.schema import unpack_metadata
 from hf2vad.storage import join, list_dir, read_table
 from hf2vad.threads import in_threads

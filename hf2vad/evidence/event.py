@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf2vad.config import EvidenceConfig
+from hf2vad.bundle.bundle import Bundle
+from hf2vad.bundle.examples import NormalExamples
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import Hf2vadError, NotFoundError, StorageError, VideoError
 from hf2vad.evidence.choose import Chosen
@@ -19,8 +20,7 @@ from hf2vad.evidence.footage import Footage, fitted
 from hf2vad.evidence.objects import kind_of, shown_object, weighted_parts
 from hf2vad.evidence.pictures import error_colours, flow_colours, jpeg, magnified, png
 from hf2vad.evidence.pixelate import pixelated_crop
-from hf2vad.models.bundle import Bundle
-from hf2vad.models.examples import NormalExamples
+from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import BOX, F32, U8
 

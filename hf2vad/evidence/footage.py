@@ -11,9 +11,9 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import cut_shards
 from hf2vad.archive.timeline import Timeline
 from hf2vad.archive.video import Frame, decode
-from hf2vad.config import EvidenceConfig
 from hf2vad.evidence.objects import Objects, Range
 from hf2vad.evidence.pixelate import pixelated, regions
+from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.schema import F32
 
 

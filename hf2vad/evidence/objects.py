@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hf2vad.models.bundle import Bundle
+from hf2vad.bundle.bundle import Bundle
 from hf2vad.schema import BOX, F32, OBJECTS
 from hf2vad.scoring.fuse import PARTS, Parts, terms
 from hf2vad.storage import open_parquet

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from hf2vad.config import Pixelate
+from hf2vad.evidence.settings import Pixelate
 from hf2vad.schema import F32, U8
 
 ACROSS = 4

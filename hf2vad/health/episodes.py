@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 
 from hf2vad.archive.shards import HALO_AFTER, HALO_BEFORE
-from hf2vad.config import HealthConfig
 from hf2vad.health.moves import MoveFinder
+from hf2vad.health.settings import HealthConfig
 from hf2vad.health.steps import gaps, median_step, odd_rates
 from hf2vad.health.still import StillFinder
 from hf2vad.schema import F64, HEALTH, THUMBNAIL_SHAPE, HealthKind, pack_metadata

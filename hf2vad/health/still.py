@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hf2vad.config import HealthConfig
+from hf2vad.health.settings import HealthConfig
 from hf2vad.schema import U8
 
 

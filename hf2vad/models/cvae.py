@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hf2vad.config import ModelConfig
+from hf2vad.models.settings import ModelConfig
 
 GROUPS = 4
 """Autoregressive groups of the 8² prior: the four phases of a 2×2 block."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hf2vad.config import ModelConfig
 from hf2vad.models.cvae import CVAE, Prediction
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.memae import FlowAutoencoder, Reconstruction
+from hf2vad.models.settings import ModelConfig
 from hf2vad.schema import FLOWS
 
 

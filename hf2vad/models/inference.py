@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hf2vad.config import Level
 from hf2vad.models.cvae import NormConv
 from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.memae import FlowAutoencoder, Up
 from hf2vad.models.memory import Memory
 from hf2vad.models.memory_grow import MemoryGrow, memory_grow
+from hf2vad.models.settings import Level
 
 
 class Inference(nn.Module):

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hf2vad.config import LossConfig
 from hf2vad.models.cvae import Prediction
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.memae import Reconstruction
+from hf2vad.models.settings import LossConfig
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hf2vad.config import Level, ModelConfig
 from hf2vad.models.memory import Addressing, Memory
+from hf2vad.models.settings import Level, ModelConfig
 
 
 @dataclass(frozen=True)

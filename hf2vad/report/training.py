@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hf2vad.models.bundle import Bundle
+from hf2vad.bundle.bundle import Bundle
 
 WIDTH = 110
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from hf2vad.config import EventConfig, to_dict
+from hf2vad.archive.camera import camera_of
+from hf2vad.bundle.bundle import Bundle
 from hf2vad.errors import Hf2vadError, MismatchError, SchemaError
-from hf2vad.models.bundle import Bundle
-from hf2vad.models.camera import camera_of
+from hf2vad.scoring.settings import EventConfig
+from hf2vad.settings import to_dict
 from hf2vad.storage import put_json, read_json
 
 VERSION = 1

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf2vad.config import EventConfig, FusionConfig
-from hf2vad.models.bundle import Calibration
+from hf2vad.bundle.bundle import Calibration
+from hf2vad.features.settings import FusionConfig
 from hf2vad.schema import BOX, EVENTS, FRAMES_TABLE, OBJECTS, SHARD, HealthKind, pack_metadata
 from hf2vad.scoring.events import find_events
 from hf2vad.scoring.fuse import smooth, zero_error_score
+from hf2vad.scoring.settings import EventConfig
 
 
 @dataclass(frozen=True)

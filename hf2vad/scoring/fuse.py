@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import median_filter
 
-from hf2vad.config import FusionConfig
+from hf2vad.bundle.bundle import Calibration
 from hf2vad.errors import ConfigError
-from hf2vad.models.bundle import Calibration
+from hf2vad.features.settings import FusionConfig
 from hf2vad.schema import F32, F64
 
 PARTS = ("flow", "frame", "speed", "motion")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hf2vad.config import FusionConfig
-from hf2vad.models.density import NO_DENSITY, MotionDensity
-from hf2vad.models.perspective import Perspective
+from hf2vad.engines.eager import CubeScores, Engine
+from hf2vad.features.density import NO_DENSITY, MotionDensity
+from hf2vad.features.perspective import Perspective
+from hf2vad.features.settings import FusionConfig
+from hf2vad.features.speed import flow_speed
 from hf2vad.schema import F16, F32, U8
-from hf2vad.scoring.engine import CubeScores, Engine, flow_speed
 from hf2vad.scoring.fuse import Parts
 
 

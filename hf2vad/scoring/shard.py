@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf2vad.config import FusionConfig
-from hf2vad.models.bundle import Calibration
+from hf2vad.bundle.bundle import Calibration
+from hf2vad.features.settings import FusionConfig
 from hf2vad.profile import span
 from hf2vad.schema import F16, F32, SHARD, U8, CubeBatch, pack_metadata
 from hf2vad.scoring.fuse import fuse

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from hf2vad.config import FusionConfig
+from hf2vad.archive.camera import camera_of
+from hf2vad.bundle.bundle import Calibration
 from hf2vad.errors import TrainingError
-from hf2vad.models.bundle import Calibration
-from hf2vad.models.camera import camera_of
+from hf2vad.features.settings import FusionConfig
 from hf2vad.progress import ProgressBar
 from hf2vad.schema import F32, F64, FRAMES
 from hf2vad.scoring.fuse import PARTS, Parts, fuse, smooth, zero_error_score

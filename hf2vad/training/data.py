@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hf2vad.config import ExtractionConfig, extraction_fingerprint, from_dict
+from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.errors import MismatchError, NotFoundError, TrainingError
 from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, U8, appearance_view, flow_view, table_of, unpack_metadata
+from hf2vad.settings import from_dict
 from hf2vad.storage import list_files, open_parquet
 from hf2vad.training.order import Index, Order, Piece
 

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hf2vad.config import LossConfig, TrainingConfig
 from hf2vad.errors import ConfigError, StoppedError, TrainingError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.losses import Loss
+from hf2vad.models.settings import LossConfig
 from hf2vad.progress import ProgressBar
 from hf2vad.training.batches import Batch, Batches, Reconstructions, budget
 from hf2vad.training.checkpoint import Checkpoint, Checkpoints, Progress
@@ -28,6 +28,7 @@ from hf2vad.training.group import Group
 from hf2vad.training.journal import Journals
 from hf2vad.training.order import Order
 from hf2vad.training.pictures import example_picture
+from hf2vad.training.settings import TrainingConfig
 from hf2vad.training.stages import STAGES
 from hf2vad.training.step import Step
 

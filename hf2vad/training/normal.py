@@ -9,9 +9,9 @@ import numpy.typing as npt
 from sklearn.linear_model import HuberRegressor
 from sklearn.mixture import GaussianMixture
 
-from hf2vad.config import DensityConfig
-from hf2vad.models.density import CHUNK, MotionDensity
-from hf2vad.models.perspective import Perspective
+from hf2vad.features.density import CHUNK, MotionDensity
+from hf2vad.features.perspective import Perspective
+from hf2vad.features.settings import DensityConfig
 from hf2vad.schema import F16, F32, FLOW_SHAPE
 from hf2vad.training.data import StcTable
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hf2vad.models.examples import NO_EXAMPLES, NormalExamples
-from hf2vad.models.probe import NO_PROBE, ProbeCubes
+from hf2vad.bundle.examples import NO_EXAMPLES, NormalExamples
+from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
 from hf2vad.schema import F16, U8
 from hf2vad.training.data import StcTable, read_piece
 

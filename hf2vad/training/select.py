@@ -14,25 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf2vad.config import (
-    DensityConfig,
-    FlowError,
-    FusionConfig,
-    LossConfig,
-    ModelConfig,
-    SelectionConfig,
-    TrainingConfig,
-)
+from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import TrainingError
+from hf2vad.features.settings import DensityConfig, FusionConfig
 from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.inputs import cube_tensors
+from hf2vad.models.settings import FlowError, LossConfig, ModelConfig
 from hf2vad.schema import F16, F64
-from hf2vad.scoring.engine import EagerEngine
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.loop import Trainer
 from hf2vad.training.pseudo import HeldOut, Kind, cubes_of, figure_row, first_best, pseudo_anomalies, separation
 from hf2vad.training.select_parts import choose_parts
+from hf2vad.training.settings import SelectionConfig, TrainingConfig
 
 ERRORS: tuple[FlowError, ...] = ("sum", "median", "min")
 SPEEDS: tuple[Kind, ...] = ("speed2", "speed3")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from hf2vad.config import DensityConfig, FusionConfig
+from hf2vad.engines.eager import Engine
+from hf2vad.features.settings import DensityConfig, FusionConfig
 from hf2vad.schema import F64
-from hf2vad.scoring.engine import Engine
 from hf2vad.scoring.fuse import PARTS, Parts
 from hf2vad.scoring.measure import Measure
 from hf2vad.training.data import StcTable

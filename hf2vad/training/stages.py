@@ -8,10 +8,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from hf2vad.config import LossConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.losses import Loss, flow_loss, frame_loss, joint_loss
+from hf2vad.models.settings import LossConfig
 
 StageName = Literal["flow", "frame", "joint"]
 

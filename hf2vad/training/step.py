@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from hf2vad.config import LossConfig, StageConfig, TrainingConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.losses import Loss
+from hf2vad.models.settings import LossConfig
 from hf2vad.training.batches import Batch, Reconstructions
 from hf2vad.training.checkpoint import Checkpoint, Checkpoints, Progress
 from hf2vad.training.group import Group
+from hf2vad.training.settings import StageConfig, TrainingConfig
 from hf2vad.training.stages import Stage
 
 AUTOCAST = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}

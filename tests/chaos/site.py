@@ -13,8 +13,9 @@ from typing import IO, Any
 
 import torch
 
-from hf2vad.config import ExtractionConfig, FusionConfig
-from hf2vad.models.bundle import Calibration, save_bundle
+from hf2vad.bundle.bundle import Calibration, save_bundle
+from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.storage import list_files, read_bytes, read_json
 from tests.chaos.archive import write_archive

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hf2vad.config import PRESETS, ModelConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors, cube_tensors
+from hf2vad.models.settings import ModelConfig
+from hf2vad.presets import PRESETS
 
 GOLDEN = Path(__file__).with_name("golden.npz")
 CUBES = 4

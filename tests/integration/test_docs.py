@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 import hf2vad
-from hf2vad.config import from_dict
 from hf2vad.errors import ConfigError
 from hf2vad.reference import job_settings
+from hf2vad.settings import from_dict
 from tests.installed import Installed, install_wheel
 from tests.seaweed import SeaweedServer
 from tests.site import ROOT, RayCluster, environment, run_job, upload
@@ -99,7 +99,7 @@ def test_the_wheel_has_all_files_of_the_package_and_the_jobs(installed: Installe
     inside = set(zipfile.ZipFile(installed.wheel).namelist())
     package = [path for path in (ROOT / "hf2vad").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert {str(path.relative_to(ROOT)) for path in package} <= inside
-    assert {f"hf2vad/jobs/{path.name}" for path in (ROOT / "jobs").glob("*.py")} <= inside
+    assert {f"hf2vad/doors/{path.name}" for path in (ROOT / "jobs").glob("*.py")} <= inside
     assert not [name for name in inside if name.startswith(("tests", "benchmarks", "docs"))]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     place = [installed.bin / "python", "-c", "import hf2vad; print(hf2vad.__file__)"]

@@ -8,8 +8,8 @@ import pytest
 
 from hf2vad.commandline import EXIT_OK, EXIT_USAGE, main
 from hf2vad.evidence.choose import event_key
+from hf2vad.jobs.report import ReviewJob, review_job
 from hf2vad.report.site.evidence import video_key
-from hf2vad.runtime.report import ReviewJob, review_job
 from hf2vad.storage import list_files, read_bytes
 from tests.review import BUNDLE, CLIPS, FIRST, PATTERN, put_night, put_tables
 from tests.seaweed import SeaweedServer

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.report.site.evidence import video_key
 from hf2vad.report.site.night import write_site
-from hf2vad.runtime.report import ReviewJob, gathered
 from tests.browser import Visit, chromium, until, visit
 from tests.review import CLIPS, FIRST, FORMULA, HOSTILE, PATTERN, put_evidence, put_night
 from tests.scores import label_table

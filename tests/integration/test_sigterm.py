@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from hf2vad.errors import StoppedError
-from hf2vad.runtime.extract import ExtractJob, extract_job
-from hf2vad.runtime.score import ScoreJob, score_job
+from hf2vad.jobs.extract import ExtractJob, extract_job
+from hf2vad.jobs.score import ScoreJob, score_job
 from tests.site import Site, last_run, tables
 from tests.sound import unsound
 

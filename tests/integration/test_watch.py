@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
 from hf2vad.errors import BundleError
-from hf2vad.runtime.backlog import Backlog
-from hf2vad.runtime.dispatch import Dispatcher, RayConfig, cluster
-from hf2vad.runtime.metrics import FIGURES, exported
-from hf2vad.runtime.outputs import RunRecord
-from hf2vad.runtime.watch import Watch
+from hf2vad.walk.backlog import Backlog
+from hf2vad.walk.metrics import FIGURES, exported
+from hf2vad.walk.monitor import Watch
+from hf2vad.walk.record import RunRecord
 from tests.site import RayCluster, Site, environment, job, last_run, wait_until
 
 NIGHTS = ("gate/2026-11-23", "gate/2026-11-24", "yard/2026-11-24")

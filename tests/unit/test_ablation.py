@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from hf2vad.config import DetectorConfig, LossConfig, preset
+from hf2vad.ablation.plan import Base, Plan, Schedule, distinct, plan
+from hf2vad.ablation.rows import HEAD, ROWS, Row, cells, records_table, select
+from hf2vad.ablation.units import Score, Train
+from hf2vad.cubes.settings import DetectorConfig
 from hf2vad.errors import ConfigError
-from hf2vad.evaluation.ablation import HEAD, ROWS, Row, cells, records_table, select
-from hf2vad.runtime.ablation_plan import Base, Plan, Schedule, distinct, plan
-from hf2vad.runtime.units import Score, Train
+from hf2vad.models.settings import LossConfig
+from hf2vad.presets import preset
 from hf2vad.schema import ABLATION
 
 COMPACT = preset("compact")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from hf2vad.commandline import EXIT_USAGE, main, parse
-from hf2vad.runtime.ablation import AblationJob, ablate_job
+from hf2vad.jobs.ablate import AblationJob, ablate_job
 from hf2vad.schema import LABELS
 from hf2vad.storage import put_table
 

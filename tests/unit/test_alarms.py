@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hf2vad.config import EventConfig, preset
+from hf2vad.bundle.bundle import Bundle, save_bundle
 from hf2vad.errors import ConfigError, EvaluationError, MismatchError, SchemaError
 from hf2vad.evaluation.alarms import COUNTED, AlarmJob, Footage, alarm_levels, count_events, footage, level
-from hf2vad.models.bundle import Bundle, save_bundle
+from hf2vad.presets import preset
 from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.events import high_runs
+from hf2vad.scoring.settings import EventConfig
 from tests.scores import CALIBRATION, put_scores
 
 RULE = EventConfig(min_length=1, merge_gap=0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hf2vad.errors import ConfigError, NotFoundError
-from hf2vad.runtime.backfill import BackfillJob, backfill_job
+from hf2vad.jobs.backfill import BackfillJob, backfill_job
 
 
 @pytest.mark.parametrize(

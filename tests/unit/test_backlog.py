@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from hf2vad.archive.catalog import Video
-from hf2vad.runtime.backlog import HOUR, Backlog, Left
+from hf2vad.walk.backlog import HOUR, Backlog, Left
 from tests.site import wait_until
 
 

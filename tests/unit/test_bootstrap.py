@@ -12,7 +12,7 @@ from hf2vad.evaluation.auroc import auroc, macro_auroc, micro_auroc
 from hf2vad.evaluation.bootstrap import draw_videos, interval, resampled_macro, resampled_micro
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.evaluation.protocol import Protocol, evaluate
-from hf2vad.evaluation.tables import scores_prefix
+from hf2vad.tables.read import scores_prefix
 from tests.scores import Frames, put_marks, put_scores, table_path, with_column
 
 Videos = dict[str, tuple[Any, Any]]

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from hf2vad.config import DensityConfig, ExtractionConfig, FlowConfig, FusionConfig
+from hf2vad.bundle.bundle import Bundle, Calibration, load_bundle, load_bundle_settings, save_bundle
+from hf2vad.bundle.probe import noise_cubes
+from hf2vad.cubes.settings import ExtractionConfig, FlowConfig
 from hf2vad.errors import BundleError, NotFoundError, SchemaError
-from hf2vad.models.bundle import Bundle, Calibration, load_bundle, load_bundle_settings, save_bundle
-from hf2vad.models.density import MotionDensity
+from hf2vad.features.density import MotionDensity
+from hf2vad.features.perspective import Perspective
+from hf2vad.features.settings import DensityConfig, FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.models.perspective import Perspective
-from hf2vad.models.probe import noise_cubes
 from tests.data.make_golden import golden_cubes, golden_network
 from tests.seaweed import SeaweedServer
 from tests.stc import SMALL_MODEL

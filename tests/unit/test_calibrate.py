@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import median_filter
 
-from hf2vad.config import FusionConfig
+from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import TrainingError
+from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import F64
-from hf2vad.scoring.engine import EagerEngine
 from hf2vad.scoring.measure import Measure
 from hf2vad.training.calibrate import Calibrations, Moments, calibrate, measure_files
 from hf2vad.training.data import StcTable

@@ -12,10 +12,10 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from hf2vad.config import DensityConfig, FusionConfig
+from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import TrainingError
+from hf2vad.features.settings import DensityConfig, FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.scoring.engine import EagerEngine
 from hf2vad.scoring.measure import Measure
 from hf2vad.training.calibrate import Calibrations, calibrate, measure_files, measure_together
 from hf2vad.training.data import StcTable

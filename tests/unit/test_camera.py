@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from hf2vad.archive.camera import camera_of
 from hf2vad.errors import ConfigError
-from hf2vad.models.camera import camera_of
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ import pytest
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from hf2vad import __version__
+from hf2vad.bundle.bundle import Calibration, save_bundle
 from hf2vad.commandline import parse
-from hf2vad.config import ExtractionConfig, FusionConfig
-from hf2vad.models.bundle import Calibration, save_bundle
+from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.features.settings import FusionConfig
 from tests.data.make_golden import golden_network
 from tests.manifests import (
     FOLDERS,

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import pytest
 
 from hf2vad.commandline import EXIT_STOPPED, EXIT_USAGE, main, parse, required_missing
-from hf2vad.config import PRESETS, FlowConfig, MotionConfig
+from hf2vad.cubes.settings import FlowConfig, MotionConfig
 from hf2vad.errors import ConfigError, NotFoundError, StoppedError
+from hf2vad.presets import PRESETS
 from tests.site import ROOT
 
 

@@ -23,11 +23,11 @@ import pytest
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.sections import Sections, Source
 from hf2vad.errors import NotFoundError, SchemaError
-from hf2vad.runtime.compact import camera_days
+from hf2vad.jobs.compact import camera_days
 from hf2vad.schema import TABLES, pack_metadata
-from hf2vad.scoring import compact as joining
-from hf2vad.scoring.compact import JOINED, CameraDay, Piece, compact
 from hf2vad.storage import delete, join, list_files, put_table, read_json, read_table
+from hf2vad.tables import compact as joining
+from hf2vad.tables.compact import JOINED, CameraDay, Piece, compact
 
 ROWS = {"frames": 40, "objects": 25, "events": 2, "health": 0}
 SECTIONS = Sections((Source("", "unused"),), Scope("{camera}/{date}/*"))

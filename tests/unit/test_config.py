@@ -4,20 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from hf2vad.config import (
-    PRESETS,
+from hf2vad.cubes.settings import (
     DetectorConfig,
     ExtractionConfig,
     FlowConfig,
-    ModelConfig,
-    Preset,
-    TrainingConfig,
     extraction_difference,
     extraction_fingerprint,
-    from_dict,
-    to_dict,
 )
 from hf2vad.errors import ConfigError
+from hf2vad.models.settings import ModelConfig
+from hf2vad.presets import PRESETS, Preset
+from hf2vad.settings import from_dict, to_dict
+from hf2vad.training.settings import TrainingConfig
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.config import DetectorConfig, ExtractionConfig, MotionConfig
 from hf2vad.cubes.detect import BoxFile, BoxFinder, resolve_detector, without_overlaps
+from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, MotionConfig
 from hf2vad.errors import ConfigError, MismatchError, NotFoundError, SchemaError, VideoError
 from hf2vad.schema import F32
 from tests.onnx_network import PixelNetwork

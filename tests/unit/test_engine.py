@@ -8,11 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hf2vad.engines.eager import CubeScores, EagerEngine
 from hf2vad.errors import ConfigError, ShapeError
+from hf2vad.features.speed import flow_speed
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.schema import F16
-from hf2vad.scoring.engine import CubeScores, EagerEngine, flow_speed
 from tests.stc import SMALL_MODEL, make_cubes
 
 CPU = torch.device("cpu")

@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 import torch
 
-from hf2vad.config import ExtractionConfig, FusionConfig, ModelConfig
+from hf2vad.bundle.bundle import Bundle, load_bundle, save_bundle
+from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
+from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.engines import EngineSpec, Material, make_engine
+from hf2vad.engines.choose import choose_engine
+from hf2vad.engines.compiled import no_compiler
+from hf2vad.engines.eager import CubeScores, EagerEngine
+from hf2vad.engines.network import NetworkEngine, check_parity
+from hf2vad.engines.package import Package
+from hf2vad.engines.place import Place, engine_key, here
 from hf2vad.errors import ConfigError, EngineError
-from hf2vad.models.bundle import Bundle, load_bundle, save_bundle
+from hf2vad.features.settings import FusionConfig
 from hf2vad.models.inference import Inference
-from hf2vad.models.probe import NO_PROBE, ProbeCubes
+from hf2vad.models.settings import ModelConfig
 from hf2vad.schema import F16, U8
-from hf2vad.scoring.engine import CubeScores, EagerEngine
-from hf2vad.scoring.engines import EngineSpec, Material, make_engine
-from hf2vad.scoring.engines.choose import choose_engine
-from hf2vad.scoring.engines.compiled import no_compiler
-from hf2vad.scoring.engines.network import NetworkEngine, check_parity
-from hf2vad.scoring.engines.package import Package
-from hf2vad.scoring.engines.place import Place, engine_key, here
 from tests.data.make_golden import golden_network
 from tests.seaweed import SeaweedServer
 from tests.stc import SMALL_MODEL, make_cubes

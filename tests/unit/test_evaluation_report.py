@@ -14,8 +14,8 @@ from hf2vad.commandline import main
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.evaluation.oracle import GRID, oracle_fusion
 from hf2vad.evaluation.protocol import EvaluateJob, Protocol
-from hf2vad.evaluation.tables import scores_prefix
 from hf2vad.report.summary import evaluate_and_print
+from hf2vad.tables.read import scores_prefix
 from tests.scores import label_table, put_marks, put_scores, table_path, with_column
 from tests.unit.test_regions import ELSEWHERE, HALF_BESIDE, TRUE, put_tracks
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.config import EventConfig
+from hf2vad.bundle.bundle import Calibration
 from hf2vad.errors import ConfigError
-from hf2vad.models.bundle import Calibration
 from hf2vad.scoring.events import Event, find_events, thresholds
+from hf2vad.scoring.settings import EventConfig
 
 CALIBRATION = Calibration(flow_mean=1, flow_std=1, frame_mean=1, frame_std=1, threshold=6.0, low=4.0, cubes=1, frames=1)
 

@@ -21,13 +21,14 @@ from safetensors.torch import load, save
 from hf2vad.archive.catalog import Video, catalogue, find_video
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.timeline import Timeline
-from hf2vad.config import EvidenceConfig, FusionConfig
+from hf2vad.bundle.bundle import load_bundle, save_bundle
 from hf2vad.errors import BundleError, ConfigError, MismatchError
 from hf2vad.evidence.choose import choose_events, event_key
 from hf2vad.evidence.clips import clip_range
 from hf2vad.evidence.footage import held
 from hf2vad.evidence.objects import Objects, shown_object
-from hf2vad.models.bundle import load_bundle, save_bundle
+from hf2vad.evidence.settings import EvidenceConfig
+from hf2vad.features.settings import FusionConfig
 from hf2vad.schema import BOX, OBJECTS, U8
 from hf2vad.storage import local, put_table, read_table
 from tests.evidence import FRAMES, VIDEOS, Scored, gathered, scored_archive

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from hf2vad.bundle.examples import NO_EXAMPLES, NormalExamples
 from hf2vad.errors import BundleError
 from hf2vad.evidence.pictures import error_colours, flow_colours, jpeg, magnified, png
 from hf2vad.evidence.pixelate import LEAST, pixelated, pixelated_crop, regions
-from hf2vad.models.examples import NO_EXAMPLES, NormalExamples
 from hf2vad.schema import F32, U8
 from hf2vad.training.data import StcTable
 from hf2vad.training.probe import normal_examples

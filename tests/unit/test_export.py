@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch.export import ExportedProgram
 
-from hf2vad.models.probe import ProbeCubes
-from hf2vad.scoring.engines.aot import export_network
-from hf2vad.scoring.engines.network import Material
+from hf2vad.bundle.probe import ProbeCubes
+from hf2vad.engines.aot import export_network
+from hf2vad.engines.network import Material
 from tests.data.make_golden import golden_network
 from tests.stc import SMALL_MODEL, make_cubes
 

@@ -21,11 +21,11 @@ from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.shards import cut_shards
 from hf2vad.archive.timeline import probe
 from hf2vad.archive.video import decode
-from hf2vad.config import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
 from hf2vad.cubes.cut import cut_cubes
+from hf2vad.cubes.detectors.motion import blurred, motion_boxes
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.flow import FlowEstimator
-from hf2vad.cubes.motion import blurred, motion_boxes
+from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
 from hf2vad.errors import VideoError
 from hf2vad.schema import U8, CubeBatch
 from tests.onnx_network import PixelNetwork

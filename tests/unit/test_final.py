@@ -11,14 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hf2vad.config import EventConfig, FusionConfig
-from hf2vad.models.bundle import Calibration
+from hf2vad.bundle.bundle import Calibration
+from hf2vad.engines.eager import EagerEngine
+from hf2vad.features.settings import FusionConfig
+from hf2vad.features.speed import flow_speed
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import EVENTS, FRAMES_TABLE, OBJECTS, SHARD, CubeBatch, unpack_metadata
-from hf2vad.scoring.engine import EagerEngine, flow_speed
 from hf2vad.scoring.final import FinalTables, finalise
 from hf2vad.scoring.fuse import fuse
 from hf2vad.scoring.measure import Measure
+from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
 from tests.stc import SMALL_MODEL, frame_cubes, make_cubes
 

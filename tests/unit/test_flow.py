@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.config import FlowConfig
 from hf2vad.cubes.flow import FlowEstimator
+from hf2vad.cubes.settings import FlowConfig
 from hf2vad.errors import VideoError
 from hf2vad.schema import F32, U8
 

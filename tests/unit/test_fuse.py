@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.config import FusionConfig
+from hf2vad.bundle.bundle import Calibration
 from hf2vad.errors import BundleError, ConfigError
-from hf2vad.models.bundle import Calibration
+from hf2vad.features.settings import FusionConfig
 from hf2vad.scoring.fuse import Parts, fuse, runs, smooth, zero_error_score
 
 CALIBRATION = Calibration(

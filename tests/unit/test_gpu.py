@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from hf2vad.cluster.gpu import device_error
+from hf2vad.cluster.policy import Cause, cause_of, describe
 from hf2vad.errors import DeviceError, DeviceMemoryError, EngineError
-from hf2vad.runtime.gpu import device_error
-from hf2vad.runtime.policy import Cause, cause_of, describe
 
 HINTS = "\nCUDA kernel errors might be asynchronously reported at some other API call.\nFor debugging ..."
 ACCELERATOR = getattr(torch, "AcceleratorError", RuntimeError)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hf2vad.config import ModelConfig
 from hf2vad.models.cvae import NormConv
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inference import Inference
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.memory import Memory
 from hf2vad.models.memory_grow import AllSlots, GrownSlots, MemoryGrow, SomeSlots, capacities, memory_grow
+from hf2vad.models.settings import ModelConfig
 from tests.data.make_golden import golden_network
 from tests.stc import SMALL_MODEL, make_cubes
 

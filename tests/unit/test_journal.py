@@ -14,16 +14,17 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hf2vad.config import LossConfig, StageConfig, TrainingConfig
 from hf2vad.errors import ConfigError, StorageError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import cube_tensors
+from hf2vad.models.settings import LossConfig
 from hf2vad.storage import list_files, read_bytes
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.journal import Journals, MLflow, TensorBoard
 from hf2vad.training.loop import Trainer
 from hf2vad.training.pictures import example_picture
+from hf2vad.training.settings import StageConfig, TrainingConfig
 from tests.seaweed import SeaweedServer
 from tests.stc import SMALL_MODEL, make_cubes, put_clip
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from hf2vad.errors import LeaseError
-from hf2vad.runtime.lease import Lease
 from hf2vad.storage import list_dir
+from hf2vad.walk.lease import Lease
 
 HOLD = """
 import sys, time
-from hf2vad.runtime.lease import Lease
+from hf2vad.walk.lease import Lease
 with Lease(sys.argv[1], seconds=float(sys.argv[2]), skew=0.0) as lease:
     print(lease.owner, flush=True)
     time.sleep(60)

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from hf2vad.archive.catalog import catalogue
+from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.timeline import probe
-from hf2vad.config import LimitsConfig
 from hf2vad.errors import ConfigError, VideoError
 from tests.clips import Clip, only, pictures, write_clip
 from tests.mutations import Examined, examine

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from hf2vad.config import LossConfig, ModelConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.losses import flow_loss, frame_loss, gradient_difference, joint_loss, kl_divergence
+from hf2vad.models.settings import LossConfig, ModelConfig
 from tests.stc import SMALL_MODEL
 
 MODEL = replace(SMALL_MODEL, dropout=0.0)

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from hf2vad import logs
-from hf2vad.runtime.backlog import Backlog
-from hf2vad.runtime.metrics import FIGURES, OWN_LABELS, Metrics, exported
-from hf2vad.runtime.tally import Tally
+from hf2vad.walk.backlog import Backlog
+from hf2vad.walk.counts import Tally
+from hf2vad.walk.metrics import FIGURES, OWN_LABELS, Metrics, exported
 from tests.site import ROOT
 
 FOLDER = ROOT / "cluster" / "monitoring"

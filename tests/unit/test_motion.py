@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.config import MotionConfig
-from hf2vad.cubes.motion import blurred, grown, motion_boxes
+from hf2vad.cubes.detectors.motion import blurred, grown, motion_boxes
+from hf2vad.cubes.settings import MotionConfig
 from hf2vad.schema import F32, U8
 
 NONE = np.empty((0, 4), np.float32)

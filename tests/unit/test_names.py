@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf2vad.archive.catalog import Video, catalogue
-from hf2vad.runtime.names import FAILED, WAITING, Finished, Marks, list_shards, shard_name
 from hf2vad.storage import put_bytes
+from hf2vad.walk.markers import FAILED, WAITING, Finished, Marks, list_shards, shard_name
 
 STATE, OTHER = "0123456789abcdef", "fedcba9876543210"
 

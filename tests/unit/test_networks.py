@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from hf2vad.config import PRESETS, Level, ModelConfig, PresetName
 from hf2vad.models.cvae import AutoregressivePrior, NormConv, depth_to_space, space_to_depth
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors
+from hf2vad.models.settings import Level, ModelConfig
+from hf2vad.presets import PRESETS, PresetName
 from tests.stc import SMALL_MODEL
 
 ALL: tuple[Level, ...] = ("bottleneck", "up3", "up2")

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from hf2vad.config import DensityConfig
 from hf2vad.errors import BundleError
-from hf2vad.models.density import CHUNK, NO_DENSITY, MotionDensity, motion_histogram
-from hf2vad.models.perspective import LEAST, Perspective
+from hf2vad.features.density import CHUNK, NO_DENSITY, MotionDensity, motion_histogram
+from hf2vad.features.perspective import LEAST, Perspective
+from hf2vad.features.settings import DensityConfig
 from hf2vad.schema import BOX as CORNERS
 from hf2vad.schema import F16, F32
 from hf2vad.training.data import StcTable

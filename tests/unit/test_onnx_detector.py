@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.config import DetectorConfig
-from hf2vad.cubes.onnx import OnnxDetector, _offsets
+from hf2vad.cubes.detectors.onnx import OnnxDetector, _offsets
+from hf2vad.cubes.settings import DetectorConfig
 from hf2vad.errors import ConfigError
 from hf2vad.schema import F32, U8
 from tests.onnx_network import FLOAT, INT64, PixelNetwork

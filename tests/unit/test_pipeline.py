@@ -14,12 +14,12 @@ import torch
 
 from hf2vad.archive.shards import cut_shards
 from hf2vad.archive.timeline import probe
-from hf2vad.config import FusionConfig
 from hf2vad.cubes.extract import Extractor
+from hf2vad.engines.eager import CubeScores, EagerEngine
 from hf2vad.errors import ShapeError, VideoError
+from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import F16, U8, CubeBatch
-from hf2vad.scoring.engine import CubeScores, EagerEngine
 from hf2vad.scoring.measure import Measure
 from hf2vad.scoring.shard import AHEAD, score_shard
 from tests.scores import CALIBRATION

@@ -12,6 +12,8 @@ from botocore.exceptions import ClientError
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RuntimeEnvSetupError, WorkerCrashedError
 from s3fs.errors import translate_boto_error
 
+from hf2vad.cluster.policy import LONGEST_PAUSE_SECONDS, Cause, cause_of, describe, ending, pause
+from hf2vad.cluster.stop import Stop
 from hf2vad.errors import (
     AccessDeniedError,
     BreakerError,
@@ -25,10 +27,8 @@ from hf2vad.errors import (
     StorageFullError,
     VideoError,
 )
-from hf2vad.runtime.breaker import Breaker, BreakerConfig
-from hf2vad.runtime.policy import LONGEST_PAUSE_SECONDS, Cause, cause_of, describe, ending, pause
-from hf2vad.runtime.stop import Stop
 from hf2vad.storage.failures import mapped
+from hf2vad.walk.breaker import Breaker, BreakerConfig
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf2vad.models.probe import NO_PROBE, noise_cubes
+from hf2vad.bundle.probe import NO_PROBE, noise_cubes
 from hf2vad.schema import F16
 from hf2vad.training.data import StcTable
 from hf2vad.training.probe import probe_cubes

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hf2vad.__main__ import jobs
-from hf2vad.config import ModelConfig, TrainingConfig
+from hf2vad.models.settings import ModelConfig
 from hf2vad.reference import field_docs, job_settings, page
+from hf2vad.training.settings import TrainingConfig
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "configuration.md"

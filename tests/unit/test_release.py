@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from hf2vad.config import PRESETS, ModelConfig
+from hf2vad.bundle.release import from_release, release_names
 from hf2vad.errors import BundleError
 from hf2vad.models.inputs import CubeTensors
-from hf2vad.models.release import from_release, release_names
+from hf2vad.models.settings import ModelConfig
+from hf2vad.presets import PRESETS
 from tests.data.make_golden import golden_cubes, golden_network
 from tests.stc import SMALL_MODEL
 

@@ -19,15 +19,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hf2vad.config import EventConfig, ExtractionConfig, FusionConfig, MotionConfig
-from hf2vad.models.bundle import Calibration, save_bundle
+from hf2vad.bundle.bundle import Calibration, save_bundle
+from hf2vad.cluster.dispatch import Call, Outcome
+from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
+from hf2vad.features.settings import FusionConfig
+from hf2vad.jobs.extract import ExtractJob, extract_job
+from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.runtime import jobs
-from hf2vad.runtime.dispatch import Call, Outcome
-from hf2vad.runtime.extract import ExtractJob, extract_job
-from hf2vad.runtime.score import ScoreJob, score_job
+from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import local
 from hf2vad.training.data import StcTable
+from hf2vad.walk import run
 from tests import unwell
 from tests.clips import Clip, write_clip
 from tests.stc import SMALL_MODEL
@@ -98,8 +100,8 @@ class Fuse:
 
 @pytest.fixture
 def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
-    monkeypatch.setattr(jobs, "cluster", lambda config: contextlib.nullcontext())
-    monkeypatch.setattr(jobs, "Dispatcher", InProcess)
+    monkeypatch.setattr(run, "cluster", lambda config: contextlib.nullcontext())
+    monkeypatch.setattr(run, "Dispatcher", InProcess)
     return Fuse(monkeypatch)
 
 

@@ -15,10 +15,12 @@ import pytest
 
 from hf2vad.archive.catalog import Video, find_video
 from hf2vad.archive.scope import Scope
-from hf2vad.config import ExtractionConfig, FusionConfig, ModelConfig
+from hf2vad.bundle.bundle import Bundle
+from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import ConfigError, EvaluationError, SchemaError
 from hf2vad.evidence.objects import kind_of
-from hf2vad.models.bundle import Bundle
+from hf2vad.features.settings import FusionConfig
+from hf2vad.models.settings import ModelConfig
 from hf2vad.report.site.curve import MOST_POINTS
 from hf2vad.report.site.evidence import read_evidence, video_key
 from hf2vad.report.site.heat import UNKNOWN, HeatMap, spread

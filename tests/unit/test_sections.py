@@ -12,9 +12,9 @@ from hf2vad.archive import catalog
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.sections import Order, Sections, Source, parse_sources
 from hf2vad.errors import ConfigError
-from hf2vad.runtime import names
-from hf2vad.runtime.names import FinishedSections, Marks
 from hf2vad.storage import ahead, list_dir
+from hf2vad.walk import markers
+from hf2vad.walk.markers import FinishedSections, Marks
 
 STATE = "0123456789abcdef"
 BY_DAY = Scope("{camera}/{date}/*")
@@ -120,7 +120,7 @@ def test_marks_too_are_read_a_day_at_a_time(archive: Path, tmp_path: Path, monke
         listed.append(str(Path(uri).relative_to(tmp_path / "done")))
         return list_dir(uri)
 
-    monkeypatch.setattr(names, "list_dir", noted)
+    monkeypatch.setattr(markers, "list_dir", noted)
     monkeypatch.setattr(ahead, "list_dir", noted)
     finished = FinishedSections(marks, sections)
     assert [finished.find(video, STATE) for video in videos[:3]] == ["finished"] * 3

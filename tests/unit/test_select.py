@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from hf2vad.config import FusionConfig, LossConfig, SelectionConfig, StageConfig, TrainingConfig
 from hf2vad.errors import TrainingError
+from hf2vad.features.settings import FusionConfig
+from hf2vad.models.settings import LossConfig
 from hf2vad.scoring.fuse import PARTS
 from hf2vad.training.data import StcTable
 from hf2vad.training.pseudo import KINDS
 from hf2vad.training.select import ERRORS, Selection, Selector, split_videos
 from hf2vad.training.select_parts import DENSITIES, FUSIONS, fitted_weights
+from hf2vad.training.settings import SelectionConfig, StageConfig, TrainingConfig
 from tests.stc import SMALL_MODEL, put_clip
 
 

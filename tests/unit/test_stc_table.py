@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.config import ExtractionConfig, FlowConfig
+from hf2vad.cubes.settings import ExtractionConfig, FlowConfig
 from hf2vad.errors import MismatchError, NotFoundError, SchemaError, TrainingError
 from hf2vad.schema import STC, pack_metadata
 from hf2vad.storage import put_table

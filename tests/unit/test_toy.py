@@ -16,16 +16,16 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from hf2vad.config import ModelConfig
+from benchmarks.toy_digits import picture
+from benchmarks.toy_digits.digits import Digits, read_digits
+from benchmarks.toy_digits.experiment import Schedule, nearest, reconstruct, run, slots_kept, train
+from benchmarks.toy_digits.job import ToyJob, toy_job
+from benchmarks.toy_digits.report import print_toy
+from benchmarks.toy_digits.variants import VARIANTS, Variant
 from hf2vad.errors import ConfigError, EvaluationError, Hf2vadError, NotFoundError, SchemaError, TrainingError
-from hf2vad.evaluation.toy import picture
-from hf2vad.evaluation.toy.digits import Digits, read_digits
-from hf2vad.evaluation.toy.experiment import Schedule, nearest, reconstruct, run, slots_kept, train
-from hf2vad.evaluation.toy.job import ToyJob, toy_job
-from hf2vad.evaluation.toy.variants import VARIANTS, Variant
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.memae import FlowAutoencoder
-from hf2vad.report.toy import print_toy
+from hf2vad.models.settings import ModelConfig
 from tests.site import ROOT, environment
 
 TINY = Schedule(flow_root=2, slots=6, steps=3, batch=8, lr=1e-3)

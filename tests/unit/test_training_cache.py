@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from hf2vad.config import LossConfig, StageConfig, TrainingConfig
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.settings import LossConfig
 from hf2vad.training.batches import Batches, Reconstructions, budget
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable, read_blocks
 from hf2vad.training.loop import Trainer
 from hf2vad.training.order import Order
+from hf2vad.training.settings import StageConfig, TrainingConfig
 from tests.stc import SMALL_MODEL, put_clip
 
 CPU = torch.device("cpu")

@@ -11,15 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hf2vad.config import ExtractionConfig, LossConfig, StageConfig, TrainingConfig
+from hf2vad.ablation.units import Cut, Place, Score, Tables, Train, part_errors, run_unit
+from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import TrainingError
+from hf2vad.features.speed import flow_speed
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import cube_tensors
-from hf2vad.runtime.units import Cut, Place, Score, Tables, Train, part_errors, run_unit
+from hf2vad.models.settings import LossConfig
 from hf2vad.schema import ERRORS
-from hf2vad.scoring.engine import flow_speed
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
+from hf2vad.training.settings import StageConfig, TrainingConfig
 from tests.stc import SMALL_MODEL, make_cubes, put_clip
 
 CUT = Cut("/train", "/test", ExtractionConfig(), ("", ""))

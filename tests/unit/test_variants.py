@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf2vad.config import FusionConfig
+from hf2vad.ablation.variants import Cubes, Errors, aurocs, frame_scores, fused, labelled
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.smoothing import Smoothing
-from hf2vad.evaluation.variants import Cubes, Errors, aurocs, frame_scores, fused, labelled
+from hf2vad.features.settings import FusionConfig
 
 FLOW = Errors(test=np.array([0, 2, 5, 9], np.float32), train=np.array([4, 1, 3, 2], np.float32))
 FRAME = Errors(test=np.array([10, 30, 20, 50], np.float32), train=np.array([10, 20, 30, 40], np.float32))

@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import Shard
+from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline
+from hf2vad.cluster.dispatch import Call, Outcome
+from hf2vad.cluster.policy import Cause
 from hf2vad.errors import BreakerError
-from hf2vad.runtime.breaker import BreakerConfig
-from hf2vad.runtime.dispatch import Call, Outcome
-from hf2vad.runtime.names import Marks, Range
-from hf2vad.runtime.outputs import settle_failures
-from hf2vad.runtime.policy import Cause
-from hf2vad.runtime.span import FrameSpan
-from hf2vad.runtime.tally import Tally
-from hf2vad.runtime.walk import LOST_SHARDS, Extent, Failure, Opened, walk
 from hf2vad.storage import read_json
+from hf2vad.walk.breaker import BreakerConfig
+from hf2vad.walk.counts import Tally
+from hf2vad.walk.limits import FrameSpan
+from hf2vad.walk.markers import Marks
+from hf2vad.walk.record import settle_failures
+from hf2vad.walk.walk import LOST_SHARDS, Extent, Failure, Opened, walk
 
 SHARDS = 4
 FRAMES = 10 * SHARDS

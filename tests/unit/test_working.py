@@ -19,21 +19,20 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import cut_shards
 from hf2vad.archive.timeline import probe
 from hf2vad.archive.video import decode
-from hf2vad.config import (
-    PRESETS,
+from hf2vad.cubes.extract import Extractor
+from hf2vad.cubes.settings import (
     DetectorConfig,
     ExtractionConfig,
     FlowConfig,
     MotionConfig,
     WorkingConfig,
     extraction_fingerprint,
-    from_dict,
-    to_dict,
 )
-from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.working import Working
 from hf2vad.errors import ConfigError
+from hf2vad.presets import PRESETS
 from hf2vad.schema import F32, U8, CubeBatch
+from hf2vad.settings import from_dict, to_dict
 from tests.clips import only
 
 LONGEST = 480

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from hf2vad.evaluation.labels import FrameLabels
-from hf2vad.evaluation.tables import name_in
 from hf2vad.schema import F64
 from hf2vad.scoring.fuse import runs
+from hf2vad.tables.read import name_in
 
 MOST_POINTS = 2000
 """Points of a curve; of a longer video, each is the highest frame of some."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hf2vad.archive.scope import Scope, parse_day
-from hf2vad.config.values import require
 from hf2vad.errors import ConfigError
+from hf2vad.settings import require
 from hf2vad.storage import is_s3
 
 

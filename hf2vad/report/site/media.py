@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from hf2vad.archive.catalog import Video, find_video
 from hf2vad.archive.container import opened, video_stream
-from hf2vad.config import LimitsConfig
+from hf2vad.archive.settings import LimitsConfig
 from hf2vad.errors import Hf2vadError, VideoError
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.tables import Scored

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from hf2vad.bundle.bundle import load_bundle_settings
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.labels import read_labels
-from hf2vad.evaluation.tables import scores_prefix
-from hf2vad.models.bundle import load_bundle_settings
 from hf2vad.progress import ProgressBar
 from hf2vad.report.site.evidence import folders
 from hf2vad.report.site.heat import HeatMap, Spread
@@ -23,6 +22,7 @@ from hf2vad.report.site.tables import failures, table_keys
 from hf2vad.report.site.video import Shown, Sources, show_video
 from hf2vad.report.site.write import put_data, put_pages
 from hf2vad.storage import join, read_json, readable
+from hf2vad.tables.read import scores_prefix
 from hf2vad.threads import in_threads
 
 MOST_EVENTS = 20_000

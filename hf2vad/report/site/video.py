@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from hf2vad.bundle.bundle import Bundle
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evidence.choose import event_key
 from hf2vad.evidence.objects import kind_of
-from hf2vad.models.bundle import Bundle
 from hf2vad.report.site.curve import labelled_spans, thinned
 from hf2vad.report.site.evidence import NOTHING, read_evidence, video_key
 from hf2vad.report.site.heat import Spread, spread

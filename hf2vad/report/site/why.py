@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hf2vad.bundle.bundle import Bundle
 from hf2vad.evidence.objects import weighted_parts
-from hf2vad.models.bundle import Bundle
 from hf2vad.schema import BOX
 
 

@@ -1,0 +1,1 @@
+"""The ablation: which rows it has, what they need, and the figures."""

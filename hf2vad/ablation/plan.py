@@ -1,0 +1,161 @@
+"""From the rows of an ablation to the units they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from hf2vad.ablation.rows import Row
+from hf2vad.ablation.units import Cut, Part, Score, Train, Unit
+from hf2vad.ablation.variants import NETWORK
+from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.errors import ConfigError
+from hf2vad.features.settings import DensityConfig, FusionConfig
+from hf2vad.models.settings import LossConfig, ModelConfig
+from hf2vad.settings import from_dict
+from hf2vad.training.settings import StageConfig, TrainingConfig
+
+StageName = Literal["flow", "frame", "joint"]
+STAGES: tuple[StageName, ...] = ("flow", "frame", "joint")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long each network is trained, and on how many cubes it is calibrated: short, so that all rows can be had."""
+
+    flow_epochs: int = 1
+    """Epochs of the flow stage."""
+
+    flow_steps: int = 0
+    """Optimizer steps of such an epoch at most; 0: the whole table."""
+
+    frame_epochs: int = 1
+    """Epochs of the frame stage."""
+
+    frame_steps: int = 40
+    """Optimizer steps of such an epoch at most; 0: the whole table."""
+
+    joint_epochs: int = 1
+    """Epochs of the joint stage, of the rows that have one."""
+
+    joint_steps: int = 40
+    """Optimizer steps of such an epoch at most; 0: the whole table."""
+
+    calibration_cubes: int = 2048
+    """Training cubes, evenly spread over the table, that mean, deviation and ranks are taken from; 0: all."""
+
+    def __post_init__(self) -> None:
+        for stage in STAGES:
+            StageConfig(epochs=getattr(self, f"{stage}_epochs"), steps=getattr(self, f"{stage}_steps"))
+        if self.calibration_cubes < 0 or self.calibration_cubes == 1:
+            raise ConfigError(f"schedule.calibration_cubes must be 0 or at least 2, got {self.calibration_cubes}")
+
+    def of(self, training: TrainingConfig) -> TrainingConfig:
+        """`training` with this schedule."""
+        stages: dict[str, Any] = {
+            stage: replace(
+                getattr(training, stage),
+                epochs=getattr(self, f"{stage}_epochs"),
+                steps=getattr(self, f"{stage}_steps"),
+            )
+            for stage in STAGES
+        }
+        return replace(training, **stages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What every row starts from."""
+
+    train: str
+    test: str
+    boxes: tuple[str, str]
+    """Of train and test; empty where none are given."""
+    extraction: ExtractionConfig
+    model: ModelConfig
+    loss: LossConfig
+    training: TrainingConfig
+    fusion: FusionConfig
+    calibration_cubes: int
+
+    def lacks(self, row: Row, *, seeds: int) -> str:
+        """Why `row` cannot be computed with what was given; empty where it can."""
+        if row.average and seeds < 2:
+            return "needs several --seeds"
+        if row.needs == "detector" and not self.extraction.detector.model:
+            return "needs --detector.model"
+        if row.needs == "boxes" and not self.boxes[0]:
+            return "needs --boxes-train and --boxes-test"
+        return ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one row needs under one seed."""
+
+    row: Row
+    seed: int
+    cut: Cut
+    scores: Mapping[Part, Score]
+    fusion: FusionConfig
+
+    def units(self) -> Iterator[Unit]:
+        """All its units; what one needs comes before it."""
+        for score in self.scores.values():
+            chain: list[Train] = []
+            needed = score.after
+            while needed is not None:
+                chain.insert(0, needed)
+                needed = needed.after
+            yield from chain
+            yield score
+
+
+def plan(row: Row, seed: int, base: Base) -> Plan:
+    """The units of `row`. Raises ConfigError for an override that is no setting; `base` must not lack anything."""
+    where = f"row {row.name}"
+    cut = _cut(from_dict(ExtractionConfig, row.extraction, base=base.extraction, where=where), base)
+    model = from_dict(ModelConfig, row.model, base=base.model, where=where)
+    loss = from_dict(LossConfig, row.loss, base=base.loss, where=where)
+    training = from_dict(TrainingConfig, row.training, base=base.training, where=where)
+
+    def stage(name: StageName, model: ModelConfig, loss: LossConfig, after: Train | None) -> Train:
+        own: dict[str, Any] = {other: StageConfig(epochs=1) for other in STAGES if other != name}
+        return Train(cut, model, loss, replace(training, stages=(name,), seed=seed, **own), after)
+
+    # The flow stage does not see what belongs to the frame: rows that differ in that share its network.
+    guided = model.condition == "reconstructed"
+    flow_error, model = model.flow_error, replace(model, flow_error="sum")  # does not change the network
+    flow_model, flow_loss = replace(model, condition="reconstructed"), LossConfig(flow=loss.flow, entropy=loss.entropy)
+    networks = {"flow": stage("flow", flow_model, flow_loss, None)}
+    if row.part != "flow":
+        networks["frame"] = stage("frame", model, loss, networks["flow"] if guided else None)
+    if row.joint:
+        joint = stage("joint", model, loss, networks["frame"])
+        networks = {"flow": joint, "frame": joint}
+    fusion = from_dict(FusionConfig, row.fusion, base=base.fusion, where=where)
+    density = from_dict(DensityConfig, row.density, where=where)
+    of_fused = NETWORK if row.fusion_form != "weights" else tuple(p for p in NETWORK if getattr(fusion, p))
+    parts: dict[str, tuple[StageName, ...]] = {"flow": ("flow",), "frame": ("frame",), "fused": of_fused}
+    count, heights = base.calibration_cubes, fusion.perspective
+    scores: dict[Part, Score] = {"speed": Score(cut, "speed", None, count, perspective=heights)}
+    if fusion.motion:
+        scores["motion"] = Score(cut, "motion", None, count, density=density)
+    for part in parts[row.part]:
+        form = {"flow_error": flow_error, "perspective": heights} if part == "flow" else {}
+        scores[part] = Score(cut, part, networks[part], count, **form)  # type: ignore[index, arg-type]
+    return Plan(row, seed, cut, scores, fusion)
+
+
+def _cut(extraction: ExtractionConfig, base: Base) -> Cut:
+    """The Cut of an extraction, without what does not touch its cubes."""
+    detector = extraction.detector
+    if "onnx" not in detector.kind:
+        extraction = replace(extraction, detector=replace(detector, model="", model_sha256=""))
+    return Cut(base.train, base.test, extraction, base.boxes if detector.kind == "boxes" else ("", ""))
+
+
+def distinct(plans: Iterable[Plan]) -> list[Unit]:
+    """The units of `plans`, each once; what one needs comes before it."""
+    return list(dict.fromkeys(unit for found in plans for unit in found.units()))

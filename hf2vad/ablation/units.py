@@ -1,0 +1,257 @@
+"""Units of an ablation: what is cut, trained and scored once, however many rows need it.
+
+A unit is a value: two rows that need the same have equal units. Its results lie under a key made of its settings and of
+the content of its cubes, `unit.json` last; a unit that is there is not computed again, and one that was killed while
+training goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.errors import TrainingError
+from hf2vad.features.density import NO_DENSITY, MotionDensity
+from hf2vad.features.perspective import Perspective
+from hf2vad.features.settings import DensityConfig
+from hf2vad.features.speed import flow_speed
+from hf2vad.hashes import hash_of
+from hf2vad.models.device import choose_device
+from hf2vad.models.hf2vad import HF2VAD, flow_error
+from hf2vad.models.inputs import CubeTensors, cube_tensors
+from hf2vad.models.settings import FlowError, LossConfig, ModelConfig
+from hf2vad.schema import ERRORS, pack_metadata
+from hf2vad.settings import fingerprint
+from hf2vad.storage import delete, exists, join, put_bytes, put_json, put_table, read_bytes
+from hf2vad.training.checkpoint import Checkpoints
+from hf2vad.training.data import StcTable
+from hf2vad.training.loop import Trainer
+from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
+from hf2vad.training.order import Order
+from hf2vad.training.settings import TrainingConfig
+
+Part = Literal["flow", "frame", "speed", "motion"]
+FITTED = 5000
+"""Training cubes that a density and the perspective are fitted on, at most."""
+BATCH = 64
+"""Cubes that the network scores at once."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The cubes of both archives under one extraction."""
+
+    train: str
+    test: str
+    extraction: ExtractionConfig
+    boxes: tuple[str, str]
+    """Boxes of train and test; empty where the extraction finds them."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """One stage of training, on top of the weights of another."""
+
+    cut: Cut
+    model: ModelConfig
+    loss: LossConfig
+    training: TrainingConfig
+    """Of one stage."""
+    after: Train | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """One part's error of every test cube and of some training cubes."""
+
+    cut: Cut
+    part: Part
+    after: Train | None
+    """The network; none for `speed` and `motion`, which have none."""
+    calibration_cubes: int
+    flow_error: FlowError = "sum"
+    """Of `flow`: how a cube's four errors become one."""
+    density: DensityConfig = field(default_factory=DensityConfig)
+    """Of `motion`."""
+    perspective: bool = False
+    """Of `flow` and `speed`: in expected box heights."""
+
+
+Unit = Train | Score
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where the cubes of a Cut are."""
+
+    train: str
+    test: str
+    fingerprint: str
+    """Hash of what is in them."""
+    seconds: float
+    """What cutting them took."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where units are computed; travels to the workers."""
+
+    out: str
+    tables: Mapping[Cut, Tables]
+    device: str
+    threads: int
+
+    def name(self, unit: Unit) -> str:
+        """What `unit` is called: what it does, and a hash of its settings and its cubes."""
+        what = f"score-{unit.part}" if isinstance(unit, Score) else f"train-{unit.training.stages[0]}"
+        return f"{what}-{hash_of(fingerprint(unit), self.tables[unit.cut].fingerprint)}"
+
+    def folder(self, unit: Unit) -> str:
+        """Where the results of `unit` are."""
+        return join(self.out, "units", self.name(unit))
+
+    def is_done(self, unit: Unit) -> bool:
+        """Whether its results are there, all of them."""
+        return exists(join(self.folder(unit), "unit.json"))
+
+
+def run_unit(place: Place, unit: Unit) -> dict[str, Any]:
+    """Compute `unit` and put its results; returns what unit.json says.
+
+    Raises TrainingError when training cannot go on, or leaves a network whose errors are not finite.
+    """
+    torch.set_num_threads(place.threads)
+    device = choose_device(place.device)
+    started = time.monotonic()
+    tables = place.tables[unit.cut]
+    found = _train(place, unit, tables, device) if isinstance(unit, Train) else _score(place, unit, tables, device)
+    found |= {"seconds": round(time.monotonic() - started, 2), "hardware": hardware(device)}
+    found["date"] = time.strftime("%Y-%m-%d", time.gmtime())
+    put_json(join(place.folder(unit), "unit.json"), found)
+    return found
+
+
+def _train(place: Place, unit: Train, tables: Tables, device: torch.device) -> dict[str, Any]:
+    folder, table = place.folder(unit), StcTable(tables.train)
+    checkpoint = join(folder, "checkpoint.safetensors")
+    model = _network(place, unit)
+    checkpoints = Checkpoints(checkpoint, settings=place.name(unit))
+    history = Trainer(model, table, unit.training, unit.loss, device, checkpoints).run()
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    put_bytes(join(folder, "weights.safetensors"), save(weights))
+    delete(checkpoint)
+    stage = getattr(unit.training, unit.training.stages[0])
+    training = unit.training
+    epoch = Order(batch=training.batch, seed=training.seed, epoch=0, window=training.window, steps=stage.steps)
+    steps = stage.epochs * epoch.batches(len(table))
+    return {"cubes": len(table), "epochs": stage.epochs, "steps": steps, "history": history}
+
+
+def _network(place: Place, unit: Train) -> HF2VAD:
+    """The network of `unit` before training: weights of its seed, and those that the stage before has trained."""
+    torch.manual_seed(unit.training.seed)
+    model = HF2VAD(unit.model)
+    if unit.after is not None:
+        trained = ("flow_autoencoder.",) if unit.after.training.stages == ("flow",) else ("flow_autoencoder.", "cvae.")
+        weights = load(read_bytes(join(place.folder(unit.after), "weights.safetensors")))
+        known = {name: value for name, value in weights.items() if name.startswith(trained)}
+        model.load_state_dict({**model.state_dict(), **known})
+    return model
+
+
+def _score(place: Place, unit: Score, tables: Tables, device: torch.device) -> dict[str, Any]:
+    model = None
+    if unit.after is not None:
+        model = HF2VAD(unit.after.model)
+        model.load_state_dict(load(read_bytes(join(place.folder(unit.after), "weights.safetensors"))))
+        model.to(device).eval()
+    density, heights = NO_DENSITY, None
+    if unit.part == "motion" or unit.perspective:
+        sample = motion_sample(StcTable(tables.train), most=FITTED, flow=unit.part == "motion")
+        perspective = fit_perspective(sample.boxes)
+        density = fit_density(sample, unit.density, perspective) if unit.part == "motion" else NO_DENSITY
+        heights = perspective if unit.perspective else None
+    counts = {}
+    for name, uri in (("test", tables.test), ("train", tables.train)):
+        table = StcTable(uri)
+        every = 1
+        if name == "train" and unit.calibration_cubes:
+            every = math.ceil(len(table) / unit.calibration_cubes)
+        found = _errors(table, unit, model, density, heights, device, every=max(1, every))
+        put_table(join(place.folder(unit), f"{name}.parquet"), found)
+        counts[f"{name}_cubes"] = found.num_rows
+    return counts
+
+
+def _errors(
+    table: StcTable,
+    unit: Score,
+    model: HF2VAD | None,
+    density: MotionDensity,
+    perspective: Perspective | None,
+    device: torch.device,
+    *,
+    every: int,
+) -> pa.Table:
+    """The error of `unit`'s part of every `every`-th cube of `table` (schema.ERRORS)."""
+    videos: list[str] = []
+    frames, errors = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+    seen = 0
+    for file, cubes in table.in_order(appearance=unit.part == "frame"):
+        chosen = np.arange(-seen % every, len(cubes), every)
+        seen += len(cubes)
+        for start in range(0, len(chosen), BATCH):
+            rows = chosen[start : start + BATCH]
+            appearance = None if cubes.appearance is None else cubes.appearance[rows]
+            flow, boxes = cubes.flow[rows], cubes.boxes[rows]
+            if model is not None:
+                inputs = cube_tensors(appearance, flow, device)
+                found = part_errors(model, unit.part, inputs, unit.flow_error).cpu().numpy()
+            else:
+                found = flow_speed(flow) if unit.part == "speed" else density.score(flow, boxes)
+            if perspective is not None:
+                power = {"flow": 2, "speed": 1}.get(unit.part, 0)
+                found = (found / perspective.heights(boxes) ** power).astype(np.float32)
+            errors.append(found)
+        videos += [file.video] * len(chosen)
+        frames.append(cubes.frame[chosen])
+    values = np.concatenate(errors)
+    if not np.isfinite(values).all():
+        raise TrainingError(f"{table.uri}: the {unit.part} errors of its cubes are not finite")
+    columns = [pa.array(videos, pa.string()), pa.array(np.concatenate(frames)), pa.array(values)]
+    return pa.Table.from_arrays(columns, schema=ERRORS.with_metadata(pack_metadata("errors", {"part": unit.part})))
+
+
+@torch.inference_mode()
+def part_errors(model: HF2VAD, part: Part, inputs: CubeTensors, error: FlowError = "sum") -> Tensor:
+    """(B,): S_r (`flow`) or S_p (`frame`) alone, as HF2VAD.errors gives them; what they do not need does not run."""
+    if part == "flow":
+        squares = (model.reconstruct(inputs.flows).flow.float() - inputs.flows.float()).square()
+        return flow_error(squares, replace(model.config, flow_error=error))
+    guided = model.config.condition == "reconstructed"
+    guide = model.reconstruct(inputs.flows).flow if guided else inputs.flows
+    predicted = model.predict(inputs, guide, sample=False, prior=False).frame
+    return (predicted.float() - inputs.target.float()).square().flatten(1).sum(1)
+
+
+def hardware(device: torch.device) -> str:
+    """The processor or accelerator that a unit was computed on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"

@@ -1,0 +1,25 @@
+"""How large a video may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hf2vad.settings import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsConfig:
+    """How large a video may be, by its headers, before a frame is decoded. What is larger ends as a failure row."""
+
+    pixels: int = 2**25
+    """Pixels of a frame, width times height; 8K has 33 million."""
+
+    frames: int = 5_000_000
+    """Frames of a video: two days at 25 a second. The timeline takes 16 bytes a frame."""
+
+    hours: float = 72.0
+    """Length of a video by its timestamps."""
+
+    def __post_init__(self) -> None:
+        for name in ("pixels", "frames", "hours"):
+            require(getattr(self, name) > 0, f"limits.{name} must be positive, got {getattr(self, name)}")

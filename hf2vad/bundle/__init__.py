@@ -1,0 +1,1 @@
+"""A trained model with everything that decides a score, as files."""

@@ -1,0 +1,1 @@
+"""Calls on a Ray cluster. The only package that imports ray."""

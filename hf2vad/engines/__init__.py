@@ -1,0 +1,73 @@
+"""Engines, by name. All but eager are compared with eager on the bundle's probe cubes before they are used.
+
+`spec` says which engine, `place` where a built one is good, `package` keeps it; `network` is what they have in common;
+`compiled`, `aot` and `tensorrt` build and run them; `choose` is what `auto` does.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hf2vad.bundle.bundle import Bundle
+from hf2vad.engines.aot import build_aot, load_aot
+from hf2vad.engines.compiled import compiled_engine
+from hf2vad.engines.eager import EagerEngine, Engine
+from hf2vad.engines.network import Material, NetworkEngine, check_parity
+from hf2vad.engines.package import SUFFIX, Package
+from hf2vad.engines.place import here
+from hf2vad.engines.spec import PACKAGED, EngineChoice, EngineName, EngineSpec
+from hf2vad.engines.tensorrt import build_tensorrt, load_tensorrt
+
+__all__ = [
+    "BUILD",
+    "LOAD",
+    "PACKAGED",
+    "SUFFIX",
+    "EngineChoice",
+    "EngineName",
+    "EngineSpec",
+    "Material",
+    "build_package",
+    "make_engine",
+]
+
+BUILD: dict[EngineName, Callable[[Material, Path], None]] = {"aot": build_aot, "tensorrt": build_tensorrt}
+LOAD: dict[EngineName, Callable[[Path, Material], NetworkEngine]] = {"aot": load_aot, "tensorrt": load_tensorrt}
+
+
+def make_engine(spec: EngineSpec, bundle: Bundle, *, device: torch.device, batch: int) -> Engine:
+    """The engine that `spec` describes, for `bundle`; one that is kept as a package is built where there is none.
+
+    Raises EngineError when it cannot be built here, was changed, or does not give what eager gives.
+    """
+    model = bundle.build(device)
+    if spec.name == "eager":
+        return EagerEngine(model, device=device, batch=batch)
+    material = Material(model, bundle.probe.or_noise(), device, batch, spec.precision)
+    if spec.name in PACKAGED:
+        package = Package(spec, bundle.id, here(device), batch)
+        if not package.exists():
+            build_package(package, material)
+        with tempfile.TemporaryDirectory(prefix="hf2vad-engine-") as folder:
+            engine = LOAD[spec.name](package.fetch(Path(folder)), material)
+    else:
+        engine = compiled_engine(material)
+    check_parity(engine, material, spec)
+    return engine
+
+
+def build_package(package: Package, material: Material) -> dict[str, Any]:
+    """Build a package, check it, and put it; returns what its JSON says."""
+    name, started = package.spec.name, time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="hf2vad-engine-") as folder:
+        path = Path(folder) / f"{name}{SUFFIX[name]}"
+        BUILD[name](material, path)
+        seconds = time.monotonic() - started
+        difference = check_parity(LOAD[name](path, material), material, package.spec)
+        return package.put(path, {"seconds": round(seconds, 1), "difference": difference})

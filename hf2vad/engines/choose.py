@@ -1,0 +1,51 @@
+"""What `--engine auto` stands for on one device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from hf2vad.engines.compiled import no_compiler
+from hf2vad.engines.eager import Precision
+from hf2vad.engines.package import Package
+from hf2vad.engines.place import Place, here
+from hf2vad.engines.spec import PACKAGED, EngineChoice, EngineSpec, check_precision
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine, and why it is the one."""
+
+    spec: EngineSpec
+    place: Place
+    """Where it was chosen."""
+    why: str
+
+
+def choose_engine(
+    wanted: EngineChoice, *, precision: Precision, cache: str, bundle_id: str, device: torch.device, batch: int
+) -> Choice:
+    """The engine to use on `device`. For `auto`: a package that fits; else `compiled` on a GPU; else `eager`.
+
+    Nothing is built or loaded. Raises ConfigError for a precision that the device does not have.
+    """
+    check_precision(precision, device.type)
+    place = here(device)
+    if wanted != "auto":
+        return Choice(EngineSpec(name=wanted, precision=precision, cache=cache), place, "as --engine says")
+    for name in PACKAGED:
+        spec = EngineSpec(name=name, precision=precision, cache=cache)
+        if Package(spec, bundle_id, place, batch).exists():
+            return Choice(spec, place, f"its package in {cache} fits this device, these versions and this batch")
+    spec = EngineSpec(name="compiled", precision=precision, cache=cache)
+    if device.type == "cuda":
+        reason = no_compiler()
+        if not reason:
+            return Choice(spec, place, "there is a GPU, and no package that fits it")
+        return Choice(replace(spec, name="eager", precision="fp32"), place, reason)
+    eager = replace(spec, name="eager", precision="fp32")
+    hint = (
+        "no package fits this processor, these versions and this batch; jobs/build_engine.py makes one that is faster"
+    )
+    return Choice(eager, place, hint)

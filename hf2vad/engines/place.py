@@ -1,0 +1,71 @@
+"""What a built engine is good for: one bundle, on one kind of device, with one set of versions."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+import hf2vad
+from hf2vad.engines.eager import Precision
+from hf2vad.engines.spec import EngineName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A device as an engine sees it, with the software around it."""
+
+    device: str
+    """Model of the processor, or name of the GPU."""
+    ability: str
+    """Instruction set, or compute capability."""
+    threads: int
+    """CPU threads of the network; 0 on a GPU."""
+    versions: tuple[tuple[str, str], ...]
+    """Of what compiles and runs engines."""
+
+    @property
+    def gpu(self) -> bool:
+        return self.threads == 0
+
+
+def here(device: torch.device) -> Place:
+    """This process's place, for engines that run on `device`."""
+    versions = [("hf2vad", hf2vad.__version__), ("torch", torch.__version__), ("system", platform.system())]
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        versions += [("cuda", str(torch.version.cuda)), ("tensorrt", _version("tensorrt"))]
+        name = torch.cuda.get_device_name(device)
+        return Place(device=name, ability=f"{major}.{minor}", threads=0, versions=tuple(versions))
+    return Place(
+        device=_processor(),
+        ability=f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        threads=torch.get_num_threads(),
+        versions=tuple(versions),
+    )
+
+
+def engine_key(name: EngineName, bundle_id: str, place: Place, *, precision: Precision, batch: int) -> str:
+    """16 hex digits that say where a package of this engine may be used."""
+    facts = [name, bundle_id, asdict(place), precision, batch]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,53 @@
+"""The health of a video's footage, from what its shards have noted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.shards import Range
+from hf2vad.archive.timeline import Timeline
+from hf2vad.health.episodes import affected, find_episodes, health_table
+from hf2vad.health.settings import HealthConfig
+from hf2vad.schema import HealthKind
+from hf2vad.storage import read_table
+
+
+@dataclass(frozen=True)
+class Health:
+    """What is wrong with a video's footage."""
+
+    table: pa.Table
+    """Of the kind `health`."""
+    kinds: Sequence[HealthKind | None]
+    """For each frame of the plan, what its cubes have seen of it."""
+    counts: dict[str, int]
+    """Frames so marked, and stretches of each kind that there is."""
+
+
+def judged_health(
+    config: HealthConfig,
+    video: Video,
+    timeline: Timeline,
+    frames: Range,
+    looks: Iterable[str],
+    metadata: Mapping[str, Any],
+) -> Health:
+    """The health of `frames` of a video. `looks`: URIs of what its shards noted, in order; one is read at a time."""
+    start, stop = frames
+    pts_s = np.asarray(timeline.pts_s[start:stop])
+    tables = (read_table(uri) for uri in looks)
+    episodes = find_episodes(tables, config, start=start, pts_s=pts_s, width=timeline.width, height=timeline.height)
+    kinds = affected(episodes, start=start, frames=len(pts_s))
+    counts = Counter(f"unhealthy_{episode.kind}" for episode in episodes)
+    return Health(
+        health_table(video.id, episodes, start=start, pts_s=pts_s, metadata=metadata),
+        kinds,
+        {"unhealthy_frames": sum(kind is not None for kind in kinds), **counts},
+    )

@@ -1,0 +1,1 @@
+"""The jobs: settings, and what each does with them."""

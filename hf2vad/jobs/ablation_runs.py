@@ -1,0 +1,85 @@
+"""Cutting and computing an ablation's units on the cluster, each once, in the order in which they need each other."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Sequence
+
+from hf2vad.ablation.units import Cut, Place, Tables, Unit, run_unit
+from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig
+from hf2vad.commandline import EXIT_OK
+from hf2vad.cubes.settings import extraction_fingerprint
+from hf2vad.errors import VideoError
+from hf2vad.hashes import content_hash, hash_of
+from hf2vad.jobs.extract import ExtractJob, extract_job
+from hf2vad.progress import ProgressBar
+from hf2vad.storage import exists, join, list_files, put_json, read_json
+from hf2vad.training.data import StcTable
+
+
+def cut_cubes(cut: Cut, out: str, ray: RayConfig, *, image_fps: float) -> Tables:
+    """The cubes of both archives, cut as far as they are not there; the summaries of the walks go unprinted.
+
+    Raises VideoError when a video of them cannot be read.
+    """
+    started = time.monotonic()
+    prefix = join(out, "cubes", hash_of(cut.train, cut.test, cut.boxes, extraction_fingerprint(cut.extraction)))
+    found: dict[str, str] = {}
+    for part, archive, boxes in (("train", cut.train, cut.boxes[0]), ("test", cut.test, cut.boxes[1])):
+        settings = {name: getattr(cut.extraction, name) for name in ("flow", "motion", "detector", "cube")}
+        place = join(prefix, part)
+        job = ExtractJob(
+            archive=archive, out=place, boxes=boxes, dataset=part, image_fps=image_fps, ray=ray, **settings
+        )
+        with contextlib.redirect_stdout(io.StringIO()):
+            code = extract_job(job)
+        if code != EXIT_OK:
+            rows = [read_json(entry.uri) for entry in list_files(join(place, "failures"), ".json")]
+            raise VideoError(f"{archive}: {len(rows)} videos cannot be cut, {rows[0]['video']!r}: {rows[0]['reason']}")
+        found[part] = join(place, "stc", part)
+    if not exists(join(prefix, "cut.json")):
+        put_json(join(prefix, "cut.json"), {"seconds": round(time.monotonic() - started, 2)})
+    contents = [StcTable(uri).fingerprint for uri in found.values()] + [content_hash(boxes) for boxes in cut.boxes]
+    seconds = float(read_json(join(prefix, "cut.json"))["seconds"])
+    return Tables(found["train"], found["test"], hash_of(contents), seconds)
+
+
+def run_units(units: Sequence[Unit], place: Place, dispatcher: Dispatcher) -> dict[Unit, str]:
+    """Compute what is not there of `units` (a unit comes after what it needs); returns why some have no result.
+
+    What needs a unit that failed fails with its reason.
+    """
+    done = {unit for unit in units if place.is_done(unit)}
+    waiting = [unit for unit in units if unit not in done]
+    failures: dict[Unit, str] = {}
+    with ProgressBar("ablation", total=len(units), unit="units") as bar:
+        bar.advance(len(done))
+        while waiting or dispatcher.running:
+            waiting = _submit_ready(waiting, done, failures, place, dispatcher)
+            if not dispatcher.running:
+                break
+            outcome = dispatcher.wait()
+            unit: Unit = outcome.call.tag
+            if outcome.failure is None:
+                done.add(unit)
+            else:
+                failures[unit] = f"{place.name(unit)}: {outcome.failure}"
+            bar.advance(1, {"last": place.name(unit), "failed": str(len(failures))})
+    return failures
+
+
+def _submit_ready(
+    waiting: Sequence[Unit], done: set[Unit], failures: dict[Unit, str], place: Place, dispatcher: Dispatcher
+) -> list[Unit]:
+    """Start what can start and is asked for; returns what still waits. Units that can never start become failures."""
+    left = []
+    for unit in waiting:
+        if unit.after in failures:
+            failures[unit] = failures[unit.after]
+        elif (unit.after is None or unit.after in done) and dispatcher.running < dispatcher.in_flight:
+            dispatcher.submit(Call(run_unit, (place, unit), unit))
+        else:
+            left.append(unit)
+    return left

@@ -1,0 +1,199 @@
+"""Scoring what is new in an archive that never stops growing: a night's work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from hf2vad import logs
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.scope import Scope, parse_day
+from hf2vad.archive.sections import Order, Sections, parse_sources
+from hf2vad.cluster.dispatch import Dispatcher
+from hf2vad.cluster.stop import Stop
+from hf2vad.commandline import EXIT_BUSY, EXIT_OK
+from hf2vad.errors import ConfigError, LeaseError, NotFoundError
+from hf2vad.jobs.compact import compact_all
+from hf2vad.jobs.score import ScoreSettings, run_scoring, scoring_work
+from hf2vad.jobs.score_work import ScoreWork
+from hf2vad.storage import absolute, exists, is_s3, join, list_dir, read_json
+from hf2vad.walk.backlog import Backlog
+from hf2vad.walk.lease import Lease
+from hf2vad.walk.markers import FinishedSections
+from hf2vad.walk.run import absolute_places
+from hf2vad.walk.walk import Extent
+
+SHOWN = 20
+"""Videos that --dry-run names."""
+RECORDS = 5
+"""Records of earlier runs that it estimates from, the last ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackfillJob(ScoreSettings):
+    """Settings of jobs/backfill.py."""
+
+    archive: tuple[str, ...]
+    """Folder or s3://bucket/prefix of videos; of several, each as name=s3://bucket/prefix: the ids of its videos begin
+    with the name. --pattern and --include are of paths below it."""
+
+    pattern: str = ""
+    """What the paths of videos say, such as {camera}/{date}/*. Only folders that can hold what is asked for are listed.
+    {date} is 2026-11-24 or 20261124; {year}, {month}, {day} are digits; other names, and *, any text."""
+
+    cameras: tuple[str, ...] = ()
+    """Only these; needs {camera} in --pattern."""
+
+    order: Order = "name"
+    """Which videos come first. `oldest`, `newest`: by the days in --pattern, and within a day by name."""
+
+    since: str = ""
+    """Only from this day on, such as 2026-11-24; needs {date} or {year} in --pattern."""
+
+    until: str = ""
+    """Only up to this day."""
+
+    limit: int = 0
+    """New videos, at most; 0: all."""
+
+    hours: float = 0.0
+    """Time after which no more shards are started; what runs is finished. 0: no limit."""
+
+    min_age_minutes: float = 10.0
+    """What was changed later than that is still being written, and left for the next night: files on local disks, and
+    folders of images. A file in S3 is there whole or not at all."""
+
+    tries: int = 3
+    """Runs that may fail on a video before it is left alone, until it changes; 0: any number."""
+
+    retry_failed: bool = False
+    """Try such videos again too."""
+
+    compact: bool = False
+    """At the end, join the tables of each camera's day into one file a table; needs {date} or {year} in --pattern."""
+
+    lease_seconds: float = 120.0
+    """How long a run that died keeps the next one out."""
+
+    dry_run: bool = False
+    """Score nothing; say what would be scored, and about how long it would take."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("limit", 0), ("hours", 0), ("min_age_minutes", 0), ("tries", 0), ("lease_seconds", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}")
+        if self.compact and not self.scope.depth:
+            raise ConfigError(f"--compact needs a --pattern with {{date}} or {{year}}, got {self.pattern!r}")
+        if isinstance(self.archive, tuple):  # else it is still to be given
+            _ = self.sections
+
+    @property
+    def sections(self) -> Sections:
+        """The archives, and what is asked for of them. Raises ConfigError for what cannot be told apart or ordered."""
+        return Sections(parse_sources(self.archive), self.scope, self.order, self.include)
+
+    @property
+    def scope(self) -> Scope:
+        """Which part of the archive is asked for. Raises ConfigError for what the pattern cannot say."""
+        days = parse_day(self.since, "--since"), parse_day(self.until, "--until")
+        return Scope(self.pattern, self.cameras, *days)
+
+
+def backfill_job(job: BackfillJob) -> int:
+    """Score what is new; returns the exit code."""
+    job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
+    sections = job.sections
+    for source in sections.sources:
+        if not exists(source.uri):
+            raise NotFoundError(f"--archive {source.uri}: nothing there")
+    work = scoring_work(job, tries=0 if job.retry_failed else job.tries)
+    if job.dry_run:
+        return _show_plan(job, work)
+    try:
+        with Lease(work.prefix, seconds=job.lease_seconds) as lease:
+            until = time.monotonic() + 3600 * job.hours if job.hours else float("inf")
+
+            def then(dispatcher: Dispatcher, stop: Stop) -> dict[str, Any]:
+                def ended() -> bool:
+                    return stop.told or lease.lost
+
+                return compact_all(work.prefix, sections, dispatcher, ended) if job.compact else {}
+
+            extent = Extent(
+                finished=lambda marks: FinishedSections(marks, sections),
+                videos=job.limit,
+                stop=lambda: lease.lost or time.monotonic() > until,
+                backlog=Backlog(lambda: _new(job, work), partial(_made, sections)),
+            )
+            code = run_scoring("backfill", job, work, _settled(job), extent=extent, then=then)
+            if lease.lost:
+                raise LeaseError(f"{work.prefix}: the lease ran out or was taken; what was scored is kept, start again")
+            return code
+    except LeaseError as error:
+        logs.end_with(f"error: {error}")
+        return EXIT_BUSY
+
+
+def _settled(job: BackfillJob) -> Iterator[Video]:
+    """The videos that are asked for, less those that are still being written."""
+    before = time.time() - 60 * job.min_age_minutes if job.min_age_minutes else float("inf")
+    for video in job.sections.videos():
+        if video.modified <= before or (video.kind == "file" and is_s3(video.uri)):
+            yield video
+
+
+def _new(job: BackfillJob, work: ScoreWork) -> Iterator[Video]:
+    """Those of them that no run has come to an end with."""
+    finished = FinishedSections(work.marks, job.sections)
+    for video in _settled(job):
+        if finished.find(video, work.state(video)) is None:
+            yield video
+
+
+def _made(sections: Sections, video: Video) -> float:
+    """Unix time that `video` is from: when the day in its path began, else its last change, and where that is not
+    known, now."""
+    path = video.id.removeprefix(sections.of(video).source.below)
+    days = sections.scope.days_of(path)
+    if days is None:
+        return video.modified or time.time()
+    return datetime.combine(days[0], datetime.min.time(), UTC).timestamp()
+
+
+def _show_plan(job: BackfillJob, work: ScoreWork) -> int:
+    """Print what is new, and an estimate from what earlier runs took for a byte of video."""
+    finished = FinishedSections(work.marks, job.sections)
+    count = size = known = 0
+    for video in _settled(job):
+        if finished.find(video, work.state(video)) is not None:
+            known += 1
+            continue
+        count, size = count + 1, size + video.size
+        if count <= SHOWN:
+            print(f"new: {video.id!r}")
+        if count == job.limit:
+            break
+    if count > SHOWN:
+        print(f"... and {count - SHOWN} more")
+    pace = _seconds_per_byte(job.out)
+    hours = "no earlier run to estimate hours from" if pace is None else f"about {size * pace / 3600:.2f} hours"
+    print(f"{count:,} new videos, {size / 2**30:.2f} GiB, {hours}; {known:,} finished before")
+    return EXIT_OK
+
+
+def _seconds_per_byte(out: str) -> float | None:
+    """Of the last runs, where there were any."""
+    try:
+        names = sorted(entry.uri for entry in list_dir(join(out, "runs")) if entry.name.endswith(".json"))
+    except NotFoundError:
+        return None
+    records = [read_json(uri) for uri in names[-RECORDS:]]
+    used = [
+        record for record in records if record.get("bytes") and record.get("status") in (None, "finished", "stopped")
+    ]
+    return sum(r["seconds"] for r in used) / sum(r["bytes"] for r in used) if used else None

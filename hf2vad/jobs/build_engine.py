@@ -1,0 +1,114 @@
+"""Build an engine's package ahead of scoring, on a worker like those that will use it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from hf2vad.bundle.bundle import load_bundle_settings
+from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
+from hf2vad.commandline import EXIT_OK
+from hf2vad.engines import EngineSpec
+from hf2vad.engines.eager import Precision
+from hf2vad.errors import ConfigError
+from hf2vad.jobs.engine_choice import EngineRequest, cache_of, settle_engine
+from hf2vad.progress import ProgressBar
+from hf2vad.storage import absolute
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildJob:
+    """Settings of jobs/build_engine.py."""
+
+    bundle: str
+    """The trained model: what jobs/train.py put."""
+
+    engine: Literal["aot", "tensorrt"] = "aot"
+    """`aot`: AOTInductor, for a CPU or a GPU. `tensorrt`: TensorRT, for a GPU."""
+
+    batch: int = 64
+    """Cubes that the network works on at once; score with the same."""
+
+    precision: Precision = "fp32"
+    """Numbers that the network computes with. `tf32` and `fp16` need a GPU."""
+
+    device: str = "auto"
+    """`auto`: the GPU where the worker has one. `cpu`, `cuda`."""
+
+    engine_cache: str = ""
+    """Folder or s3:// prefix where the package goes; empty: engines/ in the bundle."""
+
+    force: bool = False
+    """Build it even where there is one."""
+
+    ray: RayConfig = field(default_factory=RayConfig)
+    """Where it is built: give what scoring will have, because a package is good for one number of threads."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ConfigError(f"--batch must be at least 1, got {self.batch}")
+        EngineSpec(name=self.engine, precision=self.precision)
+
+
+def build_engine_job(job: BuildJob) -> int:
+    """Build, check and put the package; returns the exit code. Nothing is done where it is there already."""
+    uri = absolute(job.bundle)
+    bundle = load_bundle_settings(uri)
+    cache = cache_of(uri, job.engine_cache)
+    request = EngineRequest(
+        bundle_uri=uri,
+        bundle_id=bundle.id,
+        wanted=job.engine,
+        precision=job.precision,
+        cache=cache,
+        batch=job.batch,
+        device=job.device,
+        threads=max(1, int(job.ray.cpus)),
+        force=job.force,
+    )
+    with cluster(job.ray), _seconds(f"building {job.engine}"):
+        settled = settle_engine(request, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
+    if settled.built is None:
+        print(f"{cache}: the package is there already; nothing to do (--force builds it again)")
+        return EXIT_OK
+    place = settled.choice.place
+    table = Table(title=f"engine {settled.choice.spec.label} of bundle {bundle.id}", show_header=False)
+    rows = {"device": f"{place.device} ({place.ability})", **({"threads": str(place.threads)} if place.threads else {})}
+    rows |= {name: f"{settled.built[name]}" for name in ("batch", "seconds", "file")}
+    rows |= {"size": f"{settled.built['bytes'] / 2**20:.1f} MiB", "in": cache}
+    rows |= {"differs from eager by": f"{settled.built['difference']:.1e}, relative, on the probe cubes"}
+    for row in rows.items():
+        table.add_row(*row)
+    Console(width=120).print(table)
+    return EXIT_OK
+
+
+@contextmanager
+def _seconds(label: str) -> Iterator[None]:
+    """Show that something is being done, by the second."""
+    done = threading.Event()
+    with ProgressBar(label, unit="s") as bar:
+        started = last = time.monotonic()
+
+        def tick() -> None:
+            nonlocal last
+            while not done.wait(1.0):
+                now = time.monotonic()
+                bar.advance(now - last)
+                last = now
+
+        thread = threading.Thread(target=tick, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            bar.advance(time.monotonic() - max(started, last))

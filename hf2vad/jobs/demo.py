@@ -1,0 +1,126 @@
+"""The whole walk on one machine: an archive, cubes, a model, scores, figures, and a site to look at."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hf2vad.cluster.dispatch import RayConfig, cluster
+from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
+from hf2vad.demo.archive import generate
+from hf2vad.errors import ConfigError
+from hf2vad.evaluation.protocol import EvaluateJob
+from hf2vad.hashes import hash_of
+from hf2vad.jobs.extract import ExtractJob, extract_job
+from hf2vad.jobs.report import ReviewJob, gathered
+from hf2vad.jobs.score import ScoreJob, score_job
+from hf2vad.jobs.train import TrainJob, train_job
+from hf2vad.report.site.night import write_site
+from hf2vad.report.summary import evaluate_and_report
+from hf2vad.storage import is_s3, join, key_path
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoJob:
+    """Settings of jobs/demo.py."""
+
+    out: str = "demo"
+    """Folder for everything: archive, cubes, bundle, scores, report."""
+
+    archive: str = ""
+    """Your own videos instead of the generated ones: learns from the first part of each, scores the rest. Everything
+    then goes to a folder of its own in `out`."""
+
+    first_part: float = 50.0
+    """How much of each of your own videos is learned from, in percent."""
+
+    seed: int = 0
+    """Seed of the generated archive and of training."""
+
+    train_clips: int = 6
+    """Normal clips that are generated."""
+
+    test_clips: int = 7
+    """Clips that are generated to be scored."""
+
+    frames: int = 160
+    """Frames of each generated clip."""
+
+    flow_epochs: int = 4
+    """Epochs of the flow stage."""
+
+    frame_epochs: int = 1
+    """Epochs of the frame stage."""
+
+    ray: RayConfig = field(default_factory=RayConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first_part < 100:
+            raise ConfigError(f"--first-part must lie between 0 and 100, got {self.first_part}")
+        if min(self.train_clips, self.test_clips, self.frames, self.flow_epochs, self.frame_epochs) < 1:
+            raise ConfigError("--train-clips, --test-clips, --frames and epochs must be positive")
+
+
+def demo_job(job: DemoJob) -> int:
+    """Run all steps; what an earlier run has finished is not done again. Returns the exit code."""
+    started = time.monotonic()
+    out = _own_folder(job) if job.archive else job.out
+    with cluster(job.ray):
+        labels, tracks, test, code = _learn_and_score(job, out)
+        review = ReviewJob(
+            scores=join(out, "scores"),
+            out=join(out, "report"),
+            archive=test,
+            bundle=join(out, "bundle"),
+            labels=labels,
+            media="transcode" if is_s3(test) or is_s3(out) else "link",
+            title=f"hf2vad: {job.archive}" if job.archive else "hf2vad demo",
+            ray=job.ray,
+        )
+        gathered(review)
+    evaluation = None
+    if labels:
+        evaluation = evaluate_and_report(EvaluateJob(scores=join(out, "scores"), labels=labels, tracks=tracks, out=out))
+    site = write_site(review, evaluation)
+    print(f"{site.videos} videos, {site.events} events; look at {site.index} ({time.monotonic() - started:.0f} s)")
+    return code
+
+
+def _own_folder(job: DemoJob) -> str:
+    """A folder for one archive of the user's: two archives do not mix."""
+    place = job.archive if is_s3(job.archive) else os.path.realpath(job.archive)
+    name = key_path(place.rstrip("/").rsplit("/", 1)[-1])
+    return join(job.out, f"{name}-{hash_of(place, job.first_part)[:8]}")
+
+
+def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, str, int]:
+    """Labels and tracks (empty for your own videos), the archive that was scored, and the worst exit code."""
+    if job.archive:
+        train = test = job.archive
+        labels, tracks, first, rest = "", "", f":{job.first_part}%", f"{job.first_part}%:"
+    else:
+        made = generate(
+            Path(out) / "archive",
+            seed=job.seed,
+            train_clips=job.train_clips,
+            test_clips=job.test_clips,
+            frames=job.frames,
+        )
+        train, test, labels, tracks = (str(part) for part in (made.train, made.test, made.labels, made.tracks))
+        first = rest = ":"
+    stc, bundle, scores = (join(out, name) for name in ("stc", "bundle", "scores"))
+    extraction = ExtractJob.base({"preset": "compact", "boxes": None})
+    codes = [extract_job(replace(extraction, archive=train, out=stc, frames=first, dataset="train", ray=job.ray))]
+    training = TrainJob.base({"preset": "compact"})
+    schedule = replace(
+        training.training,
+        seed=job.seed,
+        flow=replace(training.training.flow, epochs=job.flow_epochs),
+        frame=replace(training.training.frame, epochs=job.frame_epochs),
+    )
+    codes.append(train_job(replace(training, stc=stc, out=bundle, training=schedule)))
+    scoring = ScoreJob.base({"bundle": bundle})
+    codes.append(score_job(replace(scoring, archive=test, bundle=bundle, out=scores, frames=rest, ray=job.ray)))
+    return labels, tracks, test, EXIT_FAILURES if EXIT_FAILURES in codes else EXIT_OK

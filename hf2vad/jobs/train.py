@@ -1,0 +1,291 @@
+"""From an STC table to a bundle: the stages, calibration, and what is known of how it was made."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from hf2vad.archive.camera import camera_of
+from hf2vad.bundle.bundle import load_bundle_settings, save_bundle
+from hf2vad.cluster.dispatch import RayConfig
+from hf2vad.cluster.stop import GRACE_SECONDS, Stop
+from hf2vad.commandline import EXIT_OK, required_missing
+from hf2vad.engines.eager import EagerEngine
+from hf2vad.errors import ConfigError
+from hf2vad.features.settings import DensityConfig, FusionConfig
+from hf2vad.hashes import hash_of
+from hf2vad.jobs.selection import read_selection, settle_selection
+from hf2vad.models.device import choose_device
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.settings import LossConfig, ModelConfig
+from hf2vad.presets import PresetName, preset
+from hf2vad.report.training import print_training
+from hf2vad.scoring.measure import Measure
+from hf2vad.settings import fingerprint, flat, to_dict
+from hf2vad.storage import absolute, exists, join, key_path
+from hf2vad.training.calibrate import calibrate, measure_together
+from hf2vad.training.checkpoint import Checkpoints
+from hf2vad.training.data import BlockReader, StcTable
+from hf2vad.training.group import Group
+from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
+from hf2vad.training.loop import Trainer, check_workers
+from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
+from hf2vad.training.probe import normal_examples, probe_cubes
+from hf2vad.training.select import Selector
+from hf2vad.training.settings import SelectionConfig, TrainingConfig
+from hf2vad.versions import versions
+
+if TYPE_CHECKING:
+    from hf2vad.cluster.train_group import Share
+
+MIN_CUBES = 16
+"""A table with fewer cubes says nothing about what is normal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """Settings of jobs/train.py."""
+
+    EARLY: ClassVar[tuple[str, ...]] = ("preset",)
+
+    stc: str
+    """The STC table: what jobs/extract_stc.py wrote, or a folder of it."""
+
+    out: str
+    """Where the bundle goes; checkpoints are kept beside it, under checkpoints/."""
+
+    preset: PresetName = "compact"
+    """Where the defaults of model, training and fusion come from."""
+
+    device: str = "auto"
+    """`auto`: the GPU where there is one. `cpu`, `cuda`, `cuda:1` …"""
+
+    threads: int = 0
+    """CPU threads of the network; 0: one a core, or, with several workers, one for each CPU of theirs."""
+
+    workers: int = 0
+    """Processes that train together, each on its share of every batch, on a Ray cluster; 0 or 1: this process alone,
+    without Ray. Each needs ray.cpus CPUs and, where the cluster has GPUs, one."""
+
+    grace_seconds: float = GRACE_SECONDS
+    """How long workers may take after SIGTERM to finish their step and write a checkpoint; then, or with a second
+    SIGTERM, they are dropped. One process takes the time it needs."""
+
+    smoothing: int = 17
+    """Frames of the median filter over frame scores; odd, 1: none."""
+
+    mlflow: str = ""
+    """URI of an MLflow tracking server or store, for loss curves; empty: none. Needs the extra `mlflow`."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    density: DensityConfig = field(default_factory=DensityConfig)
+
+    camera_pattern: str = ""
+    """Where a video's path in the archive names its camera, as in {camera}/{date}/*: each camera with enough training
+    cubes is calibrated on its own. Empty: one camera."""
+
+    camera_cubes: int = 1000
+    """Training cubes that are enough."""
+
+    select: bool = False
+    """Choose the network's memories and what the score is made of by pseudo-anomalies of held-out training videos,
+    without labels. Then the model, fusion and density given here are where the choice starts."""
+
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+
+    ray: RayConfig = field(default_factory=RayConfig)
+
+    @classmethod
+    def base(cls, early: dict[str, str | None]) -> TrainJob:
+        """The defaults of the chosen preset."""
+        name = early["preset"] or "compact"
+        chosen = preset(name)
+        settings: dict[str, Any] = {"model": chosen.model, "training": chosen.training, "fusion": chosen.fusion}
+        return cls(**{**required_missing(cls), **settings, "preset": name})
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ConfigError(f"--workers must not be negative, got {self.workers}")
+        if self.grace_seconds < 0:
+            raise ConfigError(f"--grace-seconds must be at least 0, got {self.grace_seconds}")
+        if self.training.reader == "ray" and self.workers < 2:
+            raise ConfigError("training.reader = ray reads for several workers; give --workers, or read direct")
+        if self.smoothing < 1 or self.smoothing % 2 == 0:
+            raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
+        if "frame" not in self.training.stages and "joint" not in self.training.stages and self.fusion.frame:
+            raise ConfigError("training.stages has no frame stage, so fusion.frame must be 0")
+        if self.fusion.motion and self.density.kind == "none":
+            raise ConfigError("fusion.motion needs a density; give density.kind knn or gmm")
+        camera_of("", self.camera_pattern)
+
+
+def train_job(job: TrainJob) -> int:
+    """Train, calibrate and put the bundle; goes on from a checkpoint of the same settings. Returns the exit code."""
+    job = replace(job, stc=absolute(job.stc), out=absolute(job.out))
+    workers = max(1, job.workers)
+    check_workers(job.training, workers)
+    table = StcTable(job.stc)
+    table.require_cubes(max(MIN_CUBES, 2 * workers))
+    if exists(join(job.out, "bundle.json")):
+        return _already_there(job, settings_of(job, table))
+    started = time.monotonic()
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    if job.select:
+        candidates = join(job.out, "checkpoints", "select")
+        selector = _selector(job, table, candidates)
+        settle_selection(_selection(job), settings_of(job, table), selector, candidates=candidates)
+    if workers == 1:
+        learn(job, table, choose_device(job.device))
+    else:
+        from hf2vad.cluster.train_group import run_group  # Ray Train takes seconds to import
+
+        print(f"{workers} workers train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
+        work = partial(_work, job)
+        run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
+    print_training(job.out, load_bundle_settings(job.out), time.monotonic() - started)
+    return EXIT_OK
+
+
+def _work(job: TrainJob, share: Share) -> None:
+    """What each of several workers does."""
+    torch.set_num_threads(job.threads or share.threads)
+    device = torch.device("cuda", torch.cuda.current_device()) if share.gpu else torch.device("cpu")
+    read: BlockReader | None = None
+    if job.training.reader == "ray":
+        from hf2vad.cluster.ray_reader import read_through_ray  # Ray Data takes seconds to import
+
+        read = read_through_ray
+    learn(job, StcTable(job.stc), device, read, share.listen())
+
+
+def settings_of(job: TrainJob, table: StcTable) -> str:
+    """A hash of everything that decides the bundle."""
+    return hash_of(
+        fingerprint(job.model),
+        job.training.identity,
+        fingerprint(job.loss),
+        fingerprint(job.fusion),
+        fingerprint(job.density),
+        job.camera_pattern,
+        job.camera_cubes,
+        fingerprint(job.selection) if job.select else "",
+        job.smoothing,
+        table.fingerprint,
+    )
+
+
+def learn(
+    job: TrainJob,
+    table: StcTable,
+    device: torch.device,
+    read: BlockReader | None = None,
+    told: Callable[[], bool] | None = None,
+) -> None:
+    """Train, alone or as one of a process group, calibrate, and put the bundle.
+
+    `told`: says whether to stop training; none: SIGTERM does. Raises StoppedError then, with a checkpoint written.
+    """
+    group = Group.current(device)
+    settings = settings_of(job, table)
+    figures: list[dict[str, Any]] = []
+    if job.select:
+        chosen = read_selection(_selection(job))
+        job = replace(job, model=chosen.model, fusion=chosen.fusion, density=chosen.density)
+        figures = chosen.figures
+    torch.manual_seed(job.training.seed)
+    model = HF2VAD(job.model)
+    checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
+    journals = partial(_journals, job)
+    trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, read, journals)
+    with Stop() if told is None else contextlib.nullcontext() as stop:
+        trainer.stop = told or (lambda: stop is not None and stop.told)
+        history = trainer.run()
+    engine = EagerEngine(model, device=device, batch=job.training.batch)
+    sample = motion_sample(table, seed=job.training.seed, flow=job.density.kind != "none")
+    perspective = fit_perspective(sample.boxes)
+    density = fit_density(sample, job.density, perspective, seed=job.training.seed)
+    measure = Measure.of(engine, job.fusion, density, perspective)
+    measured = measure_together(table, measure, group)
+    if not group.first:
+        return
+    known = calibrate(
+        measured,
+        fusion=job.fusion,
+        smoothing=job.smoothing,
+        where=job.stc,
+        camera_pattern=job.camera_pattern,
+        camera_cubes=job.camera_cubes,
+    )
+    save_bundle(
+        job.out,
+        weights=model.state_dict(),
+        extraction=table.extraction,
+        model_config=job.model,
+        fusion=job.fusion,
+        smoothing=job.smoothing,
+        calibration=known.overall,
+        camera_pattern=job.camera_pattern,
+        cameras=known.cameras,
+        density=density,
+        perspective=perspective,
+        probe=probe_cubes(table, job.training.probe_cubes),
+        examples=normal_examples(table, job.training.examples),
+        provenance={
+            "settings": settings,
+            "job": to_dict(job),
+            "table": {"uri": job.stc, "fingerprint": table.fingerprint, "cubes": len(table), "files": len(table.files)},
+            "history": history,
+            "selection": figures,
+            "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+            "workers": group.world,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": versions(),
+        },
+    )
+
+
+def _journals(job: TrainJob, first_step: int) -> Journals:
+    """What training writes its curves to."""
+    found: list[Journal] = []
+    if job.mlflow:
+        found.append(MLflow(job.mlflow, settings=flat(to_dict(job))))
+    if job.training.tensorboard:
+        found.append(TensorBoard(join(job.out, "tensorboard"), first_step=first_step))
+    return Journals(found)
+
+
+def _selection(job: TrainJob) -> str:
+    """Where what --select chose is kept."""
+    return join(job.out, "checkpoints", "selection.json")
+
+
+def _selector(job: TrainJob, table: StcTable, candidates: str) -> Selector:
+    return Selector(
+        table,
+        job.model,
+        job.training,
+        job.loss,
+        job.fusion,
+        job.smoothing,
+        job.selection,
+        choose_device(job.device),
+        lambda name: join(candidates, key_path(name) + ".safetensors"),
+    )
+
+
+def _already_there(job: TrainJob, settings: str) -> int:
+    found = load_bundle_settings(job.out)
+    if found.provenance.get("settings") != settings:
+        raise ConfigError(f"{job.out} holds bundle {found.id} of other settings or another table; choose another --out")
+    print(f"{job.out}: bundle {found.id} is already trained with these settings on this table; nothing to do")
+    return EXIT_OK

@@ -1,0 +1,99 @@
+"""The networks and their losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hf2vad.settings import require
+
+Level = Literal["bottleneck", "up3", "up2", "up1"]
+FlowError = Literal["sum", "median", "min"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Shape of the network: ML-MemAE-SC (paper §3.1) and the CVAE (§3.2)."""
+
+    flow_root: int = 32
+    """Channels of the first level of the flow autoencoder; doubled at each of the three levels below."""
+
+    memories: tuple[Level, ...] = ("bottleneck", "up3", "up2")
+    """Where a memory module sits: after the bottleneck, or after an upsampling level."""
+
+    slots: int = 2000
+    """Slots of each memory."""
+
+    shrink: float | None = None
+    """Hard-shrinkage threshold of the addressing weights; none: 1 / slots."""
+
+    addressing: Literal["dot", "cosine"] = "dot"
+    """How a query is compared with a slot. `dot`: their product, as the releases of HF²-VAD and MemAE do it. `cosine`:
+    of both at unit length, times `sharpness`, as MemAE's paper defines it (Gong et al. 2019, Eq. 4)."""
+
+    sharpness: float = 20.0
+    """Inverse temperature of the softmax over cosines; `dot` does without."""
+
+    flow_error: FlowError = "sum"
+    """How the squared errors of a cube's four flows make S_r: their sum (paper §3.3), or four times their median or
+    their smallest, so that one bad flow field does not rule. Does not change the network."""
+
+    skips: tuple[Level, ...] = ("up3", "up2")
+    """Upsampling levels that are joined with the encoder's features (`bottleneck` has none)."""
+
+    condition: Literal["reconstructed", "observed", "none"] = "reconstructed"
+    """What guides the frame prediction: reconstructed flows (HF²-VAD), observed flows (CVAE), no flow (VAE)."""
+
+    cvae_widths: tuple[int, int, int, int] = (64, 128, 128, 128)
+    """Channels of the CVAE's four stages, 32², 16², 8² and 4²; the last two must be equal (they are the latent's)."""
+
+    dropout: float = 0.1
+    """Dropout of the CVAE's residual blocks while training."""
+
+    def __post_init__(self) -> None:
+        require(self.flow_root > 0, f"model.flow_root must be positive, got {self.flow_root}")
+        require(self.slots > 1, f"model.slots must be at least 2, got {self.slots}")
+        require(self.sharpness > 0, f"model.sharpness must be positive, got {self.sharpness}")
+        require("up1" not in self.memories, "model.memories may hold bottleneck, up3 and up2, got up1")
+        require("bottleneck" not in self.skips, "model.skips may hold up3, up2 and up1, got bottleneck")
+        require(len(set(self.memories)) == len(self.memories), f"model.memories repeats a level: {self.memories}")
+        require(len(set(self.skips)) == len(self.skips), f"model.skips repeats a level: {self.skips}")
+        w = self.cvae_widths
+        require(w[1] == w[2] == w[3], f"model.cvae_widths must have three equal last entries, got {w}")
+        require(w[0] in (w[1], w[1] // 2), f"model.cvae_widths must start with the others or half of them, got {w}")
+        require(0 <= self.dropout < 1, f"model.dropout must be in [0, 1), got {self.dropout}")
+        if self.shrink is not None:
+            require(0 <= self.shrink < 1, f"model.shrink must be in [0, 1), got {self.shrink}")
+
+    @property
+    def shrink_threshold(self) -> float:
+        """λ of the hard shrinkage."""
+        return 1.0 / self.slots if self.shrink is None else self.shrink
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the loss terms (Eq. 3 and 8)."""
+
+    flow: float = 1.0
+    """Mean squared error of the reconstructed flow."""
+
+    entropy: float = 2e-4
+    """Entropy of the memory addressing weights (Eq. 2), summed over memories."""
+
+    frame: float = 1.0
+    """Mean squared error of the predicted frame."""
+
+    kl: float = 1.0
+    """Divergence of the posterior from the prior (Eq. 6)."""
+
+    kl_scale: Literal["published", "eq6"] = "published"
+    """`published`: KL summed over a cube's latent beside a *mean* over pixels, as the published numbers were made.
+    `eq6`: both as sums, so that the KL weighs 3,072 times less against the frame error."""
+
+    gradient: float = 1.0
+    """Gradient loss of the predicted frame (Eq. 7)."""
+
+    gradient_form: Literal["eq7", "published"] = "eq7"
+    """`eq7`: per channel. `published`: the channels' signed differences are summed first, as the release did, so that
+    opposite errors of two channels cancel."""

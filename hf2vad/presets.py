@@ -1,0 +1,81 @@
+"""Settings that belong together for one kind of footage."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, MotionConfig, WorkingConfig
+from hf2vad.errors import ConfigError
+from hf2vad.features.settings import FusionConfig
+from hf2vad.models.settings import ModelConfig
+from hf2vad.training.settings import StageConfig, TrainingConfig
+
+PresetName = Literal["ped2", "avenue", "shanghaitech", "compact"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Settings that belong together for one kind of footage."""
+
+    extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+
+
+WORKING = WorkingConfig(longest=960)
+"""The first size above the largest of the paper's three data sets (856×480): theirs are worked on as coded, and their
+areas and lengths in pixels keep their meaning on larger footage."""
+
+
+def _extraction(
+    blur: int, threshold: int, motion_area: float, confidence: float, area: float, overlap: float
+) -> ExtractionConfig:
+    return ExtractionConfig(
+        working=WORKING,
+        motion=MotionConfig(blur=blur, threshold=threshold, min_area=motion_area),
+        detector=DetectorConfig(confidence=confidence, min_area=area, overlap=overlap),
+    )
+
+
+PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
+    {
+        "ped2": Preset(extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6)),
+        "avenue": Preset(
+            extraction=_extraction(5, 18, 40**2, 0.25, 40**2, 0.6), fusion=FusionConfig(flow=0.05, frame=1.0)
+        ),
+        "shanghaitech": Preset(
+            extraction=_extraction(5, 15, 40**2, 0.5, 8**2, 0.65),
+            model=ModelConfig(memories=("bottleneck", "up3")),
+            training=TrainingConfig(
+                batch=256,
+                flow=StageConfig(epochs=50),
+                frame=StageConfig(epochs=50),
+                joint=StageConfig(epochs=80, lr=8e-5),
+            ),
+            fusion=FusionConfig(flow=0.02, frame=1.0),
+        ),
+        "compact": Preset(
+            extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6),
+            model=ModelConfig(flow_root=16, slots=20, cvae_widths=(32, 64, 64, 64)),
+            training=TrainingConfig(
+                batch=64,
+                flow=StageConfig(epochs=2, lr=1e-3),
+                frame=StageConfig(epochs=1, lr=1e-3),
+                joint=StageConfig(epochs=1, lr=1e-4),
+            ),
+        ),
+    }
+)
+"""The paper's three data sets at the paper's size, and `compact`, which trains on two CPU cores."""
+
+
+def preset(name: str) -> Preset:
+    """The preset called `name`. Raises ConfigError for a name that is none."""
+    for known, settings in PRESETS.items():
+        if known == name:
+            return settings
+    raise ConfigError(f"--preset must be one of {', '.join(PRESETS)}, got {name!r}")

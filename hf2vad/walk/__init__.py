@@ -1,0 +1,1 @@
+"""The walk over an archive: open, work on and close each video, and tell of it."""

@@ -1,0 +1,79 @@
+"""A circuit breaker: the run ends when nearly everything fails, before it has failed on a whole archive."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from hf2vad.cluster.policy import Cause
+from hf2vad.errors import BreakerError, ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakerConfig:
+    """When so much fails that the run ends (exit code 2); what is done is kept."""
+
+    calls: int = 20
+    """The last so many calls: the run ends when nearly all of them were lost to dead workers or failing storage, each
+    after its own retries. Such failures are not held against the videos. 0: never."""
+
+    videos: int = 300
+    """The same for failures of any cause, a video counting once: every video fails when the decoder is missing, but an
+    archive may well have 200 corrupt ones in a row. 0: never."""
+
+    share: float = 0.95
+    """What "nearly all" is."""
+
+    def __post_init__(self) -> None:
+        for name in ("calls", "videos"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"breaker.{name} must be at least 0, got {getattr(self, name)}")
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"breaker.share must lie above 0 and up to 1, got {self.share}")
+
+
+class Breaker:
+    """Is told of every call that is over, and raises BreakerError when nearly all of the last ones failed."""
+
+    def __init__(self, config: BreakerConfig) -> None:
+        self._config = config
+        self._machinery: deque[bool] = deque(maxlen=config.calls or 1)
+        self._any: deque[bool] = deque(maxlen=config.videos or 1)
+        self._blamed: deque[tuple[str, Cause]] = deque(maxlen=max(config.videos, config.calls, 1))
+
+    @property
+    def watches_machinery(self) -> bool:
+        """Whether dead workers and failing storage can end the run."""
+        return bool(self._config.calls)
+
+    def succeeded(self) -> None:
+        """A shard was done."""
+        self._machinery.append(False)
+        self._any.append(False)
+
+    def failed(self, video: str, cause: Cause, reason: str) -> None:
+        """A call about `video` has no value. Raises BreakerError when that was one too many.
+
+        What may lie in the video counts once for it, however many shards of it fail.
+        """
+        if cause.blames_video:
+            if (video, cause) in self._blamed:
+                return
+            self._blamed.append((video, cause))
+        self._machinery.append(cause.blames_machinery)
+        self._any.append(True)
+        if self._config.calls and self._is_full(self._machinery):
+            raise self._error(self._machinery, "calls were lost to dead workers or failing storage", reason, "calls")
+        if self._config.videos and self._is_full(self._any):
+            raise self._error(self._any, "videos and shards failed", reason, "videos")
+
+    def _is_full(self, recent: deque[bool]) -> bool:
+        return len(recent) == recent.maxlen and sum(recent) >= math.ceil(self._config.share * len(recent))
+
+    @staticmethod
+    def _error(recent: deque[bool], what: str, reason: str, option: str) -> BreakerError:
+        return BreakerError(
+            f"{sum(recent)} of the last {len(recent)} {what}, the last one with: {reason}; the run ends here, what is "
+            f"done is kept: mend that and run again, or go on regardless with --breaker.{option} 0"
+        )
