@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import itertools
@@ -9,14 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.scope import Scope
 from hf2vad.errors import NotFoundError
 from hf2vad.evidence.settings import EvidenceConfig
-from hf2vad.schema import unpack_metadata
-from hf2vad.storage import join, list_dir, read_table
+from hf2vad.tables.read import VideoTables, table_keys
 from hf2vad.threads import in_threads
 
 THREADS = 8
@@ -31,8 +30,8 @@ class Chosen:
     """Of the table `events`."""
     metadata: Mapping[str, Any]
     """What that table says of itself: bundle, fingerprint, size and range of the video."""
-    table: str
-    """Path of the video's tables below the folder of each kind."""
+    tables: VideoTables
+    """The tables of its video."""
 
     @property
     def key(self) -> str:
@@ -65,27 +64,16 @@ def choose_events(prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING
 
 
 def _events(prefix: str, scope: Scope) -> Iterator[Chosen]:
-    keys = _keys(join(prefix, "events"), "", scope)
-    for events in in_threads(partial(_read, prefix), keys, THREADS):
+    for events in in_threads(partial(_read, prefix), _keys(prefix, scope), THREADS):
         yield from (chosen for chosen in events if scope.holds(chosen.row["video"]))
 
 
+def _keys(prefix: str, scope: Scope) -> Iterator[str]:
+    with contextlib.suppress(NotFoundError):
+        yield from table_keys(prefix, "events", scope)
+
+
 def _read(prefix: str, key: str) -> list[Chosen]:
-    where = join(prefix, "events", key)
-    table = read_table(where)
-    metadata = unpack_metadata(table.schema, "events", where)
-    return [Chosen(row, metadata, key) for row in table.to_pylist()]
-
-
-def _keys(uri: str, prefix: str, scope: Scope) -> Iterator[str]:
-    """Tables below `uri`, without the folders that `scope` does not enter; one whose name is shortened is entered."""
-    try:
-        for entry in list_dir(uri):
-            name = prefix + entry.name
-            if not entry.is_dir:
-                if name.endswith(".parquet"):
-                    yield name
-            elif "~" in name or scope.enters(unquote(name, errors="surrogateescape")):
-                yield from _keys(entry.uri, name + "/", scope)
-    except NotFoundError:
-        return
+    tables = VideoTables(prefix, key)
+    events, metadata = tables.described("events")
+    return [Chosen(row, metadata, tables) for row in events.to_pylist()]

@@ -34,7 +34,7 @@ from hf2vad.jobs.engine_choice import same_bundle
 from hf2vad.jobs.extract import warm_extractor
 from hf2vad.progress import ProgressBar
 from hf2vad.settings import to_dict
-from hf2vad.storage import absolute, join
+from hf2vad.storage import absolute
 from hf2vad.tables.read import scores_prefix
 from hf2vad.threads import in_threads
 
@@ -108,7 +108,7 @@ def gather_evidence(job: EvidenceJob) -> dict[str, int]:
     waiting: dict[str, list[Chosen]] = {}
     for event, done in zip(chosen, there, strict=True):
         if not done:
-            waiting.setdefault(event.table, []).append(event)
+            waiting.setdefault(event.tables.key, []).append(event)
     if waiting:
         with cluster(job.ray):
             counts.update(_dispatch(work, list(waiting.values())))
@@ -149,8 +149,7 @@ def show_video(work: EvidenceWork, events: Sequence[Chosen]) -> Counter[str]:
     judge = None
     if work.bundle_id:
         judge = warm_judge(work.job.bundle, work.bundle_id, max(1, int(work.job.ray.cpus)))
-        table = join(work.job.scores, "objects", events[0].table)
-        judge = replace(judge, extractor=partial(_extractor, judge, table))
+        judge = replace(judge, extractor=partial(_extractor, judge, events[0].tables.uri("objects")))
     counts: Counter[str] = Counter()
     for chosen in events:
         if _is_there(work, chosen):  # a worker that was lost had come so far
@@ -184,7 +183,7 @@ def _opened(work: EvidenceWork, events: Sequence[Chosen], video: Video, metadata
             shown += [clip_range(chosen.row, timeline, scored, config)] if config.clips else []
             yield from (held(timeline, start, stop, config.pixelate_hold) for start, stop in shown if start < stop)
 
-    objects = Objects.read(join(work.job.scores, "objects", events[0].table), list(ranges()))
+    objects = Objects.read(events[0].tables.uri("objects"), list(ranges()))
     return Footage(video, timeline, scored, objects, config)
 
 

@@ -1,17 +1,23 @@
-"""The score tables of a run, video by video."""
+"""The score tables of a run, video by video: what evaluation, the review site and evidence read."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
+from hf2vad.archive.catalog import EVERYTHING
+from hf2vad.archive.scope import Scope
 from hf2vad.errors import EvaluationError, NotFoundError
-from hf2vad.schema import unpack_metadata
-from hf2vad.storage import join, list_dir, list_files, open_parquet, read_table
+from hf2vad.schema import TABLES, unpack_metadata
+from hf2vad.storage import join, list_dir, list_files, open_parquet, read_json, read_table, readable
+
+ENDING = ".parquet"
 
 
 def scores_prefix(uri: str) -> str:
@@ -30,29 +36,88 @@ def scores_prefix(uri: str) -> str:
 
 
 @dataclass(frozen=True)
-class VideoScores:
-    """Where the tables of one video are."""
+class VideoTables:
+    """The score tables of one video, each read when it is asked for."""
 
-    video: str
-    metadata: dict[str, Any]
-    """What its frame table says of itself: bundle, smoothing, thresholds, size …"""
     prefix: str
+    """<out>/bundle=<id>."""
     key: str
+    """Path of each table below the folder of its kind."""
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """What the frame table says of itself: bundle, smoothing, thresholds, size … Only its footer is read."""
+        where = self.uri("frames")
+        return unpack_metadata(open_parquet(where).schema_arrow, "frames", where)
+
+    @property
+    def video(self) -> str:
+        """Id of the video."""
+        return str(self.metadata["video"])
+
+    def uri(self, name: str) -> str:
+        """Where the table `name` is."""
+        return join(self.prefix, name, self.key)
 
     def table(self, name: str) -> pa.Table:
-        """`frames`, `objects` or `events`."""
-        return read_table(join(self.prefix, name, self.key))
+        """The table `frames`, `objects`, `events` or `health`; a release that knew no health has put an empty one.
+
+        Raises NotFoundError where it is not there.
+        """
+        try:
+            return read_table(self.uri(name))
+        except NotFoundError:
+            if name != "health":
+                raise
+            return TABLES[name].empty_table()
+
+    def described(self, name: str) -> tuple[pa.Table, dict[str, Any]]:
+        """A table, and what it says of itself, in one read."""
+        table = self.table(name)
+        return table, unpack_metadata(table.schema, name, self.uri(name))
 
 
-def scored_videos(prefix: str) -> Iterator[VideoScores]:
-    """The videos with a frame table, sorted by key. Raises EvaluationError when there is none."""
-    folder = join(prefix, "frames")
+def table_keys(prefix: str, table: str, scope: Scope = EVERYTHING) -> Iterator[str]:
+    """The key of each table of the kind `table` that can be of a video in `scope`, sorted.
+
+    Raises NotFoundError where there is none of the kind at all.
+    """
+    folder = join(prefix, table)
+    if scope == EVERYTHING:
+        yield from (entry.name for entry in list_files(folder, ENDING))
+    else:
+        yield from _keys(folder, "", scope)
+
+
+def _keys(uri: str, above: str, scope: Scope) -> Iterator[str]:
+    """Keys below `uri`, without the folders that `scope` does not enter; one whose name is shortened is entered."""
+    for entry in list_dir(uri):
+        key = above + entry.name
+        if not entry.is_dir:
+            if key.endswith(ENDING):
+                yield key
+        elif "~" in key or scope.enters(unquote(key, errors="surrogateescape")):
+            yield from _keys(entry.uri, f"{key}/", scope)
+
+
+def scored_videos(prefix: str, scope: Scope = EVERYTHING) -> Iterator[VideoTables]:
+    """The videos with a frame table that can be in `scope`, sorted by key. Raises EvaluationError for none at all."""
     try:
-        for entry in list_files(folder, ".parquet"):
-            metadata = unpack_metadata(open_parquet(entry.uri).schema_arrow, "frames", entry.uri)
-            yield VideoScores(metadata["video"], metadata, prefix, entry.name)
+        yield from (VideoTables(prefix, key) for key in table_keys(prefix, "frames", scope))
     except NotFoundError:
         raise EvaluationError(f"{prefix}: no frame table there; jobs/score_archive.py makes them") from None
+
+
+def failure_rows(prefix: str, scope: Scope = EVERYTHING) -> Iterator[dict[str, str]]:
+    """Video and reason of each failure row of `scope`, as valid text."""
+    try:
+        for entry in list_files(join(prefix, "failures"), ".json"):
+            row = read_json(entry.uri)
+            video = str(row.get("video", entry.name))
+            if scope.holds(video):
+                yield {"video": readable(video), "reason": readable(str(row.get("reason", "")))}
+    except NotFoundError:
+        return
 
 
 def stem(video: str) -> str:
