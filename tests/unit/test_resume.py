@@ -6,6 +6,7 @@ The jobs run in this process, without Ray; test_walk.py kills real workers and d
 from __future__ import annotations
 
 import contextlib
+import gc
 import shutil
 from collections import deque
 from collections.abc import Callable
@@ -267,3 +268,23 @@ def test_cubes_of_unhealthy_footage_are_left_out_whatever_the_shards_and_whereve
     assert steps > 5
     assert cubes(stopped).equals(cubes(whole))
     assert not list((stopped / "looks").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(("make", "settings"), JOBS)
+def test_the_garbage_of_a_shard_is_collected_when_it_is_done(
+    make: Callable[..., Callable[[], int]], settings: tuple[int, int], site: Path, fuse: Fuse, tmp_path: Path
+) -> None:
+    """Whatever Python's own collector does: a closed container and its decoder may hold each other, some MB a shard."""
+    whole: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        whole.extend([info["generation"]] if phase == "start" else [])
+
+    gc.disable()
+    gc.callbacks.append(note)
+    try:
+        assert fuse.run(make(site, tmp_path, settings[0]))
+    finally:
+        gc.callbacks.remove(note)
+        gc.enable()
+    assert whole.count(2) >= 24 // 12, "two shards"
