@@ -7,9 +7,10 @@ Example:
 
 The old code renders a small archive with what goes wrong in real ones: footage that freezes, a file that is no video,
 one of three frames, pictures of which one is torn, names that keys must encode. Both commits extract, train, score,
-find other events, run a night and make a review site on it, each by its own jobs/*.py in processes of its own. Then their folders are
-compared: every table (finished ones, and the shards of videos that cannot be finished), mark, failure row, bundle id
-weight, and file of the site with its evidence. Not compared are records of runs, which hold times.
+find other events, run a night and make a review site of it, each by its own jobs/*.py in processes of its own. Then
+their folders are compared: every table (finished ones, and the shards of videos that cannot be finished), mark, failure
+row, bundle id and weight, and all of the site with its evidence. Not compared are records of runs and leases: they hold
+times.
 
 A Parquet file whose rows and columns are equal, and whose metadata differs in keys named by --may-differ alone, counts
 as equal. Exit code: 0 all equal, 1 a difference, 2 a job did not exit as it should. With --work, what the old commit
@@ -191,7 +192,7 @@ def files(folder: Path, patterns: Sequence[str]) -> dict[str, Path]:
     """What is compared below `folder`, by path."""
     paths = sorted(path for pattern in patterns or ("**/*",) for path in folder.glob(pattern) if path.is_file())
     named = {str(path.relative_to(folder)): path for path in paths}
-    return {name: path for name, path in named.items() if "runs" not in Path(name).parts}
+    return {name: path for name, path in named.items() if not {"runs", "lease"} & set(Path(name).parts)}
 
 
 def differences(step: Step, old: Path, new: Path, may_differ: Sequence[str]) -> Iterator[str]:
