@@ -17,6 +17,7 @@ from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.progress import ProgressBar
 from hf2vad.storage import exists, join, list_files, put_json, read_json
 from hf2vad.training.data import StcTable
+from hf2vad.walk.calls import run_calls
 
 
 def cut_cubes(cut: Cut, out: str, ray: RayConfig, *, image_fps: float) -> Tables:
@@ -46,7 +47,7 @@ def cut_cubes(cut: Cut, out: str, ray: RayConfig, *, image_fps: float) -> Tables
     return Tables(found["train"], found["test"], hash_of(contents), seconds)
 
 
-def run_units(units: Sequence[Unit], place: Place, dispatcher: Dispatcher) -> dict[Unit, str]:
+def run_units(units: Sequence[Unit], place: Place, workers: Dispatcher) -> dict[Unit, str]:
     """Compute what is not there of `units` (a unit comes after what it needs); returns why some have no result.
 
     What needs a unit that failed fails with its reason.
@@ -54,13 +55,20 @@ def run_units(units: Sequence[Unit], place: Place, dispatcher: Dispatcher) -> di
     done = {unit for unit in units if place.is_done(unit)}
     waiting = [unit for unit in units if unit not in done]
     failures: dict[Unit, str] = {}
+
+    def next_ready() -> Call | None:
+        for unit in list(waiting):
+            if unit.after in failures:
+                failures[unit] = failures[unit.after]
+                waiting.remove(unit)
+            elif unit.after is None or unit.after in done:
+                waiting.remove(unit)
+                return Call(run_unit, (place, unit), unit)
+        return None
+
     with ProgressBar("ablation", total=len(units), unit="units") as bar:
         bar.advance(len(done))
-        while waiting or dispatcher.running:
-            waiting = _submit_ready(waiting, done, failures, place, dispatcher)
-            if not dispatcher.running:
-                break
-            outcome = dispatcher.wait()
+        for outcome in run_calls(next_ready, workers):
             unit: Unit = outcome.call.tag
             if outcome.failure is None:
                 done.add(unit)
@@ -68,18 +76,3 @@ def run_units(units: Sequence[Unit], place: Place, dispatcher: Dispatcher) -> di
                 failures[unit] = f"{place.name(unit)}: {outcome.failure}"
             bar.advance(1, {"last": place.name(unit), "failed": str(len(failures))})
     return failures
-
-
-def _submit_ready(
-    waiting: Sequence[Unit], done: set[Unit], failures: dict[Unit, str], place: Place, dispatcher: Dispatcher
-) -> list[Unit]:
-    """Start what can start and is asked for; returns what still waits. Units that can never start become failures."""
-    left = []
-    for unit in waiting:
-        if unit.after in failures:
-            failures[unit] = failures[unit.after]
-        elif (unit.after is None or unit.after in done) and dispatcher.running < dispatcher.in_flight:
-            dispatcher.submit(Call(run_unit, (place, unit), unit))
-        else:
-            left.append(unit)
-    return left

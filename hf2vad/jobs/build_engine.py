@@ -18,9 +18,10 @@ from hf2vad.commandline import EXIT_OK
 from hf2vad.engines import EngineSpec
 from hf2vad.engines.eager import Precision
 from hf2vad.errors import ConfigError
-from hf2vad.jobs.engine_choice import EngineRequest, cache_of, settle_engine
+from hf2vad.jobs.engine_choice import cache_of, engine_of_worker
 from hf2vad.progress import ProgressBar
 from hf2vad.storage import absolute
+from hf2vad.tasks.engine import EngineRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +75,16 @@ def build_engine_job(job: BuildJob) -> int:
         force=job.force,
     )
     with cluster(job.ray), _seconds(f"building {job.engine}"):
-        settled = settle_engine(request, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
-    if settled.built is None:
+        ready = engine_of_worker(request, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
+    if ready.built is None:
         print(f"{cache}: the package is there already; nothing to do (--force builds it again)")
         return EXIT_OK
-    place = settled.choice.place
-    table = Table(title=f"engine {settled.choice.spec.label} of bundle {bundle.id}", show_header=False)
+    place = ready.choice.place
+    table = Table(title=f"engine {ready.choice.spec.label} of bundle {bundle.id}", show_header=False)
     rows = {"device": f"{place.device} ({place.ability})", **({"threads": str(place.threads)} if place.threads else {})}
-    rows |= {name: f"{settled.built[name]}" for name in ("batch", "seconds", "file")}
-    rows |= {"size": f"{settled.built['bytes'] / 2**20:.1f} MiB", "in": cache}
-    rows |= {"differs from eager by": f"{settled.built['difference']:.1e}, relative, on the probe cubes"}
+    rows |= {name: f"{ready.built[name]}" for name in ("batch", "seconds", "file")}
+    rows |= {"size": f"{ready.built['bytes'] / 2**20:.1f} MiB", "in": cache}
+    rows |= {"differs from eager by": f"{ready.built['difference']:.1e}, relative, on the probe cubes"}
     for row in rows.items():
         table.add_row(*row)
     Console(width=120).print(table)

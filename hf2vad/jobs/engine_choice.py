@@ -1,47 +1,12 @@
-"""Engines on a cluster: chosen and built where they will run, in a worker with the resources of scoring."""
+"""Asking a worker which engine to use."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
-
-from hf2vad.bundle.bundle import Bundle, load_bundle
 from hf2vad.cluster.dispatch import Call, Dispatcher
-from hf2vad.engines import PACKAGED, Material, build_package
-from hf2vad.engines.choose import Choice, choose_engine
-from hf2vad.engines.eager import Precision
-from hf2vad.engines.package import FOLDER, Package
-from hf2vad.engines.spec import EngineChoice
-from hf2vad.errors import DispatchError, MismatchError
-from hf2vad.models.device import choose_device
+from hf2vad.engines.package import FOLDER
+from hf2vad.errors import DispatchError
 from hf2vad.storage import absolute, join
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineRequest:
-    """Which engine is wanted, for which bundle; travels to a worker."""
-
-    bundle_uri: str
-    bundle_id: str
-    wanted: EngineChoice
-    precision: Precision
-    cache: str
-    batch: int
-    device: str
-    threads: int
-    force: bool = False
-    """Build a package even where there is one."""
-
-
-@dataclass(frozen=True)
-class Settled:
-    """The engine to use."""
-
-    choice: Choice
-    built: dict[str, Any] | None
-    """What the JSON of its package says, where it was built just now."""
+from hf2vad.tasks.engine import EngineRequest, ReadyEngine, ready_engine
 
 
 def cache_of(bundle_uri: str, engine_cache: str) -> str:
@@ -49,44 +14,14 @@ def cache_of(bundle_uri: str, engine_cache: str) -> str:
     return absolute(engine_cache) if engine_cache else join(bundle_uri, FOLDER)
 
 
-def settle_engine(request: EngineRequest, dispatcher: Dispatcher) -> Settled:
-    """Ask a worker which engine to use, and let it build the package of a named one that is not there yet.
+def engine_of_worker(request: EngineRequest, dispatcher: Dispatcher) -> ReadyEngine:
+    """The engine that a worker chooses, and builds where it has to (`ready_engine`).
 
     Raises EngineError or ConfigError when it cannot run there, DispatchError when the worker died.
     """
-    dispatcher.submit(Call(settle_here, (request,), None))
+    dispatcher.submit(Call(ready_engine, (request,), None))
     outcome = dispatcher.wait()
     if outcome.failure is not None:
         raise DispatchError(f"the engine could not be chosen: {outcome.failure}")
-    settled: Settled = outcome.value
-    return settled
-
-
-def settle_here(request: EngineRequest) -> Settled:
-    """What `settle_engine` lets a worker do."""
-    torch.set_num_threads(request.threads)
-    device = choose_device(request.device)
-    choice = choose_engine(
-        request.wanted,
-        precision=request.precision,
-        cache=request.cache,
-        bundle_id=request.bundle_id,
-        device=device,
-        batch=request.batch,
-    )
-    if choice.spec.name not in PACKAGED:
-        return Settled(choice, None)
-    package = Package(choice.spec, request.bundle_id, choice.place, request.batch)
-    if package.exists() and not request.force:
-        return Settled(choice, None)
-    bundle = same_bundle(request.bundle_uri, request.bundle_id)
-    material = Material(bundle.build(device), bundle.probe.or_noise(), device, request.batch, choice.spec.precision)
-    return Settled(replace(choice, why="built just now"), build_package(package, material))
-
-
-def same_bundle(uri: str, bundle_id: str) -> Bundle:
-    """The bundle at `uri`. Raises MismatchError for one that changed since the run began."""
-    bundle = load_bundle(uri)
-    if bundle.id != bundle_id:
-        raise MismatchError(f"{uri} was bundle {bundle_id} when the run began and is {bundle.id} now")
-    return bundle
+    ready: ReadyEngine = outcome.value
+    return ready

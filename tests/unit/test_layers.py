@@ -28,6 +28,7 @@ FLOORS = [
     {"report"},
     {"cluster"},
     {"walk"},
+    {"tasks"},
     {"jobs"},
     {"__main__"},
     {"reference"},
