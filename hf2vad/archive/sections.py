@@ -7,53 +7,18 @@ listed when its turn comes.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from hf2vad.archive.catalog import EVERYTHING, Video, catalogue
-from hf2vad.archive.scope import Days, Scope
+from hf2vad.archive.pattern import Days
+from hf2vad.archive.scope import Scope
+from hf2vad.archive.sources import Source
 from hf2vad.errors import ConfigError
-from hf2vad.storage import Entry, absolute, list_dir
+from hf2vad.storage import Entry, list_dir
 
 Order = Literal["name", "oldest", "newest"]
-
-_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,63})=(.+)", re.DOTALL)
-
-
-class Source(NamedTuple):
-    """An archive among others."""
-
-    name: str
-    """What the ids of its videos begin with; empty: an archive that has no name, whose ids are paths."""
-    uri: str
-
-    @property
-    def below(self) -> str:
-        """The beginning of its videos' ids."""
-        return f"{self.name}/" if self.name else ""
-
-
-def parse_sources(given: Sequence[str]) -> tuple[Source, ...]:
-    """The archives that `uri`, or `name=uri` for each of several, stand for; local paths become absolute.
-
-    Raises ConfigError for several of which one has no name, or two have the same.
-    """
-    found = [_NAMED.fullmatch(text) for text in given]
-    sources = tuple(
-        Source(named[1], absolute(named[2])) if named else Source("", absolute(text))
-        for text, named in zip(given, found, strict=True)
-    )
-    if len(sources) > 1 and (missing := [source.uri for source in sources if not source.name]):
-        raise ConfigError(
-            f"--archive {missing[0]}: of several archives each needs a name, such as north={missing[0]} (letters, "
-            "digits, _ and -); the ids of its videos begin with it"
-        )
-    names = [source.name for source in sources]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"--archive: the name {twice[0]!r} is there twice")
-    return sources
 
 
 class Section(NamedTuple):

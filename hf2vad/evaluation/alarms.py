@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from hf2vad.archive.camera import camera_of
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.errors import ConfigError, EvaluationError
 from hf2vad.schema import F64
 from hf2vad.scoring.alarms import Alarms, rule_of
@@ -66,7 +66,7 @@ class AlarmJob:
             raise ConfigError(f"--resamples must not be negative, got {self.resamples}")
         if self.events.threshold is not None:
             raise ConfigError("events.threshold is what this job finds; leave it out")
-        camera_of("", self.camera_pattern)
+        PathPattern.of_camera(self.camera_pattern)
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ class Level:
 def alarm_levels(job: AlarmJob) -> tuple[Alarms, dict[str, Level]]:
     """The thresholds, and what each rests on; `` names all cameras together. Raises EvaluationError without footage."""
     prefix = scores_prefix(absolute(job.scores))
+    pattern = PathPattern.of_camera(job.camera_pattern)
     by_camera: dict[str, list[Footage]] = {}
     bundle, smoothing = "", 0
     for video in scored_videos(prefix):
@@ -109,7 +110,7 @@ def alarm_levels(job: AlarmJob) -> tuple[Alarms, dict[str, Level]]:
         low = job.events.low if job.events.low is not None else float(video.metadata["thresholds"][1])
         pts_s, score, health = (table[name].to_numpy() for name in ("pts_s", "score", "health"))
         found = footage(pts_s, score, health, low, job.events)
-        by_camera.setdefault(camera_of(video.video, job.camera_pattern), []).append(found)
+        by_camera.setdefault(pattern.camera_of(video.path), []).append(found)
     everything = [each for group in by_camera.values() for each in group]
     if not sum(each.hours for each in everything):
         raise EvaluationError(f"{prefix}: no frame there has a score; alarms are set on scored normal footage")

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from urllib.parse import unquote
 
-from hf2vad.archive.scope import Days, Scope
-from hf2vad.archive.sections import Sections, Source, days_below
+from hf2vad.archive.pattern import Days
+from hf2vad.archive.scope import Scope
+from hf2vad.archive.sections import Sections, days_below
+from hf2vad.archive.sources import Source
 from hf2vad.cluster.dispatch import Call, Dispatcher
 from hf2vad.errors import NotFoundError
 from hf2vad.storage import Entry, join, key_path, list_dir
@@ -59,7 +61,7 @@ def camera_days(prefix: str, sections: Sections) -> Iterator[CameraDay]:
 def _cameras_of(prefix: str, folder: str, source: Source, scope: Scope, days: Days) -> Iterator[CameraDay]:
     cameras: dict[str, list[Piece]] = defaultdict(list)
     for path, entry in _tables(folder, "", scope):
-        name = scope.camera_of(path)
+        name = scope.paths.camera_of(path)
         camera = "/".join(part for part in (source.name, name) if part) or "all"
         cameras[camera].append(Piece(entry.uri.removeprefix(join(prefix, "frames") + "/"), entry.version))
     for camera, pieces in sorted(cameras.items()):

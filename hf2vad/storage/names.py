@@ -47,6 +47,16 @@ def key_path(video_id: str) -> str:
     return key if len(key) <= KEY_BYTES else f"~{_digest(video_id)}/{parts[-1]}"
 
 
+def part_of_key(part: str) -> str | None:
+    """The part of a video's id that `key_path` made a part of a key of; None where it was shortened.
+
+    What was shortened cannot be told from the key: the id is read from a table's metadata.
+    """
+    if "~" in part:
+        return None
+    return "" if part == "%" else urllib.parse.unquote(part, errors="surrogateescape")
+
+
 def partition(name: str, value: str) -> str:
     """A folder `name=value` as DuckDB, Spark and pyarrow read them: the value is one part of a key, without `=`."""
     return f"{name}={_segment(value).replace('=', '%3D')}"
