@@ -7,7 +7,7 @@ listed when its turn comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -65,24 +65,33 @@ class Sections:
         if self.order == "name":
             yield from map(Section, self.sources)
             return
-        days = {found for source in self.sources for found in days_below(source.uri, self.scope)}
+        days = {day for source in self.sources for day in days_below(source.uri, self.scope)}
         for some in sorted(days, reverse=self.order == "newest"):
             yield from (Section(source, some) for source in self.sources)
 
 
-def days_below(uri: str, scope: Scope, path_of: Callable[[Entry], str] = lambda entry: entry.name) -> set[Days]:
+def _files_and_folders(uri: str, path: str) -> Iterator[tuple[str, Entry]]:
+    return ((path + entry.name, entry) for entry in list_dir(uri))
+
+
+def days_below(
+    uri: str,
+    scope: Scope,
+    entries: Callable[[str, str], Iterable[tuple[str, Entry]]] = _files_and_folders,
+) -> set[Days]:
     """The days of what is below `uri` and in `scope`, whose pattern has them. Nothing deeper than the days is listed.
 
-    `path_of`: the part of a path that an entry stands for.
+    `entries`: what is directly below a folder, each with its path, of the folder's URI and what paths begin with there.
     """
-    return set(_days_below(uri, "", scope, scope.depth, path_of))
+    return set(_days_below(uri, "", scope, scope.depth, entries))
 
 
-def _days_below(uri: str, above: str, scope: Scope, depth: int, path_of: Callable[[Entry], str]) -> Iterator[Days]:
-    for entry in list_dir(uri):
-        path = above + path_of(entry)
+def _days_below(
+    uri: str, above: str, scope: Scope, depth: int, entries: Callable[[str, str], Iterable[tuple[str, Entry]]]
+) -> Iterator[Days]:
+    for path, entry in entries(uri, above):
         if depth > 1:
             if entry.is_dir and scope.enters(path):
-                yield from _days_below(entry.uri, f"{path}/", scope, depth - 1, path_of)
+                yield from _days_below(entry.uri, f"{path}/", scope, depth - 1, entries)
         elif days := scope.days_of(path):
             yield days

@@ -18,7 +18,7 @@ from hf2vad.errors import NotFoundError
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.schema import unpack_metadata
 from hf2vad.storage import join, read_table
-from hf2vad.tables.keys import table_keys
+from hf2vad.tables.keys import TableTree
 from hf2vad.threads import in_threads
 
 THREADS = 8
@@ -76,7 +76,7 @@ def _events(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[Ch
 
 def _keys(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[str]:
     with contextlib.suppress(NotFoundError):
-        yield from table_keys(prefix, "events", scope, archives)
+        yield from TableTree(prefix, "events", archives).keys(scope)
 
 
 def _read(prefix: str, key: str) -> list[Chosen]:

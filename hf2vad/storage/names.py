@@ -47,11 +47,18 @@ def key_path(video_id: str) -> str:
     return key if len(key) <= KEY_BYTES else f"~{_digest(video_id)}/{parts[-1]}"
 
 
-def part_of_key(part: str) -> str | None:
-    """The part of a video's id that `key_path` made a part of a key of; None where it was shortened.
+def id_of_key(key: str) -> str | None:
+    """The inverse of `key_path`: the id, or of a folder's key what ids begin with.
 
-    What was shortened cannot be told from the key: the id is read from a table's metadata.
+    None where a part was shortened: then the id is read from the metadata of a table with that key, or below it.
     """
+    parts = [part_of_key(part) for part in key.split("/")]
+    whole = [part for part in parts if part is not None]
+    return "/".join(whole) if len(whole) == len(parts) else None
+
+
+def part_of_key(part: str) -> str | None:
+    """The part of an id that `key_path` made a part of a key of; None where it was shortened."""
     if "~" in part:
         return None
     return "" if part == "%" else urllib.parse.unquote(part, errors="surrogateescape")

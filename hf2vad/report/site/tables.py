@@ -13,7 +13,7 @@ from hf2vad.archive.sources import split_id
 from hf2vad.errors import EvaluationError, NotFoundError
 from hf2vad.schema import TABLES, unpack_metadata
 from hf2vad.storage import join, list_files, read_json, read_table, readable
-from hf2vad.tables.keys import table_keys
+from hf2vad.tables.keys import TableTree
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Scored:
 def frame_keys(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[str]:
     """The key of each frame table that can be of `scope`, sorted. Raises EvaluationError where there is none at all."""
     try:
-        yield from table_keys(prefix, "frames", scope, archives)
+        yield from TableTree(prefix, "frames", archives).keys(scope)
     except NotFoundError:
         raise EvaluationError(f"{prefix}: no frame table there; jobs/score_archive.py makes them") from None
 
