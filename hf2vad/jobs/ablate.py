@@ -1,7 +1,14 @@
-"""The ablations of an archive: every row's cubes, networks and scores, each distinct one computed once.
+"""The paper's ablations and ours on an archive of normal videos and a labelled one: one table of frame AUROC.
 
-Three steps: cut the cubes of both archives under each extraction (a walk on the cluster), train and score the networks
-(units, side by side on the cluster), and evaluate the rows from the scores that are there. Run it again to go on.
+Example:
+    python jobs/ablate.py --train demo/archive/train --test demo/archive/test --labels demo/archive/labels.parquet \\
+        --out demo/ablation --rows 'smoothing-*' --schedule.frame-steps 10
+    python jobs/ablate.py --train s3://vad/train --test s3://vad/test --labels s3://vad/labels.parquet \\
+        --out s3://vad/ablation --seeds 0 1 2
+
+Each extraction is cut once, each network trained and scored once, however many rows need it. Rows that need a detector
+(--detector.model) or boxes (--boxes-train, --boxes-test) are skipped without. Run it again to go on where it stopped.
+Exit code: 0 done, 2 usage, 3 some rows failed (the table says why).
 """
 
 from __future__ import annotations
@@ -20,7 +27,7 @@ from hf2vad.ablation.rows import HEAD, cells, records_table, select
 from hf2vad.ablation.units import Cut, Place, Tables
 from hf2vad.ablation.variants import labelled
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
-from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, required_missing
+from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job, required_missing
 from hf2vad.cubes.detect import BoxFinder, resolve_detector
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
 from hf2vad.errors import ConfigError, VideoError
@@ -199,3 +206,6 @@ def _finish(job: AblationJob, lines: list[dict[str, Any]], *, units: int, second
     console.print(shown)
     console.print("Nothing is chosen by these figures: they are of the test labels, and the best of them is no result.")
     console.print(f"written to {join(job.out, 'ablation.parquet')} and ablation.json")
+
+
+JOB = Job("ablate", AblationJob, ablate_job, __doc__)

@@ -1,4 +1,13 @@
-"""Build an engine's package ahead of scoring, on a worker like those that will use it."""
+"""Build a faster engine for a bundle, once, for one kind of machine; scoring with --engine auto then uses it.
+
+Example:
+    python jobs/build_engine.py --bundle demo/bundle
+    python jobs/build_engine.py --bundle s3://vad/bundles/site-7 --engine tensorrt --precision bf16 --batch 1024
+
+It is built on a worker with --ray.cpus and --ray.gpus, as scoring has them, compared with the reference on the bundle's
+probe cubes, and kept in engines/ in the bundle, or at --engine-cache. The package is executable code: let nobody write
+there whose code you would not run. Exit code: 0 built or there already, 2 a mistake, or it cannot be built here.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +23,7 @@ from rich.table import Table
 
 from hf2vad.bundle.bundle import load_bundle_settings
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
-from hf2vad.commandline import EXIT_OK
+from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.engines import EngineSpec
 from hf2vad.engines.eager import Precision
 from hf2vad.errors import ConfigError
@@ -112,3 +121,6 @@ def _seconds(label: str) -> Iterator[None]:
             done.set()
             thread.join()
             bar.advance(time.monotonic() - max(started, last))
+
+
+JOB = Job("build-engine", BuildJob, build_engine_job, __doc__)

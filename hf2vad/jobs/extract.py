@@ -1,4 +1,12 @@
-"""The walk from an archive to an STC table."""
+"""Cut an archive into spatio-temporal cubes: an STC table for training.
+
+Example:
+    python jobs/extract_stc.py --archive demo/archive/train --out demo/stc
+    python jobs/extract_stc.py --archive s3://cameras/2026 --include '*.mp4' --out s3://vad/stc --ray.workers 64
+
+Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some videos failed (see <out>/failures/), 143
+stopped by SIGTERM, which lets shards in flight finish.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +26,7 @@ from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline, probe, shown_seconds
 from hf2vad.cluster.dispatch import Call, RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS
-from hf2vad.commandline import required_missing
+from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import AHEAD, Extractor
 from hf2vad.cubes.settings import (
@@ -303,3 +311,6 @@ def close_video(
         put_json(work.description(video), row)
         _finish(work, video, reason)
     return {"failure": reason, **counts}
+
+
+JOB = Job("extract", ExtractJob, extract_job, __doc__)

@@ -1,4 +1,13 @@
-"""The walk from an archive and a bundle to score tables."""
+"""Score every frame of an archive with a bundle: Parquet tables of frames, objects and events.
+
+Example:
+    python jobs/score_archive.py --archive demo/archive/test --bundle demo/bundle --out demo/scores
+    ray job submit --working-dir . -- python jobs/score_archive.py \\
+        --archive s3://cameras/2026 --bundle s3://vad/bundles/site-7 --out s3://vad/scores
+
+Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some videos failed or could be scored only in
+part (see <out>/bundle=<id>/failures/), 143 stopped by SIGTERM, which lets shards in flight finish.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +20,7 @@ from hf2vad.archive.settings import LimitsConfig
 from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
-from hf2vad.commandline import required_missing
+from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.settings import (
     CubeConfig,
@@ -232,3 +241,6 @@ def scoring_work(job: ScoreSettings, *, tries: int = 0) -> ScoreWork:
         scores=hash_of(plan, smoothing, to_dict(job.health)),
         final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
     )
+
+
+JOB = Job("score", ScoreJob, score_job, __doc__)

@@ -75,11 +75,6 @@ def test_only_the_cluster_imports_ray(path: Path) -> None:
     assert not uses_ray or room(path) == "cluster" or path.name == "metrics.py"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.name)
-def test_a_job_is_a_door(path: Path) -> None:
-    assert len(path.read_text().splitlines()) < 80
-
-
 def test_what_drives_a_run_imports_no_compiler_and_no_plots() -> None:
     """They take 76 MiB and seconds, in the driver and in every worker."""
     heavy = ("torch._inductor", "sklearn", "plotly")
