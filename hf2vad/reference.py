@@ -45,7 +45,7 @@ def page() -> str:
     parts = [HEAD, "## Jobs\n"]
     for name, kind in job_settings().items():
         parts.append(f"### hf2vad {name}\n")
-        parts.append(_first_sentence(kind) or f"{load(name).summary}\n")
+        parts.append(f"{load(name).summary}\n")
         parts += _tables(kind, found)
     parts.append("## Settings that jobs share\n")
     waiting = list(found)
@@ -63,23 +63,12 @@ def job_settings() -> Mapping[str, type[Any]]:
     return {name: load(name).settings for name in JOBS}
 
 
-def _first_sentence(kind: type[Any]) -> str:
-    """For a job that takes another's options too."""
-    base = kind.__mro__[1]
-    of = [name for name, other in job_settings().items() if other is base]
-    return f"All options of [hf2vad {of[0]}](#hf2vad-{of[0]}), and:\n" if of else ""
-
-
 def _tables(kind: type[Any], found: dict[str, type[Any]]) -> Iterator[str]:
     """The options of a class of its own as a table, and its nested settings as links; `found` takes up the latter."""
     hints, documented = typing.get_type_hints(kind), field_docs(kind)
-    base = kind.__mro__[1]
-    inherited = {item.name for item in fields(base)} if is_dataclass(base) else set()
     rows, nested = [], []
     for item in fields(kind):
         hint = hints[item.name]
-        if item.name in inherited:
-            continue
         if is_dataclass(hint) and isinstance(hint, type):
             title = _title(hint)
             found[title] = hint

@@ -26,6 +26,13 @@ def test_every_job_has_settings() -> None:
     assert list(job_settings()) == list(JOBS)
 
 
+def test_every_option_of_a_job_stands_in_its_own_part_of_the_page() -> None:
+    for name, kind in job_settings().items():
+        (part,) = re.findall(rf"^### hf2vad {name}$(.*?)^##", page(), re.MULTILINE | re.DOTALL)
+        for item in dataclasses.fields(kind):
+            assert f"`{item.name}`" in part, f"hf2vad {name}: {item.name}"
+
+
 def test_every_setting_says_what_it_means() -> None:
     for kind in (*job_settings().values(), ModelConfig, TrainingConfig):
         documented = field_docs(kind)
