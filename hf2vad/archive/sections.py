@@ -85,16 +85,12 @@ class Sections:
         """The videos, section by section. Raises NotFoundError where one of the archives is not there."""
         for section in self._all():
             for video in catalogue(section.source.uri, self.include, self.scope_of(section)):
-                yield replace(video, id=section.source.below + video.id)
+                yield replace(video, id=section.source.below + video.id, source=section.source.name)
 
     def of(self, video: Video) -> Section:
         """The section that a video from `videos` is in."""
-        source = self.sources[0]
-        if source.name:
-            name = video.id.partition("/")[0]
-            source = next(one for one in self.sources if one.name == name)
-        by_name = self.order == "name"
-        return Section(source, None if by_name else self.scope.days_of(video.id.removeprefix(source.below)))
+        source = next(one for one in self.sources if one.name == video.source)
+        return Section(source, None if self.order == "name" else self.scope.days_of(video.path))
 
     def scope_of(self, section: Section) -> Scope:
         """Which videos of its archive are in `section`."""

@@ -139,7 +139,7 @@ def backfill_job(job: BackfillJob) -> int:
                 finished=lambda marks: FinishedSections(marks, sections),
                 videos=job.limit,
                 stop=lambda: lease.lost or time.monotonic() > until,
-                backlog=Backlog(lambda: _new(job, work), partial(_made, sections)),
+                backlog=Backlog(lambda: _new(job, work), partial(_made, job.scope)),
             )
             code = run_scoring("backfill", job, work, _settled(job), extent=extent, then=then)
             if lease.lost:
@@ -166,11 +166,10 @@ def _new(job: BackfillJob, work: ScoreWork) -> Iterator[Video]:
             yield video
 
 
-def _made(sections: Sections, video: Video) -> float:
+def _made(scope: Scope, video: Video) -> float:
     """Unix time that `video` is from: when the day in its path began, else its last change, and where that is not
     known, now."""
-    path = video.id.removeprefix(sections.of(video).source.below)
-    days = sections.scope.days_of(path)
+    days = scope.days_of(video.path)
     if days is None:
         return video.modified or time.time()
     return datetime.combine(days[0], datetime.min.time(), UTC).timestamp()
