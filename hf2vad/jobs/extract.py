@@ -48,10 +48,10 @@ from hf2vad.schema import SCHEMA_VERSION, STC, cubes_to_arrow, pack_metadata
 from hf2vad.settings import to_dict
 from hf2vad.storage import absolute, atomic_writer, delete, exists, join, key_path, put_json, read_json
 from hf2vad.threads import prefetch
-from hf2vad.walk.breaker import BreakerConfig
 from hf2vad.walk.markers import Marks, list_shards, shard_name
 from hf2vad.walk.record import known_failure, settle_failures
 from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
+from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.walk import Failure, Opened
 
 ROWS_PER_GROUP = 256

@@ -46,8 +46,8 @@ from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.settings import to_dict
 from hf2vad.storage import absolute, join
-from hf2vad.walk.breaker import BreakerConfig
 from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
+from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.walk import ALL, Extent
 
 
