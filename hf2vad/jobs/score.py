@@ -19,6 +19,7 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig
+from hf2vad.cluster.engine import ask_for_engine
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector
@@ -33,12 +34,12 @@ from hf2vad.cubes.settings import (
 )
 from hf2vad.engines import EngineChoice, EngineSpec
 from hf2vad.engines.eager import Precision
+from hf2vad.engines.request import EngineRequest, cache_of
 from hf2vad.errors import ConfigError, MismatchError
 from hf2vad.features.density import NO_DENSITY
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.health.look import EVERY
 from hf2vad.health.settings import HealthConfig
-from hf2vad.jobs.engine_choice import EngineRequest, cache_of, settle_engine
 from hf2vad.jobs.score_work import ScoreWork
 from hf2vad.models.device import choose_device
 from hf2vad.schema import SCHEMA_VERSION
@@ -179,7 +180,7 @@ def run_scoring(
     def settle(dispatcher: Dispatcher) -> tuple[ScoreWork, dict[str, str]]:
         if job.engine == "eager":
             return work, {"engine": work.engine.label}
-        found = settle_engine(engine_request(job, work), dispatcher)
+        found = ask_for_engine(engine_request(job, work), dispatcher)
         spec, why, device = found.choice.spec, found.choice.why, found.choice.place.device
         print(f"engine: {spec.label} on {device}: {why}", flush=True)
         return replace(work, engine=spec), {"engine": spec.label, "engine_why": why, "device": device}
