@@ -32,12 +32,11 @@ from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import ConfigError
 from hf2vad.features.settings import DensityConfig, FusionConfig
 from hf2vad.hashes import hash_of
-from hf2vad.jobs.selection import read_selection, settle_selection
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.report.training import print_training
+from hf2vad.report.training import print_selection, print_training
 from hf2vad.scoring.measure import Measure
 from hf2vad.settings import fingerprint, flat, to_dict
 from hf2vad.storage import absolute, exists, join, key_path
@@ -50,6 +49,7 @@ from hf2vad.training.loop import Trainer, check_workers
 from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
 from hf2vad.training.probe import normal_examples, probe_cubes
 from hf2vad.training.select import Selector
+from hf2vad.training.selection import put_selection, read_selection
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
 from hf2vad.versions import versions
 
@@ -155,7 +155,9 @@ def train_job(job: TrainJob) -> int:
     if job.select:
         candidates = join(job.out, "checkpoints", "select")
         selector = _selector(job, table, candidates)
-        settle_selection(_selection(job), settings_of(job, table), selector, candidates=candidates)
+        chosen = put_selection(_selection(job), settings_of(job, table), selector, candidates=candidates)
+        if chosen is not None:
+            print_selection(chosen.figures)
     if workers == 1:
         learn(job, table, choose_device(job.device))
     else:
