@@ -69,6 +69,8 @@ def _tables(kind: type[Any], found: dict[str, type[Any]]) -> Iterator[str]:
     rows, nested = [], []
     for item in fields(kind):
         hint = hints[item.name]
+        if is_dataclass(hint) and not fields(hint):
+            continue
         if is_dataclass(hint) and isinstance(hint, type):
             title = _title(hint)
             found[title] = hint

@@ -74,7 +74,7 @@ class ExtractJob:
     """Parquet file of boxes (video, frame, x1, y1, x2, y2) to use instead of finding them."""
 
     preset: PresetName = "compact"
-    """Where the defaults of flow, motion, detector and cube come from."""
+    """Where the defaults of flow, motion and detector come from."""
 
     include: tuple[str, ...] = ()
     """Only videos whose path in the archive, or name, matches one of these patterns, such as '*.avi'."""

@@ -46,7 +46,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_preset(tmp_pa
 
 
 def test_dotted_options_and_patterns_are_read() -> None:
-    job = parse(Job, ["--archive", "s3://b/p", "--include", "*.avi", "*.mp4", "--flow.method", "dis"], description="")
+    job = parse(Job, ["--archive", "s3://b/p", "--include", "*.avi", "*.mp4", "--flow.preset", "fast"], description="")
     assert job.include == ("*.avi", "*.mp4")
     assert job.archive == "s3://b/p"
 
