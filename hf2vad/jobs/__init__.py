@@ -1,6 +1,9 @@
 """The jobs: a module each, with its description, its settings and what it does.
 
 `hf2vad NAME`, jobs/*.py, docs/configuration.md and the tests all take a job from `JOBS`.
+
+A job's module is imported to parse its options and to print its help. So its functions import PyTorch, Ray, OpenCV and
+scikit-learn, and whatever of the package needs them, themselves: `--help` does not wait for seconds.
 """
 
 from __future__ import annotations

@@ -19,15 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hf2vad.commandline import EXIT_OK, Job
-from hf2vad.evaluation.alerts import alert_figures
-from hf2vad.evaluation.labels import read_labels
-from hf2vad.evaluation.protocol import evaluate
 from hf2vad.evaluation.settings import Protocol
-from hf2vad.evaluation.tracks import read_tracks
-from hf2vad.report.figures import against_speed, alerts, auroc_rows, other_rows, region_rows, resampling, smoothing
-from hf2vad.report.markdown import evaluation_markdown
-from hf2vad.storage import join, put_bytes, put_json, put_table, readable
-from hf2vad.tables.read import scores_prefix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +47,8 @@ class EvaluateJob:
 
 def evaluate_job(job: EvaluateJob) -> int:
     """Evaluate, put evaluation.json, evaluation.md and frame_scores.parquet, print; returns the exit code."""
+    from hf2vad.storage import join
+
     print_evaluation(put_evaluation(job))
     print(f"written to {join(job.out, 'evaluation.json')}; as a page: {join(job.out, 'evaluation.md')}")
     return EXIT_OK
@@ -65,6 +59,14 @@ def put_evaluation(job: EvaluateJob) -> dict[str, Any]:
 
     Raises EvaluationError when scores, labels and tracks do not belong together.
     """
+    from hf2vad.evaluation.alerts import alert_figures
+    from hf2vad.evaluation.labels import read_labels
+    from hf2vad.evaluation.protocol import evaluate
+    from hf2vad.evaluation.tracks import read_tracks
+    from hf2vad.report.markdown import evaluation_markdown
+    from hf2vad.storage import join, put_bytes, put_json, put_table, readable
+    from hf2vad.tables.read import scores_prefix
+
     prefix, labels = scores_prefix(job.scores), read_labels(job.labels)
     tracks = read_tracks(job.tracks) if job.tracks else None
     result, frames = evaluate(prefix, labels, job.protocol, tracks=tracks, oracle=job.oracle)
@@ -77,6 +79,8 @@ def put_evaluation(job: EvaluateJob) -> dict[str, Any]:
 
 def print_evaluation(result: Mapping[str, Any]) -> None:
     """The figures of an evaluation.json on stdout."""
+    from hf2vad.report.figures import against_speed, alerts, auroc_rows, other_rows, region_rows, resampling, smoothing
+
     table = Table(title=f"frame AUROC, bundle {result['bundle']}")
     for column in ("score", "smoothed", "95 % interval", "raw"):
         table.add_column(column)
