@@ -19,7 +19,7 @@ from hf2vad.archive.scope import Scope
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.sources import Source, find_in, parse_sources
 from hf2vad.archive.timeline import probe
-from hf2vad.bundle.bundle import load_bundle_settings
+from hf2vad.bundle.bundle import load_bundle_settings, same_bundle
 from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import AccessDeniedError, Hf2vadError, MismatchError, NotFoundError, VideoError
@@ -31,7 +31,6 @@ from hf2vad.evidence.footage import Footage, held
 from hf2vad.evidence.objects import Objects
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.hashes import hash_of
-from hf2vad.jobs.engine_choice import same_bundle
 from hf2vad.jobs.extract import warm_extractor
 from hf2vad.progress import ProgressBar
 from hf2vad.settings import to_dict
