@@ -38,11 +38,11 @@ from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import probe
 from hf2vad.cluster.dispatch import WORKER_ENVIRONMENT
 from hf2vad.demo.archive import DemoArchive, generate
+from hf2vad.engines.request import answer_here
 from hf2vad.jobs.score import ScoreJob, engine_request, scoring_task
 from hf2vad.profile import recording, span
 from hf2vad.schema import CubeBatch
 from hf2vad.scoring.shard import score_shard
-from hf2vad.tasks.engine import ready_engine
 from hf2vad.tasks.scoring import ScoringTask, warm_measure
 from hf2vad.walk.worker import warm_extractor
 
@@ -71,7 +71,7 @@ def main() -> None:
     asked = replace(ScoreJob.base({"bundle": str(bundle)}), **known)
     task = scoring_task(asked)
     if options.engine != "eager":
-        task = task.with_engine(ready_engine(engine_request(asked, task)).choice.spec)
+        task = task.with_engine(answer_here(engine_request(asked, task)).choice.spec)
     shards = [
         shard
         for video in catalogue(archive, ())

@@ -9,8 +9,8 @@ The old code renders a small archive with what goes wrong in real ones: footage 
 one of three frames, pictures of which one is torn, names that keys must encode. Both commits extract, train, score,
 find other events, run a night and make a review site of it, each by its own jobs/*.py in processes of its own. Then
 their folders are compared: every table (finished ones, and the shards of videos that cannot be finished), mark, failure
-row, bundle id and weight, and all of the site with its evidence. Not compared are records of runs and leases: they hold
-times.
+row, bundle id and weight, and all of the site with its evidence. Records of runs and leases hold times, and are not
+compared; nor is archives.json, which is newer.
 
 A Parquet file whose rows and columns are equal, and whose metadata differs in keys named by --may-differ alone, counts
 as equal. Exit code: 0 all equal, 1 a difference, 2 a job did not exit as it should. With --work, what the old commit
@@ -33,6 +33,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
+
+NOT_COMPARED = {"runs", "lease", "archives.json"}
+"""Names of files and folders."""
 
 SMALL = (
     "--model.flow-root=4",
@@ -192,7 +195,9 @@ def files(folder: Path, patterns: Sequence[str]) -> dict[str, Path]:
     """What is compared below `folder`, by path."""
     paths = sorted(path for pattern in patterns or ("**/*",) for path in folder.glob(pattern) if path.is_file())
     named = {str(path.relative_to(folder)): path for path in paths}
-    return {name: path for name, path in named.items() if not {"runs", "lease"} & set(Path(name).parts)}
+    return {
+        name: path for name, path in named.items() if not {"runs", "lease", "archives.json"} & set(Path(name).parts)
+    }
 
 
 def differences(step: Step, old: Path, new: Path, may_differ: Sequence[str]) -> Iterator[str]:

@@ -6,16 +6,16 @@ import contextlib
 import hashlib
 import heapq
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.scope import Scope
+from hf2vad.archive.sources import split_id
 from hf2vad.errors import NotFoundError
 from hf2vad.evidence.settings import EvidenceConfig
-from hf2vad.tables.read import VideoTables, table_keys
+from hf2vad.tables.read import VideoTables, video_tables
 from hf2vad.threads import in_threads
 
 THREADS = 8
@@ -44,14 +44,17 @@ def event_key(video: str, start_frame: int) -> str:
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()[:16]
 
 
-def choose_events(prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING) -> list[Chosen]:
+def choose_events(
+    prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING, archives: Collection[str] = ()
+) -> list[Chosen]:
     """The events of a bundle=<id> folder that `config` asks for, by falling peak score.
 
-    Besides those that it returns, it holds the events of the tables that are being read. Empty without scores.
+    `archives`: names that ids of videos may begin with; `scope` is of paths in them. Besides those that it returns, it
+    holds the events of the tables that are being read. Empty without scores.
     """
     order = itertools.count(0, -1)
     found: list[tuple[float, int, Chosen]] = []
-    for chosen in _events(prefix, scope):
+    for chosen in _events(prefix, scope, archives):
         item = (float(chosen.row["peak_score"]), next(order), chosen)
         if config.above is not None:
             if item[0] >= config.above:
@@ -63,17 +66,16 @@ def choose_events(prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING
     return [chosen for _, _, chosen in sorted(found, key=lambda item: item[:2], reverse=True)]
 
 
-def _events(prefix: str, scope: Scope) -> Iterator[Chosen]:
-    for events in in_threads(partial(_read, prefix), _keys(prefix, scope), THREADS):
-        yield from (chosen for chosen in events if scope.holds(chosen.row["video"]))
+def _events(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[Chosen]:
+    for events in in_threads(_read, _tables(prefix, scope, archives), THREADS):
+        yield from (chosen for chosen in events if scope.holds(split_id(chosen.row["video"], archives)[1]))
 
 
-def _keys(prefix: str, scope: Scope) -> Iterator[str]:
+def _tables(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[VideoTables]:
     with contextlib.suppress(NotFoundError):
-        yield from table_keys(prefix, "events", scope)
+        yield from video_tables(prefix, "events", scope, archives)
 
 
-def _read(prefix: str, key: str) -> list[Chosen]:
-    tables = VideoTables(prefix, key)
+def _read(tables: VideoTables) -> list[Chosen]:
     events, metadata = tables.described("events")
     return [Chosen(row, metadata, tables) for row in events.to_pylist()]

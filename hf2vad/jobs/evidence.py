@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.sources import parse_sources
 from hf2vad.bundle.bundle import load_bundle_settings
 from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
 from hf2vad.errors import MismatchError, VideoError
@@ -17,6 +18,7 @@ from hf2vad.evidence.folder import other_folders
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.progress import ProgressBar
 from hf2vad.storage import absolute
+from hf2vad.tables.archives import archive_names
 from hf2vad.tables.read import scores_prefix
 from hf2vad.tasks.evidence import EvidenceTask, note_failure, show_video
 from hf2vad.threads import in_threads
@@ -32,8 +34,8 @@ class EvidenceJob:
 
     scores: str
     """Where score_archive.py wrote to, or a bundle=<id> folder in it."""
-    archive: str
-    """The videos that were scored."""
+    archive: str | tuple[str, ...]
+    """The videos that were scored; of several archives, each as name=uri."""
     site: str
     """Folder or s3:// prefix; files go to <site>/events/<key>/."""
     bundle: str = ""
@@ -61,7 +63,7 @@ def gather_evidence(job: EvidenceJob) -> dict[str, int]:
         raise MismatchError(
             f"{task.bundle} is bundle {task.bundle_id}, the scores are of {scored_by}; give that bundle"
         )
-    chosen = choose_events(prefix, job.evidence, job.scope)
+    chosen = choose_events(prefix, job.evidence, job.scope, archive_names(prefix, task.sources))
     there = list(in_threads(task.is_there, chosen, THREADS))
     counts = Counter(events=len(chosen), made=0, kept=sum(there), noted=0, removed=0)
     waiting: dict[str, list[Chosen]] = {}
@@ -80,7 +82,7 @@ def gather_evidence(job: EvidenceJob) -> dict[str, int]:
 def evidence_task(job: EvidenceJob) -> EvidenceTask:
     """What workers do for `job`, with places as they find them."""
     return EvidenceTask(
-        archive=absolute(job.archive),
+        sources=parse_sources(job.archive),
         site=absolute(job.site),
         bundle=absolute(job.bundle),
         bundle_id=load_bundle_settings(job.bundle).id if job.bundle else "",

@@ -1,4 +1,12 @@
-"""The walk from an archive to an STC table."""
+"""Cut an archive into spatio-temporal cubes: an STC table for training.
+
+Example:
+    python jobs/extract_stc.py --archive demo/archive/train --out demo/stc
+    python jobs/extract_stc.py --archive s3://cameras/2026 --include '*.mp4' --out s3://vad/stc --ray.workers 64
+
+Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some videos failed (see <out>/failures/), 143
+stopped by SIGTERM, which lets shards in flight finish.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +16,7 @@ from typing import ClassVar
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.cluster.dispatch import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS
-from hf2vad.commandline import required_missing
+from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.settings import (
     CubeConfig,
@@ -28,8 +36,8 @@ from hf2vad.settings import to_dict
 from hf2vad.storage import absolute, key_path
 from hf2vad.tables.layout import CubeLayout
 from hf2vad.tasks.extraction import ExtractionTask
-from hf2vad.walk.breaker import BreakerConfig
 from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
+from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.task import WalkConfig
 
 
@@ -49,7 +57,7 @@ class ExtractJob:
     """Parquet file of boxes (video, frame, x1, y1, x2, y2) to use instead of finding them."""
 
     preset: PresetName = "compact"
-    """Where the defaults of flow, motion, detector and cube come from."""
+    """Where the defaults of flow, motion and detector come from."""
 
     include: tuple[str, ...] = ()
     """Only videos whose path in the archive, or name, matches one of these patterns, such as '*.avi'."""
@@ -136,3 +144,6 @@ def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> Extraction
         ),
         health=job.health if job.leave_out_unhealthy else None,
     )
+
+
+JOB = Job("extract", ExtractJob, extract_job, __doc__)

@@ -1,4 +1,13 @@
-"""The walk from an archive and a bundle to score tables."""
+"""Score every frame of an archive with a bundle: Parquet tables of frames, objects and events.
+
+Example:
+    python jobs/score_archive.py --archive demo/archive/test --bundle demo/bundle --out demo/scores
+    ray job submit --working-dir . -- python jobs/score_archive.py \\
+        --archive s3://cameras/2026 --bundle s3://vad/bundles/site-7 --out s3://vad/scores
+
+Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some videos failed or could be scored only in
+part (see <out>/bundle=<id>/failures/), 143 stopped by SIGTERM, which lets shards in flight finish.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +19,9 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig
+from hf2vad.cluster.engine import ask_for_engine
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
-from hf2vad.commandline import required_missing
+from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.settings import (
     CubeConfig,
@@ -24,24 +34,23 @@ from hf2vad.cubes.settings import (
 )
 from hf2vad.engines import EngineChoice, EngineSpec
 from hf2vad.engines.eager import Precision
+from hf2vad.engines.request import EngineRequest, cache_of
 from hf2vad.errors import ConfigError, MismatchError
 from hf2vad.features.density import NO_DENSITY
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.health.look import EVERY
 from hf2vad.health.settings import HealthConfig
-from hf2vad.jobs.engine_choice import cache_of, engine_of_worker
 from hf2vad.models.device import choose_device
 from hf2vad.schema import SCHEMA_VERSION
 from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.settings import to_dict
-from hf2vad.storage import absolute
+from hf2vad.storage import absolute, join
 from hf2vad.tables.layout import ScoreLayout
-from hf2vad.tasks.engine import EngineRequest
 from hf2vad.tasks.scoring import ScoringTask
-from hf2vad.walk.breaker import BreakerConfig
 from hf2vad.walk.limits import WalkLimits
 from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
+from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.task import WalkConfig
 
 
@@ -172,7 +181,7 @@ def run_scoring(
     def prepare(workers: Dispatcher) -> tuple[ScoringTask, dict[str, str]]:
         if job.engine == "eager":
             return task, {"engine": task.engine.label}
-        choice = engine_of_worker(engine_request(job, task), workers).choice
+        choice = ask_for_engine(engine_request(job, task), workers).choice
         print(f"engine: {choice.spec.label} on {choice.place.device}: {choice.why}", flush=True)
         record = {"engine": choice.spec.label, "engine_why": choice.why, "device": choice.place.device}
         return task.with_engine(choice.spec), record
@@ -210,11 +219,13 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
     alarms = [content_hash(absolute(job.alarms))] if job.alarms else []
     if job.alarms:
         bundle = read_alarms(absolute(job.alarms)).of(bundle, job.events, smoothing=smoothing)
+    engine = EngineSpec(name="eager")
     plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY)
     return ScoringTask(
-        layout=ScoreLayout.under(
-            job.out,
-            bundle.id,
+        layout=ScoreLayout(
+            prefix=join(job.out, f"bundle={bundle.id}"),
+            bundle=bundle.id,
+            engine=engine.label,
             plan=plan,
             scores=hash_of(plan, smoothing, to_dict(job.health)),
             final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
@@ -231,10 +242,13 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
         ),
         bundle_uri=job.bundle,
         bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),
-        engine=EngineSpec(name="eager"),
+        engine=engine,
         batch=job.batch,
         device=job.device,
         smoothing=smoothing,
         events=job.events,
         health=job.health,
     )
+
+
+JOB = Job("score", ScoreJob, score_job, __doc__)

@@ -183,13 +183,8 @@ class ScoreLayout(RunLayout):
     """Id of the bundle that scores."""
     scores: str
     """Hash of what decides the final tables of a video but for the events."""
-    engine: str = "eager"
-    """What runs the network. Engines agree, so it is told, and decides no state."""
-
-    @classmethod
-    def under(cls, out: str, bundle: str, *, plan: str, scores: str, final: str) -> ScoreLayout:
-        """The layout of the scores of `bundle` under a job's --out."""
-        return cls(prefix=join(out, f"bundle={bundle}"), bundle=bundle, plan=plan, scores=scores, final=final)
+    engine: str
+    """Label of what runs the network. Engines agree, so it is told, and decides no state."""
 
     @property
     def origin(self) -> dict[str, Any]:

@@ -7,17 +7,17 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 
 from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.scope import Scope
+from hf2vad.archive.sources import split_id
 from hf2vad.errors import EvaluationError, NotFoundError
 from hf2vad.schema import TABLES, unpack_metadata
 from hf2vad.storage import join, list_dir, list_files, open_parquet, read_json, read_table, readable
-
-ENDING = ".parquet"
+from hf2vad.tables.archives import archive_names
+from hf2vad.tables.keys import ENDING, TableTree
 
 
 def scores_prefix(uri: str) -> str:
@@ -43,6 +43,8 @@ class VideoTables:
     """<out>/bundle=<id>."""
     key: str
     """Path of each table below the folder of its kind."""
+    archives: Collection[str] = ()
+    """Names that its id may begin with."""
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
@@ -54,6 +56,11 @@ class VideoTables:
     def video(self) -> str:
         """Id of the video."""
         return str(self.metadata["video"])
+
+    @property
+    def path(self) -> str:
+        """Its path in its archive."""
+        return split_id(self.video, self.archives)[1]
 
     def uri(self, name: str) -> str:
         """Where the table `name` is."""
@@ -77,47 +84,44 @@ class VideoTables:
         return table, unpack_metadata(table.schema, name, self.uri(name))
 
 
-def table_keys(prefix: str, table: str, scope: Scope = EVERYTHING) -> Iterator[str]:
-    """The key of each table of the kind `table` that can be of a video in `scope`, sorted.
+def video_tables(
+    prefix: str, table: str, scope: Scope = EVERYTHING, archives: Collection[str] | None = None
+) -> Iterator[VideoTables]:
+    """The videos that have a table of the kind `table` and can be in `scope`, sorted by key.
 
-    Raises NotFoundError where there is none of the kind at all.
+    `archives`: names that ids of videos may begin with; None: those that the prefix says. Raises NotFoundError where
+    there is no table of the kind.
     """
-    folder = join(prefix, table)
-    if scope == EVERYTHING:
-        yield from (entry.name for entry in list_files(folder, ENDING))
-    else:
-        yield from _keys(folder, "", scope)
+    names = archive_names(prefix) if archives is None else archives
+    everything = scope == EVERYTHING
+    keys = _all_keys(join(prefix, table)) if everything else TableTree(prefix, table, names).keys(scope)
+    yield from (VideoTables(prefix, key, names) for key in keys)
 
 
-def _keys(uri: str, above: str, scope: Scope) -> Iterator[str]:
-    """Keys below `uri`, without the folders that `scope` does not enter; one whose name is shortened is entered."""
-    for entry in list_dir(uri):
-        key = above + entry.name
-        if not entry.is_dir:
-            if key.endswith(ENDING):
-                yield key
-        elif "~" in key or scope.enters(unquote(key, errors="surrogateescape")):
-            yield from _keys(entry.uri, f"{key}/", scope)
-
-
-def scored_videos(prefix: str, scope: Scope = EVERYTHING) -> Iterator[VideoTables]:
-    """The videos with a frame table that can be in `scope`, sorted by key. Raises EvaluationError for none at all."""
+def scored_videos(
+    prefix: str, scope: Scope = EVERYTHING, archives: Collection[str] | None = None
+) -> Iterator[VideoTables]:
+    """The videos with a frame table, as `video_tables`. Raises EvaluationError where there is none at all."""
     try:
-        yield from (VideoTables(prefix, key) for key in table_keys(prefix, "frames", scope))
+        yield from video_tables(prefix, "frames", scope, archives)
     except NotFoundError:
         raise EvaluationError(f"{prefix}: no frame table there; jobs/score_archive.py makes them") from None
 
 
-def failure_rows(prefix: str, scope: Scope = EVERYTHING) -> Iterator[dict[str, str]]:
+def failure_rows(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[dict[str, str]]:
     """Video and reason of each failure row of `scope`, as valid text."""
     try:
         for entry in list_files(join(prefix, "failures"), ".json"):
             row = read_json(entry.uri)
             video = str(row.get("video", entry.name))
-            if scope.holds(video):
+            if scope.holds(split_id(video, archives)[1]):
                 yield {"video": readable(video), "reason": readable(str(row.get("reason", "")))}
     except NotFoundError:
         return
+
+
+def _all_keys(folder: str) -> Iterator[str]:
+    return (entry.name for entry in list_files(folder, ENDING))
 
 
 def stem(video: str) -> str:

@@ -14,9 +14,11 @@ from typing import Any
 
 import torch
 
-from hf2vad.archive.catalog import Video, find_video
+from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.sources import Source, find_in
 from hf2vad.archive.timeline import probe
+from hf2vad.bundle.bundle import same_bundle
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import AccessDeniedError, Hf2vadError, NotFoundError, VideoError
 from hf2vad.evidence.choose import Chosen
@@ -28,7 +30,6 @@ from hf2vad.evidence.objects import Objects
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.hashes import hash_of
 from hf2vad.settings import to_dict
-from hf2vad.tasks.engine import same_bundle
 from hf2vad.walk.worker import warm_extractor
 
 VERSION = 1
@@ -39,8 +40,8 @@ VERSION = 1
 class EvidenceTask:
     """What is shown of each event, and where it goes; travels to the workers."""
 
-    archive: str
-    """The videos that were scored."""
+    sources: tuple[Source, ...]
+    """The archives of the videos that were scored, with absolute URIs."""
     site: str
     """Files go to <site>/events/<key>/."""
     bundle: str
@@ -112,9 +113,9 @@ def note_failure(task: EvidenceTask, events: Sequence[Chosen], error: Hf2vadErro
 def _footage(task: EvidenceTask, events: Sequence[Chosen]) -> Footage:
     """The video of some events. Raises VideoError when it is not the one that was scored."""
     metadata, name = events[0].metadata, events[0].row["video"]
-    video = find_video(task.archive, name)
+    video = find_in(task.sources, name)
     if video is None:
-        raise VideoError(f"{name}: not in {task.archive} any more")
+        raise VideoError(f"{name}: not in {', '.join(source.uri for source in task.sources)} any more")
     if video.fingerprint != metadata.get("fingerprint"):
         raise VideoError(f"{name}: changed since it was scored; score it again")
     return _opened(task, events, video, metadata)

@@ -14,7 +14,7 @@ import torch
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import HALO_BEFORE, Shard
 from hf2vad.archive.timeline import Timeline
-from hf2vad.bundle.bundle import Bundle
+from hf2vad.bundle.bundle import Bundle, same_bundle
 from hf2vad.engines import EngineSpec, make_engine
 from hf2vad.health.judge import judged_health
 from hf2vad.health.settings import HealthConfig
@@ -27,7 +27,6 @@ from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
 from hf2vad.storage import read_table
 from hf2vad.tables.layout import Metadata, ScoreLayout
-from hf2vad.tasks.engine import same_bundle
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
 
 
@@ -70,7 +69,7 @@ class ScoringTask:
             shard.video.id,
             cubes,
             self._measure(),
-            calibration=self.bundle.calibration_of(shard.video.id),
+            calibration=self.bundle.calibration_of(shard.video.path),
             fusion=self.bundle.fusion,
             metadata=self.layout.metadata(shard.video, (shard.start, shard.stop)),
         )
@@ -91,7 +90,7 @@ class ScoringTask:
         if not self.layout.has_same_scores(video, completion):
             return None
         frames = read_table(self.layout.table_uri("frames", video))
-        calibration = self.bundle.calibration_of(video.id)
+        calibration = self.bundle.calibration_of(video.path)
         own = {"final": self.layout.final, "thresholds": list(thresholds(self.events, calibration))}
         metadata = {name: value for name, value in completion.items() if name not in ("schema", "table")} | own
 
@@ -109,7 +108,7 @@ class ScoringTask:
 
     def _final_tables(self, video: Video, parts: Parts, health: Sequence[HealthKind | None]) -> FinalTables:
         (start, stop), timeline = parts.frames, parts.timeline
-        calibration = self.bundle.calibration_of(video.id)
+        calibration = self.bundle.calibration_of(video.path)
         shards = [read_table(self.layout.shard_uri(video, frames)) for frames in parts.done]
         engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
         metadata: dict[str, Any] = {

@@ -19,11 +19,12 @@ from hf2vad.cluster.dispatch import DROP_SECONDS, Call, Dispatcher, Outcome
 from hf2vad.cluster.policy import Cause
 from hf2vad.cluster.stop import Stop
 from hf2vad.progress import ProgressBar
-from hf2vad.walk.breaker import Breaker, BreakerConfig
+from hf2vad.walk.breaker import Breaker
 from hf2vad.walk.counts import SHOWN_FAILURES, RunCounts
 from hf2vad.walk.failures import Failure, failure_reason
 from hf2vad.walk.limits import ShardPlan, WalkLimits
 from hf2vad.walk.markers import Marks
+from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.task import WalkTask
 from hf2vad.walk.video import LOST_SHARDS, Closing, Opening, OpenVideo, Tag, Working
 from hf2vad.walk.worker import Opened, close_video, open_video, run_shard

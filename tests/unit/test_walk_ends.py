@@ -23,10 +23,10 @@ from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.errors import BreakerError
 from hf2vad.storage import read_json
 from hf2vad.tables.layout import RunLayout
-from hf2vad.walk.breaker import BreakerConfig
 from hf2vad.walk.counts import RunCounts
 from hf2vad.walk.failures import Failure, put_failure_row
 from hf2vad.walk.limits import ShardPlan
+from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.video import LOST_SHARDS, Working
 from hf2vad.walk.walk import Walk, WorkerCalls
 from hf2vad.walk.worker import Opened

@@ -21,6 +21,7 @@ from hf2vad.report.site.place import Place
 from hf2vad.report.site.video import Shown, Sources, show_video
 from hf2vad.report.site.write import put_data, put_pages
 from hf2vad.storage import join, read_json, readable
+from hf2vad.tables.archives import archive_names
 from hf2vad.tables.read import failure_rows, scored_videos, scores_prefix
 from hf2vad.threads import in_threads
 
@@ -107,6 +108,7 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
     prefix = scores_prefix(job.scores)
     if job.evaluation and evaluation is None:
         evaluation = read_json(job.evaluation)
+    names = archive_names(prefix, job.sources)
     sources = Sources(
         job,
         read_labels(job.labels) if job.labels else {},
@@ -115,13 +117,13 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
     )
     scope, night = job.scope, _Night()
     with ProgressBar("pages", unit="videos") as bar:
-        for shown in in_threads(partial(show_video, sources), scored_videos(prefix, scope), job.threads):
+        for shown in in_threads(partial(show_video, sources), scored_videos(prefix, scope, names), job.threads):
             if shown is not None:
                 night.add(shown)
                 bar.advance(1)
     if not night.videos:
         raise EvaluationError(f"{prefix}: --pattern, --cameras, --since and --until let no scored video through")
-    failed = list(failure_rows(prefix, scope))
+    failed = list(failure_rows(prefix, scope, names))
     _put_summary(job, night, failed, evaluation)
     put_pages(job.out, title=readable(job.title), media_url=job.media_url)
     return Site(join(job.out, "index.html"), len(night.videos), night.events, len(failed))

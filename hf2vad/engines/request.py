@@ -1,4 +1,4 @@
-"""Engines, chosen and built where they will run: in a worker with the resources of scoring."""
+"""The choice of an engine, made and built where it will run: in a worker with the resources of scoring."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from hf2vad.bundle.bundle import Bundle, load_bundle
+from hf2vad.bundle.bundle import same_bundle
 from hf2vad.engines import PACKAGED, Material, build_package
 from hf2vad.engines.choose import Choice, choose_engine
 from hf2vad.engines.eager import Precision
-from hf2vad.engines.package import Package
+from hf2vad.engines.package import FOLDER, Package
 from hf2vad.engines.spec import EngineChoice
-from hf2vad.errors import MismatchError
 from hf2vad.models.device import choose_device
+from hf2vad.storage import absolute, join
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,29 +26,31 @@ class EngineRequest:
     wanted: EngineChoice
     precision: Precision
     cache: str
-    """Where packages are."""
     batch: int
-    """Cubes that the network works on at once."""
     device: str
     threads: int
-    """CPUs of a worker."""
     force: bool = False
     """Build a package even where there is one."""
 
 
 @dataclass(frozen=True)
-class ReadyEngine:
-    """An engine that can be used in workers like the one that chose it."""
+class EngineAnswer:
+    """The engine to use."""
 
     choice: Choice
     built: dict[str, Any] | None
     """What the JSON of its package says, where it was built just now."""
 
 
-def ready_engine(request: EngineRequest) -> ReadyEngine:
-    """Choose the engine to use on this machine, and build the package of a named one that is not there yet.
+def cache_of(bundle_uri: str, engine_cache: str) -> str:
+    """Where packages are: at --engine-cache, or in the bundle."""
+    return absolute(engine_cache) if engine_cache else join(bundle_uri, FOLDER)
 
-    Raises EngineError or ConfigError when it cannot run here.
+
+def answer_here(request: EngineRequest) -> EngineAnswer:
+    """Choose the engine on this machine, and build the package of a named one that is not there yet.
+
+    Raises EngineError or ConfigError when it cannot run here, MismatchError for a bundle that changed.
     """
     torch.set_num_threads(request.threads)
     device = choose_device(request.device)
@@ -61,18 +63,10 @@ def ready_engine(request: EngineRequest) -> ReadyEngine:
         batch=request.batch,
     )
     if choice.spec.name not in PACKAGED:
-        return ReadyEngine(choice, None)
+        return EngineAnswer(choice, None)
     package = Package(choice.spec, request.bundle_id, choice.place, request.batch)
     if package.exists() and not request.force:
-        return ReadyEngine(choice, None)
+        return EngineAnswer(choice, None)
     bundle = same_bundle(request.bundle_uri, request.bundle_id)
     material = Material(bundle.build(device), bundle.probe.or_noise(), device, request.batch, choice.spec.precision)
-    return ReadyEngine(replace(choice, why="built just now"), build_package(package, material))
-
-
-def same_bundle(uri: str, bundle_id: str) -> Bundle:
-    """The bundle at `uri`. Raises MismatchError for one that changed since the run began."""
-    bundle = load_bundle(uri)
-    if bundle.id != bundle_id:
-        raise MismatchError(f"{uri} was bundle {bundle_id} when the run began and is {bundle.id} now")
-    return bundle
+    return EngineAnswer(replace(choice, why="built just now"), build_package(package, material))
