@@ -24,9 +24,7 @@ def scores(out: Path) -> ScoreLayout:
 
 def cubes(out: Path) -> CubeLayout:
     extraction = {"flow": {"scale": 2.0}}
-    return CubeLayout(
-        prefix=str(out), dataset="site", plan="plan", final="plan", extraction=extraction, left_out=None
-    )
+    return CubeLayout(prefix=str(out), dataset="site", plan="plan", final="plan", extraction=extraction, left_out=None)
 
 
 def test_score_tables_lie_below_their_bundle(tmp_path: Path) -> None:
