@@ -97,7 +97,6 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         order = [s for s in ("flow", "frame", "joint") if s in self.stages]
-        require(bool(self.stages), "training.stages must name at least one stage")
         require(list(self.stages) == order, f"training.stages must be in the order flow, frame, joint: {self.stages}")
         require(self.batch > 1, f"training.batch must be at least 2 (BatchNorm), got {self.batch}")
         require(self.window >= self.batch, f"training.window must hold a batch of {self.batch}, got {self.window}")
