@@ -92,6 +92,8 @@ def _coerce(hint: Any, value: Any, base: Any, where: str, name: str) -> Any:
         return _coerce(inner, value, base, where, name)
     if origin is tuple:
         args = typing.get_args(hint)
+        if args == (str, ...) and isinstance(value, str):  # a list of one
+            value = (value,)
         inner_hints = [args[0]] * len(value) if isinstance(value, list | tuple) and args[-1] is ... else list(args)
         if not isinstance(value, list | tuple) or len(value) != len(inner_hints):
             raise ConfigError(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from hf2vad.archive.camera import camera_of
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.errors import EvaluationError
 from hf2vad.schema import F64
 from hf2vad.scoring.alarms import Alarms, rule_of
@@ -34,7 +34,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class AlarmTarget:
-    """How many alarms are target."""
+    """How many alarms are wanted, and what counts as one."""
 
     per_hour: float
     """Alarms per camera and hour of footage like the given one."""
@@ -75,11 +75,11 @@ class Level:
     note: str
 
 
-def alarm_levels(scores: str, target: AlarmTarget, camera_pattern: str) -> tuple[Alarms, dict[str, Level]]:
+def alarm_levels(scores: str, target: AlarmTarget, pattern: PathPattern) -> tuple[Alarms, dict[str, Level]]:
     """The thresholds, and what each rests on; the empty name is that of all cameras together.
 
-    `scores`: URI of a run's score tables. `camera_pattern`: where a video's path names its camera. Raises
-    EvaluationError without footage.
+    `scores`: URI of a run's score tables. `pattern`: where a video's path names its camera. Raises EvaluationError
+    without footage.
     """
     prefix = scores_prefix(scores)
     by_camera: dict[str, list[Footage]] = {}
@@ -90,7 +90,7 @@ def alarm_levels(scores: str, target: AlarmTarget, camera_pattern: str) -> tuple
         low = target.events.low if target.events.low is not None else float(video.metadata["thresholds"][1])
         pts_s, score, health = (table[name].to_numpy() for name in ("pts_s", "score", "health"))
         found = footage(pts_s, score, health, low, target.events)
-        by_camera.setdefault(camera_of(video.video, camera_pattern), []).append(found)
+        by_camera.setdefault(pattern.camera_of(video.path), []).append(found)
     everything = [each for group in by_camera.values() for each in group]
     if not sum(each.hours for each in everything):
         raise EvaluationError(f"{prefix}: no frame there has a score; alarms are set on scored normal footage")
@@ -101,7 +101,7 @@ def alarm_levels(scores: str, target: AlarmTarget, camera_pattern: str) -> tuple
         bundle=bundle,
         smoothing=smoothing,
         rule=rule_of(target.events),
-        camera_pattern=camera_pattern,
+        camera_pattern=pattern.text,
         threshold=levels[""].threshold,
         cameras=own,
         figures={"per_hour": target.per_hour, "levels": {name: vars(found) for name, found in levels.items()}},

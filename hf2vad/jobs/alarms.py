@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hf2vad.archive.camera import camera_of
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import ConfigError
 from hf2vad.evaluation.alarms import AlarmTarget, Level, alarm_levels
@@ -60,13 +60,13 @@ class AlarmJob:
             raise ConfigError(f"--resamples must not be negative, got {self.resamples}")
         if self.events.threshold is not None:
             raise ConfigError("events.threshold is what this job finds; leave it out")
-        camera_of("", self.camera_pattern)
+        PathPattern.of_camera(self.camera_pattern)
 
 
 def alarm_job(job: AlarmJob) -> int:
     """Find the thresholds, put the file and print what they rest on; returns the exit code."""
     target = AlarmTarget(job.per_hour, job.events, job.resamples, job.seed)
-    alarms, levels = alarm_levels(absolute(job.scores), target, job.camera_pattern)
+    alarms, levels = alarm_levels(absolute(job.scores), target, PathPattern.of_camera(job.camera_pattern))
     alarms.put(absolute(job.out))
     _print_levels(alarms, levels, job.per_hour)
     print(f"written to {job.out}; give it to scoring as --alarms {job.out}")

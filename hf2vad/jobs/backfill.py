@@ -23,7 +23,8 @@ from typing import Any
 from hf2vad import logs
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.scope import Scope, parse_day
-from hf2vad.archive.sections import Order, Sections, parse_sources
+from hf2vad.archive.sections import Order, Sections
+from hf2vad.archive.sources import parse_sources
 from hf2vad.cluster.dispatch import Dispatcher
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
@@ -32,6 +33,7 @@ from hf2vad.jobs.compact import compact_all
 from hf2vad.jobs.score import ScoreSettings, run_scoring, scoring_work
 from hf2vad.jobs.score_work import ScoreWork
 from hf2vad.storage import absolute, exists, is_s3, join, list_dir, read_json
+from hf2vad.tables.archives import put_archive_names
 from hf2vad.walk.backlog import Backlog
 from hf2vad.walk.lease import Lease
 from hf2vad.walk.markers import FinishedSections
@@ -127,6 +129,7 @@ def backfill_job(job: BackfillJob) -> int:
         return _show_plan(job, work)
     try:
         with Lease(work.prefix, seconds=job.lease_seconds) as lease:
+            put_archive_names(work.prefix, sections.sources)
             until = time.monotonic() + 3600 * job.hours if job.hours else float("inf")
 
             def then(dispatcher: Dispatcher, stop: Stop) -> dict[str, Any]:

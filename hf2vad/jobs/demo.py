@@ -25,7 +25,7 @@ from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.report.site.night import write_site
-from hf2vad.storage import is_s3, join, key_path
+from hf2vad.storage import absolute, is_s3, join, key_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ def demo_job(job: DemoJob) -> int:
         review = ReviewJob(
             scores=join(out, "scores"),
             out=join(out, "report"),
-            archive=test,
+            archive=(absolute(test),),
             bundle=join(out, "bundle"),
             labels=labels,
             media="transcode" if is_s3(test) or is_s3(out) else "link",

@@ -49,7 +49,7 @@ def review_job(job: ReviewJob) -> int:
 
 def gathered(job: ReviewJob) -> dict[str, int]:
     """Put what shows why the highest events are such, as far as it is not there; returns counts."""
-    if not job.archive:
+    if not job.sources:
         return {}
     return gather_evidence(
         EvidenceJob(

@@ -159,7 +159,7 @@ def _find_other_events(work: ScoreWork, video: Video) -> None:
     frames = read_table(uri)
     known = unpack_metadata(frames.schema, "frames", uri)
     work.marks.remove(video, _state_of(known))
-    calibration = work.bundle.calibration_of(video.id)
+    calibration = work.bundle.calibration_of(video.path)
     own = {"final": work.final, "thresholds": list(thresholds(work.events, calibration))}
     metadata = {name: value for name, value in known.items() if name not in ("schema", "table")} | own
 
@@ -221,7 +221,7 @@ def _score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
         shard.video.id,
         counted(extractor.cubes(shard, look)),
         measure,
-        calibration=work.bundle.calibration_of(shard.video.id),
+        calibration=work.bundle.calibration_of(shard.video.path),
         fusion=work.bundle.fusion,
         metadata=work.metadata(shard.video, frames),
     )
@@ -297,7 +297,7 @@ def _final_tables(
     health: Sequence[HealthKind | None],
 ) -> FinalTables:
     start, stop = (plan[0][0], plan[-1][1]) if plan else (0, 0)
-    calibration = work.bundle.calibration_of(video.id)
+    calibration = work.bundle.calibration_of(video.path)
     shards = [read_table(work.shard_uri(video, frames)) for frames in scored]
     engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
     metadata = {

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from hf2vad.archive.camera import camera_of
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.bundle import load_bundle_settings, save_bundle
 from hf2vad.cluster.dispatch import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
@@ -150,7 +150,7 @@ class TrainJob:
             raise ConfigError("training.stages has no frame stage, so fusion.frame must be 0")
         if self.fusion.motion and self.density.kind == "none":
             raise ConfigError("fusion.motion needs a density; give density.kind knn or gmm")
-        camera_of("", self.camera_pattern)
+        PathPattern.of_camera(self.camera_pattern)
 
 
 def train_job(job: TrainJob) -> int:
@@ -160,6 +160,7 @@ def train_job(job: TrainJob) -> int:
     check_workers(job.training, workers)
     table = StcTable(job.stc)
     table.require_cubes(max(MIN_CUBES, 2 * workers))
+    _check_cameras(job, table)
     if exists(join(job.out, "bundle.json")):
         return _already_there(job, settings_of(job, table))
     started = time.monotonic()
@@ -181,6 +182,15 @@ def train_job(job: TrainJob) -> int:
         run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
     print_training(job.out, load_bundle_settings(job.out), time.monotonic() - started)
     return EXIT_OK
+
+
+def _check_cameras(job: TrainJob, table: StcTable) -> None:
+    """Raise ConfigError where --camera-pattern names the camera of no video of the table: it would go unnoticed."""
+    pattern = PathPattern.of_camera(job.camera_pattern)
+    if job.camera_pattern and not any(pattern.camera_of(file.video) for file in table.files):
+        raise ConfigError(
+            f"--camera-pattern {job.camera_pattern!r} fits no video of {job.stc}, such as {table.files[0].video!r}"
+        )
 
 
 def _work(job: TrainJob, share: Share) -> None:

@@ -14,6 +14,7 @@ from hf2vad.cubes.settings import (
 from hf2vad.errors import ConfigError
 from hf2vad.models.settings import ModelConfig
 from hf2vad.presets import PRESETS, Preset
+from hf2vad.report.site.job import ReportJob
 from hf2vad.settings import from_dict, to_dict
 from hf2vad.training.settings import TrainingConfig
 
@@ -80,3 +81,9 @@ def test_a_detector_counts_by_its_content_and_not_by_its_address() -> None:
 def test_a_difference_names_the_setting_and_both_values() -> None:
     theirs = ExtractionConfig(flow=FlowConfig(scale=1.0))
     assert extraction_difference(ExtractionConfig(), theirs) == "flow.scale: 2.0 in the bundle, 1.0 given"
+
+
+def test_one_text_stands_for_a_list_of_one() -> None:
+    assert from_dict(ReportJob, {"scores": "s", "out": "o", "archive": "/footage"}).archive == ("/footage",)
+    with pytest.raises(ConfigError, match=r"archive must be a list, got 3"):
+        from_dict(ReportJob, {"scores": "s", "out": "o", "archive": 3})

@@ -10,7 +10,8 @@ import pytest
 
 from hf2vad.archive import catalog
 from hf2vad.archive.scope import Scope
-from hf2vad.archive.sections import Order, Sections, Source, parse_sources
+from hf2vad.archive.sections import Order, Sections
+from hf2vad.archive.sources import Source, parse_sources
 from hf2vad.errors import ConfigError
 from hf2vad.storage import ahead, list_dir
 from hf2vad.walk import markers
