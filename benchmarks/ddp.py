@@ -3,7 +3,8 @@
 Example:
     python -m benchmarks ddp --work /tmp/ddp
 
-Also: the frame stage on kept reconstructions against computing them again in every epoch. Speeds are those of the last epoch, in cubes a second; losses are those of the last epoch.
+Also: the frame stage on kept reconstructions against computing them again in every epoch. Speeds are those of the last
+epoch, in cubes a second; losses are those of the last epoch.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from hf2vad.ablation.record import Records, frame_counts
 from hf2vad.ablation.rows import HEAD, cells, records_table, select
 from hf2vad.ablation.units import Cut, Place, Tables
 from hf2vad.ablation.variants import labelled
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
+from hf2vad.cluster.dispatch import open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, required_missing
 from hf2vad.cubes.detect import BoxFinder, resolve_detector
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
@@ -111,11 +112,11 @@ def ablate_job(job: AblationJob) -> int:
     lacking = {row.name: base.lacks(row, seeds=len(job.seeds)) for row in rows}
     plans = {row.name: [plan(row, seed, base) for seed in job.seeds] for row in rows if not lacking[row.name]}
     all_plans = [found for of_row in plans.values() for found in of_row]
-    with cluster(job.ray):
+    with open_cluster(job.ray, use_gpu=job.device != "cpu") as cluster:
         tables, failed_cuts = _cut_all(job, all_plans, labels)
         place = Place(absolute(job.out), tables, job.device, max(1, int(job.ray.cpus)))
         units = distinct(found for found in all_plans if found.cut in tables)
-        failed_units = run_units(units, place, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
+        failed_units = run_units(units, place, cluster)
     records = Records(place, labels, Smoothing("median", job.smoothing))
     lines: list[dict[str, Any]] = []
     for row in rows:

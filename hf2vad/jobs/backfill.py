@@ -13,7 +13,7 @@ from hf2vad import logs
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.scope import Scope, parse_day
 from hf2vad.archive.sections import Order, Sections, parse_sources
-from hf2vad.cluster.dispatch import Dispatcher
+from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
@@ -118,7 +118,7 @@ def backfill_job(job: BackfillJob) -> int:
         with Lease(work.prefix, seconds=job.lease_seconds) as lease:
             until = time.monotonic() + 3600 * job.hours if job.hours else float("inf")
 
-            def then(dispatcher: Dispatcher, stop: Stop) -> dict[str, Any]:
+            def then(dispatcher: Cluster, stop: Stop) -> dict[str, Any]:
                 def ended() -> bool:
                     return stop.told or lease.lost
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from hf2vad.bundle.bundle import Bundle, load_bundle
-from hf2vad.cluster.dispatch import Call, Dispatcher
+from hf2vad.cluster.dispatch import Call, Cluster
 from hf2vad.engines import PACKAGED, Material, build_package
 from hf2vad.engines.choose import Choice, choose_engine
 from hf2vad.engines.eager import Precision
@@ -49,13 +49,13 @@ def cache_of(bundle_uri: str, engine_cache: str) -> str:
     return absolute(engine_cache) if engine_cache else join(bundle_uri, FOLDER)
 
 
-def settle_engine(request: EngineRequest, dispatcher: Dispatcher) -> Settled:
+def settle_engine(request: EngineRequest, cluster: Cluster) -> Settled:
     """Ask a worker which engine to use, and let it build the package of a named one that is not there yet.
 
     Raises EngineError or ConfigError when it cannot run there, DispatchError when the worker died.
     """
-    dispatcher.submit(Call(settle_here, (request,), None))
-    outcome = dispatcher.wait()
+    cluster.submit(Call(settle_here, (request,), None))
+    outcome = cluster.wait()
     if outcome.failure is not None:
         raise DispatchError(f"the engine could not be chosen: {outcome.failure}")
     settled: Settled = outcome.value

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig
+from hf2vad.cluster.dispatch import Cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import required_missing
 from hf2vad.cubes.detect import resolve_detector
@@ -163,11 +164,11 @@ def run_scoring(
     videos: Iterator[Video],
     *,
     extent: Extent = ALL,
-    then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
+    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
 ) -> int:
     """Settle the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code."""
 
-    def settle(dispatcher: Dispatcher) -> tuple[ScoreWork, dict[str, str]]:
+    def settle(dispatcher: Cluster) -> tuple[ScoreWork, dict[str, str]]:
         if job.engine == "eager":
             return work, {"engine": work.engine.label}
         found = settle_engine(engine_request(job, work), dispatcher)

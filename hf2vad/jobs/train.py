@@ -13,7 +13,7 @@ import torch
 
 from hf2vad.archive.camera import camera_of
 from hf2vad.bundle.bundle import load_bundle_settings, save_bundle
-from hf2vad.cluster.dispatch import RayConfig
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import EXIT_OK, required_missing
 from hf2vad.engines.eager import EagerEngine
@@ -115,6 +115,11 @@ class TrainJob:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ConfigError(f"--workers must not be negative, got {self.workers}")
+        if self.workers > 1 and not self.ray.uses_ray:
+            raise ConfigError(
+                f"--workers {self.workers} are started by Ray, which ray.address = none leaves out; give --workers 1, "
+                "or another address (local starts Ray here)"
+            )
         if self.grace_seconds < 0:
             raise ConfigError(f"--grace-seconds must be at least 0, got {self.grace_seconds}")
         if self.smoothing < 1 or self.smoothing % 2 == 0:
