@@ -8,15 +8,15 @@ from typing import Any
 
 import ray
 import ray.util.client
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 from ray.util.metrics import Counter, Gauge
 
 from hf2vad.cluster.connection import check_answers
 from hf2vad.cluster.dispatch import Call, Figure
-from hf2vad.cluster.gpu import remote
+from hf2vad.cluster.gpu import watched
 from hf2vad.cluster.retries import Attempt, End, RetryingCluster
 from hf2vad.cluster.settings import RayConfig
-from hf2vad.errors import DispatchError
+from hf2vad.errors import DeviceError, DispatchError
 
 WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
 """What workers have in their environment: one heap for all their threads, or freed memory piles up (docs/adr/0006)."""
@@ -47,6 +47,8 @@ class RayCluster(RetryingCluster):
             self._options["memory"] = int(config.memory_gib * 2**30)
         self._remotes: dict[Callable[..., Any], Any] = {}
         self._attempts: dict[Any, Attempt] = {}
+        self._ending = 0
+        """Workers that end because their GPU failed (gpu.py): each may lose a call that it has not begun."""
         self._metrics: dict[str, Any] = {}
         through_client = ray.util.client.ray.is_connected()  # type: ignore[no-untyped-call]
         self._head: str = "" if through_client else ray.get_runtime_context().gcs_address  # ray:// may not reach it
@@ -67,7 +69,7 @@ class RayCluster(RetryingCluster):
     def _start(self, attempt: Attempt) -> None:
         call = attempt.call
         if call.function not in self._remotes:
-            self._remotes[call.function] = remote(call.function).options(**self._options)
+            self._remotes[call.function] = ray.remote(watched(call.function)).options(**self._options)
         self._attempts[self._remotes[call.function].remote(*call.args)] = attempt
 
     def _next_end(self, seconds: float) -> End | None:
@@ -86,6 +88,12 @@ class RayCluster(RetryingCluster):
             raised = error.cause if isinstance(error.cause, Exception) else error
         except RayError as error:
             raised = error
+        if isinstance(raised, DeviceError):
+            self._ending += 1
+        elif isinstance(raised, WorkerCrashedError) and self._ending and not attempt.taken_back:
+            self._ending -= 1
+            self._start(attempt)  # not counted among its tries: the call is not to blame
+            return None
         return End(attempt, error=raised)
 
     def _withdraw(self, which: Callable[[Call], bool], begun: bool) -> list[Attempt]:

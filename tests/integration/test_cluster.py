@@ -197,6 +197,23 @@ def test_where_the_gpu_fails_the_worker_ends_and_the_shard_is_tried_on_another(t
     assert outcome(cluster, os.getpid).value not in tried
 
 
+def test_no_other_call_pays_for_the_worker_that_ends_with_its_gpu(tmp_path: Path) -> None:
+    """Calls wait for workers, so the failed one is given the next call, which has no retry to spend."""
+    cluster = RayCluster(RayConfig(retries=0), use_gpu=False)
+    cluster.submit(Call(fail, ("RuntimeError", "CUDA error: unspecified launch failure"), "gpu"))
+    for number in range(8):
+        cluster.submit(Call(note, (str(tmp_path / "marks"), 0.3), number))
+    ended = outcomes(cluster)
+    gpu = ended.pop("gpu")
+    assert (gpu.cause, gpu.failure) == (
+        Cause.WORKER,
+        "its GPU failed (CUDA error: unspecified launch failure), 1 times",
+    )
+    assert [(one.failure, one.tries) for one in ended.values()] == [(None, 1)] * 8
+    assert (tmp_path / "marks").stat().st_size == 8
+    assert cluster.retried == 0
+
+
 def test_where_the_gpu_has_no_memory_left_the_worker_goes_on(tmp_path: Path) -> None:
     cluster, pids = RayCluster(RayConfig(retries=1), use_gpu=False), tmp_path / "pids"
     ended = outcome(cluster, fail_on_the_gpu, "OutOfMemoryError", "CUDA out of memory.", str(pids))

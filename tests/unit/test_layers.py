@@ -75,6 +75,10 @@ def test_only_the_cluster_imports_ray(path: Path) -> None:
     assert not uses_ray or path.parent.name == "cluster"
 
 
+def test_nothing_private_of_ray_is_used() -> None:
+    assert not [path for path in MODULES if "ray._private" in path.read_text()]
+
+
 def test_ray_is_imported_where_it_is_used_alone() -> None:
     """`--ray.address none` and training by one process do without it."""
     code = "import sys, hf2vad.jobs.backfill, hf2vad.jobs.demo, hf2vad.jobs.ablate, hf2vad.jobs.build_engine"
