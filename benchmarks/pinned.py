@@ -15,7 +15,8 @@ from typing import Any
 from benchmarks.measure import interleave
 from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.shards import Shard
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
+from hf2vad.cluster.dispatch import open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.tasks.scoring import ScoringTask
 from hf2vad.walk.limits import FrameRange, ShardPlan
 from hf2vad.walk.walk import Walk, WorkerCalls
@@ -97,10 +98,9 @@ def timed_walks(
 
     def with_ray(name: str, *own: int) -> Callable[[], None]:
         def run() -> None:
-            dispatcher = Dispatcher(RayConfig(workers=len(own)), use_gpu=False)
-            videos = catalogue(archive, ())
-            walk = Walk(dispatcher, pinned(*own), plan, calls=WorkerCalls(work=run_pinned))
-            counts = walk.run(videos, name)
+            with open_cluster(RayConfig(workers=len(own))) as cluster:
+                walk = Walk(cluster, pinned(*own), plan, calls=WorkerCalls(work=run_pinned))
+                counts = walk.run(catalogue(archive, ()), name)
             if counts.failures:
                 raise SystemExit(f"{name}: {counts.failures[0]}")
             loads[name] += counts.figures["model_loads"]
@@ -109,7 +109,7 @@ def timed_walks(
 
     spawning = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as open_now:
-        open_now.enter_context(cluster(RayConfig(address="local")))
+        open_now.enter_context(open_cluster(RayConfig(address="local")))
         processes = {core: open_now.enter_context(ProcessPoolExecutor(1, mp_context=spawning)) for core in cores}
 
         def plainly(name: str, *own: int) -> Callable[[], None]:

@@ -35,7 +35,8 @@ from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline
-from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
+from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.storage import exists, put_bytes
 from hf2vad.tables.layout import RunLayout, list_shards, shard_name
 from hf2vad.walk.failures import Failure
@@ -98,12 +99,10 @@ def walked(videos: Iterator[Video], task: Planned) -> dict[str, Any]:
     """What a walk did, how long it took, and what the driver, with all that a scoring job imports, came to."""
     import hf2vad.jobs.score  # noqa: F401
 
-    config = RayConfig(address="local")
-    with cluster(config):
-        dispatcher = Dispatcher(config, use_gpu=False)
-        warm(dispatcher, task)
+    with open_cluster(RayConfig(address="local")) as cluster:
+        warm(cluster, task)
         before, cpu, started = memory("VmRSS"), time.process_time(), time.perf_counter()
-        counts = Walk(dispatcher, task, ShardPlan(SHARD_FRAMES), calls=CALLS).run(videos, "planned")
+        counts = Walk(cluster, task, ShardPlan(SHARD_FRAMES), calls=CALLS).run(videos, "planned")
         seconds = time.perf_counter() - started
     return {
         "videos": counts.videos,
@@ -118,13 +117,13 @@ def walked(videos: Iterator[Video], task: Planned) -> dict[str, Any]:
     }
 
 
-def warm(dispatcher: Dispatcher, task: Planned) -> None:
+def warm(cluster: Cluster, task: Planned) -> None:
     """Workers have started and imported, and the connection to the store is there, before anything is timed."""
     exists(task.layout.marks)
-    for video in planned_videos(2 * dispatcher.in_flight):
-        dispatcher.submit(Call(close_planned, (task, video, None, [], []), None))
-    while dispatcher.running:
-        dispatcher.wait()
+    for video in planned_videos(2 * cluster.in_flight):
+        cluster.submit(Call(close_planned, (task, video, None, [], []), None))
+    while cluster.running:
+        cluster.wait()
 
 
 def dispatch(videos: int, shards: int) -> dict[str, Any]:

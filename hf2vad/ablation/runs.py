@@ -11,7 +11,7 @@ from typing import Protocol
 from hf2vad.ablation.record import frame_counts
 from hf2vad.ablation.units import Cut, Place, Tables, Unit, run_unit
 from hf2vad.ablation.variants import labelled
-from hf2vad.cluster.dispatch import Call, Dispatcher
+from hf2vad.cluster.dispatch import Call, Cluster
 from hf2vad.commandline import EXIT_OK
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.errors import VideoError
@@ -72,7 +72,7 @@ def cut_cubes(cut: Cut, out: str, extract: Extract) -> Tables:
     return Tables(stc["train"], stc["test"], hash_of(contents), seconds)
 
 
-def run_units(units: Sequence[Unit], place: Place, workers: Dispatcher) -> dict[Unit, str]:
+def run_units(units: Sequence[Unit], place: Place, cluster: Cluster) -> dict[Unit, str]:
     """Compute what is not there of `units` (a unit comes after what it needs); returns why some have no result.
 
     What needs a unit that failed fails with its reason.
@@ -93,7 +93,7 @@ def run_units(units: Sequence[Unit], place: Place, workers: Dispatcher) -> dict[
 
     with ProgressBar("ablation", total=len(units), unit="units") as bar:
         bar.advance(len(done))
-        for outcome in run_calls(next_ready, workers):
+        for outcome in run_calls(next_ready, cluster):
             unit: Unit = outcome.call.tag
             if outcome.failure is None:
                 done.add(unit)

@@ -11,7 +11,8 @@ from hf2vad.archive.scope import Scope
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.sources import parse_sources
 from hf2vad.bundle.bundle import load_bundle_settings
-from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
+from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.errors import MismatchError, VideoError
 from hf2vad.evidence.choose import Chosen, choose_events
 from hf2vad.evidence.folder import other_folders
@@ -71,8 +72,8 @@ def gather_evidence(job: EvidenceJob) -> dict[str, int]:
         if not done:
             waiting.setdefault(event.tables.key, []).append(event)
     if waiting:
-        with cluster(job.ray):
-            counts.update(_gather(task, list(waiting.values()), Dispatcher(job.ray, use_gpu=False)))
+        with open_cluster(job.ray) as cluster:
+            counts.update(_gather(task, list(waiting.values()), cluster))
     for folder in other_folders(task.site, {event.key for event in chosen}):
         folder.remove()
         counts["removed"] += 1
@@ -93,11 +94,11 @@ def evidence_task(job: EvidenceJob) -> EvidenceTask:
     )
 
 
-def _gather(task: EvidenceTask, videos: Sequence[list[Chosen]], workers: Dispatcher) -> Counter[str]:
+def _gather(task: EvidenceTask, videos: Sequence[list[Chosen]], cluster: Cluster) -> Counter[str]:
     counts = Counter[str]()
     calls = iter([Call(show_video, (task, events), events) for events in videos])
     with ProgressBar("evidence", total=sum(map(len, videos)), unit="events") as bar:
-        for outcome in run_calls(lambda: next(calls, None), workers):
+        for outcome in run_calls(lambda: next(calls, None), cluster):
             events: list[Chosen] = outcome.call.tag
             if outcome.failure is None:
                 counts.update(outcome.value)

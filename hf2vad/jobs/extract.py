@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.cluster.dispatch import RayConfig
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS
 from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector

@@ -18,8 +18,9 @@ from typing import Any, ClassVar, Self
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig
+from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.engine import ask_for_engine
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector
@@ -174,14 +175,14 @@ def run_scoring(
     videos: Iterator[Video],
     *,
     limits: WalkLimits | None = None,
-    then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
+    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
 ) -> int:
     """Choose the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code."""
 
-    def prepare(workers: Dispatcher) -> tuple[ScoringTask, dict[str, str]]:
+    def prepare(cluster: Cluster) -> tuple[ScoringTask, dict[str, str]]:
         if job.engine == "eager":
             return task, {"engine": task.engine.label}
-        choice = ask_for_engine(engine_request(job, task), workers).choice
+        choice = ask_for_engine(engine_request(job, task), cluster).choice
         print(f"engine: {choice.spec.label} on {choice.place.device}: {choice.why}", flush=True)
         record = {"engine": choice.spec.label, "engine_why": choice.why, "device": choice.place.device}
         return task.with_engine(choice.spec), record

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from hf2vad.cluster.dispatch import Call, Dispatcher, Outcome
+from hf2vad.cluster.dispatch import Call, Cluster, Outcome
 
 
-def run_calls(next_call: Callable[[], Call | None], cluster: Dispatcher) -> Iterator[Outcome]:
+def run_calls(next_call: Callable[[], Call | None], cluster: Cluster) -> Iterator[Outcome]:
     """The outcomes of calls as they end.
 
     `next_call` is asked for one whenever a worker is free, and again after each outcome: none means that there is none

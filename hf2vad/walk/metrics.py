@@ -8,27 +8,13 @@ series has the labels `run` and `job_name` (Prometheus keeps `job` for itself), 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Literal
-
-from ray.util.metrics import Counter, Gauge
 
 from hf2vad import logs
-from hf2vad.cluster.dispatch import Dispatcher
+from hf2vad.cluster.dispatch import Cluster, Figure
 from hf2vad.walk.backlog import Backlog
 from hf2vad.walk.counts import RunCounts
 
 OWN_LABELS = ("run", "job_name")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One metric."""
-
-    kind: Literal["counter", "gauge"]
-    description: str
-    labels: tuple[str, ...] = ()
-    """Beside OWN_LABELS."""
 
 
 FIGURES: dict[str, Figure] = {
@@ -63,13 +49,12 @@ class Metrics:
     """The metrics of one run, on the connected cluster."""
 
     def __init__(
-        self, run: str, job: str, started: float, dispatcher: Dispatcher, counts: RunCounts, backlog: Backlog
+        self, run: str, job: str, started: float, cluster: Cluster, counts: RunCounts, backlog: Backlog
     ) -> None:
         """`started`: Unix time."""
         self._own = {"run": run, "job_name": job}
-        self._dispatcher, self._counts, self._backlog = dispatcher, counts, backlog
+        self._cluster, self._counts, self._backlog = cluster, counts, backlog
         self._started = started
-        self._made: dict[str, Any] = {}
         self._counted: dict[tuple[str, tuple[str, ...]], float] = {}
         self._seen: tuple[int, ...] = ()
         self._progress = self._started
@@ -93,7 +78,7 @@ class Metrics:
         self._counter("hf2vad_video_seconds", figures.get("video_s", 0))
         self._counter("hf2vad_video_bytes", figures.get("bytes", 0))
         self._counter("hf2vad_busy_seconds", figures.get("busy_s", 0))
-        self._counter("hf2vad_retries", self._dispatcher.retried)
+        self._counter("hf2vad_retries", self._cluster.retried)
         shards = {"done": counts.shards, "failed": counts.shards_failed, "found": counts.shards_found}
         videos = {"listed": counts.videos, "skipped": counts.skipped}
         videos |= {"finished": counts.finished, "failed": counts.failed}
@@ -105,14 +90,14 @@ class Metrics:
             self._counter("hf2vad_stage_seconds", seconds, thread=thread, stage=stage)
 
     def _set(self) -> None:
-        counts, dispatcher, now = self._counts, self._dispatcher, time.time()
+        counts, cluster, now = self._counts, self._cluster, time.time()
         shards = (counts.shards, counts.shards_failed, counts.shards_found)
         seen = (*shards, counts.videos, counts.skipped, counts.finished)
         if seen != self._seen:
             self._seen, self._progress = seen, now
-        self._gauge("hf2vad_workers", dispatcher.capacity)
-        self._gauge("hf2vad_calls_running", min(dispatcher.running, dispatcher.capacity))
-        self._gauge("hf2vad_calls_waiting", max(0, dispatcher.running - dispatcher.capacity))
+        self._gauge("hf2vad_workers", cluster.capacity)
+        self._gauge("hf2vad_calls_running", min(cluster.running, cluster.capacity))
+        self._gauge("hf2vad_calls_waiting", max(0, cluster.running - cluster.capacity))
         hours_per_day = counts.figures.get("video_s", 0) / max(now - self._started, 1e-9) * 24
         self._gauge("hf2vad_video_hours_per_day", hours_per_day)
         if (left := self._backlog.remaining()) is not None:
@@ -125,15 +110,8 @@ class Metrics:
     def _counter(self, name: str, total: float, **labels: str) -> None:
         key = (name, tuple(labels.values()))
         if (more := total - self._counted.get(key, 0)) > 0:
-            self._metric(name).inc(more, self._own | labels)
+            self._cluster.export(name, FIGURES[name], more, self._own | labels)
             self._counted[key] = total
 
     def _gauge(self, name: str, value: float, **labels: str) -> None:
-        self._metric(name).set(value, self._own | labels)
-
-    def _metric(self, name: str) -> Any:
-        if name not in self._made:
-            figure: Figure = FIGURES[name]
-            make: Any = Counter if figure.kind == "counter" else Gauge
-            self._made[name] = make(name, description=figure.description, tag_keys=(*OWN_LABELS, *figure.labels))
-        return self._made[name]
+        self._cluster.export(name, FIGURES[name], value, self._own | labels)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from hf2vad import logs
-from hf2vad.cluster.dispatch import Call, Dispatcher, Outcome
+from hf2vad.cluster.dispatch import Call, Cluster, Outcome
 from hf2vad.cluster.policy import Cause
 from hf2vad.errors import Hf2vadError, StorageError
 from hf2vad.walk.backlog import Backlog
@@ -31,21 +31,21 @@ class RunMonitor:
         self.counts = RunCounts()
         """What the run counts into."""
         self._record, self._backlog = record, backlog
-        self._dispatcher: Dispatcher | None = None
+        self._cluster: Cluster | None = None
         self._metrics: Metrics | None = None
         self._extra: dict[str, Any] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="monitor", daemon=True)
 
-    def begin(self, dispatcher: Dispatcher, extra: dict[str, Any]) -> None:
+    def begin(self, cluster: Cluster, extra: dict[str, Any]) -> None:
         """Put the record of a running run; `extra`: more for it. Raises StorageError where nothing can be put."""
         record = self._record
-        record.put("running", self.counts, dispatcher, extra)
-        self._dispatcher, self._extra = dispatcher, extra
-        dispatcher.on_retry = _log_retry
-        self._metrics = Metrics(record.id, record.job, record.started, dispatcher, self.counts, self._backlog)
+        record.put("running", self.counts, cluster, extra)
+        self._cluster, self._extra = cluster, extra
+        cluster.on_retry = _log_retry
+        self._metrics = Metrics(record.id, record.job, record.started, cluster, self.counts, self._backlog)
         logs.bind(run=record.id, job=record.job)
-        logs.event("run begun", out=record.out, workers=dispatcher.capacity, gpus_per_worker=dispatcher.gpus)
+        logs.event("run begun", out=record.out, workers=cluster.capacity, gpus_per_worker=cluster.gpus)
         self._backlog.start()
         self._thread.start()
 
@@ -63,25 +63,25 @@ class RunMonitor:
 
     def finish(self, extra: dict[str, Any]) -> None:
         """Put the record of a run that came to its end, and print it."""
-        assert self._dispatcher is not None
+        assert self._cluster is not None
         self._stop()
         if (left := self._backlog.remaining()) is not None:
             oldest = None if left.oldest is None else time.strftime("%Y-%m-%dT%HZ", time.gmtime(left.oldest))
             extra = {**extra, "unscored_videos": left.videos, "oldest_unscored": oldest}
-        self._end(self._record.finish(self.counts, self._dispatcher, extra)["status"])
+        self._end(self._record.finish(self.counts, self._cluster, extra)["status"])
 
     def __enter__(self) -> RunMonitor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """For a run that an error ends, put the record with the error."""
-        if self._dispatcher is None or error is None:
+        if self._cluster is None or error is None:
             return
         self._stop()
         status: Status = "failed" if isinstance(error, Exception) else "stopped"
         reason = " ".join(str(error).split()) if isinstance(error, Hf2vadError) else type(error).__name__
         try:
-            self._record.put(status, self.counts, self._dispatcher, {**self._extra, "error": reason})
+            self._record.put(status, self.counts, self._cluster, {**self._extra, "error": reason})
         except StorageError as lost:
             logs.warn("record not put", reason=str(lost))
         self._end(status, error=reason)
@@ -129,7 +129,7 @@ class RunMonitor:
             self._thread.join()
 
     def _follow(self) -> None:
-        assert self._dispatcher is not None
+        assert self._cluster is not None
         assert self._metrics is not None
         put = time.monotonic()
         while True:
@@ -137,7 +137,7 @@ class RunMonitor:
             if time.monotonic() - put > RECORD_SECONDS:
                 put = time.monotonic()
                 try:
-                    self._record.put("running", self.counts, self._dispatcher, self._extra)
+                    self._record.put("running", self.counts, self._cluster, self._extra)
                 except StorageError as error:  # the next time, or the run's own puts say it
                     logs.warn("record not put", reason=str(error))
             if self._over.wait(METRICS_SECONDS):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from hf2vad.cluster.dispatch import Dispatcher
+from hf2vad.cluster.dispatch import Cluster
 from hf2vad.settings import to_dict
 from hf2vad.storage import put_bytes, put_json
 from hf2vad.tables.layout import record_uri, trace_uri
@@ -40,9 +40,9 @@ class RunRecord:
     def __post_init__(self) -> None:
         self.id = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime(self.started)) + secrets.token_hex(3)
 
-    def finish(self, counts: RunCounts, dispatcher: Dispatcher, extra: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, counts: RunCounts, cluster: Cluster, extra: dict[str, Any]) -> dict[str, Any]:
         """Put the record of a run that came to its end, print the summary on stdout, and return the record."""
-        record = self._figures("stopped" if counts.stopped else "finished", counts, dispatcher, extra)
+        record = self._figures("stopped" if counts.stopped else "finished", counts, cluster, extra)
         if counts.profile.kept:
             record["trace"] = trace_uri(self.out, self.id)
             put_bytes(record["trace"], counts.profile.trace())
@@ -50,13 +50,11 @@ class RunRecord:
         print_summary(record, counts)
         return record
 
-    def put(self, status: Status, counts: RunCounts, dispatcher: Dispatcher, extra: dict[str, Any]) -> None:
+    def put(self, status: Status, counts: RunCounts, cluster: Cluster, extra: dict[str, Any]) -> None:
         """Put the record as it is now. Raises StorageError."""
-        put_json(record_uri(self.out, self.id), self._figures(status, counts, dispatcher, extra))
+        put_json(record_uri(self.out, self.id), self._figures(status, counts, cluster, extra))
 
-    def _figures(
-        self, status: Status, counts: RunCounts, dispatcher: Dispatcher, extra: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _figures(self, status: Status, counts: RunCounts, cluster: Cluster, extra: dict[str, Any]) -> dict[str, Any]:
         wall = time.monotonic() - self._clock
         figures = dict(counts.figures)
         return {
@@ -75,9 +73,9 @@ class RunRecord:
             "shards": counts.shards,
             "shards_found": counts.shards_found,
             "shards_failed": counts.shards_failed,
-            "retried": dispatcher.retried,
-            "workers": dispatcher.capacity,
-            "gpus_per_worker": dispatcher.gpus,
+            "retried": cluster.retried,
+            "workers": cluster.capacity,
+            "gpus_per_worker": cluster.gpus,
             **{name: int(value) for name, value in figures.items() if name not in ("video_s", "busy_s")},
             "fps": round(figures.get("frames", 0) / wall, 2),
             "video_hours_per_day": round(figures.get("video_s", 0) / wall * 24, 1),

@@ -9,7 +9,8 @@ from itertools import chain, islice
 from typing import Any, Protocol
 
 from hf2vad.archive.catalog import Video, catalogue
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
+from hf2vad.cluster.dispatch import Cluster, open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.cubes.settings import DetectorConfig
@@ -55,11 +56,11 @@ def run_walk(
     task: WalkTask,
     videos: Iterator[Video],
     *,
-    prepare: Callable[[Dispatcher], tuple[WalkTask, dict[str, Any]]] | None = None,
+    prepare: Callable[[Cluster], tuple[WalkTask, dict[str, Any]]] | None = None,
     limits: WalkLimits | None = None,
-    then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
+    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
 ) -> int:
-    """Walk over `videos` on a cluster, put and print the run's record, and return the exit code.
+    """Walk over `videos` on the cluster that `job.ray` names, put and print the run's record, and return the exit code.
 
     `prepare`: gives the task in place of `task`, and more to record, once the cluster can be asked.
     `then`: what is done after the walk, unless SIGTERM told the run to stop; returns more to record.
@@ -69,20 +70,19 @@ def run_walk(
     record, extra = RunRecord(name, job, job.out), task.layout.about
     with (
         Stop(job.grace_seconds, limits.ends) as stop,
-        cluster(job.ray),
+        open_cluster(job.ray, use_gpu=task.use_gpu) as cluster,
         RunMonitor(record, limits.backlog) as monitor,
     ):
         stop.listen()
-        workers = Dispatcher(job.ray, use_gpu=task.use_gpu)
-        monitor.begin(workers, extra)
+        monitor.begin(cluster, extra)
         if prepare is not None:
-            task, prepared = prepare(workers)
+            task, prepared = prepare(cluster)
             extra = {**extra, **prepared}
         plan = ShardPlan(job.shard_frames, FrameRange(job.frames))
-        walk = Walk(workers, task, plan, limits=limits, breaker=job.breaker, stop=stop, monitor=monitor)
+        walk = Walk(cluster, task, plan, limits=limits, breaker=job.breaker, stop=stop, monitor=monitor)
         counts = walk.run(ahead, name)
         if then is not None and not stop.told:
-            extra = {**extra, **then(workers, stop)}
+            extra = {**extra, **then(cluster, stop)}
         monitor.finish(extra)
     if counts.stopped and stop.told:
         raise StoppedError(f"{what_is_left(counts)}; run the same command again to go on")

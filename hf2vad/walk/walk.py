@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline
-from hf2vad.cluster.dispatch import DROP_SECONDS, Call, Dispatcher, Outcome
+from hf2vad.cluster.dispatch import DROP_SECONDS, Call, Cluster, Outcome
 from hf2vad.cluster.policy import Cause
 from hf2vad.cluster.stop import Stop
 from hf2vad.progress import ProgressBar
@@ -55,7 +55,7 @@ class Walk:
 
     def __init__(
         self,
-        cluster: Dispatcher,
+        cluster: Cluster,
         task: WalkTask,
         plan: ShardPlan,
         *,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,9 @@ from hf2vad import logs
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.timeline import Timeline
 from hf2vad.cluster.dispatch import Call, Outcome
+from hf2vad.cluster.inline import InlineCluster
 from hf2vad.cluster.policy import Cause
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.storage import read_json
 from hf2vad.tables.compact import compact
 from hf2vad.walk.backlog import Backlog
@@ -40,22 +41,17 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
 
 
 @pytest.fixture
-def cluster() -> Any:
-    """One that nobody exports metrics from."""
-    return SimpleNamespace(capacity=2, in_flight=6, gpus=0.0, retried=0, running=0, on_retry=None)
+def cluster() -> InlineCluster:
+    return InlineCluster(RayConfig())
 
 
 @pytest.fixture
-def monitor(tmp_path: Path, cluster: Any, lines: list[Line]) -> Iterator[RunMonitor]:
+def monitor(tmp_path: Path, cluster: InlineCluster, lines: list[Line]) -> Iterator[RunMonitor]:
     with RunMonitor(RunRecord("backfill", BreakerConfig(), str(tmp_path)), Backlog()) as monitor:
         monitor.begin(cluster, {"bundle": "b"})
         lines.clear()
         yield monitor
         monitor.finish({})
-
-
-def told(lines: list[Line]) -> list[Line]:
-    return [line for line in lines if line[0] != "metrics not told"]
 
 
 def tell(monitor: RunMonitor, tag: Tag, value: Any = None, cause: Cause | None = None) -> None:
@@ -72,7 +68,7 @@ def test_every_call_of_a_walk_has_its_line(monitor: RunMonitor, lines: list[Line
     tell(monitor, Closing(VIDEO), {"failure": "half of it"})
     tell(monitor, Opening(VIDEO), cause=Cause.INPUT)
     about = {"video": VIDEO.id}
-    assert told(lines) == [
+    assert lines == [
         ("video opened", {**about, "frames": 60, "shards_found": 1}),
         ("shard done", {**about, "shard": (0, 30), "cubes": 7, "seconds": 1.23}),
         ("shard failed", {**about, "shard": (0, 30), "reason": "why", "tries": 1}),
@@ -85,7 +81,7 @@ def test_every_call_of_a_walk_has_its_line(monitor: RunMonitor, lines: list[Line
 
 def test_a_call_that_was_taken_back_is_not_told_of(monitor: RunMonitor, lines: list[Line]) -> None:
     tell(monitor, Closing(VIDEO), cause=Cause.DROPPED)
-    assert told(lines) == []
+    assert lines == []
     assert monitor.counts.finished == 0
 
 
@@ -98,13 +94,13 @@ def test_a_call_that_was_taken_back_is_not_told_of(monitor: RunMonitor, lines: l
     ids=["of the walk", "of what comes after it"],
 )
 def test_a_retry_is_told_of_whatever_it_is_of(
-    call: Call, about: dict[str, Any], monitor: RunMonitor, cluster: Any, lines: list[Line]
+    call: Call, about: dict[str, Any], monitor: RunMonitor, cluster: InlineCluster, lines: list[Line]
 ) -> None:
     cluster.on_retry(call, "its worker died", 1)
-    assert told(lines) == [("tried again", {**about, "reason": "its worker died", "tries": 1})]
+    assert lines == [("tried again", {**about, "reason": "its worker died", "tries": 1})]
 
 
-def test_the_record_says_what_was_counted(tmp_path: Path, cluster: Any, lines: list[Line]) -> None:
+def test_the_record_says_what_was_counted(tmp_path: Path, cluster: InlineCluster, lines: list[Line]) -> None:
     record = RunRecord("backfill", BreakerConfig(), str(tmp_path))
     with RunMonitor(record, Backlog()) as monitor:
         monitor.begin(cluster, {"bundle": "b"})
@@ -113,4 +109,4 @@ def test_the_record_says_what_was_counted(tmp_path: Path, cluster: Any, lines: l
         monitor.finish({"joined_days": 1})
     row = read_json(str(tmp_path / "runs" / f"{record.id}.json"))
     assert (row["status"], row["frames"], row["worker_busy_s"], row["failures"]) == ("finished", 7, 0.5, 1)
-    assert (row["joined_days"], row["workers"]) == (1, 2)
+    assert (row["joined_days"], row["workers"]) == (1, 1)

@@ -16,10 +16,10 @@ import pytest
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.shards import Shard
-from hf2vad.cluster.dispatch import Call, Outcome
-from hf2vad.cluster.policy import cause_of, describe
+from hf2vad.cluster.inline import InlineCluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
-from hf2vad.errors import Hf2vadError, VideoError
+from hf2vad.errors import VideoError
 from hf2vad.schema import pack_metadata
 from hf2vad.storage import read_json, read_table
 from hf2vad.tables.layout import Metadata, RunLayout
@@ -28,7 +28,6 @@ from hf2vad.walk.limits import ShardPlan
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
 from hf2vad.walk.walk import Walk
 from tests.clips import Clip, write_clip
-from tests.unit.test_resume import InProcess
 
 COUNTS = pa.schema([("frame", pa.int32()), ("cubes", pa.int32())])
 FRAMES = 24
@@ -84,16 +83,6 @@ class CountTask:
         return VideoResult([("counts", table.replace_schema_metadata(pack_metadata("counts", values)))], {"reused": 1})
 
 
-class Failing(InProcess):
-    """The same, with failures as a cluster has them."""
-
-    def submit(self, call: Call) -> None:
-        try:
-            super().submit(call)
-        except Hf2vadError as error:
-            self._over.append(Outcome(call, None, describe(error), 1, cause_of(error)))
-
-
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
@@ -114,7 +103,7 @@ def task(out: Path, *, plan: str = "plan", **settings: Any) -> CountTask:
 
 
 def walk(archive: Path, task: CountTask, shard_frames: int = 10) -> RunCounts:
-    return Walk(Failing(), task, ShardPlan(shard_frames)).run(catalogue(str(archive)), "count")  # type: ignore[arg-type]
+    return Walk(InlineCluster(RayConfig()), task, ShardPlan(shard_frames)).run(catalogue(str(archive)), "count")
 
 
 def files(out: Path) -> set[str]:
