@@ -74,7 +74,7 @@ for number, image in enumerate(unwell.normal()[:40]):
 """
 """Makes `train` and `night`, by the old code."""
 
-LOCAL = ("--ray.address", "local")
+LOCAL = ("--ray.address", "{ray}")
 SCORE = ("--archive", "{archive}/night", "--bundle", "{old}/bundle", "--out", "{out}", "--shard-frames", "30")
 EAGER = ("--engine", "eager", "--device", "cpu", *LOCAL)
 UNHEALTHY = ("--leave-out-unhealthy", "--motion.min-area", "4")
@@ -88,7 +88,8 @@ class Step:
     job: str
     """Its file in jobs/, without the ending."""
     arguments: tuple[str, ...]
-    """In them {archive}, {old} and {out} are folders: of the archive, of the old commit's outputs, of the own ones."""
+    """In them {archive}, {old} and {out} are folders: of the archive, of the old commit's outputs, of the own ones; and
+    {ray} is where the calls are made."""
     exit_code: int = 0
     compared: tuple[str, ...] = ()
     """Patterns of the files in the step's folder that are compared; empty: all of them."""
@@ -141,6 +142,7 @@ class Side:
     name: str
     checkout: Path
     work: Path
+    ray: str = "local"
 
     @property
     def outputs(self) -> Path:
@@ -170,8 +172,8 @@ class Side:
             shutil.copytree(self.outputs / step.begins_with, out)
         if step.unfinished:
             self._keep_unfinished(out)
-        folders = {"archive": self.work / "archive", "old": self.work / "old", "out": out}
-        arguments = [argument.format(**folders) for argument in step.arguments]
+        values = {"archive": self.work / "archive", "old": self.work / "old", "out": out, "ray": self.ray}
+        arguments = [argument.format(**values) for argument in step.arguments]
         ended = self.run(self.checkout / "jobs" / f"{step.job}.py", *arguments)
         if ended.returncode != step.exit_code:
             sys.stderr.write(ended.stdout[-3000:] + ended.stderr[-6000:])
@@ -231,9 +233,9 @@ def difference(old: Path, new: Path, may_differ: Sequence[str]) -> str | None:
     return f"the same rows, but metadata differ: {', '.join(sorted(keys)) or 'in their order'}"
 
 
-def compare(old: Path, work: Path, steps: Sequence[str], may_differ: Sequence[str]) -> int:
+def compare(sides: tuple[Side, Side], steps: Sequence[str], may_differ: Sequence[str]) -> int:
     """Take `steps` with both commits and print how what they left differs; returns how many files do."""
-    sides = Side("old", old, work), Side("new", ROOT, work)
+    work = sides[0].work
     if not (work / "archive" / "night").exists():
         rendered = sides[0].run("-c", RENDER, work / "archive")
         if rendered.returncode:
@@ -257,11 +259,13 @@ def main() -> int:
     parser.add_argument("--old", type=Path, required=True, help="a checkout of the commit to compare with")
     parser.add_argument("--work", type=Path, help="folder for archive and outputs, by default a temporary one")
     parser.add_argument("--steps", nargs="+", choices=tuple(STEPS), default=tuple(STEPS))
+    parser.add_argument("--ray", default="local", help="where the new commit works: none is quicker than local")
     parser.add_argument("--may-differ", nargs="*", default=[], metavar="KEY", help="metadata of Parquet files")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="same-bytes-") as temporary:
         work = options.work.resolve() if options.work else Path(temporary)
-        return 1 if compare(options.old.resolve(), work, options.steps, options.may_differ) else 0
+        sides = Side("old", options.old.resolve(), work), Side("new", ROOT, work, options.ray)
+        return 1 if compare(sides, options.steps, options.may_differ) else 0
 
 
 if __name__ == "__main__":
