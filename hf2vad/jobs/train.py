@@ -29,7 +29,7 @@ import torch
 
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.bundle import load_bundle_settings, save_bundle
-from hf2vad.cluster.dispatch import RayConfig
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import EXIT_OK, Job, required_missing
 from hf2vad.engines.eager import EagerEngine
@@ -46,7 +46,7 @@ from hf2vad.settings import fingerprint, flat, to_dict
 from hf2vad.storage import absolute, exists, join, key_path
 from hf2vad.training.calibrate import calibrate, measure_together
 from hf2vad.training.checkpoint import Checkpoints
-from hf2vad.training.data import BlockReader, StcTable
+from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
 from hf2vad.training.initial import initial_identity, put_initial
 from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
@@ -136,10 +136,13 @@ class TrainJob:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ConfigError(f"--workers must not be negative, got {self.workers}")
+        if self.workers > 1 and not self.ray.uses_ray:
+            raise ConfigError(
+                f"--workers {self.workers} are started by Ray, which ray.address = none leaves out; give --workers 1, "
+                "or another address (local starts Ray here)"
+            )
         if self.grace_seconds < 0:
             raise ConfigError(f"--grace-seconds must be at least 0, got {self.grace_seconds}")
-        if self.training.reader == "ray" and self.workers < 2:
-            raise ConfigError("training.reader = ray reads for several workers; give --workers, or read direct")
         if self.smoothing < 1 or self.smoothing % 2 == 0:
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
         if self.init and self.select:
@@ -197,12 +200,7 @@ def _work(job: TrainJob, share: Share) -> None:
     """What each of several workers does."""
     torch.set_num_threads(job.threads or share.threads)
     device = torch.device("cuda", torch.cuda.current_device()) if share.gpu else torch.device("cpu")
-    read: BlockReader | None = None
-    if job.training.reader == "ray":
-        from hf2vad.cluster.ray_reader import read_through_ray  # Ray Data takes seconds to import
-
-        read = read_through_ray
-    learn(job, StcTable(job.stc), device, read, share.listen())
+    learn(job, StcTable(job.stc), device, share.listen())
 
 
 def settings_of(job: TrainJob, table: StcTable) -> str:
@@ -222,13 +220,7 @@ def settings_of(job: TrainJob, table: StcTable) -> str:
     )
 
 
-def learn(
-    job: TrainJob,
-    table: StcTable,
-    device: torch.device,
-    read: BlockReader | None = None,
-    told: Callable[[], bool] | None = None,
-) -> None:
+def learn(job: TrainJob, table: StcTable, device: torch.device, told: Callable[[], bool] | None = None) -> None:
     """Train, alone or as one of a process group, calibrate, and put the bundle.
 
     `told`: says whether to stop training; none: SIGTERM does. Raises StoppedError then, with a checkpoint written.
@@ -246,7 +238,7 @@ def learn(
         put_initial(job.init, model)
     checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
     journals = partial(_journals, job)
-    trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, read, journals)
+    trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, journals)
     with Stop() if told is None else contextlib.nullcontext() as stop:
         trainer.stop = told or (lambda: stop is not None and stop.told)
         history = trainer.run()
