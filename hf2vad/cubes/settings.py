@@ -142,12 +142,12 @@ class ExtractionConfig:
 
     @classmethod
     def of(cls, job: object) -> ExtractionConfig:
-        """The parts of a job that has them all, by the same names."""
+        """The extraction settings of a job that has each of them in a field of the same name."""
         return cls(**{part.name: getattr(job, part.name) for part in fields(cls)})
 
     @property
     def parts(self) -> dict[str, Any]:
-        """For such a job."""
+        """These settings by field name, as keyword arguments of such a job."""
         return {part.name: getattr(self, part.name) for part in fields(self)}
 
 

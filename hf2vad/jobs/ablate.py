@@ -22,7 +22,14 @@ from hf2vad.ablation.variants import labelled
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, required_missing
 from hf2vad.cubes.detect import BoxFinder, resolve_detector
-from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
+from hf2vad.cubes.settings import (
+    CubeConfig,
+    DetectorConfig,
+    ExtractionConfig,
+    FlowConfig,
+    MotionConfig,
+    WorkingConfig,
+)
 from hf2vad.errors import ConfigError, VideoError
 from hf2vad.evaluation.labels import FrameLabels, read_labels
 from hf2vad.evaluation.smoothing import Smoothing
@@ -77,9 +84,11 @@ class AblationJob:
 
     schedule: Schedule = field(default_factory=Schedule)
     model: ModelConfig = field(default_factory=ModelConfig)
+    working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
+    cube: CubeConfig = field(default_factory=CubeConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
@@ -90,8 +99,7 @@ class AblationJob:
         detector = chosen.extraction.detector
         if early["boxes_train"]:
             detector = replace(detector, kind="boxes")
-        settings: dict[str, Any] = {"preset": name, "model": chosen.model, "detector": detector}
-        settings |= {"flow": chosen.extraction.flow, "motion": chosen.extraction.motion}
+        settings = {**chosen.extraction.parts, "detector": detector, "model": chosen.model, "preset": name}
         return cls(**{**required_missing(cls), **settings})
 
     def __post_init__(self) -> None:
@@ -156,7 +164,7 @@ def _base(job: AblationJob) -> Base:
         train=absolute(job.train),
         test=absolute(job.test),
         boxes=(absolute(job.boxes_train), absolute(job.boxes_test)),
-        extraction=replace(chosen.extraction, flow=job.flow, motion=job.motion, detector=detector),
+        extraction=replace(ExtractionConfig.of(job), detector=detector),
         model=job.model,
         loss=LossConfig(),
         training=job.schedule.of(chosen.training),

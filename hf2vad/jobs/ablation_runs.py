@@ -28,10 +28,15 @@ def cut_cubes(cut: Cut, out: str, ray: RayConfig, *, image_fps: float) -> Tables
     prefix = join(out, "cubes", hash_of(cut.train, cut.test, cut.boxes, extraction_fingerprint(cut.extraction)))
     found: dict[str, str] = {}
     for part, archive, boxes in (("train", cut.train, cut.boxes[0]), ("test", cut.test, cut.boxes[1])):
-        settings = {name: getattr(cut.extraction, name) for name in ("flow", "motion", "detector", "cube")}
         place = join(prefix, part)
         job = ExtractJob(
-            archive=archive, out=place, boxes=boxes, dataset=part, image_fps=image_fps, ray=ray, **settings
+            archive=archive,
+            out=place,
+            boxes=boxes,
+            dataset=part,
+            image_fps=image_fps,
+            ray=ray,
+            **cut.extraction.parts,
         )
         with contextlib.redirect_stdout(io.StringIO()):
             code = extract_job(job)
