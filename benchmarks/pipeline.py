@@ -125,7 +125,7 @@ def train(folder: Path, archive: str) -> Path:
 def extract_forever(work: ScoreWork, shards: list[Shard], core: int, ready: Event) -> None:
     """Extract on `core`, over and over."""
     os.sched_setaffinity(0, [core])
-    extractor = warm_extractor(work.extraction, work.boxes)
+    extractor = warm_extractor(work.extraction, work.boxes, work.threads)
     while True:
         for shard in shards:
             for _ in extractor.cubes(shard):
@@ -156,7 +156,7 @@ def overlap(work: ScoreWork, shards: list[Shard], options: argparse.Namespace) -
     `beside`: the network alone while another process, which shares neither interpreter nor queue with it, extracts on
     the other core: what it costs that the two cores have one memory.
     """
-    extractor = warm_extractor(work.extraction, work.boxes)
+    extractor = warm_extractor(work.extraction, work.boxes, work.threads)
     measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
     first, second = options.cores
     ready = []

@@ -44,7 +44,7 @@ def _read_model(config: DetectorConfig) -> tuple[bytes, str]:
 class BoxFinder:
     """Finds the boxes of a frame as `config.detector.kind` says; keeps the network warm."""
 
-    def __init__(self, config: ExtractionConfig, boxes_uri: str = "") -> None:
+    def __init__(self, config: ExtractionConfig, boxes_uri: str = "", *, threads: int = 1) -> None:
         """Raises MismatchError when the network's file is not the one that `config` was resolved with."""
         self._config = config
         kind = config.detector.kind
@@ -52,7 +52,7 @@ class BoxFinder:
         """Whether `boxes` looks at blurred neighbours."""
         self._network: OnnxDetector | None = None
         if "onnx" in kind:
-            self._network = OnnxDetector(_read_model(config.detector)[0], config.detector)
+            self._network = OnnxDetector(_read_model(config.detector)[0], config.detector, threads=threads)
         self._file = BoxFile(boxes_uri) if kind == "boxes" else None
         self.in_source_pixels = self._file is not None
         """Whether boxes are in pixels of the source, as a file has them, and not in those of the image."""

@@ -49,9 +49,10 @@ class _Prepared:
 class Extractor:
     """Cuts cubes as `config` says. Keeps the detector warm from shard to shard; one belongs to one thread."""
 
-    def __init__(self, config: ExtractionConfig, boxes_uri: str = "") -> None:
+    def __init__(self, config: ExtractionConfig, boxes_uri: str = "", *, threads: int = 1) -> None:
+        """`threads`: processor threads of a detector's network; decoding and flow have one each besides."""
         self._config = config
-        self._finder = BoxFinder(config, boxes_uri)
+        self._finder = BoxFinder(config, boxes_uri, threads=threads)
 
     def cubes(self, shard: Shard, look: Look = None) -> Generator[CubeBatch, None, None]:
         """One batch for every frame of `shard`, in order.

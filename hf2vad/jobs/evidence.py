@@ -148,9 +148,10 @@ def show_video(work: EvidenceWork, events: Sequence[Chosen]) -> Counter[str]:
         return _note(work, events, error)
     judge = None
     if work.bundle_id:
-        judge = warm_judge(work.job.bundle, work.bundle_id, max(1, int(work.job.ray.cpus)))
+        threads = max(1, int(work.job.ray.cpus))
+        judge = warm_judge(work.job.bundle, work.bundle_id, threads)
         table = join(work.job.scores, "objects", events[0].table)
-        judge = replace(judge, extractor=partial(_extractor, judge, table))
+        judge = replace(judge, extractor=partial(_extractor, judge, table, threads))
     counts: Counter[str] = Counter()
     for chosen in events:
         if _is_there(work, chosen):  # a worker that was lost had come so far
@@ -194,13 +195,13 @@ def warm_judge(uri: str, bundle_id: str, threads: int) -> Judge:
     torch.set_num_threads(threads)
     device = torch.device("cpu")
     bundle = same_bundle(uri, bundle_id)
-    return Judge(bundle, bundle.build(device), device, partial(warm_extractor, bundle.extraction, ""))
+    return Judge(bundle, bundle.build(device), device, partial(warm_extractor, bundle.extraction, "", threads))
 
 
-def _extractor(judge: Judge, table: str) -> Extractor:
+def _extractor(judge: Judge, table: str, threads: int) -> Extractor:
     """Boxes that came from a file are those of the objects table."""
     extraction = judge.bundle.extraction
-    return warm_extractor(extraction, table if extraction.detector.kind == "boxes" else "")
+    return warm_extractor(extraction, table if extraction.detector.kind == "boxes" else "", threads)
 
 
 def _note(work: EvidenceWork, events: Sequence[Chosen], error: Hf2vadError) -> Counter[str]:

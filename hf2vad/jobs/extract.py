@@ -250,7 +250,7 @@ def _extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
     times: list[float] = []
     look = Look(shard.start, shard.stop) if work.health else None
     with span("load"):
-        extractor = warm_extractor(work.extraction, work.boxes)
+        extractor = warm_extractor(work.extraction, work.boxes, work.threads)
     with (
         atomic_writer(work.shard_uri(shard.video, frames)) as file,
         pq.ParquetWriter(file, schema, compression="none", use_dictionary=False, write_statistics=False) as writer,
@@ -278,10 +278,10 @@ def _extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
 
 
 @lru_cache(maxsize=1)
-def warm_extractor(extraction: ExtractionConfig, boxes: str) -> Extractor:
+def warm_extractor(extraction: ExtractionConfig, boxes: str, threads: int) -> Extractor:
     """The extractor of this worker process, kept from shard to shard."""
     cv2.setNumThreads(1)
-    return Extractor(extraction, boxes)
+    return Extractor(extraction, boxes, threads=threads)
 
 
 def close_video(

@@ -212,7 +212,7 @@ def _score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
         loads = warm_measure.cache_info().misses
         measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
         counts["model_loads"] = warm_measure.cache_info().misses - loads
-        extractor = warm_extractor(work.extraction, work.boxes)
+        extractor = warm_extractor(work.extraction, work.boxes, work.threads)
         if counts["model_loads"]:
             gc.collect()
             gc.freeze()  # modules and network stay for good: looking through them took the collector 0.2 s a shard

@@ -257,3 +257,19 @@ def test_yolox_nano_finds_pedestrians_in_real_video() -> None:
             assert 60 < height < 115
         assert len(around(found, VAN)) >= 1
         assert len(around(found, LAWN)) == 0
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.exists(), reason="no ../shared beside the checkout")
+def test_the_number_of_threads_changes_no_bit_of_a_box() -> None:
+    """Promise 1 for a run that is resumed with other --ray.cpus."""
+    model = str(SHARED / "models/yolox_nano.onnx")
+    with av.open(str(SHARED / "data/videos/vtest.avi")) as container:
+        frames = [f.to_ndarray(format="bgr24") for f in itertools.islice(container.decode(video=0), 0, 30, 10)]
+    boxes = []
+    for threads in (1, 2):
+        settings = config(model=model, confidence=0.05, tile=256)
+        detector = OnnxDetector(Path(model).read_bytes(), settings, threads=threads)
+        boxes.append([detector.detect(frame).tobytes() for frame in frames])
+    assert boxes[0] == boxes[1]
+    assert all(len(some) > 16 * 16 for some in boxes[0])
