@@ -100,7 +100,7 @@ class AblationJob:
         chosen = preset(name)
         detector = chosen.extraction.detector
         if early["boxes_train"]:
-            detector = replace(detector, kind="boxes")
+            detector = replace(detector, kinds=("boxes",))
         settings = {**chosen.extraction.parts, "detector": detector, "model": chosen.model, "preset": name}
         return cls(**{**required_missing(cls), **settings})
 
@@ -155,8 +155,8 @@ def ablate_job(job: AblationJob) -> int:
 def _check_boxes(job: AblationJob) -> None:
     if bool(job.boxes_train) != bool(job.boxes_test):
         raise ConfigError("--boxes-train and --boxes-test come together; give both or neither")
-    if job.detector.kind == "boxes" and not job.boxes_train:
-        raise ConfigError("detector.kind = boxes needs --boxes-train and --boxes-test")
+    if "boxes" in job.detector.kinds and not job.boxes_train:
+        raise ConfigError("detector.kinds with boxes needs --boxes-train and --boxes-test")
 
 
 def _base(job: AblationJob) -> Base:
@@ -165,12 +165,12 @@ def _base(job: AblationJob) -> Base:
     Raises ConfigError when the detector is no network that can be used: before hours of work, not after.
     """
     from hf2vad.ablation.plan import Base
-    from hf2vad.cubes.detect import BoxFinder, resolve_detector
+    from hf2vad.cubes.detect import BoxFinder, absolute_detector, resolve_detector
     from hf2vad.storage import absolute
 
-    detector = replace(job.detector, model=absolute(job.detector.model))
+    detector = absolute_detector(job.detector)
     if detector.model:
-        resolved = resolve_detector(replace(detector, kind="onnx"))
+        resolved = resolve_detector(replace(detector, kinds=("onnx",)))
         BoxFinder(ExtractionConfig(detector=resolved))
         detector = replace(detector, model_sha256=resolved.model_sha256)
     chosen = preset(job.preset)

@@ -203,9 +203,12 @@ def warm_judge(uri: str, bundle_id: str, threads: int) -> Judge:
 
 
 def _extractor(judge: Judge, table: str, threads: int) -> Extractor:
-    """Boxes that came from a file are those of the objects table."""
+    """Cuts the boxes of the objects table where some came from a file, which is not asked for again."""
     extraction = judge.bundle.extraction
-    return warm_extractor(extraction, table if extraction.detector.kind == "boxes" else "", threads)
+    if "boxes" not in extraction.detector.kinds:
+        return warm_extractor(extraction, "", threads)
+    given = replace(extraction.detector, kinds=("boxes",))
+    return warm_extractor(replace(extraction, detector=given), table, threads)
 
 
 def _note(work: EvidenceWork, events: Sequence[Chosen], error: Hf2vadError) -> Counter[str]:

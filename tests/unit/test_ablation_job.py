@@ -74,3 +74,23 @@ def test_a_detector_that_is_none_is_found_before_any_work(tmp_path: Path, capsys
 def test_every_setting_of_extraction_reaches_the_rows() -> None:
     assert ExtractionConfig.of(settings()) == preset("compact").extraction
     assert settings("--working.longest", "1280").working.longest == 1280
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--detector.kinds", "onnx", "motion"),
+        ("--detector.kind", "onnx+motion"),
+        ("--detector.kind=onnx+motion",),
+        ("--config", "old.toml"),
+        ("--config", "new.toml"),
+    ],
+)
+def test_either_spelling_of_the_detectors_kinds_is_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.toml").write_text('[detector]\nkind = "onnx+motion"\nmodel = "yolox.onnx"\n')
+    Path("new.toml").write_text('[detector]\nkinds = ["onnx", "motion"]\nmodel = "yolox.onnx"\n')
+    job = settings("--detector.model", "yolox.onnx", *arguments, "--seeds", "3")
+    assert (job.detector.kinds, job.seeds) == (("onnx", "motion"), (3,))

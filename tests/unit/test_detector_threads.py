@@ -55,7 +55,7 @@ def extraction(tmp_path: Path) -> ExtractionConfig:
     network.cell(1, 1, 1, log_size=(0.5, 0.5))
     path = tmp_path / "pixels.onnx"
     path.write_bytes(network.to_bytes())
-    detector = resolve_detector(DetectorConfig(kind="onnx", model=str(path)))
+    detector = resolve_detector(DetectorConfig(kinds=("onnx",), model=str(path)))
     return ExtractionConfig(detector=detector, flow=FlowConfig(preset="ultrafast", scale=1.0))
 
 

@@ -33,7 +33,7 @@ from tests.onnx_network import PixelNetwork
 SHARED = Path(__file__).parents[2] / "../shared"
 WIDTH, HEIGHT, COUNT = 96, 72, 45
 MOTION = ExtractionConfig(motion=MotionConfig(blur=3, min_area=40))
-BOXES = ExtractionConfig(detector=DetectorConfig(kind="boxes"))
+BOXES = ExtractionConfig(detector=DetectorConfig(kinds=("boxes",)))
 
 
 def scene(count: int, width: int = WIDTH, height: int = HEIGHT) -> Iterator[U8]:
@@ -103,7 +103,7 @@ def extractors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Extractor]
     for column in range(8):
         pixels.cell(0, column, 2, log_size=(1.0, 1.0), seen=(1, 20, 8 * column))
     (folder / "pixels.onnx").write_bytes(pixels.to_bytes())
-    network = DetectorConfig(kind="onnx+motion", model=str(folder / "pixels.onnx"), min_area=20.0)
+    network = DetectorConfig(kinds=("onnx", "motion"), model=str(folder / "pixels.onnx"), min_area=20.0)
     return {
         "motion": Extractor(MOTION),
         "boxes": Extractor(BOXES, str(folder / "boxes.parquet")),
