@@ -41,8 +41,9 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest_known_one() -> None:
         ({"motion": 3}, "motion must be a table of settings"),
         ({"detector": {"kind": "onnx"}}, "needs detector.model"),
         ({"detector": {"kinds": ["onnx", "motion"]}}, "detector.kinds with onnx needs detector.model"),
-        ({"detector": {"kinds": ["yolo"]}}, "must be some of motion, onnx, boxes, got 'yolo'"),
-        ({"detector": {"kinds": []}}, "must be some of motion, onnx, boxes, got ''"),
+        ({"detector": {"kinds": ["onnx", "detr"], "model": "a"}}, "has onnx and detr, which read the same"),
+        ({"detector": {"kinds": ["yolo"]}}, "must be some of motion, onnx, detr, boxes, got 'yolo'"),
+        ({"detector": {"kinds": []}}, "must be some of motion, onnx, detr, boxes, got ''"),
         ({"detector": {"kinds": ["motion", "motion"]}}, "none twice, got motion\\+motion"),
         ({"detector": {"kinds": ["motion"], "kind": "motion"}}, "give one of them"),
         ({"detector": {"kind": ["motion"]}}, "detector.kind must be text"),
@@ -134,7 +135,7 @@ def test_the_kinds_of_a_detector_are_one_word_in_json_as_they_always_were() -> N
     ]
 
 
-@pytest.mark.parametrize("kinds", [("motion",), ("onnx",), ("onnx", "motion"), ("boxes",), ("onnx", "boxes", "motion")])
+@pytest.mark.parametrize("kinds", [("motion",), ("onnx",), ("onnx", "motion"), ("boxes",), ("detr", "boxes", "motion")])
 def test_either_spelling_of_the_kinds_is_read(kinds: tuple[str, ...]) -> None:
     expected = DetectorConfig(kinds=kinds, model="a.onnx")
     for spelling in ({"kind": "+".join(kinds)}, {"kinds": list(kinds)}, {"kinds": ["+".join(kinds)]}):

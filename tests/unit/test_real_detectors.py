@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from hf2vad.cubes.detectors.detector import Resources
+from hf2vad.cubes.detectors.detr import DetrDetector
 from hf2vad.cubes.detectors.network import NetworkDetector
 from hf2vad.cubes.detectors.onnx import OnnxDetector
 from hf2vad.cubes.detectors.settings import NetworkConfig
 from hf2vad.schema import F32, U8
 
 SHARED = Path(__file__).parents[3] / "shared"
-YOLOX = str(SHARED / "models/yolox_nano.onnx")
+YOLOX, DEIM = (str(SHARED / "models" / name) for name in ("yolox_nano.onnx", "deimv2_femto.onnx"))
 PEOPLE = {0: [(267, 258), (517, 190), (664, 275)], 20: [(379, 228), (459, 270), (703, 322), (742, 320)]}
 """Points on the bodies of pedestrians in frames of vtest.avi, marked by eye."""
 VAN, LAWN = (687, 72), (150, 480)
@@ -40,11 +41,9 @@ def around(boxes: F32, point: tuple[int, int]) -> F32:
     return boxes[(boxes[:, :2] <= point).all(axis=1) & (boxes[:, 2:] > point).all(axis=1)]
 
 
-@pytest.mark.parametrize(("family", "model", "confidence"), [(OnnxDetector, YOLOX, 0.4)], ids=["yolox"])
-def test_pedestrians_are_found_in_real_video(
-    frames: list[U8], family: type[NetworkDetector], model: str, confidence: float
-) -> None:
-    detector = family(NetworkConfig(model=model, confidence=confidence), Resources())
+@pytest.mark.parametrize(("family", "model"), [(OnnxDetector, YOLOX), (DetrDetector, DEIM)], ids=["yolox", "deim"])
+def test_pedestrians_are_found_in_real_video(frames: list[U8], family: type[NetworkDetector], model: str) -> None:
+    detector = family(NetworkConfig(model=model, confidence=0.4), Resources())
     for index, points in PEOPLE.items():
         found = detector.detect(frames[index])
         people = found.boxes[found.classes == PERSON]
@@ -57,7 +56,9 @@ def test_pedestrians_are_found_in_real_video(
         assert len(around(found.boxes, LAWN)) == 0
 
 
-@pytest.mark.parametrize(("family", "model", "tile"), [(OnnxDetector, YOLOX, 256)], ids=["yolox"])
+@pytest.mark.parametrize(
+    ("family", "model", "tile"), [(OnnxDetector, YOLOX, 256), (DetrDetector, DEIM, 0)], ids=["yolox", "deim"]
+)
 def test_the_number_of_threads_changes_no_bit_of_a_box(
     frames: list[U8], family: type[NetworkDetector], model: str, tile: int
 ) -> None:

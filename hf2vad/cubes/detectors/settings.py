@@ -48,7 +48,7 @@ class NetworkConfig:
     """An ONNX network, and which of its detections become boxes."""
 
     model: str = ""
-    """URI or path of the ONNX network; needed by `onnx`."""
+    """URI or path of the ONNX network; needed by `onnx` and `detr`."""
 
     model_sha256: str = ""
     """Content hash of that file; filled in when the file is read, and compared when a bundle scores."""
@@ -63,7 +63,8 @@ class NetworkConfig:
     """A detection is dropped when a larger one covers more than this share of its own area."""
 
     nms_iou: float = 0.45
-    """Class-wise non-maximum suppression: intersection over union above which the weaker detection goes."""
+    """Class-wise non-maximum suppression: intersection over union above which the weaker detection goes. `detr`
+    needs it only for what two tiles see."""
 
     tile: int = 0
     """Side of the square tiles that a frame is also searched in, in pixels, to find small objects; 0: whole frame."""
@@ -106,6 +107,7 @@ class Entry:
 DETECTORS: Mapping[str, Entry] = {
     "motion": Entry("hf2vad.cubes.detectors.motion:MotionDetector", MotionConfig),
     "onnx": Entry("hf2vad.cubes.detectors.onnx:OnnxDetector", NetworkConfig),
+    "detr": Entry("hf2vad.cubes.detectors.detr:DetrDetector", NetworkConfig),
     "boxes": Entry("hf2vad.cubes.detectors.boxes:BoxFile", NoSettings),
 }
 """Each detector by its name in `detector.kinds`."""
@@ -126,9 +128,9 @@ class DetectorConfig(NetworkConfig):
     """Where object boxes come from. A detector's own settings are a section under its name."""
 
     kinds: tuple[str, ...] = ("motion",)
-    """One or more of: `motion`: what moves, no weights. `onnx`: a YOLOX-style network. `boxes`: a Parquet file of boxes
-    (--boxes). Their boxes are added up in this order; `motion` ignores what moves inside boxes before it. `onnx motion`
-    is the paper's way."""
+    """One or more of: `motion`: what moves, no weights. `onnx`: a YOLOX-style network. `detr`: a network as RT-DETR,
+    D-FINE and DEIM export it. `boxes`: a Parquet file of boxes (--boxes). Their boxes are added up in this order;
+    `motion` ignores what moves inside boxes before it. `onnx motion` is the paper's way."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
