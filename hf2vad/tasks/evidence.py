@@ -84,7 +84,7 @@ def show_video(task: EvidenceTask, events: Sequence[Chosen]) -> Counter[str]:
     judge = None
     if task.bundle_id:
         judge = warm_judge(task.bundle, task.bundle_id, task.threads)
-        judge = replace(judge, extractor=partial(_extractor, judge, events[0].tables.uri("objects")))
+        judge = replace(judge, extractor=partial(_extractor, judge, events[0].tables.uri("objects"), task.threads))
     counts: Counter[str] = Counter()
     for chosen in events:
         if task.is_there(chosen):  # a worker that was lost had come so far
@@ -142,13 +142,16 @@ def warm_judge(uri: str, bundle_id: str, threads: int) -> Judge:
     torch.set_num_threads(threads)
     device = torch.device("cpu")
     bundle = same_bundle(uri, bundle_id)
-    return Judge(bundle, bundle.build(device), device, partial(warm_extractor, bundle.extraction, ""))
+    return Judge(bundle, bundle.build(device), device, partial(warm_extractor, bundle.extraction, "", threads))
 
 
-def _extractor(judge: Judge, table: str) -> Extractor:
-    """Boxes that came from a file are those of the objects table."""
+def _extractor(judge: Judge, table: str, threads: int) -> Extractor:
+    """Cuts the boxes of the objects table where some came from a file, which is not asked for again."""
     extraction = judge.bundle.extraction
-    return warm_extractor(extraction, table if extraction.detector.kind == "boxes" else "")
+    if "boxes" not in extraction.detector.kinds:
+        return warm_extractor(extraction, "", threads)
+    given = replace(extraction.detector, kinds=("boxes",))
+    return warm_extractor(replace(extraction, detector=given), table, threads)
 
 
 def _put(task: EvidenceTask, chosen: Chosen, shown: Shown) -> None:
