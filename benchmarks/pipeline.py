@@ -41,9 +41,10 @@ from hf2vad.demo.archive import DemoArchive, generate
 from hf2vad.jobs.engine_choice import settle_here
 from hf2vad.jobs.extract import warm_extractor
 from hf2vad.jobs.score import ScoreJob, engine_request, scoring_work
-from hf2vad.jobs.score_work import ScoreWork, warm_measure
+from hf2vad.jobs.score_work import ScoreWork, warm_features
 from hf2vad.profile import recording, span
 from hf2vad.schema import CubeBatch
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.shard import score_shard
 
 LARGE = (1920, 1080)
@@ -157,7 +158,10 @@ def overlap(work: ScoreWork, shards: list[Shard], options: argparse.Namespace) -
     the other core: what it costs that the two cores have one memory.
     """
     extractor = warm_extractor(work.extraction, work.boxes)
-    measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
+    features = warm_features(
+        work.bundle_uri, work.bundle.id, work.features, work.engine, work.device, work.batch, work.threads
+    )
+    assert features.engine is not None, "the bundle's score needs no network"
     first, second = options.cores
     ready = []
     for shard in shards:
@@ -173,7 +177,7 @@ def overlap(work: ScoreWork, shards: list[Shard], options: argparse.Namespace) -
     def network() -> None:
         os.sched_setaffinity(0, [second])
         for appearance, flow in ready:
-            measure.engine.score(appearance, flow)
+            features.engine.errors(appearance, flow)
 
     def on_first(shard: Shard) -> Generator[CubeBatch, None, None]:
         os.sched_setaffinity(0, [first])  # of the thread that extracts, and of those that it starts
@@ -186,9 +190,8 @@ def overlap(work: ScoreWork, shards: list[Shard], options: argparse.Namespace) -
             score_shard(
                 shard.video.id,
                 on_first(shard),
-                measure,
-                calibration=work.bundle.calibration,
-                fusion=work.bundle.fusion,
+                features,
+                Scorer.of(work.bundle, shard.video.id),
                 metadata={},
             )
 

@@ -20,6 +20,7 @@ from hf2vad.evaluation.oracle import oracle_fusion
 from hf2vad.evaluation.regions import region_figures
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.tracks import Tracks, read_tracks
+from hf2vad.features.settings import YARDSTICK
 from hf2vad.schema import F64
 from hf2vad.storage import join, put_json, put_table
 from hf2vad.tables.read import scores_prefix
@@ -100,6 +101,7 @@ def _figures(
             part: {"micro": micro_auroc(frames.pairs(part)), "micro_raw": micro_auroc(frames.pairs(part + "_raw"))}
             for part in frames.parts
         },
+        "not_computed": [part for part in PARTS if part not in frames.parts],
         "per_video": {video: auroc(*pair) for video, pair in score.items()},
         "per_video_frames": {
             v.video: {"frames": int(v.scored.sum()), "anomalous": int(v.anomalous[v.scored].sum())}
@@ -158,7 +160,7 @@ def _uncertainty(frames: LabelledFrames, result: Mapping[str, Any], protocol: Pr
         "auroc_macro_raw": interval(macro["score_raw"])[0],
         **{part: {"micro": bounds[part], "micro_raw": bounds[part + "_raw"]} for part in frames.parts},
     }
-    speed = "speed_yardstick"
+    speed = f"{YARDSTICK}_yardstick"
     if speed not in frames.parts or result["auroc_micro"] is None:
         return {"intervals": intervals}
     return {

@@ -9,13 +9,14 @@ import torch
 
 from hf2vad.bundle.bundle import Bundle, load_bundle
 from hf2vad.cluster.dispatch import Call, Dispatcher
-from hf2vad.engines import PACKAGED, Material, build_package
+from hf2vad.engines import PACKAGED, EngineInputs, build_package
 from hf2vad.engines.choose import Choice, choose_engine
 from hf2vad.engines.eager import Precision
 from hf2vad.engines.package import FOLDER, Package
 from hf2vad.engines.spec import EngineChoice
 from hf2vad.errors import DispatchError, MismatchError
 from hf2vad.models.device import choose_device
+from hf2vad.models.settings import Network
 from hf2vad.storage import absolute, join
 
 
@@ -28,6 +29,8 @@ class EngineRequest:
     wanted: EngineChoice
     precision: Precision
     cache: str
+    networks: tuple[Network, ...]
+    """Those that are to run; at least one."""
     batch: int
     device: str
     threads: int
@@ -70,6 +73,7 @@ def settle_here(request: EngineRequest) -> Settled:
         request.wanted,
         precision=request.precision,
         cache=request.cache,
+        networks=request.networks,
         bundle_id=request.bundle_id,
         device=device,
         batch=request.batch,
@@ -80,8 +84,10 @@ def settle_here(request: EngineRequest) -> Settled:
     if package.exists() and not request.force:
         return Settled(choice, None)
     bundle = same_bundle(request.bundle_uri, request.bundle_id)
-    material = Material(bundle.build(device), bundle.probe.or_noise(), device, request.batch, choice.spec.precision)
-    return Settled(replace(choice, why="built just now"), build_package(package, material))
+    inputs = EngineInputs(
+        bundle.build(device), bundle.probe.or_noise(), device, request.batch, choice.spec.precision, request.networks
+    )
+    return Settled(replace(choice, why="built just now"), build_package(package, inputs))
 
 
 def same_bundle(uri: str, bundle_id: str) -> Bundle:

@@ -18,17 +18,18 @@ from hf2vad.archive.catalog import EVERYTHING, Video, find_video
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.timeline import probe
-from hf2vad.bundle.bundle import load_bundle_settings
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import AccessDeniedError, Hf2vadError, MismatchError, NotFoundError, VideoError
 from hf2vad.evidence.choose import Chosen, choose_events
 from hf2vad.evidence.clips import clip_range
-from hf2vad.evidence.event import Judge, Shown, plain_row, show_event
+from hf2vad.evidence.event import EventCard, Explainer, plain_card, show_event
 from hf2vad.evidence.folder import EventFolder, other_folders
 from hf2vad.evidence.footage import Footage, held
 from hf2vad.evidence.objects import Objects
 from hf2vad.evidence.settings import EvidenceConfig
+from hf2vad.features.registry import networks_for
 from hf2vad.hashes import hash_of
 from hf2vad.jobs.engine_choice import same_bundle
 from hf2vad.jobs.extract import warm_extractor
@@ -146,19 +147,19 @@ def show_video(work: EvidenceWork, events: Sequence[Chosen]) -> Counter[str]:
         footage = _footage(work, events)
     except (VideoError, NotFoundError, AccessDeniedError) as error:
         return _note(work, events, error)
-    judge = None
+    explainer = None
     if work.bundle_id:
-        judge = warm_judge(work.job.bundle, work.bundle_id, max(1, int(work.job.ray.cpus)))
+        explainer = warm_explainer(work.job.bundle, work.bundle_id, max(1, int(work.job.ray.cpus)))
         table = join(work.job.scores, "objects", events[0].table)
-        judge = replace(judge, extractor=partial(_extractor, judge, table))
+        explainer = replace(explainer, extractor=partial(_extractor, explainer, table))
     counts: Counter[str] = Counter()
     for chosen in events:
         if _is_there(work, chosen):  # a worker that was lost had come so far
             counts["kept"] += 1
             continue
-        shown = show_event(chosen, footage, judge)
-        counts["noted" if shown.row.get("note") else "made"] += 1
-        _put(work, chosen, shown)
+        card = show_event(chosen, footage, explainer)
+        counts["noted" if card.row.get("note") else "made"] += 1
+        _put(work, chosen, card)
     return counts
 
 
@@ -189,17 +190,19 @@ def _opened(work: EvidenceWork, events: Sequence[Chosen], video: Video, metadata
 
 
 @lru_cache(maxsize=1)
-def warm_judge(uri: str, bundle_id: str, threads: int) -> Judge:
+def warm_explainer(uri: str, bundle_id: str, threads: int) -> Explainer:
     """The bundle in this worker, kept from video to video. Raises MismatchError for one that changed."""
     torch.set_num_threads(threads)
     device = torch.device("cpu")
     bundle = same_bundle(uri, bundle_id)
-    return Judge(bundle, bundle.build(device), device, partial(warm_extractor, bundle.extraction, ""))
+    networks = networks_for(bundle.settings.fusion.weights)
+    model = bundle.build(device) if networks else None
+    return Explainer(bundle, networks, model, device, partial(warm_extractor, bundle.settings.extraction, ""))
 
 
-def _extractor(judge: Judge, table: str) -> Extractor:
+def _extractor(explainer: Explainer, table: str) -> Extractor:
     """Boxes that came from a file are those of the objects table."""
-    extraction = judge.bundle.extraction
+    extraction = explainer.bundle.settings.extraction
     return warm_extractor(extraction, table if extraction.detector.kind == "boxes" else "")
 
 
@@ -210,18 +213,18 @@ def _note(work: EvidenceWork, events: Sequence[Chosen], error: Hf2vadError) -> C
         if work.folder(chosen).row().get("content") == work.content(chosen):
             counts["kept"] += 1
             continue
-        shown = plain_row(chosen)
-        shown.note(error)
-        _put(work, chosen, shown)
+        card = plain_card(chosen)
+        card.note(error)
+        _put(work, chosen, card)
         counts["noted"] += 1
     return counts
 
 
-def _put(work: EvidenceWork, chosen: Chosen, shown: Shown) -> None:
+def _put(work: EvidenceWork, chosen: Chosen, card: EventCard) -> None:
     """Put an event; one with a note is tried again by the next run."""
-    shown.row["pixelate"] = work.job.evidence.pixelate
-    if shown.files:
-        shown.row["content"] = work.content(chosen)
-    if not shown.row.get("note"):
-        shown.row["state"] = work.state(chosen)
-    work.folder(chosen).put(shown)
+    card.row["pixelate"] = work.job.evidence.pixelate
+    if card.files:
+        card.row["content"] = work.content(chosen)
+    if not card.row.get("note"):
+        card.row["state"] = work.state(chosen)
+    work.folder(chosen).put(card)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
+from hf2vad.bundle.bundle import load_bundle
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import required_missing
@@ -25,7 +26,7 @@ from hf2vad.cubes.settings import (
 from hf2vad.engines import EngineChoice, EngineSpec
 from hf2vad.engines.eager import Precision
 from hf2vad.errors import ConfigError, MismatchError
-from hf2vad.features.density import NO_DENSITY
+from hf2vad.features.registry import networks_for
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.health.look import EVERY
 from hf2vad.health.settings import HealthConfig
@@ -34,6 +35,7 @@ from hf2vad.jobs.score_work import ScoreWork
 from hf2vad.models.device import choose_device
 from hf2vad.schema import SCHEMA_VERSION
 from hf2vad.scoring.alarms import read_alarms
+from hf2vad.scoring.feature_set import counted_features, fitted_features
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.settings import to_dict
 from hf2vad.storage import absolute, join
@@ -97,6 +99,10 @@ class ScoreSettings:
 
     smoothing: int | None = None
     """Frames of the median filter over frame scores; none: the bundle's."""
+
+    all_parts: bool = False
+    """Measure every feature that the bundle has, not only those with a weight in its score; the others are null in the
+    tables. Scores stay the same."""
 
     alarms: str = ""
     """File of jobs/alarms.py: at which score an event starts, by camera, in place of the bundle's thresholds."""
@@ -168,7 +174,7 @@ def run_scoring(
     """Settle the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code."""
 
     def settle(dispatcher: Dispatcher) -> tuple[ScoreWork, dict[str, str]]:
-        if job.engine == "eager":
+        if job.engine == "eager" or not work.engine.networks:
             return work, {"engine": work.engine.label}
         found = settle_engine(engine_request(job, work), dispatcher)
         spec, why, device = found.choice.spec, found.choice.why, found.choice.place.device
@@ -188,6 +194,7 @@ def engine_request(job: ScoreSettings, work: ScoreWork) -> EngineRequest:
         wanted=job.engine,
         precision=job.precision,
         cache=cache_of(job.bundle, job.engine_cache),
+        networks=work.engine.networks,
         batch=job.batch,
         device=job.device,
         threads=work.threads,
@@ -199,26 +206,31 @@ def scoring_work(job: ScoreSettings, *, tries: int = 0) -> ScoreWork:
     settled; raises what `score_job` does."""
     bundle = load_bundle(job.bundle)
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
-    if difference := extraction_difference(bundle.extraction, extraction):
+    if difference := extraction_difference(bundle.settings.extraction, extraction):
         raise MismatchError(
             f"{job.bundle} was trained on other cubes than these settings make ({difference}); leave the settings out"
         )
     check_boxes(job.boxes, job.detector)
     if job.device != "auto":
         choose_device(job.device)
-    smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
+    settings = bundle.settings
+    smoothing = settings.smoothing if job.smoothing is None else job.smoothing
     alarms = [content_hash(absolute(job.alarms))] if job.alarms else []
     if job.alarms:
-        bundle = read_alarms(absolute(job.alarms)).of(bundle, job.events, smoothing=smoothing)
-    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY)
+        settings = read_alarms(absolute(job.alarms)).applied_to(settings, job.events, smoothing=smoothing)
+    counted = counted_features(settings.fusion)
+    features = fitted_features(bundle) if job.all_parts else counted
+    more = [name for name in features if name not in counted]
+    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY, *more)
     return ScoreWork(
         bundle_uri=job.bundle,
-        bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),
+        bundle=settings,
+        features=features,
         prefix=join(job.out, f"bundle={bundle.id}"),
         extraction=extraction,
         boxes=job.boxes,
         image_fps=job.image_fps,
-        engine=EngineSpec(name="eager"),
+        engine=EngineSpec(name="eager", networks=networks_for(features)),
         batch=job.batch,
         device=job.device,
         threads=max(1, int(job.ray.cpus)),

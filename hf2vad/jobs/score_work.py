@@ -17,7 +17,7 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.shards import HALO_BEFORE, Range, Shard
 from hf2vad.archive.timeline import Timeline, probe, shown_seconds
-from hf2vad.bundle.bundle import Bundle
+from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cluster.dispatch import Call
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.engines import EngineSpec, make_engine
@@ -32,8 +32,9 @@ from hf2vad.models.device import choose_device
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.schema import CubeBatch, HealthKind, pack_metadata, unpack_metadata
 from hf2vad.scoring.events import thresholds
+from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.final import FinalTables, event_table, finalise
-from hf2vad.scoring.measure import Measure
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
 from hf2vad.storage import delete, exists, join, key_path, open_parquet, put_table, read_table
@@ -47,8 +48,10 @@ class ScoreWork:
     """What the walk does with a video; travels to the workers."""
 
     bundle_uri: str
-    bundle: Bundle
-    """Without weights: each worker reads those itself, once."""
+    bundle: BundleSettings
+    """Each worker reads the bundle's arrays itself, once."""
+    features: tuple[str, ...]
+    """Names of the features that are measured."""
     prefix: str
     extraction: ExtractionConfig
     boxes: str
@@ -209,9 +212,11 @@ def _score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
                 yield batch
 
     with span("load"):
-        loads = warm_measure.cache_info().misses
-        measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
-        counts["model_loads"] = warm_measure.cache_info().misses - loads
+        loads = warm_features.cache_info().misses
+        features = warm_features(
+            work.bundle_uri, work.bundle.id, work.features, work.engine, work.device, work.batch, work.threads
+        )
+        counts["model_loads"] = warm_features.cache_info().misses - loads
         extractor = warm_extractor(work.extraction, work.boxes)
         if counts["model_loads"]:
             gc.collect()
@@ -221,9 +226,8 @@ def _score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
     table = score_shard(
         shard.video.id,
         counted(extractor.cubes(shard, look)),
-        measure,
-        calibration=work.bundle.calibration_of(shard.video.id),
-        fusion=work.bundle.fusion,
+        features,
+        Scorer.of(work.bundle, shard.video.id),
         metadata=work.metadata(shard.video, frames),
     )
     with span("write"):
@@ -234,12 +238,17 @@ def _score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
 
 
 @lru_cache(maxsize=1)
-def warm_measure(uri: str, bundle_id: str, spec: EngineSpec, device: str, batch: int, threads: int) -> Measure:
-    """What this worker measures with, kept from shard to shard. Raises MismatchError for a bundle that changed."""
+def warm_features(
+    uri: str, bundle_id: str, names: tuple[str, ...], spec: EngineSpec, device: str, batch: int, threads: int
+) -> FeatureSet:
+    """What this worker measures with, kept from shard to shard. Raises MismatchError for a bundle that changed.
+
+    Where no feature needs a network, none is made.
+    """
     torch.set_num_threads(threads)
     bundle = same_bundle(uri, bundle_id)
-    engine = make_engine(spec, bundle, device=choose_device(device), batch=batch)
-    return Measure.of(engine, bundle.fusion, bundle.density, bundle.perspective)
+    engine = make_engine(spec, bundle, device=choose_device(device), batch=batch) if spec.networks else None
+    return FeatureSet.of(bundle, names, engine, batch)
 
 
 def close_video(
@@ -314,13 +323,11 @@ def _final_tables(
         "frame_count": timeline.frame_count,
     }
     return finalise(
-        video.id,
         shards,
-        start=start,
         pts_s=np.asarray(timeline.pts_s[start:stop]),
-        calibration=calibration,
-        fusion=work.bundle.fusion,
+        empty=Scorer.of(work.bundle, video.id).empty,
         smoothing=work.smoothing,
+        calibration=calibration,
         events=work.events,
         metadata=metadata,
         health=health,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hf2vad.features.settings import DensityConfig, FusionConfig
+from hf2vad.features.motion import DensityConfig
+from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import ModelConfig
 from hf2vad.report.training import print_selection
 from hf2vad.settings import from_dict, to_dict

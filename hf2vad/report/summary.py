@@ -10,7 +10,16 @@ from rich.table import Table
 
 from hf2vad.commandline import EXIT_OK
 from hf2vad.evaluation.protocol import EvaluateJob, evaluate_job
-from hf2vad.report.figures import against_speed, alerts, auroc_rows, other_rows, region_rows, resampling, smoothing
+from hf2vad.report.figures import (
+    against_speed,
+    alerts,
+    auroc_rows,
+    not_computed,
+    other_rows,
+    region_rows,
+    resampling,
+    smoothing,
+)
 from hf2vad.report.markdown import evaluation_markdown
 from hf2vad.storage import join, put_bytes, readable
 
@@ -46,6 +55,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         f"{result['videos_unlabelled']} videos unlabelled; smoothed: {smoothing(result)}; "
         f"chosen on labels: {result['chosen_on_labels']}"
     )
+    if text := not_computed(result):
+        console.print(text, markup=False)
     console.print(resampling(result))
     console.print(against_speed(result))
     console.print(alerts(result))

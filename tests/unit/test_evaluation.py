@@ -13,7 +13,7 @@ from hf2vad.errors import EvaluationError, NotFoundError, SchemaError
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.evaluation.protocol import EvaluateJob, Protocol, evaluate, evaluate_job
 from hf2vad.schema import unpack_metadata
-from hf2vad.scoring.fuse import smooth
+from hf2vad.scoring.smooth import smooth
 from hf2vad.storage import put_table, read_table
 from hf2vad.tables.read import scores_prefix
 from tests.scores import Frames, label_table, put_marks, put_scores, table_path, with_column

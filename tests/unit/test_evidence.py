@@ -286,14 +286,7 @@ def test_without_a_bundle_there_are_pictures_and_no_reasons(scored: Scored, tmp_
 def test_a_prediction_that_does_not_count_is_not_shown(scored: Scored, tmp_path: Path) -> None:
     known = load_bundle(str(scored.bundle))
     other = save_bundle(
-        str(tmp_path / "bundle"),
-        weights=known.weights,
-        extraction=known.extraction,
-        model_config=known.model_config,
-        fusion=FusionConfig(frame=0),
-        smoothing=known.smoothing,
-        calibration=known.calibration,
-        provenance={},
+        str(tmp_path / "bundle"), replace(known, settings=replace(known.settings, fusion=FusionConfig(frame=0)))
     )
     (prefix,) = scored.scores.glob("bundle=*")
     shutil.copytree(prefix, tmp_path / f"bundle={other.id}")

@@ -28,7 +28,7 @@ from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
 from hf2vad.report.site.place import place_of
-from hf2vad.report.site.why import parts_of
+from hf2vad.report.site.why import peak_terms
 from hf2vad.schema import OBJECTS
 from hf2vad.storage import put_json, read_table
 from tests.clips import pictures
@@ -123,11 +123,11 @@ def test_many_hours_are_hours_of_the_day() -> None:
 def test_an_events_parts_are_those_that_its_score_was_made_of(night: tuple[Path, Path], bundle: Any) -> None:
     objects = read_table(str(night[1] / "objects" / f"{FIRST}.parquet"))
     event = read_table(str(night[1] / "events" / f"{FIRST}.parquet")).to_pylist()[0]
-    parts = parts_of(event, objects, bundle)
+    parts = peak_terms(event, objects, bundle)
     assert parts == {"flow": 9.0, "frame": 1.0}, "S_r 14 and S_p 15, mean 5, deviation 1, weights 1 and 0.1"
     assert kind_of(parts) == "flow"
     assert kind_of({"flow": -1.0, "frame": 0.5}) == "appearance"
-    assert parts_of(event, OBJECTS.empty_table(), bundle) == {}
+    assert peak_terms(event, OBJECTS.empty_table(), bundle) == {}
     assert kind_of({}) == ""
 
 
