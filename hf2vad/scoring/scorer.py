@@ -61,9 +61,9 @@ class Scorer:
         return cls(fusion.weights, scales, perspective if fusion.perspective else None)
 
     @classmethod
-    def of(cls, settings: BundleSettings, video: str) -> Self:
-        """The scorer of a bundle for the camera of `video`."""
-        return cls.eq9(settings.fusion, settings.calibration_of(video), settings.perspective)
+    def of(cls, settings: BundleSettings, path: str) -> Self:
+        """The scorer of a bundle for the camera that a video's path in its archive names."""
+        return cls.eq9(settings.fusion, settings.calibration_of(path), settings.perspective)
 
     @property
     def empty(self) -> float:
