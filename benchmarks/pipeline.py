@@ -126,7 +126,7 @@ def train(folder: Path, archive: str) -> Path:
 def extract_forever(task: ScoringTask, shards: list[Shard], core: int, ready: Event) -> None:
     """Extract on `core`, over and over."""
     os.sched_setaffinity(0, [core])
-    extractor = warm_extractor(task.config.extraction, task.config.boxes)
+    extractor = warm_extractor(task.config.extraction, task.config.boxes, task.config.threads)
     while True:
         for shard in shards:
             for _ in extractor.cubes(shard):
@@ -157,7 +157,7 @@ def overlap(task: ScoringTask, shards: list[Shard], options: argparse.Namespace)
     `beside`: the network alone while another process, which shares neither interpreter nor queue with it, extracts on
     the other core: what it costs that the two cores have one memory.
     """
-    extractor = warm_extractor(task.config.extraction, task.config.boxes)
+    extractor = warm_extractor(task.config.extraction, task.config.boxes, task.config.threads)
     threads = task.config.threads
     features = warm_features(
         task.bundle_uri, task.bundle.id, task.features, task.engine, task.device, task.batch, threads

@@ -86,7 +86,7 @@ def show_video(task: EvidenceTask, events: Sequence[Chosen]) -> Counter[str]:
     if task.bundle_id:
         explainer = warm_explainer(task.bundle, task.bundle_id, task.threads)
         boxes = events[0].tables.uri("objects")
-        explainer = replace(explainer, extractor=partial(_extractor, explainer, boxes))
+        explainer = replace(explainer, extractor=partial(_extractor, explainer, boxes, task.threads))
     counts: Counter[str] = Counter()
     for chosen in events:
         if task.is_there(chosen):  # a worker that was lost had come so far
@@ -146,13 +146,16 @@ def warm_explainer(uri: str, bundle_id: str, threads: int) -> Explainer:
     bundle = same_bundle(uri, bundle_id)
     networks = networks_for(bundle.settings.fusion.weights)
     model = bundle.build(device) if networks else None
-    return Explainer(bundle, networks, model, device, partial(warm_extractor, bundle.settings.extraction, ""))
+    return Explainer(bundle, networks, model, device, partial(warm_extractor, bundle.settings.extraction, "", threads))
 
 
-def _extractor(explainer: Explainer, table: str) -> Extractor:
-    """Boxes that came from a file are those of the objects table."""
+def _extractor(explainer: Explainer, table: str, threads: int) -> Extractor:
+    """Cuts the boxes of the objects table where some came from a file, which is not asked for again."""
     extraction = explainer.bundle.settings.extraction
-    return warm_extractor(extraction, table if extraction.detector.kind == "boxes" else "")
+    if "boxes" not in extraction.detector.kinds:
+        return warm_extractor(extraction, "", threads)
+    given = replace(extraction.detector, kinds=("boxes",))
+    return warm_extractor(replace(extraction, detector=given), table, threads)
 
 
 def _put(task: EvidenceTask, chosen: Chosen, card: EventCard) -> None:

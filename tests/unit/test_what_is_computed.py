@@ -89,9 +89,11 @@ def bundle_of(folder: Path, **weights: float) -> str:
 
 
 def scored(archive: Path, bundle: str, out: Path, **settings: Any) -> tuple[Counter[str], dict[str, pa.Table]]:
-    job = replace(ScoreJob.base({"bundle": bundle}), archive=str(archive), bundle=bundle, out=str(out), device="cpu", ray=HERE)
+    job = replace(
+        ScoreJob.base({"bundle": bundle}), archive=str(archive), bundle=bundle, out=str(out), device="cpu", ray=HERE
+    )
     with networks_counted() as counts:
-        assert score_job(replace(job, batch=16, engine="eager", **settings)) == 0
+        assert score_job(replace(job, device="cpu", batch=16, engine="eager", **settings)) == 0
     tables = {name: list(out.glob(f"bundle=*/{name}/*.parquet")) for name in ("frames", "objects")}
     return counts, {name: pq.read_table(path) for name, (path,) in tables.items()}
 
