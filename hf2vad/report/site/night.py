@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from hf2vad.bundle.bundle import load_bundle_settings
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.progress import ProgressBar

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hf2vad.archive.sources import split_id
-from hf2vad.bundle.bundle import Bundle
+from hf2vad.bundle.settings import BundleSettings
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evidence.choose import event_key
 from hf2vad.evidence.objects import kind_of
@@ -22,7 +22,7 @@ from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import media_of
 from hf2vad.report.site.place import Place, place_of
 from hf2vad.report.site.tables import Scored
-from hf2vad.report.site.why import parts_of
+from hf2vad.report.site.why import peak_terms
 from hf2vad.report.site.write import put_data
 from hf2vad.schema import BOX, F64
 from hf2vad.storage import readable
@@ -35,7 +35,7 @@ class Sources:
 
     job: ReportJob
     labels: FrameLabels
-    bundle: Bundle | None
+    bundle: BundleSettings | None
     evidence: Collection[str]
     """Keys of the events that have a folder."""
 
@@ -107,7 +107,7 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
         known = read_evidence(sources.job.out, key) if key in sources.evidence else NOTHING
         parts = known.parts
         if not parts and objects is not None and sources.bundle is not None:
-            parts = parts_of(row, objects, sources.bundle, path)
+            parts = peak_terms(row, objects, sources.bundle, path)
         found.append(
             {
                 "key": key,
