@@ -7,7 +7,9 @@ import errno
 import re
 from collections.abc import Iterator
 
+import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.parsers import ResponseParserError
 
 from hf2vad.errors import (
     AccessDeniedError,
@@ -44,7 +46,7 @@ def mapped(uri: str) -> Iterator[None]:
         if error.errno in FULL:
             raise full(shown, error) from None
         raise StorageError(f"{shown}: {_line(error.strerror or error)}") from None
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError, aiohttp.ClientError) as error:
         raise StorageError(f"{shown}: {_line(error)}") from None
 
 
