@@ -11,7 +11,8 @@ Example:
 Open index.html: the site is static files, and needs no server. Run it again after more was scored; videos that were
 copied or transcoded are kept.
 
-Exit code: 0 done, 2 usage, or a place that cannot be used.
+Exit code: 0 done, also where videos cannot be played (it says how many, and their pages why); 2 usage, or a place that
+cannot be used.
 """
 
 import sys

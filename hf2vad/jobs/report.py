@@ -26,8 +26,9 @@ def review_job(job: ReviewJob) -> int:
     """Gather the evidence, write the site, say what is there. Returns the exit code."""
     counts = gathered(job)
     site = write_site(job)
+    no_player = f", {site.no_player:,} videos without a player (their pages say why)" if site.no_player else ""
     print(
-        f"{site.videos:,} videos, {site.events:,} events, {site.failures:,} failures; evidence of "
+        f"{site.videos:,} videos, {site.events:,} events, {site.failures:,} failures{no_player}; evidence of "
         f"{counts.get('events', 0):,} events, {counts.get('made', 0):,} new; open {site.index}"
     )
     return EXIT_OK
