@@ -23,8 +23,12 @@ def require(holds: bool, message: str) -> None:
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
-    """A settings object as plain JSON values, nested, tuples as lists."""
-    plain: dict[str, Any] = {}
+    """A settings object as plain JSON values, nested, tuples as lists.
+
+    A class may name values that are no settings, because there is only one choice, in `CONSTANTS`: they are written and
+    hashed with the settings, as in ids that were made when they were settings.
+    """
+    plain: dict[str, Any] = dict(_constants(type(settings)))
     for item in fields(settings):
         value = getattr(settings, item.name)
         if is_dataclass(value):
@@ -37,8 +41,8 @@ def to_dict(settings: Any) -> dict[str, Any]:
 def from_dict(kind: type[T], values: Mapping[str, Any], *, base: T | None = None, where: str = "settings") -> T:
     """The settings object of class `kind` that `values` describe, on top of `base` (or the class's defaults).
 
-    Raises ConfigError on an unknown key (naming the nearest known one), a value of the wrong type, or a value that the
-    class refuses. `where` names the source in messages.
+    Raises ConfigError on an unknown key (naming the nearest known one), a value of the wrong type, a constant with
+    another value, or a value that the class refuses. `where` names the source in messages.
     """
     return _build(kind, values, base, where, prefix="")
 
@@ -46,8 +50,12 @@ def from_dict(kind: type[T], values: Mapping[str, Any], *, base: T | None = None
 def _build(kind: type[T], values: Mapping[str, Any], base: T | None, where: str, prefix: str) -> T:
     hints = typing.get_type_hints(kind)
     known = {item.name for item in fields(kind) if item.init}  # type: ignore[arg-type]
+    constants = _constants(kind)
     changes: dict[str, Any] = {}
     for key, value in values.items():
+        if key in constants:
+            _coerce(Literal[constants[key]], value, None, where, prefix + key)
+            continue
         if key not in known:
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(sorted(known))}"
@@ -101,9 +109,15 @@ def _coerce(hint: Any, value: Any, base: Any, where: str, name: str) -> Any:
     return value
 
 
+def _constants(kind: type[Any]) -> Mapping[str, Any]:
+    constants: Mapping[str, Any] = getattr(kind, "CONSTANTS", {})
+    return constants
+
+
 def fingerprint(settings: Any) -> str:
-    """First 16 hex digits of the SHA-256 of the settings' canonical JSON."""
-    canonical = json.dumps(to_dict(settings), sort_keys=True, separators=(",", ":"))
+    """First 16 hex digits of the SHA-256 of the canonical JSON of a settings object, or of its plain values."""
+    values = settings if isinstance(settings, Mapping) else to_dict(settings)
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

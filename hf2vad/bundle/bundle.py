@@ -22,7 +22,7 @@ from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.examples import NO_EXAMPLES, NormalExamples
 from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
 from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.errors import BundleError, ConfigError, NotFoundError, SchemaError
+from hf2vad.errors import BundleError, ConfigError, MismatchError, NotFoundError, SchemaError
 from hf2vad.features.density import NO_DENSITY, MotionDensity
 from hf2vad.features.perspective import Perspective
 from hf2vad.features.settings import DensityConfig, FusionConfig
@@ -220,6 +220,14 @@ def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:
 def load_bundle_settings(uri: str) -> Bundle:
     """The bundle under `uri` without its weights and its density; same errors as `load_bundle`."""
     return _bundle(uri, _read_settings(uri))
+
+
+def same_bundle(uri: str, bundle_id: str) -> Bundle:
+    """The bundle at `uri`. Raises MismatchError for one that changed since the run began."""
+    bundle = load_bundle(uri)
+    if bundle.id != bundle_id:
+        raise MismatchError(f"{uri} was bundle {bundle_id} when the run began and is {bundle.id} now")
+    return bundle
 
 
 def _read_settings(uri: str) -> dict[str, Any]:

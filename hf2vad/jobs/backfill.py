@@ -1,4 +1,15 @@
-"""Scoring what is new in an archive that never stops growing: a night's work."""
+"""Score what is new in an archive since the last time: a night's work, to be started every night.
+
+Example:
+    python jobs/backfill.py --archive demo/archive/test --bundle demo/bundle --out nightly --min-age-minutes 0
+    ray job submit --working-dir . -- python jobs/backfill.py --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
+        --out s3://vad/scores --pattern '{camera}/{date}/*' --since 2026-11-24 --order newest --hours 8 --compact
+
+What is done is read from <out>/bundle=<id>/done/. One run works at a time: a lease in <out>/bundle=<id>/lease/ says
+which. On SIGTERM, and after --hours, what runs is finished and no more is started; the next run goes on there.
+
+Exit code: 0 done or out of hours, 2 usage, 3 some videos failed, 4 another run is at work, 143 stopped by SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +25,9 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.scope import Scope, parse_day
 from hf2vad.archive.sections import Order, Sections
 from hf2vad.archive.sources import parse_sources
-from hf2vad.cluster.dispatch import Dispatcher
+from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.stop import Stop
-from hf2vad.commandline import EXIT_BUSY, EXIT_OK
+from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
 from hf2vad.jobs.compact import compact_all
 from hf2vad.jobs.score import ScoreSettings, run_scoring, scoring_work
@@ -121,11 +132,11 @@ def backfill_job(job: BackfillJob) -> int:
             put_archive_names(work.prefix, sections.sources)
             until = time.monotonic() + 3600 * job.hours if job.hours else float("inf")
 
-            def then(dispatcher: Dispatcher, stop: Stop) -> dict[str, Any]:
+            def then(cluster: Cluster, stop: Stop) -> dict[str, Any]:
                 def ended() -> bool:
                     return stop.told or lease.lost
 
-                return compact_all(work.prefix, sections, dispatcher, ended) if job.compact else {}
+                return compact_all(work.prefix, sections, cluster, ended) if job.compact else {}
 
             extent = Extent(
                 finished=lambda marks: FinishedSections(marks, sections),
@@ -199,3 +210,6 @@ def _seconds_per_byte(out: str) -> float | None:
         record for record in records if record.get("bytes") and record.get("status") in (None, "finished", "stopped")
     ]
     return sum(r["seconds"] for r in used) / sum(r["bytes"] for r in used) if used else None
+
+
+JOB = Job("backfill", BackfillJob, backfill_job, __doc__)

@@ -17,7 +17,7 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.shards import HALO_BEFORE, Range, Shard
 from hf2vad.archive.timeline import Timeline, probe, shown_seconds
-from hf2vad.bundle.bundle import Bundle
+from hf2vad.bundle.bundle import Bundle, same_bundle
 from hf2vad.cluster.dispatch import Call
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.engines import EngineSpec, make_engine
@@ -26,7 +26,6 @@ from hf2vad.hashes import hash_of
 from hf2vad.health.judge import judged_health
 from hf2vad.health.look import Look
 from hf2vad.health.settings import HealthConfig
-from hf2vad.jobs.engine_choice import same_bundle
 from hf2vad.jobs.extract import warm_extractor
 from hf2vad.models.device import choose_device
 from hf2vad.profile import SPANS_PER_SHARD, recording, span

@@ -15,15 +15,16 @@ from typing import Protocol
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Range, Shard, cut_shards
 from hf2vad.archive.timeline import Timeline
-from hf2vad.cluster.dispatch import DROP_SECONDS, Call, Dispatcher, Outcome
+from hf2vad.cluster.dispatch import DROP_SECONDS, Call, Cluster, Outcome
 from hf2vad.cluster.policy import Cause
 from hf2vad.cluster.stop import Stop
 from hf2vad.progress import ProgressBar
 from hf2vad.walk.backlog import Backlog
-from hf2vad.walk.breaker import Breaker, BreakerConfig
+from hf2vad.walk.breaker import Breaker
 from hf2vad.walk.counts import SHOWN_FAILURES, Tally
 from hf2vad.walk.limits import FrameSpan
 from hf2vad.walk.markers import Known, Marks
+from hf2vad.walk.settings import BreakerConfig
 
 LOST_SHARDS = 5
 """Shards of a video that may lose their workers; then the rest of it is not tried, or one video could take a night."""
@@ -128,7 +129,7 @@ class Watcher(Protocol):
 
 def walk(
     videos: Iterable[Video],
-    dispatcher: Dispatcher,
+    dispatcher: Cluster,
     steps: Steps,
     *,
     shard_frames: int,
@@ -153,7 +154,7 @@ def walk(
 class _Walk:
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        dispatcher: Cluster,
         steps: Steps,
         shard_frames: int,
         span: FrameSpan,

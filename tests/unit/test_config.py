@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -45,6 +45,15 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest_known_one() -> None:
 def test_a_refused_value_is_named_with_what_would_be_right(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_dict(ExtractionConfig, values)
+
+
+def test_what_has_one_value_is_no_setting_but_written_and_hashed_as_one() -> None:
+    assert "method" not in {item.name for item in fields(FlowConfig)}
+    plain = to_dict(ExtractionConfig())
+    assert (plain["flow"]["method"], plain["cube"]) == ("dis", {"size": 32, "context": 4})
+    assert extraction_fingerprint(ExtractionConfig()) == "1cd53a8a6aab0c0f", "bundles that were made have this id"
+    with pytest.raises(ConfigError, match=r"cube\.size must be one of 32, got 64"):
+        from_dict(ExtractionConfig, {"cube": {"size": 64}})
 
 
 def test_tuples_and_optional_values_are_read_from_lists_and_nulls() -> None:

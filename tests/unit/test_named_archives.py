@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.archive.sources import find_in, parse_sources
 from hf2vad.bundle.bundle import Calibration, load_bundle_settings, save_bundle
 from hf2vad.commandline import EXIT_OK
 from hf2vad.cubes.settings import ExtractionConfig, WorkingConfig
 from hf2vad.demo.archive import generate
-from hf2vad.evaluation.alarms import AlarmJob, alarm_levels
+from hf2vad.evaluation.alarms import AlarmTarget, alarm_levels
 from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.backfill import BackfillJob, backfill_job
 from hf2vad.jobs.report import ReviewJob, review_job
@@ -29,7 +30,7 @@ from hf2vad.schema import unpack_metadata
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import key_path
 from hf2vad.tables.archives import archive_names
-from tests.evidence import without_ray
+from tests.evidence import HERE
 from tests.stc import SMALL_MODEL
 
 PATTERN = "{camera}/{date}/*"
@@ -62,14 +63,12 @@ class Night:
     def backfill(self, out: Path, **settings: Any) -> int:
         job = BackfillJob.base({"bundle": self.bundle})
         job = replace(job, archive=self.archives, bundle=self.bundle, out=str(out), pattern=PATTERN, device="cpu")
-        with without_ray():
-            return backfill_job(replace(job, engine="eager", batch=16, min_age_minutes=0, **settings))
+        return backfill_job(replace(job, engine="eager", batch=16, min_age_minutes=0, ray=HERE, **settings))
 
     def report(self, site: Path, **settings: Any) -> dict[str, Any]:
         """The summary of a site that is made of this night with its pattern."""
-        job = ReviewJob(scores=str(self.folder / "scores"), out=str(site), pattern=PATTERN, **settings)
-        with without_ray():
-            assert review_job(job) == EXIT_OK
+        job = ReviewJob(scores=str(self.folder / "scores"), out=str(site), pattern=PATTERN, ray=HERE, **settings)
+        assert review_job(job) == EXIT_OK
         return site_data(site, "summary")
 
 
@@ -124,8 +123,8 @@ def test_videos_of_named_archives_are_scored_by_their_cameras_calibrations(night
 
 def test_an_archives_name_changes_ids_and_nothing_else(night: Night, tmp_path: Path) -> None:
     job = replace(ScoreJob.base({"bundle": night.bundle}), archive=str(night.folder / "north"), bundle=night.bundle)
-    with without_ray():
-        assert score_job(replace(job, out=str(tmp_path), device="cpu", engine="eager", batch=16)) == EXIT_OK
+    job = replace(job, out=str(tmp_path), device="cpu", engine="eager", batch=16, ray=HERE)
+    assert score_job(job) == EXIT_OK
     (prefix,) = tmp_path.glob("bundle=*")
     assert not (prefix / "archives.json").exists()
     for path in NORTH:
@@ -140,8 +139,8 @@ def test_an_archives_name_changes_ids_and_nothing_else(night: Night, tmp_path: P
 def test_alarms_are_set_and_used_by_camera(night: Night, tmp_path: Path) -> None:
     events = EventConfig(min_length=1, merge_gap=0, low=-50.0)
     (prefix,) = (night.folder / "scores").glob("bundle=*")
-    job = AlarmJob(scores=str(prefix), out="", per_hour=3590.0, camera_pattern=PATTERN, events=events, resamples=0)
-    alarms, levels = alarm_levels(job)
+    target = AlarmTarget(per_hour=3590.0, events=events, resamples=0)
+    alarms, levels = alarm_levels(str(prefix), target, PathPattern.of_camera(PATTERN))
     assert set(levels) == {"", "gate", "yard", "shed"}
     assert levels["gate"].hours == pytest.approx(3 * levels["yard"].hours)
     own = {"gate": 1.5, "yard": 2.5}
