@@ -6,6 +6,7 @@ botocore and aiohttp each repeat requests, one inside the other; here all three 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -14,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -25,13 +25,21 @@ import botocore.exceptions
 import s3fs
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
-from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 from botocore.parsers import ResponseParserError
 from fsspec.asyn import FSTimeoutError
 
-from hf2vad.errors import NotFoundError
+from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError, StorageError
 from hf2vad.storage.entry import Entry
-from hf2vad.storage.failures import mapped
+from hf2vad.storage.failures import mapped_os_errors, one_line
+from hf2vad.storage.names import readable
 
 T = TypeVar("T")
 
@@ -62,6 +70,32 @@ MEMORY_SPOOL = 32 * 2**20
 """An object on its way to S3 is held in memory up to this size, then in a temporary file."""
 PART_BYTES = 16 * 2**20
 """A larger object is put in parts of this size."""
+
+
+is_local = False
+objects_appear_whole = True
+
+
+@contextlib.contextmanager
+def mapped(uri: str) -> Iterator[None]:
+    shown = readable(uri)
+    with mapped_os_errors(uri, missing="bucket or object", denied="check the credentials and the bucket's policy"):
+        try:
+            yield
+        except (NoCredentialsError, PartialCredentialsError):
+            raise AccessDeniedError(
+                f"{shown}: no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role"
+            ) from None
+        except FileNotFoundError as error:
+            if _code(error) == "NoSuchBucket":
+                raise BucketNotFoundError(f"{shown}: there is no such bucket") from None
+            raise
+        except PermissionError as error:
+            if _code(error) == "InvalidObjectState":  # one object, whatever the credentials are
+                raise NotFoundError(f"{shown}: kept in an archive of the store; restore it there first") from None
+            raise
+        except (BotoCoreError, ClientError, ResponseParserError, aiohttp.ClientError) as error:
+            raise StorageError(f"{shown}: {one_line(error)}") from None
 
 
 def find_file(uri: str) -> Entry | None:
@@ -110,7 +144,7 @@ def put_if_absent(uri: str, data: bytes) -> bool:
     return True
 
 
-def temporary(uri: str) -> AbstractContextManager[IO[bytes]]:
+def temporary(uri: str) -> contextlib.AbstractContextManager[IO[bytes]]:
     _named(uri)
     return tempfile.SpooledTemporaryFile(max_size=MEMORY_SPOOL)
 
@@ -253,6 +287,12 @@ def _named(uri: str) -> tuple[str, str]:
 
 def _call(method: str, **request: Any) -> dict[str, Any]:
     return cast(dict[str, Any], _tried(lambda: _file_system().call_s3(method, **request)))
+
+
+def _code(error: OSError) -> str:
+    """What S3 said, of an error that s3fs made one of Python's."""
+    cause = error.__cause__
+    return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, ClientError) else ""
 
 
 def _tried(request: Callable[[], T]) -> T:

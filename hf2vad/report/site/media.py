@@ -17,7 +17,7 @@ from hf2vad.errors import Hf2vadError, VideoError
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.tables import Scored
 from hf2vad.report.site.transcode import transcoded
-from hf2vad.storage import atomic_writer, find_file, is_s3, join, open_read, put_bytes
+from hf2vad.storage import atomic_writer, find_file, is_local, join, open_read, put_bytes
 
 FOLDER = "media"
 PLAYABLE = {".mp4": ("h264", "av1"), ".webm": ("vp8", "vp9", "av1")}
@@ -100,10 +100,9 @@ def link(video: Video, job: ReportJob) -> str:
     if job.media_url:
         single = any(os.path.normpath(video.uri) == os.path.normpath(source.uri) for source in job.sources)
         return job.media_url if single else f"{job.media_url.rstrip('/')}/{quote(video.id)}"
-    if is_s3(video.uri):
-        start, target = job.out, video.uri
-    else:
-        start, target = os.path.realpath(job.out), os.path.realpath(video.uri)
+    start, target = job.out, video.uri
+    if is_local(video.uri):
+        start, target = os.path.realpath(start), os.path.realpath(target)
     return quote(os.path.relpath(target, start), errors="surrogateescape")
 
 
