@@ -31,7 +31,7 @@ from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import key_path
 from hf2vad.tables.archives import archive_names
 from tests.bundles import make_bundle, normal
-from tests.evidence import without_ray
+from tests.evidence import HERE
 from tests.stc import SMALL_MODEL
 
 PATTERN = "{camera}/{date}/*"
@@ -62,14 +62,12 @@ class Night:
     def backfill(self, out: Path, **settings: Any) -> int:
         job = BackfillJob.base({"bundle": self.bundle})
         job = replace(job, archive=self.archives, bundle=self.bundle, out=str(out), pattern=PATTERN, device="cpu")
-        with without_ray():
-            return backfill_job(replace(job, engine="eager", batch=16, min_age_minutes=0, **settings))
+        return backfill_job(replace(job, engine="eager", batch=16, min_age_minutes=0, ray=HERE, **settings))
 
     def report(self, site: Path, **settings: Any) -> dict[str, Any]:
         """The summary of a site that is made of this night with its pattern."""
-        job = ReviewJob(scores=str(self.folder / "scores"), out=str(site), pattern=PATTERN, **settings)
-        with without_ray():
-            assert review_job(job) == EXIT_OK
+        job = ReviewJob(scores=str(self.folder / "scores"), out=str(site), pattern=PATTERN, ray=HERE, **settings)
+        assert review_job(job) == EXIT_OK
         return site_data(site, "summary")
 
 
@@ -121,8 +119,8 @@ def test_videos_of_named_archives_are_scored_by_their_cameras_calibrations(night
 
 def test_an_archives_name_changes_ids_and_nothing_else(night: Night, tmp_path: Path) -> None:
     job = replace(ScoreJob.base({"bundle": night.bundle}), archive=str(night.folder / "north"), bundle=night.bundle)
-    with without_ray():
-        assert score_job(replace(job, out=str(tmp_path), device="cpu", engine="eager", batch=16)) == EXIT_OK
+    job = replace(job, out=str(tmp_path), device="cpu", engine="eager", batch=16, ray=HERE)
+    assert score_job(job) == EXIT_OK
     (prefix,) = tmp_path.glob("bundle=*")
     assert not (prefix / "archives.json").exists()
     for path in NORTH:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -52,6 +52,8 @@ class Shown:
     frames: int
     seconds: float
     unhealthy: list[dict[str, Any]]
+    no_player: bool
+    """Whether its media could not be had; its page says why."""
 
 
 def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
@@ -78,6 +80,7 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "health": dict(Counter(item["kind"] for item in health)),
     }
     times, scores = thinned(seconds, score) if len(seconds) else ([], [])
+    media = media_of(sources.job, scored, name)
     page = {
         **row,
         "times": times,
@@ -87,12 +90,12 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "events": events,
         "labels": _labels(sources.labels, scored, seconds),
         "health": health,
-        "media": asdict(media_of(sources.job, scored, name)),
+        "media": {"src": media.src, "offset_s": media.offset_s, "why_not": media.why_not},
     }
     put_data(sources.job.out, f"videos/{name}", page)
     spread_out = spread(place, seconds, score, [event["peak_s"] for event in events])
     bundle = str(scored.metadata.get("bundle", ""))
-    return Shown(row, events, spread_out, bundle, len(seconds), lasts, health)
+    return Shown(row, events, spread_out, bundle, len(seconds), lasts, health, media.failed)
 
 
 def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTables, path: str) -> list[dict[str, Any]]:
