@@ -6,8 +6,10 @@ Hf2vadError
 │   ├── NotFoundError        it is not there
 │   │   └── BucketNotFoundError  nor is the bucket
 │   ├── AccessDeniedError    the credentials do not allow it
+│   │   └── CredentialsError     there are none, or the store does not know them: nothing can be read
 │   └── StorageFullError     the disk is full, or a quota is used up
 ├── VideoError           one video, or a range of it, cannot be read: it ends as a failure row, the run goes on
+│   └── VideoDeniedError     because it may not be read
 ├── SchemaError          a table or bundle of another schema version, or without a column it must have
 ├── BundleError          a bundle that is damaged or incomplete
 │   └── MismatchError        a bundle that was trained on differently extracted cubes
@@ -51,12 +53,20 @@ class AccessDeniedError(StorageError):
     """Storage refused the credentials in use, or there are none."""
 
 
+class CredentialsError(AccessDeniedError):
+    """There are no credentials, or the store does not accept them for anything."""
+
+
 class StorageFullError(StorageError):
     """There is no room left to write to: a full disk, or a quota."""
 
 
 class VideoError(Hf2vadError):
     """One video, or a frame range of it, cannot be read."""
+
+
+class VideoDeniedError(VideoError):
+    """Storage refuses to let one video be read; others may be."""
 
 
 class SchemaError(Hf2vadError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from hf2vad.settings import fingerprint, flat, require, to_dict
+from hf2vad.archive.settings import DecodeConfig
+from hf2vad.settings import OMIT_DEFAULT, fingerprint, flat, require, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +135,7 @@ class CubeConfig:
 class ExtractionConfig:
     """Everything that decides what a cube holds. It travels with a trained model: see `extraction_fingerprint`."""
 
+    decode: DecodeConfig = field(default_factory=DecodeConfig, metadata={OMIT_DEFAULT: True})
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
@@ -166,6 +168,8 @@ def extraction_difference(bundle: ExtractionConfig, given: ExtractionConfig) -> 
     """The settings in which two extractions differ, as `flow.scale: 2.0 in the bundle, 1.0 given; …`; empty if none."""
     ours = flat(to_dict(replace(bundle, detector=_addressless(bundle.detector))))
     theirs = flat(to_dict(replace(given, detector=_addressless(given.detector))))
+    default = flat({"decode": to_dict(DecodeConfig())})
+    ours, theirs = default | ours, default | theirs
     return "; ".join(
         f"{key}: {ours[key]} in the bundle, {theirs[key]} given" for key in ours if ours[key] != theirs[key]
     )

@@ -39,7 +39,7 @@ class Footage:
         A frame that cannot be decoded has no image. Raises VideoError when the video cannot be read.
         """
         for shard in cut_shards(self.video, self.timeline, max(1, stop - start), start=start, stop=stop):
-            for frame in decode(shard, size):
+            for frame in decode(shard, lambda *_: size):
                 if start <= frame.index < stop:
                     yield self._hidden(frame, size)
 

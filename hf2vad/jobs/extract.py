@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline, probe, shown_seconds
 from hf2vad.cluster.dispatch import Call, RayConfig
@@ -37,7 +37,7 @@ from hf2vad.jobs.extract_health import HealthOfCubes
 from hf2vad.presets import PresetName, preset
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.schema import SCHEMA_VERSION, STC, cubes_to_arrow, pack_metadata
-from hf2vad.settings import to_dict
+from hf2vad.settings import OMIT_DEFAULT, to_dict
 from hf2vad.storage import absolute, atomic_writer, delete, exists, join, key_path, put_json, read_json
 from hf2vad.threads import prefetch
 from hf2vad.walk.breaker import BreakerConfig
@@ -93,6 +93,7 @@ class ExtractJob:
     """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
 
     health: HealthConfig = field(default_factory=HealthConfig)
+    decode: DecodeConfig = field(default_factory=DecodeConfig, metadata={OMIT_DEFAULT: True})
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
@@ -224,7 +225,9 @@ def open_video(work: ExtractWork, video: Video) -> Opened:
             delete(uri)
     if work.health:
         work.health.forget(video, but=state)
-    return Opened(probe(video, image_fps=work.image_fps, limits=work.limits), frozenset(done))
+    return Opened(
+        probe(video, image_fps=work.image_fps, limits=work.limits, decode=work.extraction.decode), frozenset(done)
+    )
 
 
 def _finish(work: ExtractWork, video: Video, failure: str | None) -> None:
@@ -248,7 +251,7 @@ def _extract_shard(work: ExtractWork, shard: Shard) -> dict[str, float]:
     schema = STC.with_metadata(pack_metadata("stc", work.metadata(shard.video, frames)))
     counts = {"frames": 0, "cubes": 0, "undecodable": 0, "dropped_boxes": 0}
     times: list[float] = []
-    look = Look(shard.start, shard.stop) if work.health else None
+    look = Look(shard.start, shard.stop, (shard.width, shard.height)) if work.health else None
     with span("load"):
         extractor = warm_extractor(work.extraction, work.boxes)
     with (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
@@ -35,7 +35,7 @@ from hf2vad.models.device import choose_device
 from hf2vad.schema import SCHEMA_VERSION
 from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.settings import to_dict
+from hf2vad.settings import OMIT_DEFAULT, to_dict
 from hf2vad.storage import absolute, join
 from hf2vad.walk.breaker import BreakerConfig
 from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
@@ -104,6 +104,7 @@ class ScoreSettings:
     events: EventConfig = field(default_factory=EventConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    decode: DecodeConfig = field(default_factory=DecodeConfig, metadata={OMIT_DEFAULT: True})
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)

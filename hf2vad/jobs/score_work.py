@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,14 +23,14 @@ from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.engines import EngineSpec, make_engine
 from hf2vad.errors import NotFoundError
 from hf2vad.hashes import hash_of
-from hf2vad.health.judge import judged_health
+from hf2vad.health.judge import Health, judged_health
 from hf2vad.health.look import Look
 from hf2vad.health.settings import HealthConfig
 from hf2vad.jobs.engine_choice import same_bundle
 from hf2vad.jobs.extract import warm_extractor
 from hf2vad.models.device import choose_device
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
-from hf2vad.schema import CubeBatch, HealthKind, pack_metadata, unpack_metadata
+from hf2vad.schema import CubeBatch, pack_metadata, unpack_metadata
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.final import FinalTables, event_table, finalise
 from hf2vad.scoring.measure import Measure
@@ -134,7 +134,7 @@ def open_video(work: ScoreWork, video: Video) -> Opened:
         return Opened(None, failure=reason, counts={"parked": 1})
     state = work.shard_state(video)
     done = frozenset(frames for _, frames, found in list_shards(work.shard_folder(video)) if found == state)
-    return Opened(probe(video, image_fps=work.image_fps, limits=work.limits), done)
+    return Opened(probe(video, image_fps=work.image_fps, limits=work.limits, decode=work.extraction.decode), done)
 
 
 def _final_there(work: ScoreWork, video: Video) -> dict[str, Any] | None:
@@ -217,7 +217,7 @@ def _score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
             gc.collect()
             gc.freeze()  # modules and network stay for good: looking through them took the collector 0.2 s a shard
     frames: Range = (shard.start, shard.stop)
-    look = Look(shard.start, shard.stop)
+    look = Look(shard.start, shard.stop, (shard.width, shard.height))
     table = score_shard(
         shard.video.id,
         counted(extractor.cubes(shard, look)),
@@ -277,7 +277,7 @@ def _close_video(
     frames: Range = (plan[0][0], plan[-1][1]) if plan else (0, 0)
     looks = [work.looks_uri(video, shard) for shard in scored]
     health = judged_health(work.health, video, timeline, frames, looks, work.metadata(video, frames))
-    tables = _final_tables(work, video, timeline, plan, scored, health.kinds)
+    tables = _final_tables(work, video, timeline, plan, scored, health)
     reason = settle_failures(work.prefix, video, [*failures, *_shortcomings(timeline, tables)])
     delete(work.table_uri("frames", video))  # or, after a kill, it would vouch for other objects and events
     put_table(work.table_uri("health", video), health.table)
@@ -295,7 +295,7 @@ def _final_tables(
     timeline: Timeline,
     plan: list[Range],
     scored: list[Range],
-    health: Sequence[HealthKind | None],
+    health: Health,
 ) -> FinalTables:
     start, stop = (plan[0][0], plan[-1][1]) if plan else (0, 0)
     calibration = work.bundle.calibration_of(video.id)
@@ -312,6 +312,8 @@ def _final_tables(
         "width": timeline.width,
         "height": timeline.height,
         "frame_count": timeline.frame_count,
+        **({"sizes": health.sizes} if len(health.sizes) > 1 else {}),
+        **timeline.notes,
     }
     return finalise(
         video.id,
@@ -323,7 +325,7 @@ def _final_tables(
         smoothing=work.smoothing,
         events=work.events,
         metadata=metadata,
-        health=health,
+        health=health.kinds,
     )
 
 
