@@ -39,7 +39,9 @@ def image_header(data: bytes) -> ImageHeader | None:
     """What an image's header says, without decoding it; none when it is no image."""
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return ImageHeader(*image.size, EXIF.get(int(image.getexif().get(ORIENTATION, 1)), UPRIGHT))
+            # Of other kinds the tags may stand behind the pixels, which would be decoded.
+            tag = int(image.getexif().get(ORIENTATION, 1)) if image.format == "JPEG" else 1
+            return ImageHeader(*image.size, EXIF.get(tag, UPRIGHT))
     except Exception:  # a damaged header makes the parsers raise whatever comes of it
         return None
 

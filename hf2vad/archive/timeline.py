@@ -73,6 +73,11 @@ class Timeline:
     """Which video stream this is, where the file has several."""
 
     @property
+    def counted(self) -> bool:
+        """Whether its frames were counted by decoding them."""
+        return self.packets is not None
+
+    @property
     def truncated(self) -> str | None:
         """What to say of a file that holds fewer frames than its header promises."""
         if self.promised <= self.frame_count:
