@@ -18,11 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from hf2vad.archive.camera import camera_of
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.examples import NO_EXAMPLES, NormalExamples
 from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
 from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.errors import BundleError, ConfigError, NotFoundError, SchemaError
+from hf2vad.errors import BundleError, ConfigError, MismatchError, NotFoundError, SchemaError
 from hf2vad.features.density import NO_DENSITY, MotionDensity
 from hf2vad.features.perspective import Perspective
 from hf2vad.features.settings import DensityConfig, FusionConfig
@@ -109,9 +109,9 @@ class Bundle:
     weights: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     """Empty when only the settings were read."""
 
-    def calibration_of(self, video: str) -> Calibration:
-        """That of the camera which the video's id names, where there is one; else that of all cameras."""
-        return self.cameras.get(camera_of(video, self.camera_pattern), self.calibration)
+    def calibration_of(self, path: str) -> Calibration:
+        """Calibration of the camera that a video's path in its archive names; that of all cameras where it has none."""
+        return self.cameras.get(PathPattern(self.camera_pattern).camera_of(path), self.calibration)
 
     def build(self, device: torch.device) -> HF2VAD:
         """The network with these weights on `device`, in evaluation mode.
@@ -222,6 +222,14 @@ def load_bundle_settings(uri: str) -> Bundle:
     return _bundle(uri, _read_settings(uri))
 
 
+def same_bundle(uri: str, bundle_id: str) -> Bundle:
+    """The bundle at `uri`. Raises MismatchError for one that changed since the run began."""
+    bundle = load_bundle(uri)
+    if bundle.id != bundle_id:
+        raise MismatchError(f"{uri} was bundle {bundle_id} when the run began and is {bundle.id} now")
+    return bundle
+
+
 def _read_settings(uri: str) -> dict[str, Any]:
     where = join(uri, SETTINGS)
     try:
@@ -253,7 +261,7 @@ def _bundle(uri: str, settings: dict[str, Any]) -> Bundle:
             smoothing=int(settings["smoothing"]),
             calibration=Calibration(**settings["calibration"]),
             provenance=settings["provenance"],
-            camera_pattern=str(settings["camera_pattern"]),
+            camera_pattern=PathPattern.of_camera(str(settings["camera_pattern"])).text,
             cameras={name: Calibration(**known) for name, known in settings["cameras"].items()},
             perspective=Perspective(**settings["perspective"]) if settings["perspective"] else None,
         )

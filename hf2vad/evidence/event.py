@@ -78,7 +78,8 @@ def show_event(chosen: Chosen, footage: Footage, judge: Judge | None) -> Shown:
     shown.row |= {"frame": frame, "box": None if found is None else [found[name] for name in BOX]}
     steps: list[Callable[[], None]] = [lambda: _thumbnail(shown, footage, frame)]
     if found is not None and judge is not None:
-        shown.row["parts"] = {part: round(value, 4) for part, value in weighted_parts(found, judge.bundle).items()}
+        parts = weighted_parts(found, judge.bundle, footage.video.path)
+        shown.row["parts"] = {part: round(value, 4) for part, value in parts.items()}
         shown.row["kind"] = kind_of(shown.row["parts"])
         steps.append(lambda: _maps(shown, footage, found, judge))
     if footage.config.clips:

@@ -72,13 +72,16 @@ def shown_object(objects: Objects, event: Mapping[str, Any]) -> Mapping[str, Any
     return objects.best(peak, peak + 1) or objects.best(event["start_frame"], event["end_frame"] + 1)
 
 
-def weighted_parts(found: Mapping[str, Any], bundle: Bundle) -> dict[str, float]:
-    """What each part with a weight adds to the score of a row of `objects`, in deviations from normal footage."""
+def weighted_parts(found: Mapping[str, Any], bundle: Bundle, path: str) -> dict[str, float]:
+    """What each part with a weight adds to the score of a row of `objects`, in deviations from normal footage.
+
+    `path`: of the video in its archive, which decides the calibration.
+    """
     parts = Parts(**{part: np.array([found[COLUMNS[part]]], np.float32) for part in PARTS})
     if bundle.fusion.perspective and bundle.perspective is not None:
         box: F32 = np.array([[found[name] for name in BOX]], np.float32)
         parts = parts.in_heights(bundle.perspective.heights(box))
-    added = terms(parts, bundle.calibration_of(found["video"]), bundle.fusion)
+    added = terms(parts, bundle.calibration_of(path), bundle.fusion)
     return {part: float(term[0]) for part, term in added.items()}
 
 

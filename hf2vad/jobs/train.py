@@ -1,4 +1,16 @@
-"""From an STC table to a bundle: the stages, calibration, and what is known of how it was made."""
+"""Train a site's model on an STC table and put the bundle that jobs/score_archive.py needs.
+
+Example:
+    python jobs/train.py --stc demo/stc --out demo/bundle --preset compact
+    python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --training.amp bf16
+    python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --workers 4
+
+With --workers, as many processes train together on a Ray cluster, each on its share of every batch of training.batch
+cubes. tensorboard --logdir shows the curves in tensorboard/ beside the bundle.
+
+Run it again to go on from the last checkpoint. Exit code: 0 done, 2 usage or a table that cannot be trained on, 143
+stopped by SIGTERM, with a checkpoint written first.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +23,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from hf2vad.archive.camera import camera_of
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.bundle import load_bundle_settings, save_bundle
 from hf2vad.cluster.dispatch import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
-from hf2vad.commandline import EXIT_OK, required_missing
+from hf2vad.commandline import EXIT_OK, Job, required_missing
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import ConfigError
 from hf2vad.features.settings import DensityConfig, FusionConfig
 from hf2vad.hashes import hash_of
-from hf2vad.jobs.selection import read_selection, settle_selection
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.report.training import print_training
+from hf2vad.report.training import print_selection, print_training
 from hf2vad.scoring.measure import Measure
 from hf2vad.settings import fingerprint, flat, to_dict
 from hf2vad.storage import absolute, exists, join, key_path
@@ -38,6 +49,7 @@ from hf2vad.training.loop import Trainer, check_workers
 from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
 from hf2vad.training.probe import normal_examples, probe_cubes
 from hf2vad.training.select import Selector
+from hf2vad.training.selection import put_selection, read_selection
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
 from hf2vad.versions import versions
 
@@ -125,7 +137,7 @@ class TrainJob:
             raise ConfigError("training.stages has no frame stage, so fusion.frame must be 0")
         if self.fusion.motion and self.density.kind == "none":
             raise ConfigError("fusion.motion needs a density; give density.kind knn or gmm")
-        camera_of("", self.camera_pattern)
+        PathPattern.of_camera(self.camera_pattern)
 
 
 def train_job(job: TrainJob) -> int:
@@ -135,6 +147,7 @@ def train_job(job: TrainJob) -> int:
     check_workers(job.training, workers)
     table = StcTable(job.stc)
     table.require_cubes(max(MIN_CUBES, 2 * workers))
+    _check_cameras(job, table)
     if exists(join(job.out, "bundle.json")):
         return _already_there(job, settings_of(job, table))
     started = time.monotonic()
@@ -143,7 +156,9 @@ def train_job(job: TrainJob) -> int:
     if job.select:
         candidates = join(job.out, "checkpoints", "select")
         selector = _selector(job, table, candidates)
-        settle_selection(_selection(job), settings_of(job, table), selector, candidates=candidates)
+        chosen = put_selection(_selection(job), settings_of(job, table), selector, candidates=candidates)
+        if chosen is not None:
+            print_selection(chosen.figures)
     if workers == 1:
         learn(job, table, choose_device(job.device))
     else:
@@ -154,6 +169,15 @@ def train_job(job: TrainJob) -> int:
         run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
     print_training(job.out, load_bundle_settings(job.out), time.monotonic() - started)
     return EXIT_OK
+
+
+def _check_cameras(job: TrainJob, table: StcTable) -> None:
+    """Raise ConfigError where --camera-pattern names the camera of no video of the table: it would go unnoticed."""
+    pattern = PathPattern.of_camera(job.camera_pattern)
+    if job.camera_pattern and not any(pattern.camera_of(file.video) for file in table.files):
+        raise ConfigError(
+            f"--camera-pattern {job.camera_pattern!r} fits no video of {job.stc}, such as {table.files[0].video!r}"
+        )
 
 
 def _work(job: TrainJob, share: Share) -> None:
@@ -289,3 +313,6 @@ def _already_there(job: TrainJob, settings: str) -> int:
         raise ConfigError(f"{job.out} holds bundle {found.id} of other settings or another table; choose another --out")
     print(f"{job.out}: bundle {found.id} is already trained with these settings on this table; nothing to do")
     return EXIT_OK
+
+
+JOB = Job("train", TrainJob, train_job, __doc__)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from hf2vad.archive.camera import camera_of
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.bundle import Calibration
 from hf2vad.errors import TrainingError
 from hf2vad.features.settings import FusionConfig
@@ -126,9 +126,10 @@ def calibrate(
     when a part that counts is not finite or always the same, so that σ is 0.
     """
     overall = _calibration(files, fusion, smoothing, where)
+    pattern = PathPattern.of_camera(camera_pattern)
     by_camera: dict[str, list[MeasuredFile]] = {}
     for file in files:
-        by_camera.setdefault(camera_of(file.file.video, camera_pattern), []).append(file)
+        by_camera.setdefault(pattern.camera_of(file.file.video), []).append(file)
     by_camera.pop("", None)
     enough = {
         name: group for name, group in by_camera.items() if sum(len(file.frame) for file in group) >= camera_cubes

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hf2vad.archive.catalog import Video, find_video
-from hf2vad.archive.scope import Scope
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.bundle import Bundle
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import ConfigError, EvaluationError, SchemaError
@@ -55,7 +55,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def job(night: tuple[Path, Path], out: Path, **settings: Any) -> ReportJob:
-    values = {"archive": str(night[0]), "pattern": PATTERN} | settings
+    values = {"archive": (str(night[0]),), "pattern": PATTERN} | settings
     return ReportJob(scores=str(night[1]), out=str(out), **values)
 
 
@@ -76,13 +76,13 @@ def job(night: tuple[Path, Path], out: Path, **settings: Any) -> ReportJob:
 def test_camera_and_time_are_read_from_the_path(
     video: str, pattern: str, camera: str, day: date | None, start: datetime | None
 ) -> None:
-    found = place_of(video, Scope(pattern))
+    found = place_of(video, PathPattern(pattern))
     assert (found.camera, found.day, found.start) == (camera, day, start)
 
 
 def spread_of(video: str, pattern: str, seconds: float, *peaks: float) -> Any:
     times = np.arange(0, seconds, 0.5)
-    return spread(place_of(video, Scope(pattern)), times, np.linspace(0, 1, len(times)), peaks)
+    return spread(place_of(video, PathPattern(pattern)), times, np.linspace(0, 1, len(times)), peaks)
 
 
 def test_the_map_has_hours_where_paths_tell_them_and_a_column_for_those_that_do_not() -> None:
@@ -95,7 +95,7 @@ def test_the_map_has_hours_where_paths_tell_them_and_a_column_for_those_that_do_
     rows = {row["camera"]: row["cells"] for row in heat.rows()}
     assert rows["a"] == [[1, 0.5, 1800.0], [1, 1.0, 1800.0], None, None]
     assert [cell and cell[0] for cell in rows["c"]] == [None, None, None, 1]
-    assert heat.column_of(place_of("a/2026-11-24/22-30.mp4", Scope(TIMED)), 1900) == 1
+    assert heat.column_of(place_of("a/2026-11-24/22-30.mp4", PathPattern(TIMED)), 1900) == 1
 
 
 def test_the_map_has_days_where_paths_tell_only_those() -> None:
@@ -123,11 +123,11 @@ def test_many_hours_are_hours_of_the_day() -> None:
 def test_an_events_parts_are_those_that_its_score_was_made_of(night: tuple[Path, Path], bundle: Any) -> None:
     objects = read_table(str(night[1] / "objects" / f"{FIRST}.parquet"))
     event = read_table(str(night[1] / "events" / f"{FIRST}.parquet")).to_pylist()[0]
-    parts = parts_of(event, objects, bundle)
+    parts = parts_of(event, objects, bundle, FIRST)
     assert parts == {"flow": 9.0, "frame": 1.0}, "S_r 14 and S_p 15, mean 5, deviation 1, weights 1 and 0.1"
     assert kind_of(parts) == "flow"
     assert kind_of({"flow": -1.0, "frame": 0.5}) == "appearance"
-    assert parts_of(event, OBJECTS.empty_table(), bundle) == {}
+    assert parts_of(event, OBJECTS.empty_table(), bundle, FIRST) == {}
     assert kind_of({}) == ""
 
 
@@ -247,7 +247,7 @@ def test_a_part_of_a_folder_of_images_is_a_video_with_its_own_times(tmp_path: Pa
         cv2.imwrite(str(folder / f"{number}.png"), image)
     prefix = tmp_path / f"bundle={BUNDLE}"
     put_video(prefix, "frames", frames=30, bumps=[Bump(10, 20, 9.0)])
-    write_site(ReportJob(scores=str(prefix), out=str(tmp_path / "site"), archive=str(tmp_path / "archive")))
+    write_site(ReportJob(scores=str(prefix), out=str(tmp_path / "site"), archive=(str(tmp_path / "archive"),)))
     found = data(tmp_path / "site", f"videos/{video_key('frames')}")["media"]
     assert played(tmp_path / "site" / found["src"]) == pytest.approx(np.arange(30) / 25, abs=1e-4)
     assert found["offset_s"] == 0
@@ -256,19 +256,19 @@ def test_a_part_of_a_folder_of_images_is_a_video_with_its_own_times(tmp_path: Pa
 def test_a_video_that_the_archive_lost_is_shown_without_a_player(night: tuple[Path, Path], tmp_path: Path) -> None:
     empty = tmp_path / "archive"
     empty.mkdir()
-    found = media(night, tmp_path / "site", archive=str(empty))
+    found = media(night, tmp_path / "site", archive=(str(empty),))
     assert f"{empty} does not have this video" in found[FIRST]["why_not"]
 
 
 def test_a_link_that_no_page_can_follow_is_refused() -> None:
     with pytest.raises(ConfigError, match="give --media-url, or --media copy"):
-        ReportJob(scores="s", out="site", archive="s3://cameras")
+        ReportJob(scores="s", out="site", archive=("s3://cameras",))
     with pytest.raises(ConfigError, match="cannot name files in s3://cameras"):
-        ReportJob(scores="s", out="s3://review/site", archive="s3://cameras")
-    made = ReportJob(scores="s", out="s3://one/site", archive="s3://one/cameras/2026")
+        ReportJob(scores="s", out="s3://review/site", archive=("s3://cameras",))
+    made = ReportJob(scores="s", out="s3://one/site", archive=("s3://one/cameras/2026",))
     video = Video("a b/é#1.mp4", "s3://one/cameras/2026/a b/é#1.mp4", "file", "", 0)
     assert link(video, made) == "../cameras/2026/a%20b/%C3%A9%231.mp4"
-    elsewhere = ReportJob(scores="s", out="site", archive="s3://cameras", media_url="https://nas/cameras/")
+    elsewhere = ReportJob(scores="s", out="site", archive=("s3://cameras",), media_url="https://nas/cameras/")
     assert link(video, elsewhere) == "https://nas/cameras/a%20b/%C3%A9%231.mp4"
 
 
