@@ -6,7 +6,6 @@ Hf2vadError
 │   ├── NotFoundError        it is not there
 │   │   └── BucketNotFoundError  nor is the bucket
 │   ├── AccessDeniedError    the credentials do not allow it
-│   │   └── CredentialsError     there are none, or the store does not know them: nothing can be read
 │   └── StorageFullError     the disk is full, or a quota is used up
 ├── VideoError           one video, or a range of it, cannot be read: it ends as a failure row, the run goes on
 │   └── VideoDeniedError     because it may not be read
@@ -51,10 +50,6 @@ class BucketNotFoundError(NotFoundError):
 
 class AccessDeniedError(StorageError):
     """Storage refused the credentials in use, or there are none."""
-
-
-class CredentialsError(AccessDeniedError):
-    """There are no credentials, or the store does not accept them for anything."""
 
 
 class StorageFullError(StorageError):

@@ -14,7 +14,7 @@ from typing import Literal
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.stills import IMAGE_SUFFIXES, LEAST_IMAGES, VIDEO_SUFFIXES, StillFilter, suffix_of
-from hf2vad.errors import AccessDeniedError, BucketNotFoundError, CredentialsError, NotFoundError
+from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError
 from hf2vad.storage import Entry, exists, find_file, is_s3, join, list_dir, list_files, readable
 from hf2vad.storage.ahead import with_listings
 
@@ -141,8 +141,6 @@ class _Listing:
         images = _Images(prefix, self.passed)
         try:
             yield from self._entries(listing, prefix, above, images)
-        except CredentialsError:
-            raise
         except AccessDeniedError:
             if not prefix:
                 raise

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from hf2vad.archive.catalog import Video
-from hf2vad.errors import AccessDeniedError, CredentialsError, VideoDeniedError, VideoError
+from hf2vad.errors import AccessDeniedError, VideoDeniedError, VideoError
 from hf2vad.storage import open_read
 
 av.logging.set_level(av.logging.PANIC)
@@ -60,8 +60,6 @@ def readable_by_us(video_id: str) -> Iterator[None]:
     """Raise VideoDeniedError where the block is denied a file of this video: the rest of an archive may be readable."""
     try:
         yield
-    except CredentialsError:
-        raise
     except AccessDeniedError as error:
         raise VideoDeniedError(f"{video_id}: {error}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,11 +41,16 @@ class PassedOver:
         ]
 
     def lines(self) -> Iterator[str]:
-        """For people: `passed over: 7 .jpg (still of a video): gate/01.jpg, …`."""
-        for row in self.rows():
-            more = ", …" if row["count"] > len(row["names"]) else ""
-            names = ", ".join(map(_on_a_line, row["names"]))
-            yield f"passed over: {row['count']:,} {row['ending']} ({row['why']}): {names}{more}"
+        """For people."""
+        return passed_lines(self.rows())
+
+
+def passed_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Rows of a record as text: `passed over: 7 .jpg (still of a video): gate/01.jpg, …`."""
+    for row in rows:
+        more = ", …" if row["count"] > len(row["names"]) else ""
+        names = ", ".join(map(_on_a_line, row["names"]))
+        yield f"passed over: {row['count']:,} {row['ending']} ({row['why']}): {names}{more}"
 
 
 def _on_a_line(name: str) -> str:

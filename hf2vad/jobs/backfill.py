@@ -22,6 +22,7 @@ from typing import Any
 
 from hf2vad import logs
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.scope import Scope, parse_day
 from hf2vad.archive.sections import Order, Sections
 from hf2vad.archive.sources import parse_sources
@@ -144,7 +145,8 @@ def backfill_job(job: BackfillJob) -> int:
                 stop=lambda: lease.lost or time.monotonic() > until,
                 backlog=Backlog(lambda: _new(job, work), partial(_made, job.scope)),
             )
-            code = run_scoring("backfill", job, work, _settled(job), extent=extent, then=then)
+            passed = PassedOver()
+            code = run_scoring("backfill", job, work, _settled(job, passed), passed, extent=extent, then=then)
             if lease.lost:
                 raise LeaseError(f"{work.prefix}: the lease ran out or was taken; what was scored is kept, start again")
             return code
@@ -153,10 +155,10 @@ def backfill_job(job: BackfillJob) -> int:
         return EXIT_BUSY
 
 
-def _settled(job: BackfillJob) -> Iterator[Video]:
-    """The videos that are asked for, less those that are still being written."""
+def _settled(job: BackfillJob, passed: PassedOver | None = None) -> Iterator[Video]:
+    """The videos that are asked for, less those that are still being written; `passed`: told of what is no video."""
     before = time.time() - 60 * job.min_age_minutes if job.min_age_minutes else float("inf")
-    for video in job.sections.videos():
+    for video in job.sections.videos(passed):
         if video.modified <= before or (video.kind == "file" and is_s3(video.uri)):
             yield video
 
@@ -180,9 +182,9 @@ def _made(scope: Scope, video: Video) -> float:
 
 def _show_plan(job: BackfillJob, work: ScoreWork) -> int:
     """Print what is new, and an estimate from what earlier runs took for a byte of video."""
-    finished = FinishedSections(work.marks, job.sections)
+    finished, passed = FinishedSections(work.marks, job.sections), PassedOver()
     count = size = known = 0
-    for video in _settled(job):
+    for video in _settled(job, passed):
         if finished.find(video, work.state(video)) is not None:
             known += 1
             continue
@@ -193,6 +195,8 @@ def _show_plan(job: BackfillJob, work: ScoreWork) -> int:
             break
     if count > SHOWN:
         print(f"... and {count - SHOWN} more")
+    for line in passed.lines():
+        print(line)
     pace = _seconds_per_byte(job.out)
     hours = "no earlier run to estimate hours from" if pace is None else f"about {size * pace / 3600:.2f} hours"
     print(f"{count:,} new videos, {size / 2**30:.2f} GiB, {hours}; {known:,} finished before")

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline, probe, shown_seconds
@@ -150,8 +151,9 @@ def extract_job(job: ExtractJob) -> int:
         plan_id=hash_of(SCHEMA_VERSION, *content),
         health=HealthOfCubes(job.health, job.out, dataset) if job.leave_out_unhealthy else None,
     )
-    videos = some_videos(job.archive, job.include)
-    return run_walk("extract_stc", job, work, videos, use_gpu=False, extra={"table": work.prefix})
+    passed = PassedOver()
+    videos = some_videos(job.archive, job.include, passed)
+    return run_walk("extract_stc", job, work, videos, use_gpu=False, extra={"table": work.prefix}, passed=passed)
 
 
 @dataclass(frozen=True)

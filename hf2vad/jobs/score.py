@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig
@@ -40,6 +41,7 @@ from hf2vad.features.density import NO_DENSITY
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.health.look import EVERY
 from hf2vad.health.settings import HealthConfig
+from hf2vad.jobs.dry_run import list_archive
 from hf2vad.jobs.score_work import ScoreWork
 from hf2vad.models.device import choose_device
 from hf2vad.schema import SCHEMA_VERSION
@@ -154,7 +156,10 @@ class ScoreJob(ScoreSettings):
     """Settings of jobs/score_archive.py."""
 
     archive: str
-    """Folder or s3://bucket/prefix of video files and folders of numbered images."""
+    """Folder or s3://bucket/prefix of video files and folders of numbered images, or one video file."""
+
+    dry_run: bool = False
+    """Score nothing; list the videos with their frames and hours, and what is passed over and why."""
 
 
 def score_job(job: ScoreJob) -> int:
@@ -164,7 +169,12 @@ def score_job(job: ScoreJob) -> int:
     """
     job = replace(job, archive=absolute(job.archive), bundle=absolute(job.bundle), **absolute_places(job))
     work = scoring_work(job)
-    return run_scoring("score_archive", job, work, some_videos(job.archive, job.include))
+    passed = PassedOver()
+    videos = some_videos(job.archive, job.include, passed)
+    if job.dry_run:
+        decode = job.extraction.decode
+        return list_archive(videos, passed, image_fps=job.image_fps, limits=job.limits, decode=decode)
+    return run_scoring("score_archive", job, work, videos, passed)
 
 
 def run_scoring(
@@ -172,11 +182,15 @@ def run_scoring(
     job: ScoreSettings,
     work: ScoreWork,
     videos: Iterator[Video],
+    passed: PassedOver,
     *,
     extent: Extent = ALL,
     then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
 ) -> int:
-    """Settle the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code."""
+    """Settle the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code.
+
+    `passed`: is told of what listing `videos` passes over.
+    """
 
     def settle(dispatcher: Dispatcher) -> tuple[ScoreWork, dict[str, str]]:
         if job.engine == "eager":
@@ -188,7 +202,9 @@ def run_scoring(
 
     extra = {"bundle": work.bundle.id, "scores": work.prefix}
     gpu = job.device != "cpu"
-    return run_walk(name, job, work, videos, use_gpu=gpu, extra=extra, settle=settle, extent=extent, then=then)
+    return run_walk(
+        name, job, work, videos, use_gpu=gpu, extra=extra, settle=settle, extent=extent, then=then, passed=passed
+    )
 
 
 def engine_request(job: ScoreSettings, work: ScoreWork) -> EngineRequest:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.passed import passed_lines
 from hf2vad.cluster.dispatch import Dispatcher
 from hf2vad.settings import to_dict
 from hf2vad.storage import delete, exists, join, key_path, put_bytes, put_json, read_json
@@ -149,12 +150,14 @@ def print_summary(record: dict[str, Any], tally: Tally) -> None:
     """The figures of a run, and its first failures."""
     table = Table(title=f"{record['job']}: {record['run']}", show_header=False)
     for name, value in record.items():
-        if name not in ("run", "job", "stages", "settings", "versions"):
+        if name not in ("run", "job", "stages", "settings", "versions", "passed_over"):
             table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
     console = Console(file=sys.stdout, width=100)
     console.print(table)
     if tally.profile.kept:
         console.print(stage_table(record["stages"]))
+    for line in passed_lines(record.get("passed_over", [])):
+        print(line)
     for failure in tally.failures:
         print(f"failed: {failure['video']!r}: {failure['reason']}")
     if tally.failed > len(tally.failures):

@@ -9,6 +9,7 @@ from itertools import chain, islice
 from typing import Any, Protocol
 
 from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.passed import PassedOver
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
@@ -59,12 +60,13 @@ def run_walk(
     settle: Callable[[Dispatcher], tuple[Steps, dict[str, Any]]] | None = None,
     extent: Extent = ALL,
     then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
+    passed: PassedOver | None = None,
 ) -> int:
     """Walk over `videos` on a Ray cluster, put and print the run's record, and return the exit code.
 
     `settle`: gives the work in place of `work`, and more to record, once the cluster can be asked.
     `then`: what is done after the walk, unless the run was told to stop; returns more to record.
-    Raises StoppedError after SIGTERM, when something is left.
+    `passed`: what listing `videos` passes over. Raises StoppedError after SIGTERM, when something is left.
     """
     ahead = listed_ahead(videos)
     record = RunRecord(name, job, job.out)
@@ -90,6 +92,8 @@ def run_walk(
         )
         if then is not None and not stop.told:
             extra = {**extra, **then(dispatcher, stop)}
+        if passed is not None and passed.total:
+            extra = {**extra, "passed_over": passed.rows()}
         watch.finish(extra)
     if tally.stopped and stop.told:
         raise StoppedError(f"{what_is_left(tally)}; run the same command again to go on")
@@ -117,12 +121,16 @@ def absolute_places(job: WalkJob) -> dict[str, Any]:
     return {name: absolute(getattr(job, name)) for name in ("out", "boxes")} | {"detector": detector}
 
 
-def some_videos(archive: str, include: tuple[str, ...]) -> Iterator[Video]:
-    """The catalogue. Raises ConfigError when it is empty, before a cluster is started for it."""
-    videos = catalogue(archive, include)
+def some_videos(archive: str, include: tuple[str, ...], passed: PassedOver) -> Iterator[Video]:
+    """The catalogue; `passed` is told of what it passes over.
+
+    Raises ConfigError when it is empty, before a cluster is started for it.
+    """
+    videos = catalogue(archive, include, passed=passed)
     first = next(videos, None)
     if first is None:
-        raise ConfigError(f"{archive}: no video there{' that matches --include' if include else ''}")
+        which = " that matches --include" if include else ""
+        raise ConfigError("; ".join([f"{archive}: no video there{which}", *passed.lines()]))
     return chain([first], videos)
 
 

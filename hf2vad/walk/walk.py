@@ -192,6 +192,8 @@ class _Walk:
             if not dispatcher.running:
                 if not self._held:
                     break
+                if not self._tally.skipped:
+                    self._breaker.end()
                 self._let_go()
             if self._stop.overdue:
                 self._drop()
@@ -296,7 +298,7 @@ class _Walk:
     def _end(self, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]) -> None:
         call = self._steps.close(video, timeline, plan, failures)
         call = Call(call.function, call.args, video.id)
-        if self._breaker.watches_machinery and any(failure.cause.blames_machinery for failure in failures):
+        if self._breaker.watches_machinery and any(failure.cause.waits for failure in failures):
             self._held.append(call)
         else:
             self._dispatcher.submit(call)
