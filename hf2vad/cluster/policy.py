@@ -10,8 +10,9 @@
 | RUN | comes again with every call: access, bucket, full disk, bundle, engine, settings | the run ends |
 | DROPPED | taken back by the driver | as if it had never been started |
 
-A failure row that DENIED, NODE or STORAGE left says nothing of the video, and so does not count among the runs that failed on
-it (`Cause.blames_video`). storage/ has retried each request with backoff and jitter before a call fails with STORAGE.
+A failure row that DENIED, NODE or STORAGE left says nothing of the video, and so does not count among the runs that
+failed on it (`Cause.blames_video`). storage/ has retried each request with backoff and jitter before a call fails with
+STORAGE.
 """
 
 from __future__ import annotations
