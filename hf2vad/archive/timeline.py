@@ -85,6 +85,12 @@ class Timeline:
         return f"truncated: its header promises {self.promised} frames, {self.frame_count} are there"
 
     @property
+    def display_size(self) -> tuple[int, int]:
+        """Width and height of the first frame with square pixels."""
+        across, high = self.pixel_aspect
+        return max(1, round(self.width * across / high)), self.height
+
+    @property
     def notes(self) -> dict[str, Any]:
         """What tables say of the video where it is out of the ordinary."""
         aspect = {"pixel_aspect": list(self.pixel_aspect)} if self.pixel_aspect != (1, 1) else {}

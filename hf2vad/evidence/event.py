@@ -95,7 +95,7 @@ def show_event(chosen: Chosen, footage: Footage, judge: Judge | None) -> Shown:
 
 
 def _thumbnail(shown: Shown, footage: Footage, frame: int) -> None:
-    for decoded in footage.frames(frame, frame + 1, fitted(footage.size, WIDTH)):
+    for decoded in footage.frames(frame, frame + 1, fitted(footage.shape, WIDTH)):
         if decoded.image is None:
             raise VideoError(f"{footage.video.id}: frame {frame} cannot be decoded")
         shown.add("thumb.jpg", jpeg(decoded.image))

@@ -16,7 +16,7 @@ import torch
 
 from hf2vad.archive.catalog import EVERYTHING, Video
 from hf2vad.archive.scope import Scope
-from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.archive.sources import Source, find_in, parse_sources
 from hf2vad.archive.timeline import probe
 from hf2vad.bundle.bundle import load_bundle_settings, same_bundle
@@ -33,7 +33,7 @@ from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.hashes import hash_of
 from hf2vad.jobs.extract import warm_extractor
 from hf2vad.progress import ProgressBar
-from hf2vad.settings import to_dict
+from hf2vad.settings import from_dict, to_dict
 from hf2vad.storage import absolute, join
 from hf2vad.tables.archives import archive_names
 from hf2vad.tables.read import scores_prefix
@@ -179,7 +179,8 @@ def _footage(work: EvidenceWork, events: Sequence[Chosen]) -> Footage:
 
 def _opened(work: EvidenceWork, events: Sequence[Chosen], video: Video, metadata: Mapping[str, Any]) -> Footage:
     config = work.job.evidence
-    timeline = probe(video, image_fps=work.job.image_fps, limits=work.job.limits)
+    decode = from_dict(DecodeConfig, metadata.get("decode", {}), where=video.id)
+    timeline = probe(video, image_fps=work.job.image_fps, limits=work.job.limits, decode=decode)
     scored = (int(metadata["start"]), min(int(metadata["stop"]), timeline.frame_count))
 
     def ranges() -> Iterator[tuple[int, int]]:
@@ -189,7 +190,7 @@ def _opened(work: EvidenceWork, events: Sequence[Chosen], video: Video, metadata
             yield from (held(timeline, start, stop, config.pixelate_hold) for start, stop in shown if start < stop)
 
     objects = Objects.read(join(work.job.scores, "objects", events[0].table), list(ranges()))
-    return Footage(video, timeline, scored, objects, config)
+    return Footage(video, timeline, scored, objects, config, metadata)
 
 
 @lru_cache(maxsize=1)

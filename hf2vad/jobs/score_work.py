@@ -35,6 +35,7 @@ from hf2vad.scoring.final import FinalTables, event_table, finalise
 from hf2vad.scoring.measure import Measure
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
+from hf2vad.settings import to_dict
 from hf2vad.storage import delete, exists, join, key_path, open_parquet, put_table, read_table
 from hf2vad.walk.markers import Marks, list_shards, shard_name
 from hf2vad.walk.record import known_failure, parked, settle_failures
@@ -313,6 +314,7 @@ def _final_tables(
         "frame_count": timeline.frame_count,
         **({"sizes": health.sizes} if len(health.sizes) > 1 else {}),
         **timeline.notes,
+        **{name: value for name, value in to_dict(work.extraction).items() if name == "decode"},
     }
     return finalise(
         video.id,
