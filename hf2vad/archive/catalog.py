@@ -15,7 +15,7 @@ from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.stills import IMAGE_SUFFIXES, LEAST_IMAGES, VIDEO_SUFFIXES, StillFilter, suffix_of
 from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError
-from hf2vad.storage import Entry, exists, find_file, is_s3, join, list_dir, list_files, readable
+from hf2vad.storage import Entry, exists, find_file, is_s3, list_dir, list_files, readable
 from hf2vad.storage.ahead import with_listings
 
 EVERYTHING = Scope()
@@ -91,13 +91,13 @@ def find_video(archive: str, video: str, *, fingerprint: str | None = None) -> V
     found = _single_file(archive)
     if found is not None:
         found = found if found.id == video else None
-    elif {"", ".", ".."}.isdisjoint(video.split("/")):
+    elif {".", "..", *([] if is_s3(archive) else [""])}.isdisjoint(video.split("/")):
         found = _inside(archive, video, fingerprint)
     return found if found is None or fingerprint is None else replace(found, fingerprint=fingerprint)
 
 
 def _inside(archive: str, video: str, fingerprint: str | None) -> Video | None:
-    uri = join(archive, video)
+    uri = f"{archive.rstrip('/')}/{video}"
     entry = find_file(uri) if video.lower().endswith(VIDEO_SUFFIXES) else None
     if entry is not None:
         return replace(_file_video(entry, ""), id=video)
@@ -144,7 +144,7 @@ class _Listing:
         except AccessDeniedError:
             if not prefix:
                 raise
-            yield Video(readable(prefix.rstrip("/")), uri, "images", DENIED, 0)
+            yield Video(readable(prefix[:-1]), uri, "images", DENIED, 0)
             return
         yield from images.video(uri)
 
@@ -225,7 +225,7 @@ class _Images:
         if not is_s3(uri):
             with contextlib.suppress(OSError):  # it is gone by now
                 self._modified = max(self._modified, os.stat(uri).st_mtime)
-        name = self._prefix.rstrip("/") or os.path.basename(uri.rstrip("/")) or "images"
+        name = self._prefix[:-1] or os.path.basename(uri.rstrip("/")) or "images"
         yield Video(readable(name), uri, "images", self._digest.hexdigest()[:16], self._size, self._modified)
 
     def _take(self, frames: Iterator[str]) -> None:

@@ -20,8 +20,9 @@ def is_s3(uri: str) -> bool:
 
 
 def join(uri: str, *parts: str) -> str:
-    """`parts` below `uri`."""
-    return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
+    """`parts` below `uri`; of a folder in S3 that has no name, both slashes stay."""
+    folder = uri[:-1] if is_s3(uri) and uri.endswith("//") else uri.rstrip("/")
+    return "/".join([folder, *(part.strip("/") for part in parts)])
 
 
 def absolute(uri: str) -> str:
