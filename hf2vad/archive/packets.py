@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.refresh import refreshes_gradually
-from hf2vad.archive.times import NEAR
+from hf2vad.archive.times import only_reordered
 from hf2vad.errors import VideoError
 
 FIRST_PACKETS = 32
@@ -24,8 +24,6 @@ PROGRESSIVE = 1
 """FFmpeg's number for this order of fields; it is 0 where that is unknown, and larger for the interlaced ones."""
 FIELDS = ("h264", "vc1")
 """Codecs whose packets may hold one field of a picture each."""
-ESTIMATED = ("avi", "matroska,webm")
-"""Containers that have no decoding times: FFmpeg makes them up."""
 
 
 @dataclass
@@ -36,8 +34,6 @@ class Packets:
     """Presentation times of packets that are to be shown."""
     keys: list[int] = field(default_factory=list)
     """Those of keyframes."""
-    delayed: bool = False
-    """Whether one has a presentation time other than its decoding time."""
     gradual: bool = False
     """Whether a keyframe begins a picture that others complete."""
     all: int = 0
@@ -61,7 +57,6 @@ def read_packets(video: Video, container: InputContainer, stream: VideoStream, *
             if packets.first is None and len(packets.times) < FIRST_PACKETS:
                 with contextlib.suppress(av.FFmpegError):
                     packets.first = next(iter(context.decode(packet)), None)
-            packets.delayed = packets.delayed or packet.pts != packet.dts
             if packet.is_discard:
                 continue
             packets.times.append(packet.pts)
@@ -95,16 +90,8 @@ def in_order(packets: Packets, container: InputContainer, stream: VideoStream) -
         return None
     if name == "avi" and packets.all < stream.frames:  # behind packets that are lost FFmpeg counts on, a seek does not
         return None
-    if (given == pts).all():
-        # With B-frames, these times are in the order of decoding, or else no picture is a B-frame after all. Decoding
-        # times tell, where the container has its own.
-        proved = packets.delayed and name not in ESTIMATED
-        return pts if proved or not context.has_b_frames else None
-    return pts if context.has_b_frames and _is_near(given) else None
-
-
-def _is_near(given: npt.NDArray[np.int64]) -> bool:
-    """Whether a decoder that holds NEAR pictures back has them in order."""
-    for _ in range(NEAR):
-        given = np.minimum(given[1:], np.maximum.accumulate(given)[:-1])
-    return bool((np.diff(given) > 0).all())
+    if not context.has_b_frames:
+        return pts if (given == pts).all() else None
+    # Times that ascend as they are stored are those of decoding, or else no picture is a B-frame after all.
+    seconds = np.asarray(given * float(stream.time_base or 1), np.float64)
+    return pts if (given != pts).any() and only_reordered(seconds) else None

@@ -29,6 +29,8 @@ RepairKind = Literal["gap", TimeKind]
 NEAR = 16
 """Pictures that a decoder may hold back to give them in order (H.264, HEVC), and so by how many places times may be out
 of order; and pictures after an odd one that vote on whether it is its time that is wrong, or the clock."""
+ALONE = 5.0
+"""Seconds from all others, at least, that single wrong times are."""
 LONGEST_PAUSE = 24 * 3600.0
 """Seconds that a recording may pause."""
 
@@ -55,7 +57,7 @@ def repaired(own: F64, *, step: float, reordered: bool) -> tuple[F64, tuple[Repa
     steps = np.diff(np.sort(known))
     usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else step
     # Around a pause, times in the order of decoding look as if they jumped.
-    if reordered and _is_near(own):
+    if reordered and len(known) == len(own) and only_reordered(own):
         times, repairs = own.copy(), list[Repair]()
     else:
         times, repairs = _one_clock(own, usual)
@@ -70,6 +72,19 @@ def repaired(own: F64, *, step: float, reordered: bool) -> tuple[F64, tuple[Repa
     repairs += [Repair("time_doubled", start, stop, stop - start) for start, stop in _runs(doubled)]
     _spread(times, doubled, usual)
     return times, tuple(sorted(repairs, key=lambda repair: repair.start))
+
+
+def only_reordered(times: F64) -> bool:
+    """Whether distinct `times` are those of a decoder that reorders pictures: none is far from its place in order, or
+    has come there alone, as a single wrong time has."""
+    order = np.argsort(times, kind="stable")
+    places = np.arange(len(times))
+    if (np.abs(order - places) > NEAR).any():
+        return False
+    steps = np.diff(times[order])
+    slack = max(ALONE, NEAR * float(np.median(steps))) if len(steps) else ALONE
+    apart = np.concatenate([[np.inf], steps, [np.inf]]) > slack
+    return not (apart[1:] & apart[:-1] & (order != places)).any()
 
 
 def _one_clock(own: F64, usual: float) -> tuple[F64, list[Repair]]:
@@ -99,12 +114,6 @@ def _one_clock(own: F64, usual: float) -> tuple[F64, list[Repair]]:
 
 def _most(votes: Flags) -> bool:
     return 2 * int(votes.sum()) > len(votes)
-
-
-def _is_near(own: F64) -> bool:
-    """Whether sorting moves no time by more than NEAR places."""
-    places = np.argsort(own, kind="stable")
-    return not np.isnan(own).any() and bool((np.abs(places - np.arange(len(own))) <= NEAR).all())
 
 
 def _sort(times: F64, repairs: list[Repair], *, reordered: bool) -> None:
