@@ -92,6 +92,13 @@ def in_order(packets: Packets, container: InputContainer, stream: VideoStream) -
         return None
     if not context.has_b_frames:
         return pts if (given == pts).all() else None
-    # Times that ascend as they are stored are those of decoding, or else no picture is a B-frame after all.
+    # Times that ascend as they are stored are those of decoding, or else no picture is a B-frame after all. Evenly
+    # spaced ones leave no room for a wrong one, nor for a pause between pictures that are shown in another order.
     seconds = np.asarray(given * float(stream.time_base or 1), np.float64)
-    return pts if (given != pts).any() and only_reordered(seconds) else None
+    return pts if (given != pts).any() and _is_even(pts) and only_reordered(seconds) else None
+
+
+def _is_even(pts: npt.NDArray[np.int64]) -> bool:
+    """Whether no step between ascending times is half a step longer or shorter than the usual one."""
+    steps = np.diff(pts)
+    return not len(steps) or bool((np.abs(steps / np.median(steps) - 1) < 0.5).all())

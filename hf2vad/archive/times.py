@@ -57,10 +57,10 @@ def repaired(own: F64, *, step: float, reordered: bool) -> tuple[F64, tuple[Repa
     steps = np.diff(np.sort(known))
     usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else step
     # Around a pause, times in the order of decoding look as if they jumped.
+    times, repairs = own.copy(), list[Repair]()
     if reordered and len(known) == len(own) and only_reordered(own):
-        times, repairs = own.copy(), list[Repair]()
-    else:
-        times, repairs = _one_clock(own, usual)
+        _sort(times, repairs, reordered=True)
+    _set_one_clock(times, repairs, usual)
     _sort(times, repairs, reordered=reordered)
     missing = np.isnan(times)
     if missing.all():
@@ -87,9 +87,9 @@ def only_reordered(times: F64) -> bool:
     return not (apart[1:] & apart[:-1] & (order != places)).any()
 
 
-def _one_clock(own: F64, usual: float) -> tuple[F64, list[Repair]]:
-    """The times by the clock of the first frame; NaN where a time cannot be."""
-    times, repairs = own.copy(), list[Repair]()
+def _set_one_clock(times: F64, repairs: list[Repair], usual: float) -> None:
+    """Have `times` by the clock of the first frame, in place; NaN where a time cannot be."""
+    own = times.copy()
     offset, latest, slack = 0.0, np.nan, NEAR * usual
     for i in range(len(own)):
         time = times[i] = float(own[i]) + offset
@@ -109,7 +109,6 @@ def _one_clock(own: F64, usual: float) -> tuple[F64, list[Repair]]:
         if times[i] != time and not np.isnan(times[i]):
             offset += times[i] - time
             latest = times[i]
-    return times, repairs
 
 
 def _most(votes: Flags) -> bool:

@@ -18,6 +18,7 @@ from hf2vad.archive.video import decode
 from hf2vad.schema import U8
 from tests.clips import only, pictures
 from tests.streams import (
+    BASE,
     Stream,
     decoded,
     doubled,
@@ -174,17 +175,14 @@ def test_an_elementary_stream_is_counted_at_its_own_rate_and_sought_by_bytes(tmp
 
 
 def test_pictures_that_an_edit_list_hides_are_no_rows_and_the_file_is_not_truncated(tmp_path: Path) -> None:
-    """B-frames without decoding times before zero make the muxer write a list that begins later."""
     write_stream(tmp_path / "whole.mkv", Stream(b_frames=2))
     with av.open(str(tmp_path / "whole.mkv")) as source, av.open(str(tmp_path / "clip.mp4"), "w") as container:
         video = source.streams.video[0]
         out = container.add_stream_from_template(video)
-        for packet in source.demux(video):
-            if packet.size:
-                packet.pts -= 400 + 100_000
-                packet.dts = packet.pts if packet.dts is None else min(packet.dts - 100_400, packet.pts)
-                packet.stream = out
-                container.mux(packet)
+        for number, packet in enumerate(packet for packet in source.demux(video) if packet.size):
+            packet.pts, packet.dts = packet.pts - BASE - 200, 40 * (number - 3) - 200
+            packet.stream = out
+            container.mux(packet)
     timeline = assert_as_decoded(tmp_path / "clip.mp4", [1000, 7])
-    assert timeline.frame_count < 40
+    assert timeline.frame_count == 35
     assert timeline.truncated is None

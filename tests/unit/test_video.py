@@ -54,8 +54,12 @@ CLIPS = {
     "irregular.ts": Clip(times=IRREGULAR),
     "irregular.webm": Clip("libvpx-vp9", VP9, times=IRREGULAR),
 }
-COUNTED = ["h264_reordered.avi", "h264_gradual_refresh.mp4"]
-"""Whose packets do not say where pictures are, or where they are whole."""
+COUNTED = [
+    "h264_reordered.avi",
+    "h264_gradual_refresh.mp4",
+    *(f"irregular.{suffix}" for suffix in ("mp4", "mkv", "ts")),
+]
+"""Whose packets do not prove the order of pictures, or where they are whole."""
 CUTS = [(0, 1), (0, 7), (3, 10), (13, 20), (19, 2), (0, FRAMES), (FRAMES - 1, 5)]
 
 Written = Callable[[str], tuple[Video, Timeline, list[U8]]]
