@@ -15,7 +15,8 @@ from typing import Any
 from benchmarks.measure import interleave
 from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.shards import Shard, cut_shards
-from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
+from hf2vad.cluster.dispatch import Call, open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.jobs.score_work import ScoreWork, close_video, open_video, score_frames
 from hf2vad.walk.limits import FrameSpan
 from hf2vad.walk.walk import walk
@@ -99,9 +100,9 @@ def timed_walks(
 
     def with_ray(name: str, *own: int) -> Callable[[], None]:
         def run() -> None:
-            dispatcher = Dispatcher(RayConfig(workers=len(own)), use_gpu=False)
-            videos = catalogue(archive, ())
-            step = walk(videos, dispatcher, pinned(*own), shard_frames=shard_frames, span=FrameSpan(span), label=name)
+            videos, steps = catalogue(archive, ()), pinned(*own)
+            with open_cluster(RayConfig(workers=len(own))) as cluster:
+                step = walk(videos, cluster, steps, shard_frames=shard_frames, span=FrameSpan(span), label=name)
             if step.failures:
                 raise SystemExit(f"{name}: {step.failures[0]}")
             loads[name] += step.counts["model_loads"]
@@ -110,7 +111,7 @@ def timed_walks(
 
     spawning = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as open_now:
-        open_now.enter_context(cluster(RayConfig(address="local")))
+        open_now.enter_context(open_cluster(RayConfig(address="local")))
         processes = {core: open_now.enter_context(ProcessPoolExecutor(1, mp_context=spawning)) for core in cores}
 
         def plainly(name: str, *own: int) -> Callable[[], None]:

@@ -36,7 +36,7 @@ from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import probe
-from hf2vad.cluster.dispatch import WORKER_ENVIRONMENT
+from hf2vad.cluster.ray_cluster import WORKER_ENVIRONMENT
 from hf2vad.demo.archive import DemoArchive, generate
 from hf2vad.engines.request import answer_here
 from hf2vad.jobs.extract import warm_extractor

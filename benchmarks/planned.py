@@ -35,7 +35,8 @@ from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline
-from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
+from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.hashes import hash_of
 from hf2vad.storage import exists, put_bytes
 from hf2vad.walk.limits import FrameSpan
@@ -105,12 +106,10 @@ def walked(videos: Iterator[Video], steps: Planned) -> dict[str, Any]:
     """What a walk did, how long it took, and what the driver, with all that a scoring job imports, came to."""
     import hf2vad.jobs.score  # noqa: F401
 
-    config = RayConfig(address="local")
-    with cluster(config):
-        dispatcher = Dispatcher(config, use_gpu=False)
-        warm(dispatcher, steps)
+    with open_cluster(RayConfig(address="local")) as cluster:
+        warm(cluster, steps)
         before, cpu, started = memory("VmRSS"), time.process_time(), time.perf_counter()
-        tally = walk(videos, dispatcher, steps, shard_frames=SHARD_FRAMES, span=FrameSpan(), label="planned")
+        tally = walk(videos, cluster, steps, shard_frames=SHARD_FRAMES, span=FrameSpan(), label="planned")
         seconds = time.perf_counter() - started
     return {
         "videos": tally.videos,
@@ -125,13 +124,13 @@ def walked(videos: Iterator[Video], steps: Planned) -> dict[str, Any]:
     }
 
 
-def warm(dispatcher: Dispatcher, steps: Planned) -> None:
+def warm(cluster: Cluster, steps: Planned) -> None:
     """Workers have started and imported, and the connection to the store is there, before anything is timed."""
     exists(steps.marks.folder)
-    for video in planned_videos(2 * dispatcher.in_flight):
-        dispatcher.submit(Call(close_planned, (steps, video, None, [], []), None))
-    while dispatcher.running:
-        dispatcher.wait()
+    for video in planned_videos(2 * cluster.in_flight):
+        cluster.submit(Call(close_planned, (steps, video, None, [], []), None))
+    while cluster.running:
+        cluster.wait()
 
 
 def dispatch(videos: int, shards: int) -> dict[str, Any]:

@@ -121,8 +121,9 @@ def _constants(kind: type[Any]) -> Mapping[str, Any]:
 
 
 def fingerprint(settings: Any) -> str:
-    """First 16 hex digits of the SHA-256 of the settings' canonical JSON."""
-    canonical = json.dumps(to_dict(settings), sort_keys=True, separators=(",", ":"))
+    """First 16 hex digits of the SHA-256 of the canonical JSON of a settings object, or of its plain values."""
+    values = settings if isinstance(settings, Mapping) else to_dict(settings)
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

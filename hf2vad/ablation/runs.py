@@ -11,7 +11,7 @@ from typing import Protocol
 from hf2vad.ablation.record import frame_counts
 from hf2vad.ablation.units import Cut, Place, Tables, Unit, run_unit
 from hf2vad.ablation.variants import labelled
-from hf2vad.cluster.dispatch import Call, Dispatcher
+from hf2vad.cluster.dispatch import Call, Cluster
 from hf2vad.commandline import EXIT_OK
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.errors import VideoError
@@ -71,7 +71,7 @@ def cut_cubes(cut: Cut, out: str, extract: Extract) -> Tables:
     return Tables(stc["train"], stc["test"], hash_of(contents), seconds)
 
 
-def run_units(units: Sequence[Unit], place: Place, dispatcher: Dispatcher) -> dict[Unit, str]:
+def run_units(units: Sequence[Unit], place: Place, cluster: Cluster) -> dict[Unit, str]:
     """Compute what is not there of `units` (a unit comes after what it needs); returns why some have no result.
 
     What needs a unit that failed fails with its reason.
@@ -81,11 +81,11 @@ def run_units(units: Sequence[Unit], place: Place, dispatcher: Dispatcher) -> di
     failures: dict[Unit, str] = {}
     with ProgressBar("ablation", total=len(units), unit="units") as bar:
         bar.advance(len(done))
-        while waiting or dispatcher.running:
-            waiting = _submit_ready(waiting, done, failures, place, dispatcher)
-            if not dispatcher.running:
+        while waiting or cluster.running:
+            waiting = _submit_ready(waiting, done, failures, place, cluster)
+            if not cluster.running:
                 break
-            outcome = dispatcher.wait()
+            outcome = cluster.wait()
             unit: Unit = outcome.call.tag
             if outcome.failure is None:
                 done.add(unit)
@@ -96,15 +96,15 @@ def run_units(units: Sequence[Unit], place: Place, dispatcher: Dispatcher) -> di
 
 
 def _submit_ready(
-    waiting: Sequence[Unit], done: set[Unit], failures: dict[Unit, str], place: Place, dispatcher: Dispatcher
+    waiting: Sequence[Unit], done: set[Unit], failures: dict[Unit, str], place: Place, cluster: Cluster
 ) -> list[Unit]:
     """Start what can start and is asked for; returns what still waits. Units that can never start become failures."""
     left = []
     for unit in waiting:
         if unit.after in failures:
             failures[unit] = failures[unit.after]
-        elif (unit.after is None or unit.after in done) and dispatcher.running < dispatcher.in_flight:
-            dispatcher.submit(Call(run_unit, (place, unit), unit))
+        elif (unit.after is None or unit.after in done) and cluster.running < cluster.in_flight:
+            cluster.submit(Call(run_unit, (place, unit), unit))
         else:
             left.append(unit)
     return left

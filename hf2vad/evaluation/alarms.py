@@ -34,7 +34,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class AlarmTarget:
-    """How many alarms are target."""
+    """How many alarms are wanted, and what counts as one."""
 
     per_hour: float
     """Alarms per camera and hour of footage like the given one."""

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hf2vad.ablation.settings import Schedule
-from hf2vad.cluster.dispatch import RayConfig
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job, required_missing
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
 from hf2vad.errors import ConfigError
@@ -108,7 +108,7 @@ def ablate_job(job: AblationJob) -> int:
     from hf2vad.ablation.rows import select
     from hf2vad.ablation.runs import cut_all, run_units
     from hf2vad.ablation.units import Place
-    from hf2vad.cluster.dispatch import Dispatcher, cluster
+    from hf2vad.cluster.dispatch import open_cluster
     from hf2vad.evaluation.labels import read_labels
     from hf2vad.evaluation.smoothing import Smoothing
     from hf2vad.storage import absolute
@@ -121,11 +121,11 @@ def ablate_job(job: AblationJob) -> int:
     plans = {row.name: [plan(row, seed, base) for seed in job.seeds] for row in rows if not lacking[row.name]}
     all_plans = [each for of_row in plans.values() for each in of_row]
     out = absolute(job.out)
-    with cluster(job.ray):
+    with open_cluster(job.ray, use_gpu=job.device != "cpu") as cluster:
         tables, failed_cuts = cut_all([each.cut for each in all_plans], out, labels, partial(_extract, job))
         place = Place(out, tables, job.device, max(1, int(job.ray.cpus)))
         units = distinct(each for each in all_plans if each.cut in tables)
-        failed_units = run_units(units, place, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
+        failed_units = run_units(units, place, cluster)
     records = Records(place, labels, smoothing)
     lines: list[dict[str, Any]] = []
     for row in rows:

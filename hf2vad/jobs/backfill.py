@@ -26,7 +26,7 @@ from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.scope import Scope, parse_day
 from hf2vad.archive.sections import Order, Sections
 from hf2vad.archive.sources import parse_sources
-from hf2vad.cluster.dispatch import Dispatcher
+from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
@@ -133,11 +133,11 @@ def backfill_job(job: BackfillJob) -> int:
             put_archive_names(work.prefix, sections.sources)
             until = time.monotonic() + 3600 * job.hours if job.hours else float("inf")
 
-            def then(dispatcher: Dispatcher, stop: Stop) -> dict[str, Any]:
+            def then(cluster: Cluster, stop: Stop) -> dict[str, Any]:
                 def ended() -> bool:
                     return stop.told or lease.lost
 
-                return compact_all(work.prefix, sections, dispatcher, ended) if job.compact else {}
+                return compact_all(work.prefix, sections, cluster, ended) if job.compact else {}
 
             extent = Extent(
                 finished=lambda marks: FinishedSections(marks, sections),

@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hf2vad.cluster.dispatch import RayConfig, cluster
+from hf2vad.cluster.dispatch import open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
@@ -73,7 +74,7 @@ def demo_job(job: DemoJob) -> int:
     """Run all steps; what an earlier run has finished is not done again. Returns the exit code."""
     started = time.monotonic()
     out = _own_folder(job) if job.archive else job.out
-    with cluster(job.ray):
+    with open_cluster(job.ray):
         labels, tracks, test, code = _learn_and_score(job, out)
         review = ReviewJob(
             scores=join(out, "scores"),

@@ -20,7 +20,8 @@ from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.archive.sources import Source, find_in, parse_sources
 from hf2vad.archive.timeline import probe
 from hf2vad.bundle.bundle import load_bundle_settings, same_bundle
-from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
+from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import AccessDeniedError, Hf2vadError, MismatchError, NotFoundError, VideoError
 from hf2vad.evidence.choose import Chosen, choose_events
@@ -114,8 +115,8 @@ def gather_evidence(job: EvidenceJob) -> dict[str, int]:
         if not done:
             waiting.setdefault(event.table, []).append(event)
     if waiting:
-        with cluster(job.ray):
-            counts.update(_dispatch(work, list(waiting.values())))
+        with open_cluster(job.ray) as cluster:
+            counts.update(_dispatch(work, list(waiting.values()), cluster))
     for folder in other_folders(job.site, {event.key for event in chosen}):
         folder.remove()
         counts["removed"] += 1
@@ -126,16 +127,15 @@ def _is_there(work: EvidenceWork, chosen: Chosen) -> bool:
     return work.folder(chosen).row().get("state") == work.state(chosen)
 
 
-def _dispatch(work: EvidenceWork, videos: Sequence[list[Chosen]]) -> Counter[str]:
-    dispatcher, counts = Dispatcher(work.job.ray, use_gpu=False), Counter[str]()
-    remaining = iter(videos)
+def _dispatch(work: EvidenceWork, videos: Sequence[list[Chosen]], cluster: Cluster) -> Counter[str]:
+    counts, remaining = Counter[str](), iter(videos)
     with ProgressBar("evidence", total=sum(map(len, videos)), unit="events") as bar:
         while True:
-            while dispatcher.running < dispatcher.in_flight and (events := next(remaining, None)) is not None:
-                dispatcher.submit(Call(show_video, (work, events), events))
-            if not dispatcher.running:
+            while cluster.running < cluster.in_flight and (events := next(remaining, None)) is not None:
+                cluster.submit(Call(show_video, (work, events), events))
+            if not cluster.running:
                 return counts
-            outcome = dispatcher.wait()
+            outcome = cluster.wait()
             events = outcome.call.tag
             if outcome.failure is not None:
                 counts.update(_note(work, events, VideoError(f"{events[0].row['video']}: {outcome.failure}")))

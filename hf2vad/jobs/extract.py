@@ -25,7 +25,8 @@ from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline, probe, shown_seconds
-from hf2vad.cluster.dispatch import Call, RayConfig
+from hf2vad.cluster.dispatch import Call
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS
 from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector

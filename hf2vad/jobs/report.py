@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.cluster.dispatch import RayConfig
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.jobs.evidence import EvidenceJob, gather_evidence

@@ -19,8 +19,9 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig
+from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.engine import ask_for_engine
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector
@@ -185,17 +186,17 @@ def run_scoring(
     passed: PassedOver,
     *,
     extent: Extent = ALL,
-    then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
+    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
 ) -> int:
     """Settle the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code.
 
     `passed`: is told of what listing `videos` passes over.
     """
 
-    def settle(dispatcher: Dispatcher) -> tuple[ScoreWork, dict[str, str]]:
+    def settle(cluster: Cluster) -> tuple[ScoreWork, dict[str, str]]:
         if job.engine == "eager":
             return work, {"engine": work.engine.label}
-        found = ask_for_engine(engine_request(job, work), dispatcher)
+        found = ask_for_engine(engine_request(job, work), cluster)
         spec, why, device = found.choice.spec, found.choice.why, found.choice.place.device
         print(f"engine: {spec.label} on {device}: {why}", flush=True)
         return replace(work, engine=spec), {"engine": spec.label, "engine_why": why, "device": device}

@@ -8,27 +8,13 @@ series has the labels `run` and `job_name` (Prometheus keeps `job` for itself), 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Literal
-
-from ray.util.metrics import Counter, Gauge
 
 from hf2vad import logs
-from hf2vad.cluster.dispatch import Dispatcher
+from hf2vad.cluster.dispatch import Cluster, Figure
 from hf2vad.walk.backlog import Backlog
 from hf2vad.walk.counts import Tally
 
 OWN_LABELS = ("run", "job_name")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One metric."""
-
-    kind: Literal["counter", "gauge"]
-    description: str
-    labels: tuple[str, ...] = ()
-    """Beside OWN_LABELS."""
 
 
 FIGURES: dict[str, Figure] = {
@@ -62,14 +48,11 @@ def exported(name: str) -> str:
 class Metrics:
     """The metrics of one run, on the connected cluster."""
 
-    def __init__(
-        self, run: str, job: str, started: float, dispatcher: Dispatcher, tally: Tally, backlog: Backlog
-    ) -> None:
+    def __init__(self, run: str, job: str, started: float, dispatcher: Cluster, tally: Tally, backlog: Backlog) -> None:
         """`started`: Unix time."""
         self._own = {"run": run, "job_name": job}
         self._dispatcher, self._tally, self._backlog = dispatcher, tally, backlog
         self._started = started
-        self._made: dict[str, Any] = {}
         self._counted: dict[tuple[str, tuple[str, ...]], float] = {}
         self._seen: tuple[int, ...] = ()
         self._progress = self._started
@@ -123,15 +106,8 @@ class Metrics:
     def _counter(self, name: str, total: float, **labels: str) -> None:
         key = (name, tuple(labels.values()))
         if (more := total - self._counted.get(key, 0)) > 0:
-            self._metric(name).inc(more, self._own | labels)
+            self._dispatcher.export(name, FIGURES[name], more, self._own | labels)
             self._counted[key] = total
 
     def _gauge(self, name: str, value: float, **labels: str) -> None:
-        self._metric(name).set(value, self._own | labels)
-
-    def _metric(self, name: str) -> Any:
-        if name not in self._made:
-            figure: Figure = FIGURES[name]
-            make: Any = Counter if figure.kind == "counter" else Gauge
-            self._made[name] = make(name, description=figure.description, tag_keys=(*OWN_LABELS, *figure.labels))
-        return self._made[name]
+        self._dispatcher.export(name, FIGURES[name], value, self._own | labels)

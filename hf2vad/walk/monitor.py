@@ -9,7 +9,7 @@ from typing import Any
 
 from hf2vad import logs
 from hf2vad.archive.catalog import Video
-from hf2vad.cluster.dispatch import Call, Dispatcher, Outcome
+from hf2vad.cluster.dispatch import Call, Cluster, Outcome
 from hf2vad.cluster.policy import Cause
 from hf2vad.errors import Hf2vadError, StorageError
 from hf2vad.walk.backlog import Backlog
@@ -31,13 +31,13 @@ class Watch:
         self.tally = Tally()
         """What the run counts into."""
         self._record, self._backlog = record, backlog
-        self._dispatcher: Dispatcher | None = None
+        self._dispatcher: Cluster | None = None
         self._metrics: Metrics | None = None
         self._extra: dict[str, Any] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._tell, name="watch", daemon=True)
 
-    def begin(self, dispatcher: Dispatcher, extra: dict[str, Any]) -> None:
+    def begin(self, dispatcher: Cluster, extra: dict[str, Any]) -> None:
         """Put the record of a running run; `extra`: more for it. Raises StorageError where nothing can be put."""
         record = self._record
         record.put("running", self.tally, dispatcher, extra)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.passed import passed_lines
-from hf2vad.cluster.dispatch import Dispatcher
+from hf2vad.cluster.dispatch import Cluster
 from hf2vad.settings import to_dict
 from hf2vad.storage import delete, exists, join, key_path, put_bytes, put_json, read_json
 from hf2vad.versions import versions
@@ -85,7 +85,7 @@ class RunRecord:
     def __post_init__(self) -> None:
         self.id = time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime(self.started)) + secrets.token_hex(3)
 
-    def finish(self, tally: Tally, dispatcher: Dispatcher, extra: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, tally: Tally, dispatcher: Cluster, extra: dict[str, Any]) -> dict[str, Any]:
         """Put the record of a run that came to its end, print the summary on stdout, and return the record."""
         record = self._figures("stopped" if tally.stopped else "finished", tally, dispatcher, extra)
         if tally.profile.kept:
@@ -95,11 +95,11 @@ class RunRecord:
         print_summary(record, tally)
         return record
 
-    def put(self, status: Status, tally: Tally, dispatcher: Dispatcher, extra: dict[str, Any]) -> None:
+    def put(self, status: Status, tally: Tally, dispatcher: Cluster, extra: dict[str, Any]) -> None:
         """Put the record as it is now. Raises StorageError."""
         put_json(join(self.out, "runs", f"{self.id}.json"), self._figures(status, tally, dispatcher, extra))
 
-    def _figures(self, status: Status, tally: Tally, dispatcher: Dispatcher, extra: dict[str, Any]) -> dict[str, Any]:
+    def _figures(self, status: Status, tally: Tally, dispatcher: Cluster, extra: dict[str, Any]) -> dict[str, Any]:
         wall = time.monotonic() - self._clock
         counts = dict(tally.counts)
         return {

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.passed import PassedOver
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
+from hf2vad.cluster.dispatch import Cluster, open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.cubes.settings import DetectorConfig
@@ -57,12 +58,12 @@ def run_walk(
     *,
     use_gpu: bool,
     extra: dict[str, Any],
-    settle: Callable[[Dispatcher], tuple[Steps, dict[str, Any]]] | None = None,
+    settle: Callable[[Cluster], tuple[Steps, dict[str, Any]]] | None = None,
     extent: Extent = ALL,
-    then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
+    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
     passed: PassedOver | None = None,
 ) -> int:
-    """Walk over `videos` on a Ray cluster, put and print the run's record, and return the exit code.
+    """Walk over `videos` on the cluster that `job.ray` names, put and print the run's record, and return the exit code.
 
     `settle`: gives the work in place of `work`, and more to record, once the cluster can be asked.
     `then`: what is done after the walk, unless the run was told to stop; returns more to record.
@@ -70,9 +71,12 @@ def run_walk(
     """
     ahead = listed_ahead(videos)
     record = RunRecord(name, job, job.out)
-    with Stop(job.grace_seconds) as stop, cluster(job.ray), Watch(record, extent.backlog) as watch:
+    with (
+        Stop(job.grace_seconds) as stop,
+        open_cluster(job.ray, use_gpu=use_gpu) as dispatcher,
+        Watch(record, extent.backlog) as watch,
+    ):
         stop.listen()
-        dispatcher = Dispatcher(job.ray, use_gpu=use_gpu)
         watch.begin(dispatcher, extra)
         if settle is not None:
             work, settled = settle(dispatcher)

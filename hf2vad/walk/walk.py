@@ -15,7 +15,7 @@ from typing import Protocol
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Range, Shard, cut_shards
 from hf2vad.archive.timeline import Timeline
-from hf2vad.cluster.dispatch import DROP_SECONDS, Call, Dispatcher, Outcome
+from hf2vad.cluster.dispatch import DROP_SECONDS, Call, Cluster, Outcome
 from hf2vad.cluster.policy import Cause
 from hf2vad.cluster.stop import Stop
 from hf2vad.progress import ProgressBar
@@ -129,7 +129,7 @@ class Watcher(Protocol):
 
 def walk(
     videos: Iterable[Video],
-    dispatcher: Dispatcher,
+    dispatcher: Cluster,
     steps: Steps,
     *,
     shard_frames: int,
@@ -154,7 +154,7 @@ def walk(
 class _Walk:
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        dispatcher: Cluster,
         steps: Steps,
         shard_frames: int,
         span: FrameSpan,

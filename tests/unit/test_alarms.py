@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.bundle import Bundle, save_bundle
 from hf2vad.errors import ConfigError, EvaluationError, MismatchError, SchemaError
 from hf2vad.evaluation.alarms import COUNTED, AlarmTarget, Footage, alarm_levels, count_events, footage, level
@@ -91,7 +92,7 @@ def test_each_camera_has_its_own_threshold_where_its_hours_are_enough(tmp_path: 
         scores = 5 + np.abs(draw.normal(0, spread, 4000))
         put_scores(tmp_path, name, [[float(s)] for s in scores])
     put_scores(tmp_path, "new/a", [[5.0]] * 50)
-    alarms, levels = alarm_levels(str(tmp_path), target(600.0, resamples=0), "{camera}/*")
+    alarms, levels = alarm_levels(str(tmp_path), target(600.0, resamples=0), PathPattern("{camera}/*"))
     assert set(alarms.cameras) == {"calm", "busy"}
     assert alarms.cameras["calm"] < alarms.threshold < alarms.cameras["busy"]
     assert levels["busy"].events == int(600 * levels["busy"].hours)
@@ -113,7 +114,7 @@ def test_frames_whose_footage_is_unhealthy_are_no_hours(tmp_path: Path) -> None:
 
 def test_alarms_of_another_bundle_or_rule_are_refused(tmp_path: Path, bundle: Bundle) -> None:
     put_scores(tmp_path, "a", [[5.0 + i % 7] for i in range(300)], bundle=bundle.id, smoothing=17)
-    alarms, _ = alarm_levels(str(tmp_path), target(1000, events=EventConfig(), resamples=0), "")
+    alarms, _ = alarm_levels(str(tmp_path), target(1000, events=EventConfig(), resamples=0), PathPattern(""))
     fitted = alarms.of(bundle, EventConfig(), smoothing=17)
     assert fitted.calibration == replace(bundle.calibration, threshold=alarms.threshold)
     assert fitted.id == bundle.id

@@ -73,7 +73,24 @@ def test_imports_run_downward(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_the_cluster_imports_ray(path: Path) -> None:
     uses_ray = any(name.split(".")[0] == "ray" for name in imported(path))
-    assert not uses_ray or room(path) == "cluster" or path.name == "metrics.py"
+    assert not uses_ray or path.parent.name == "cluster"
+
+
+def test_nothing_private_of_ray_is_used() -> None:
+    assert not [path for path in MODULES if "ray._private" in path.read_text()]
+
+
+def test_ray_is_imported_where_it_is_used_alone() -> None:
+    """`--ray.address none` and training by one process do without it."""
+    code = "import sys, hf2vad.jobs.backfill, hf2vad.jobs.demo, hf2vad.jobs.ablate, hf2vad.jobs.build_engine"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print('ray' in sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_what_drives_a_run_imports_no_compiler_and_no_plots() -> None:

@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.archive.sources import find_in, parse_sources
 from hf2vad.bundle.bundle import Calibration, load_bundle_settings, save_bundle
 from hf2vad.commandline import EXIT_OK
 from hf2vad.cubes.settings import ExtractionConfig, WorkingConfig
 from hf2vad.demo.archive import generate
-from hf2vad.evaluation.alarms import AlarmJob, alarm_levels
+from hf2vad.evaluation.alarms import AlarmTarget, alarm_levels
 from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.backfill import BackfillJob, backfill_job
 from hf2vad.jobs.report import ReviewJob, review_job
@@ -140,8 +141,8 @@ def test_an_archives_name_changes_ids_and_nothing_else(night: Night, tmp_path: P
 def test_alarms_are_set_and_used_by_camera(night: Night, tmp_path: Path) -> None:
     events = EventConfig(min_length=1, merge_gap=0, low=-50.0)
     (prefix,) = (night.folder / "scores").glob("bundle=*")
-    job = AlarmJob(scores=str(prefix), out="", per_hour=3590.0, camera_pattern=PATTERN, events=events, resamples=0)
-    alarms, levels = alarm_levels(job)
+    target = AlarmTarget(per_hour=3590.0, events=events, resamples=0)
+    alarms, levels = alarm_levels(str(prefix), target, PathPattern.of_camera(PATTERN))
     assert set(levels) == {"", "gate", "yard", "shed"}
     assert levels["gate"].hours == pytest.approx(3 * levels["yard"].hours)
     own = {"gate": 1.5, "yard": 2.5}

@@ -13,7 +13,7 @@ from hf2vad.archive.pattern import PathPattern
 from hf2vad.archive.scope import Scope
 from hf2vad.commandline import EXIT_USAGE, main
 from hf2vad.errors import ConfigError
-from hf2vad.evaluation.alarms import AlarmJob
+from hf2vad.jobs.alarms import AlarmJob
 from hf2vad.jobs.backfill import BackfillJob
 from hf2vad.jobs.report import ReviewJob, review_job
 from hf2vad.jobs.train import TrainJob, train_job
