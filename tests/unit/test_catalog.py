@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.timeline import probe
-from hf2vad.errors import NotFoundError, StorageError
+from hf2vad.errors import AccessDeniedError, NotFoundError, StorageError, VideoDeniedError
 from hf2vad.storage import put_bytes
 from hf2vad.storage.ahead import AHEAD
 
@@ -302,3 +302,24 @@ def test_in_s3_the_store_says_when_an_image_was_put(s3: object, tmp_path: Path) 
         put_bytes(f"s3://catalogue/{tmp_path.name}/{name}", b"1")
     for video in catalogue(f"s3://catalogue/{tmp_path.name}"):
         assert before - 1 <= video.modified <= time.time() + 1, video
+
+
+def test_a_folder_that_may_not_be_listed_is_one_video_that_fails_when_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user of the tests may be root, whom no mode keeps out: the refusal is made."""
+    put(tmp_path, "a.mp4", "closed/b.mp4", "z.mp4")
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = list(catalogue(str(tmp_path)))
+    assert [video.id for video in found] == ["a.mp4", "closed", "z.mp4"]
+    with pytest.raises(VideoDeniedError, match=r"^closed: .*closed: access denied; check its permissions"):
+        probe(found[1])
+    with pytest.raises(AccessDeniedError):
+        list(catalogue(str(tmp_path / "closed")))
