@@ -103,7 +103,15 @@ def decoded_frames(container: InputContainer, stream: VideoStream) -> Iterator[V
 
 def decode_packets(packets: Iterable[Packet[VideoStream]], stream: VideoStream) -> Iterator[VideoFrame]:
     """The frames of `packets`; a damaged packet, or the end of a truncated file, costs its frames alone."""
-    return (frame for _, frame in numbered_frames(enumerate(packets), stream))
+    with contextlib.suppress(av.FFmpegError):
+        for packet in packets:
+            if is_end(packet):
+                break
+            if packet.size:  # else a frame that was dropped when recording, which a decoder would take for the end
+                with contextlib.suppress(av.FFmpegError):
+                    yield from stream.codec_context.decode(packet)
+    with contextlib.suppress(av.FFmpegError):
+        yield from stream.codec_context.decode(None)
 
 
 def numbered_packets(container: InputContainer, stream: VideoStream) -> Iterator[Numbered]:
@@ -116,23 +124,14 @@ def numbered_frames(packets: Iterable[Numbered], stream: VideoStream) -> Iterato
 
     Of two packets that hold a field each, a frame has the first one's number.
     """
-    context = stream.codec_context
-    context.copy_opaque = True
-    with contextlib.suppress(av.FFmpegError):
-        for number, packet in packets:
-            if is_end(packet):
-                break
-            if not packet.size:  # a frame that was dropped when recording; a decoder would take it for the end
-                continue
-            packet.opaque = [number]  # PyAV knows it by its address: an object of its own for each packet
-            with contextlib.suppress(av.FFmpegError):
-                yield from _with_number(context.decode(packet))
-    with contextlib.suppress(av.FFmpegError):
-        yield from _with_number(context.decode(None))
+    stream.codec_context.copy_opaque = True
+    return ((cast(list[int], frame.opaque)[0], frame) for frame in decode_packets(_marked(packets), stream))
 
 
-def _with_number(frames: Iterable[VideoFrame]) -> Iterator[tuple[int, VideoFrame]]:
-    return ((cast(list[int], frame.opaque)[0], frame) for frame in frames)
+def _marked(packets: Iterable[Numbered]) -> Iterator[Packet[VideoStream]]:
+    for number, packet in packets:
+        packet.opaque = [number]  # PyAV knows it by its address: an object of its own for each packet
+        yield packet
 
 
 def is_end(packet: Packet[VideoStream]) -> bool:

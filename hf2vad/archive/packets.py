@@ -9,6 +9,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -55,8 +56,7 @@ def read_packets(video: Video, container: InputContainer, stream: VideoStream, *
             if not packet.size:
                 continue
             if packets.first is None and len(packets.times) < FIRST_PACKETS:
-                with contextlib.suppress(av.FFmpegError):
-                    packets.first = next(iter(context.decode(packet)), None)
+                packets.first = _alone(packet, stream)
             if packet.is_discard:
                 continue
             packets.times.append(packet.pts)
@@ -71,10 +71,16 @@ def read_packets(video: Video, container: InputContainer, stream: VideoStream, *
             raise VideoError(f"{video.id}: no packet can be read: {error.strerror}") from None
     if not packets.times:
         raise VideoError(f"{video.id}: its video stream has no frame")
-    if packets.first is None:
-        with contextlib.suppress(av.FFmpegError):
-            packets.first = next(iter(context.decode(None)), None)
     return packets
+
+
+def _alone(packet: Packet[VideoStream], stream: VideoStream) -> VideoFrame | None:
+    """The frame of a packet, decoded without those after it that a decoder may wait for; none where it needs others."""
+    context, frames = stream.codec_context, list[VideoFrame]()
+    with contextlib.suppress(av.FFmpegError):
+        frames = [*context.decode(packet), *context.decode(None)]
+    context.flush_buffers()
+    return frames[0] if frames else None
 
 
 def in_order(packets: Packets, container: InputContainer, stream: VideoStream) -> npt.NDArray[np.int64] | None:

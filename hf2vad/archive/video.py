@@ -21,7 +21,7 @@ from hf2vad.archive.images import decode_image, image_header, scaled_down
 from hf2vad.archive.interlaced import Picture, deinterlaced
 from hf2vad.archive.shards import Shard
 from hf2vad.archive.timeline import DEFAULT_LIMITS
-from hf2vad.archive.upright import UPRIGHT, Turn, turn_of
+from hf2vad.archive.upright import UPRIGHT, turn_of
 from hf2vad.errors import VideoError
 from hf2vad.profile import span
 from hf2vad.schema import U8
@@ -70,8 +70,7 @@ def decode(shard: Shard, sized: Sized = as_stored) -> Iterator[Frame]:
     with readable_by_us(shard.video.id):
         for index, picture in pictures:
             if shard.first <= index < shard.last:
-                image = None if picture is None else convert(picture)
-                size = (0, 0) if picture is None or image is None else convert.upright_size(picture)
+                image, size = (None, (0, 0)) if picture is None else convert.sized(picture)
                 yield Frame(index, float(shard.pts_s[index - shard.first]), image, size)
 
 
@@ -185,9 +184,14 @@ class Converter:
 
     def __call__(self, frame: VideoFrame) -> U8 | None:
         """(H, W, 3) BGR; none for a damaged frame."""
+        return self.sized(frame)[0]
+
+    def sized(self, frame: VideoFrame) -> tuple[U8 | None, tuple[int, int]]:
+        """The same, and the width and height that it would have if it kept its size."""
         if frame.is_corrupt:
-            return None
-        turn, size = self._turn(frame), self.upright_size(frame)
+            return None, (0, 0)
+        turn = turn_of(frame) if self._rotate else UPRIGHT
+        size = turn.size(frame.width, frame.height)
         wanted = self._sized(*size)
         width, height = turn.size(*wanted)
         # A frame that keeps its size is converted as it always was: the default, which interpolates nothing.
@@ -196,14 +200,7 @@ class Converter:
             image = self._reformatter.reformat(
                 frame, width=width, height=height, format="bgr24", interpolation=how, threads=1
             )
-            return turn.upright(cast(U8, image.to_ndarray()))
-
-    def upright_size(self, frame: VideoFrame) -> tuple[int, int]:
-        """Width and height of a frame that keeps its size."""
-        return self._turn(frame).size(frame.width, frame.height)
-
-    def _turn(self, frame: VideoFrame) -> Turn:
-        return turn_of(frame) if self._rotate else UPRIGHT
+            return turn.upright(cast(U8, image.to_ndarray())), size
 
 
 def _room(shard: Shard) -> int:
