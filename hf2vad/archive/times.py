@@ -1,13 +1,14 @@
 """Times of pictures that cannot be, repaired by one rule.
 
 A picture's time is its own. It is not taken where it cannot be:
-1. Behind all of the last second or two, and so are most of the pictures after it: the clock was set back. This picture
-   follows its predecessor by one usual step, and all after it are moved by as much (`time_back`).
+1. Behind those before it, and so are most of the pictures after it: the clock was set back. This picture follows its
+   predecessor by one usual step, and all after it are moved by as much (`time_back`). Where the decoder reorders
+   pictures, a time may be behind by as much as that moves them.
 2. More than a day after its predecessor: the same for a clock that was set ahead (`time_jump`).
 3. Behind, or ahead, and the pictures after it are not: its own time alone is wrong, and is made up (`time_back`,
    `time_jump`).
-4. Otherwise out of order: the times are right and belong to each other's pictures, as where a container keeps the order
-   of decoding. They are sorted (`time_order`).
+4. Otherwise out of order, where the decoder reorders pictures: the times are right and belong to each other's pictures,
+   as in a container that has the order of decoding. They are sorted (`time_order`).
 5. That of its predecessor: it is moved halfway to its successor, at most by one usual step (`time_doubled`).
 6. Missing: it is made up (`time_missing`).
 Times are made up evenly between their neighbours, at most one usual step apart.
@@ -59,9 +60,9 @@ def repaired(own: F64, *, step: float, reordered: bool) -> tuple[F64, tuple[Repa
     # Around a pause, times in the order of decoding look as if they jumped.
     times, repairs = own.copy(), list[Repair]()
     if reordered and len(known) == len(own) and only_reordered(own):
-        _sort(times, repairs, reordered=True)
-    _set_one_clock(times, repairs, usual)
-    _sort(times, repairs, reordered=reordered)
+        _sort(times, repairs)
+    _set_one_clock(times, repairs, usual, reordered=reordered)
+    _sort(times, repairs)
     missing = np.isnan(times)
     if missing.all():
         return np.arange(len(own), dtype=np.float64) * step, ()
@@ -87,16 +88,17 @@ def only_reordered(times: F64) -> bool:
     return not (apart[1:] & apart[:-1] & (order != places)).any()
 
 
-def _set_one_clock(times: F64, repairs: list[Repair], usual: float) -> None:
+def _set_one_clock(times: F64, repairs: list[Repair], usual: float, *, reordered: bool) -> None:
     """Have `times` by the clock of the first frame, in place; NaN where a time cannot be."""
     own = times.copy()
     offset, latest, slack = 0.0, np.nan, NEAR * usual
+    back = slack if reordered else 0.0
     for i in range(len(own)):
         time = times[i] = float(own[i]) + offset
-        if abs(time - latest) <= slack or np.isnan(latest):
+        if latest - back <= time <= latest + slack or np.isnan(latest):
             latest = np.fmax(latest, time)
         elif time < latest:
-            lasting = _most(own[i + 1 : i + 1 + NEAR] + offset < latest - slack)
+            lasting = _most(own[i + 1 : i + 1 + NEAR] + offset < latest - back)
             repairs.append(Repair("time_back", i, i + 1, float(latest - time)))
             times[i] = latest + usual if lasting else np.nan
         elif time > latest:
@@ -115,21 +117,14 @@ def _most(votes: Flags) -> bool:
     return 2 * int(votes.sum()) > len(votes)
 
 
-def _sort(times: F64, repairs: list[Repair], *, reordered: bool) -> None:
+def _sort(times: F64, repairs: list[Repair]) -> None:
     """Give the times that are out of order to the frames in whose places they are."""
     present = np.flatnonzero(~np.isnan(times))
-    values = times[present]
-    back = np.flatnonzero(np.diff(values) < 0) + 1
-    if not len(back):
-        return
-    ordered = np.sort(values)
-    moved = present[ordered != values]
+    ordered = np.sort(times[present])
+    moved = present[ordered != times[present]]
     times[present] = ordered
-    if reordered:
+    if len(moved):
         repairs.append(Repair("time_order", int(moved[0]), int(moved[-1]) + 1, float(len(moved))))
-    else:
-        late = zip(present[back].tolist(), (values[back - 1] - values[back]).tolist(), strict=True)
-        repairs += [Repair("time_back", frame, frame + 1, seconds) for frame, seconds in late]
 
 
 def _make_up(times: F64, usual: float) -> None:
