@@ -1,4 +1,4 @@
-"""How much of an archive a walk takes on, and in which pieces."""
+"""How much of an archive a walk takes on, and how it is cut."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ class ShardPlan:
 
 @dataclass(frozen=True)
 class WalkLimits:
-    """What of an archive one run takes on; by default all of it."""
+    """How much of an archive one run takes on; by default all of it."""
 
     index: CompletionIndex | None = None
-    """Which videos earlier runs finished, asked in the order of the walk's videos; none: by the layout's marks."""
+    """Videos that earlier runs finished, in the order of the walk's videos. None: the layout's marks, by name."""
     videos: int = 0
     """New videos, at most; 0: all."""
     ends: Mapping[StopReason, Callable[[], bool]] = field(default_factory=dict)
-    """When no more is started, beside SIGTERM."""
+    """Conditions under which no more is started, beside SIGTERM."""
     backlog: Backlog = field(default_factory=Backlog)
-    """What else there is to take on, where somebody asks."""
+    """Counts what else there is to take on, for metrics and the record."""
