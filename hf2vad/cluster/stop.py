@@ -50,14 +50,14 @@ class Stop:
         return next((reason for reason, holds in self._conditions.items() if holds()), None)
 
     @property
-    def told(self) -> bool:
-        """Whether SIGTERM has told the job to stop."""
+    def signalled(self) -> bool:
+        """Whether SIGTERM came."""
         return bool(self._signals)
 
     @property
     def overdue(self) -> bool:
         """Whether what runs is to be dropped."""
-        return len(self._signals) > 1 or (self.told and time.monotonic() > self._signals[0] + self._grace)
+        return len(self._signals) > 1 or (self.signalled and time.monotonic() > self._signals[0] + self._grace)
 
     def __enter__(self) -> Stop:
         self._before = signal.getsignal(signal.SIGTERM)

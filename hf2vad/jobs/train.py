@@ -240,7 +240,7 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, told: Callable[[
     journals = partial(_journals, job)
     trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, journals)
     with Stop() if told is None else contextlib.nullcontext() as stop:
-        trainer.stop = told or (lambda: stop is not None and stop.told)
+        trainer.stop = told or (lambda: stop is not None and stop.signalled)
         history = trainer.run()
     engine = EagerEngine(model, device=device, batch=job.training.batch)
     sample = motion_sample(table, seed=job.training.seed, flow=job.density.kind != "none")

@@ -81,10 +81,10 @@ def run_walk(
         plan = ShardPlan(job.shard_frames, FrameRange(job.frames))
         walk = Walk(cluster, task, plan, limits=limits, breaker=job.breaker, stop=stop, monitor=monitor)
         counts = walk.run(ahead, name)
-        if then is not None and not stop.told:
+        if then is not None and not stop.signalled:
             extra = {**extra, **then(cluster, stop)}
         monitor.finish(extra)
-    if counts.stopped and stop.told:
+    if counts.stopped and stop.signalled:
         raise StoppedError(f"{what_is_left(counts)}; run the same command again to go on")
     return EXIT_FAILURES if counts.failed else EXIT_OK
 
