@@ -92,7 +92,7 @@ class ExtractJob:
         """The defaults of the chosen preset; --boxes makes them the source of boxes."""
         name = early["preset"] or "compact"
         chosen = preset(name).extraction
-        detector = replace(chosen.detector, kind="boxes") if early["boxes"] else chosen.detector
+        detector = replace(chosen.detector, kinds=("boxes",)) if early["boxes"] else chosen.detector
         return cls(**{**required_missing(cls), **chosen.parts, "detector": detector, "preset": name})
 
     def __post_init__(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ from hf2vad.cluster.dispatch import Cluster, open_cluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
+from hf2vad.cubes.detect import absolute_detector
 from hf2vad.cubes.settings import DetectorConfig
 from hf2vad.errors import ConfigError, StoppedError
 from hf2vad.storage import absolute
@@ -106,8 +106,8 @@ def listed_ahead(videos: Iterator[Video]) -> Iterator[Video]:
 
 def absolute_places(job: WalkJob) -> dict[str, Any]:
     """The places of `job` as workers, which run in folders of their own, find them."""
-    detector = replace(job.detector, model=absolute(job.detector.model))
-    return {name: absolute(getattr(job, name)) for name in ("out", "boxes")} | {"detector": detector}
+    places = {name: absolute(getattr(job, name)) for name in ("out", "boxes")}
+    return places | {"detector": absolute_detector(job.detector)}
 
 
 def some_videos(archive: str, include: tuple[str, ...]) -> Iterator[Video]:
@@ -121,9 +121,9 @@ def some_videos(archive: str, include: tuple[str, ...]) -> Iterator[Video]:
 
 def check_boxes(boxes: str, detector: DetectorConfig) -> None:
     """Raise ConfigError when --boxes and the kind of detector contradict each other."""
-    if boxes and detector.kind != "boxes":
+    if boxes and "boxes" not in detector.kinds:
         raise ConfigError(
-            f"--boxes {boxes} and detector.kind = {detector.kind} contradict each other; give one of them"
+            f"--boxes {boxes} and detector.kinds = {detector.kind} contradict each other; give one of them"
         )
-    if detector.kind == "boxes" and not boxes:
-        raise ConfigError("detector.kind = boxes needs --boxes, a Parquet file with video, frame, x1, y1, x2, y2")
+    if "boxes" in detector.kinds and not boxes:
+        raise ConfigError("detector.kinds with boxes needs --boxes, a Parquet file with video, frame, x1, y1, x2, y2")

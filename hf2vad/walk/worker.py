@@ -91,9 +91,9 @@ def close_video(
 
 
 @lru_cache(maxsize=1)
-def warm_extractor(extraction: ExtractionConfig, boxes: str) -> Extractor:
+def warm_extractor(extraction: ExtractionConfig, boxes: str, threads: int) -> Extractor:
     """The extractor of this worker process, kept from shard to shard."""
-    return Extractor(extraction, boxes)
+    return Extractor(extraction, boxes, threads=threads)
 
 
 def _run_shard(task: WalkTask, shard: Shard) -> dict[str, float]:
@@ -101,7 +101,7 @@ def _run_shard(task: WalkTask, shard: Shard) -> dict[str, float]:
     metadata = layout.metadata(shard.video, frames)
     with span("load"):
         extractors = warm_extractor.cache_info().misses
-        extractor = warm_extractor(config.extraction, config.boxes)
+        extractor = warm_extractor(config.extraction, config.boxes, config.threads)
         loaded = task.load()
         if extractors != warm_extractor.cache_info().misses or any(loaded.values()):
             gc.collect()
