@@ -16,15 +16,11 @@ import pytest
 
 from hf2vad.archive.catalog import Video, find_video
 from hf2vad.archive.pattern import PathPattern
-from hf2vad.bundle.bundle import Bundle
 from hf2vad.commandline import EXIT_OK
-from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import ConfigError, EvaluationError, SchemaError
 from hf2vad.evidence.objects import kind_of
 from hf2vad.evidence.settings import EvidenceConfig
-from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.report import ReviewJob, review_job
-from hf2vad.models.settings import ModelConfig
 from hf2vad.report.site.curve import MOST_POINTS
 from hf2vad.report.site.evidence import read_evidence, video_key
 from hf2vad.report.site.heat import UNKNOWN, HeatMap, spread
@@ -32,9 +28,10 @@ from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
 from hf2vad.report.site.place import place_of
-from hf2vad.report.site.why import parts_of
+from hf2vad.report.site.why import peak_terms
 from hf2vad.schema import OBJECTS
 from hf2vad.storage import put_json, read_table
+from tests.bundles import make_bundle
 from tests.clips import Clip, pictures, write_clip
 from tests.review import BUNDLE, CLIPS, FIRST, HOSTILE, PATTERN, Bump, put_night, put_video
 from tests.scores import CALIBRATION
@@ -127,21 +124,18 @@ def test_many_hours_are_hours_of_the_day() -> None:
 def test_an_events_parts_are_those_that_its_score_was_made_of(night: tuple[Path, Path], bundle: Any) -> None:
     objects = read_table(str(night[1] / "objects" / f"{FIRST}.parquet"))
     event = read_table(str(night[1] / "events" / f"{FIRST}.parquet")).to_pylist()[0]
-    parts = parts_of(event, objects, bundle, FIRST)
+    parts = peak_terms(event, objects, bundle, FIRST)
     assert parts == {"flow": 9.0, "frame": 1.0}, "S_r 14 and S_p 15, mean 5, deviation 1, weights 1 and 0.1"
     assert kind_of(parts) == "flow"
     assert kind_of({"flow": -1.0, "frame": 0.5}) == "appearance"
-    assert parts_of(event, OBJECTS.empty_table(), bundle, FIRST) == {}
+    assert peak_terms(event, OBJECTS.empty_table(), bundle, FIRST) == {}
     assert kind_of({}) == ""
 
 
 @pytest.fixture
 def bundle() -> Any:
-    """The settings of a bundle that parts are weighed with."""
-    return Bundle(
-        id=BUNDLE, extraction=ExtractionConfig(), model_config=ModelConfig(), fusion=FusionConfig(), smoothing=1,
-        calibration=CALIBRATION, provenance={},
-    )  # fmt: skip
+    """The settings of a bundle that features are weighed with."""
+    return replace(make_bundle({}, smoothing=1, calibration=CALIBRATION).settings, id=BUNDLE)
 
 
 def test_names_are_data_and_end_no_script(night: tuple[Path, Path], tmp_path: Path) -> None:
