@@ -12,21 +12,20 @@ import pytest
 import torch
 
 from hf2vad.bundle.bundle import Calibration, save_bundle
-from hf2vad.cluster.dispatch import RayConfig
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig
 from hf2vad.features.settings import FusionConfig
-from hf2vad.jobs.evidence import EvidenceJob
+from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
 from hf2vad.jobs.extract import ExtractJob, extract_job, warm_extractor
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
 from tests.clips import Clip, write_clip
-from tests.evidence import gathered, without_ray
 from tests.onnx_network import PixelNetwork
 from tests.stc import SMALL_MODEL
 
-CPUS = RayConfig(cpus=3)
+CPUS = RayConfig(address="none", cpus=3)
 
 
 @pytest.fixture
@@ -89,11 +88,12 @@ def test_every_job_gives_its_networks_the_cpus_of_a_worker(
     )
     extract = ExtractJob(archive=archive, out=str(tmp_path / "stc"), ray=CPUS, **extraction.parts)
     score = replace(ScoreJob.base({"bundle": bundle}), archive=archive, bundle=bundle, out=scores, ray=CPUS)
-    with without_ray():
-        assert extract_job(extract) == 0
-        warm_extractor.cache_clear()
-        assert score_job(replace(score, engine="eager", device="cpu")) == 0
+    assert extract_job(extract) == 0
     warm_extractor.cache_clear()
-    counts = gathered(EvidenceJob(scores=scores, archive=archive, site=str(tmp_path / "site"), bundle=bundle, ray=CPUS))
+    assert score_job(replace(score, engine="eager", device="cpu")) == 0
+    warm_extractor.cache_clear()
+    counts = gather_evidence(
+        EvidenceJob(scores=scores, archive=archive, site=str(tmp_path / "site"), bundle=bundle, ray=CPUS)
+    )
     assert (counts["made"], counts["noted"]) == (1, 0)
     assert threads == [3, 3, 3]
