@@ -20,6 +20,7 @@ from hf2vad.hashes import content_hash, hash_of
 from hf2vad.progress import ProgressBar
 from hf2vad.storage import exists, join, list_files, put_json, read_json
 from hf2vad.training.data import StcTable
+from hf2vad.walk.calls import run_calls
 
 
 class Extract(Protocol):
@@ -79,13 +80,20 @@ def run_units(units: Sequence[Unit], place: Place, cluster: Cluster) -> dict[Uni
     done = {unit for unit in units if place.is_done(unit)}
     waiting = [unit for unit in units if unit not in done]
     failures: dict[Unit, str] = {}
+
+    def next_ready() -> Call | None:
+        for unit in list(waiting):
+            if unit.after in failures:
+                failures[unit] = failures[unit.after]
+                waiting.remove(unit)
+            elif unit.after is None or unit.after in done:
+                waiting.remove(unit)
+                return Call(run_unit, (place, unit), unit)
+        return None
+
     with ProgressBar("ablation", total=len(units), unit="units") as bar:
         bar.advance(len(done))
-        while waiting or cluster.running:
-            waiting = _submit_ready(waiting, done, failures, place, cluster)
-            if not cluster.running:
-                break
-            outcome = cluster.wait()
+        for outcome in run_calls(next_ready, cluster):
             unit: Unit = outcome.call.tag
             if outcome.failure is None:
                 done.add(unit)
@@ -93,18 +101,3 @@ def run_units(units: Sequence[Unit], place: Place, cluster: Cluster) -> dict[Uni
                 failures[unit] = f"{place.name(unit)}: {outcome.failure}"
             bar.advance(1, {"last": place.name(unit), "failed": str(len(failures))})
     return failures
-
-
-def _submit_ready(
-    waiting: Sequence[Unit], done: set[Unit], failures: dict[Unit, str], place: Place, cluster: Cluster
-) -> list[Unit]:
-    """Start what can start and is asked for; returns what still waits. Units that can never start become failures."""
-    left = []
-    for unit in waiting:
-        if unit.after in failures:
-            failures[unit] = failures[unit.after]
-        elif (unit.after is None or unit.after in done) and cluster.running < cluster.in_flight:
-            cluster.submit(Call(run_unit, (place, unit), unit))
-        else:
-            left.append(unit)
-    return left

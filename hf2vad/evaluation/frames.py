@@ -15,7 +15,7 @@ from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.schema import F64, FRAME_SCORES, LABELS, pack_metadata
-from hf2vad.tables.read import VideoScores, name_in, scored_videos
+from hf2vad.tables.read import VideoTables, name_in, scored_videos
 
 PARTS = {"flow_only": "s_flow", "frame_only": "s_frame", "motion_only": "s_motion", "speed_yardstick": "speed"}
 """Figures beside the fused score: frame maximum of one column of the object table. A frame without an object gets 0, or
@@ -145,7 +145,7 @@ class _Raw:
         return float(values.min(where=np.isfinite(values), initial=np.inf))
 
 
-def _read(found: VideoScores, frame: I64, anomalous: Labels, parts: Mapping[str, Part]) -> _Raw:
+def _read(found: VideoTables, frame: I64, anomalous: Labels, parts: Mapping[str, Part]) -> _Raw:
     table = found.table("frames")
     rows = table["frame"].to_numpy()
     there = np.isin(frame, rows)

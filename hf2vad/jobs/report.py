@@ -22,9 +22,7 @@ from hf2vad.archive.settings import LimitsConfig
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.evidence.settings import EvidenceConfig
-from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
 from hf2vad.report.site.job import ReportJob
-from hf2vad.report.site.night import write_site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +36,8 @@ class ReviewJob(ReportJob):
 
 def review_job(job: ReviewJob) -> int:
     """Gather the evidence, write the site, say what is there. Returns the exit code."""
+    from hf2vad.report.site.night import write_site
+
     counts = gathered(job)
     site = write_site(job)
     print(
@@ -49,6 +49,8 @@ def review_job(job: ReviewJob) -> int:
 
 def gathered(job: ReviewJob) -> dict[str, int]:
     """Put what shows why the highest events are such, as far as it is not there; returns counts."""
+    from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
+
     if not job.sources:
         return {}
     return gather_evidence(

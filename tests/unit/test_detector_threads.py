@@ -18,9 +18,10 @@ from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig
 from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
-from hf2vad.jobs.extract import ExtractJob, extract_job, warm_extractor
+from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.walk.worker import warm_extractor
 from tests.clips import Clip, write_clip
 from tests.onnx_network import PixelNetwork
 from tests.stc import SMALL_MODEL

@@ -13,7 +13,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RuntimeEnvSetupError
 from s3fs.errors import translate_boto_error
 
 from hf2vad.cluster.policy import LONGEST_PAUSE_SECONDS, Cause, cause_of, describe, ending, pause
-from hf2vad.cluster.stop import Stop
+from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.errors import (
     AccessDeniedError,
     BreakerError,
@@ -175,3 +175,16 @@ def test_a_handler_that_came_in_between_is_replaced_again(before: object) -> Non
         stop.listen()
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.told
+
+
+def test_a_stop_has_every_reason_to_start_no_more_and_only_sigterm_knows_haste() -> None:
+    holds = {StopReason.LEASE: False, StopReason.TIME: False}
+    conditions = {reason: (lambda reason=reason: holds[reason]) for reason in holds}
+    with Stop(grace_seconds=0, conditions=conditions) as stop:
+        assert stop.reason is None
+        holds[StopReason.TIME] = True
+        assert (stop.reason, stop.told, stop.overdue) == (StopReason.TIME, False, False)
+        holds[StopReason.LEASE] = True
+        assert stop.reason is StopReason.LEASE
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (stop.reason, stop.told, stop.overdue) == (StopReason.SIGTERM, True, True)

@@ -21,11 +21,12 @@ from hf2vad.report.site.heat import Spread, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import media_of
 from hf2vad.report.site.place import Place, place_of
-from hf2vad.report.site.tables import Scored, read_scored
+from hf2vad.report.site.tables import Scored
 from hf2vad.report.site.why import parts_of
 from hf2vad.report.site.write import put_data
 from hf2vad.schema import BOX, F64
-from hf2vad.storage import join, read_table, readable
+from hf2vad.storage import readable
+from hf2vad.tables.read import VideoTables
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,6 @@ class Sources:
     """What every video's page is made from."""
 
     job: ReportJob
-    prefix: str
-    """The bundle=<id> folder of the tables."""
-    archives: Collection[str]
-    """Names that ids of videos may begin with."""
     labels: FrameLabels
     bundle: Bundle | None
     evidence: Collection[str]
@@ -57,16 +54,16 @@ class Shown:
     unhealthy: list[dict[str, Any]]
 
 
-def show_video(sources: Sources, key: str) -> Shown | None:
+def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
     """Write the data of one video's page; none for a video that is not of the job's scope."""
-    scored = read_scored(sources.prefix, key)
-    scope, (source, path) = sources.job.scope, split_id(scored.video, sources.archives)
+    scored = Scored.read(tables)
+    scope, (source, path) = sources.job.scope, split_id(scored.video, tables.archives)
     if not scope.holds(path):
         return None
     place, name = place_of(path, scope.paths, source), video_key(scored.video)
     seconds = np.asarray(scored.frames["pts_s"].to_numpy(), np.float64)
     score = np.asarray(scored.frames["score"].to_numpy(), np.float64)
-    events = _event_rows(sources, scored, place, key, path)
+    events = _event_rows(sources, scored, place, tables, path)
     health = _health_rows(scored, name)
     peak = float(np.nanmax(score)) if np.isfinite(score).any() else None
     lasts = round(float(seconds[-1] - seconds[0]), 1) if len(seconds) else 0.0
@@ -98,11 +95,11 @@ def show_video(sources: Sources, key: str) -> Shown | None:
     return Shown(row, events, spread_out, bundle, len(seconds), lasts, health)
 
 
-def _event_rows(sources: Sources, scored: Scored, place: Place, table: str, path: str) -> list[dict[str, Any]]:
+def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTables, path: str) -> list[dict[str, Any]]:
     rows = scored.events.to_pylist()
     objects = None
     if rows and sources.bundle is not None:
-        objects = read_table(join(sources.prefix, "objects", table))
+        objects = tables.table("objects")
     width, height = scored.metadata.get("width"), scored.metadata.get("height")
     found = []
     for row in rows:
