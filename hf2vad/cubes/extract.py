@@ -1,4 +1,4 @@
-"""A shard in, its cubes out: decoding, flow, boxes and cutting as one stream of bounded memory."""
+"""From a shard to its cubes: decoding, boxes, flow and cutting as one stream of bounded memory."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ TRIM_EVERY = 50
 
 @dataclass(eq=False)
 class _Prepared:
-    """A frame with what is computed of it once."""
+    """A frame, and what is computed of it once for all cubes that it is part of."""
 
     frame: Frame
     grey: U8 | None
     """(H, W), none where the picture cannot be decoded."""
     blurred: U8 | None
+    """(H, W) as `Neighbours` has it; none where no detector needs it."""
     enlarged: U8 | None = None
     """The grey frame at the size that flow is computed at; none until a cube needs a flow from or to it."""
     flow: F32 | None = None
@@ -60,19 +61,24 @@ class _Boxed:
     boxes: FrameBoxes
     """N boxes; none where the frame makes no cube."""
     recent: Sequence[_Prepared]
-    """It and the four frames before it; fewer where it has no full context."""
+    """The frame and the four before it; fewer without full context."""
 
 
 class Extractor:
     """Cuts cubes as `config` says. Keeps the detector warm from shard to shard; one belongs to one thread."""
 
     def __init__(self, config: ExtractionConfig, boxes_uri: str = "", *, threads: int = 1) -> None:
-        """`threads`: processor threads of a detector's network; decoding and flow have one each besides."""
+        """`boxes_uri`: Parquet file for the detector `boxes`. `threads`: processor threads of a detector's network;
+        decoding and flow have one each besides.
+
+        Raises ConfigError for a detector that cannot be used, MismatchError for a file that is not the one which
+        `config` was resolved with.
+        """
         self._config = config
         self._finder = BoxFinder(config, boxes_uri, threads=threads)
 
     def cubes(self, shard: Shard, look: Look = None) -> Generator[CubeBatch, None, None]:
-        """One batch for every frame of `shard`, in order.
+        """The cubes of `shard`: one batch a frame, in order, without cubes where the frame has none.
 
         `look` is called for each frame, those of the halo too, in another thread, before the stream ends.
 

@@ -1,4 +1,4 @@
-"""How cubes are made: flow, boxes, crops. These settings travel with a trained model."""
+"""Settings that decide what a cube holds: working size, flow, boxes and crops. They travel with a trained model."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class WorkingConfig:
         )
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height that frames of `width` × `height` are worked on at."""
+        """The (width, height) at which frames of `width` × `height` pixels are worked on."""
         longer = max(width, height)
         if not 0 < self.longest < longer:
             return width, height
@@ -74,7 +74,7 @@ class CubeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionConfig:
-    """Everything that decides what a cube holds. It travels with a trained model: see `extraction_fingerprint`."""
+    """Everything that decides what a cube holds. It travels with a trained model, which scores no other cubes."""
 
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
