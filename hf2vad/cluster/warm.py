@@ -26,7 +26,11 @@ class Warm(Generic[P, T]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         arguments = (args, kwargs)
         if self._kept is None or self._kept[0] != arguments:
-            self._kept = None
+            self.forget()
             self._kept = arguments, self._make(*args, **kwargs)
             self.loads += 1
         return self._kept[1]
+
+    def forget(self) -> None:
+        """Let go of the value; the next call makes another."""
+        self._kept = None

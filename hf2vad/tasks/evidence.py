@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.sources import Source, find_in
 from hf2vad.archive.timeline import probe
 from hf2vad.bundle.bundle import same_bundle
+from hf2vad.cluster.warm import Warm
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import AccessDeniedError, Hf2vadError, NotFoundError, VideoError
 from hf2vad.evidence.choose import Chosen
@@ -138,7 +139,7 @@ def _opened(task: EvidenceTask, events: Sequence[Chosen], video: Video, metadata
     return Footage(video, timeline, scored, objects, config)
 
 
-@lru_cache(maxsize=1)
+@Warm
 def warm_explainer(uri: str, bundle_id: str, threads: int) -> Explainer:
     """The bundle in this worker, kept from video to video. Raises MismatchError for one that changed."""
     torch.set_num_threads(threads)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from hf2vad.archive.shards import HALO_BEFORE, Shard
 from hf2vad.archive.timeline import Timeline
 from hf2vad.bundle.bundle import same_bundle
 from hf2vad.bundle.settings import BundleSettings
+from hf2vad.cluster.warm import Warm
 from hf2vad.engines import EngineSpec, make_engine
 from hf2vad.health.judge import judged_health
 from hf2vad.health.settings import HealthConfig
@@ -64,9 +64,9 @@ class ScoringTask:
         return replace(self, engine=engine, layout=replace(self.layout, engine=engine.label))
 
     def load(self) -> Mapping[str, float]:
-        before = warm_features.cache_info().misses
+        before = warm_features.loads
         self._features()
-        return {"model_loads": warm_features.cache_info().misses - before}
+        return {"model_loads": warm_features.loads - before}
 
     def shard(self, shard: Shard, cubes: CubeStream) -> Generator[pa.Table, None, None]:
         yield score_shard(
@@ -137,7 +137,7 @@ class ScoringTask:
         )
 
 
-@lru_cache(maxsize=1)
+@Warm
 def warm_features(
     uri: str, bundle_id: str, names: tuple[str, ...], spec: EngineSpec, device: str, batch: int, threads: int
 ) -> FeatureSet:

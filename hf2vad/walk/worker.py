@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline, probe, shown_seconds
+from hf2vad.cluster.warm import Warm
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import NotFoundError
@@ -93,7 +93,7 @@ def close_video(
     return {"failure": _mark_finished(task, video, failure_reason(layout, video))}
 
 
-@lru_cache(maxsize=1)
+@Warm
 def warm_extractor(extraction: ExtractionConfig, boxes: str, threads: int) -> Extractor:
     """The extractor of this process, kept from shard to shard."""
     return Extractor(extraction, boxes, threads=threads)
@@ -103,10 +103,10 @@ def _run_shard(task: WalkTask, shard: Shard) -> dict[str, float]:
     layout, config, frames = task.layout, task.config, (shard.start, shard.stop)
     metadata = layout.metadata(shard.video, frames)
     with span("load"):
-        extractors = warm_extractor.cache_info().misses
+        extractors = warm_extractor.loads
         extractor = warm_extractor(config.extraction, config.boxes, config.threads)
         loaded = task.load()
-        if extractors != warm_extractor.cache_info().misses or any(loaded.values()):
+        if extractors != warm_extractor.loads or any(loaded.values()):
             _freeze()
     stats = Look(*frames) if config.frame_stats else None
     counter = _CubeCounter()

@@ -25,7 +25,9 @@ def test_it_is_made_once_and_again_for_other_arguments() -> None:
     assert network.loads == 1
     assert network("a", batch=2).name == "a-2"
     assert network("a", batch=1) is not first
-    assert (network.loads, network.__doc__, network.__name__) == (3, "What it is made of.", "network")
+    network.forget()
+    assert network("a", batch=1) is not first
+    assert (network.loads, network.__doc__, network.__name__) == (4, "What it is made of.", "network")
 
 
 def test_what_was_kept_is_gone_before_the_next_is_made() -> None:
