@@ -42,8 +42,9 @@ from hf2vad.engines.request import answer_here
 from hf2vad.jobs.score import ScoreJob, engine_request, scoring_task
 from hf2vad.profile import recording, span
 from hf2vad.schema import CubeBatch
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.shard import score_shard
-from hf2vad.tasks.scoring import ScoringTask, warm_measure
+from hf2vad.tasks.scoring import ScoringTask, warm_features
 from hf2vad.walk.worker import warm_extractor
 
 LARGE = (1920, 1080)
@@ -158,7 +159,10 @@ def overlap(task: ScoringTask, shards: list[Shard], options: argparse.Namespace)
     """
     extractor = warm_extractor(task.config.extraction, task.config.boxes, task.config.threads)
     threads = task.config.threads
-    measure = warm_measure(task.bundle_uri, task.bundle.id, task.engine, task.device, task.batch, threads)
+    features = warm_features(
+        task.bundle_uri, task.bundle.id, task.features, task.engine, task.device, task.batch, threads
+    )
+    assert features.engine is not None, "the bundle's score needs no network"
     first, second = options.cores
     ready = []
     for shard in shards:
@@ -174,7 +178,7 @@ def overlap(task: ScoringTask, shards: list[Shard], options: argparse.Namespace)
     def network() -> None:
         os.sched_setaffinity(0, [second])
         for appearance, flow in ready:
-            measure.engine.score(appearance, flow)
+            features.engine.errors(appearance, flow)
 
     def on_first(shard: Shard) -> Generator[CubeBatch, None, None]:
         os.sched_setaffinity(0, [first])  # of the thread that extracts, and of those that it starts
@@ -187,9 +191,8 @@ def overlap(task: ScoringTask, shards: list[Shard], options: argparse.Namespace)
             score_shard(
                 shard.video.id,
                 on_first(shard),
-                measure,
-                calibration=task.bundle.calibration,
-                fusion=task.bundle.fusion,
+                features,
+                Scorer.of(task.bundle, shard.video.path),
                 metadata={},
             )
 

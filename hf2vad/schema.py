@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hf2vad.errors import SchemaError, ShapeError
+from hf2vad.features.settings import FEATURES, YARDSTICK
 
 SCHEMA_VERSION = 1
 """Raised when a reader of an older release would misread a table."""
@@ -115,17 +116,22 @@ STC = pa.schema(
 )
 """One row a cube: `appearance` is uint8 [5, 32, 32, 3] (BGR), `flow` little-endian float16 [4, 32, 32, 2] (dx, dy)."""
 
-_ERRORS = ("s_flow", "s_frame", "speed", "s_motion")
+FEATURE_COLUMNS: Mapping[str, str] = {name: name if name == YARDSTICK else f"s_{name}" for name in FEATURES}
+"""Column of each feature in the tables of scores: `s_<name>`; the yardstick's is its name alone."""
+
+_FEATURES = _fields(*((column, pa.float32(), True) for column in FEATURE_COLUMNS.values()))
 
 SHARD = pa.schema(
     [
         *_FRAME_KEY,
         *_fields(("status", pa.string(), False)),
         *_box(True),
-        *_fields(*((name, pa.float32(), True) for name in _ERRORS), ("score", pa.float64(), True)),
+        *_FEATURES,
+        *_fields(("score", pa.float64(), True)),
     ]
 )
-"""One row a scored box, and one row with nulls for each frame without a box: what a shard found (intermediate)."""
+"""One row a scored box, and one row with nulls for each frame without a box: what a shard found (intermediate). A
+feature that was not computed is null."""
 
 FRAMES_TABLE = pa.schema(
     [
@@ -133,30 +139,30 @@ FRAMES_TABLE = pa.schema(
         *_fields(
             ("score_raw", pa.float64(), True),
             ("score", pa.float64(), True),
-            ("s_flow", pa.float32(), True),
-            ("s_frame", pa.float32(), True),
-            ("speed", pa.float32(), True),
-            ("s_motion", pa.float32(), True),
-            ("n_objects", pa.int32(), False),
         ),
+        *_FEATURES,
+        *_fields(("n_objects", pa.int32(), False)),
         *_box(True),
         *_fields(("health", pa.string(), True)),
     ]
 )
 """One row a frame. `score_raw`: maximum over its cubes, or the score of a zero-error cube; `score`: smoothed over
-time; both null without full context. `s_flow`, `s_frame`, `s_motion` and the box are those of the highest scoring
-cube, null without cubes; `speed` is the fastest box's median flow speed, 0 without cubes. `health`: what is wrong with
-the footage that the frame's cubes are made of, a kind of the table `health`; null for nothing."""
+time; both null without full context. Features (`s_<name>`) and the box are those of the highest scoring cube, null
+without cubes, and a feature that was not computed is null; `speed` is the fastest box's median flow speed, 0 without
+cubes. `health`: what is wrong with the footage that the frame's cubes are made of, a kind of the table `health`; null
+for nothing."""
 
 OBJECTS = pa.schema(
     [
         *_FRAME_KEY,
         *_box(False),
-        *_fields(*((name, pa.float32(), False) for name in _ERRORS), ("score", pa.float64(), False)),
+        *_FEATURES,
+        *_fields(("score", pa.float64(), False)),
     ]
 )
-"""One row a scored box: S_r (`s_flow`), S_p (`s_frame`), mean over the box of the cube's median flow speed, the motion
-density's score (`s_motion`, 0 in a bundle without one), Eq. 9 (`score`)."""
+"""One row a scored box: its features, in pixels (`s_flow` is S_r, `s_frame` S_p, `speed` the mean over the box of the
+cube's median flow speed, `s_motion` the motion density's value), and the fused score (`score`). A feature that was not
+computed is null; a file whose rows all have one has it as a required column."""
 
 EVENTS = pa.schema(
     [
@@ -223,7 +229,7 @@ ERRORS = pa.schema(_fields(("video", pa.string(), False), ("frame", pa.int32(), 
 """One part's error of some cubes of an STC table, in its order (the ablation's intermediate)."""
 
 _STAGES = ("flow", "frame", "joint")
-_FIGURES = ("auroc", "fused", "flow", "frame", "speed")
+_FIGURES = ("auroc", "fused", *FEATURES)
 
 ABLATION = pa.schema(
     [

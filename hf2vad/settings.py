@@ -10,14 +10,17 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar
 
 from hf2vad.errors import ConfigError
 
 T = TypeVar("T")
+
+ADDED = "added"
+"""Metadata key of the fields that `with_fields` added; holds what makes their defaults."""
 
 
 def require(holds: bool, message: str) -> None:
@@ -26,15 +29,36 @@ def require(holds: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def with_fields(defaults: Mapping[str, Callable[[], Any]]) -> Callable[[type[T]], type[T]]:
+    """Class decorator for use below `@dataclass`: adds a field of each name that the class does not declare itself.
+
+    defaults: for each name a callable without arguments that makes the default, such as a settings class; the field has
+    the default's type. `to_dict` leaves such a field out while it has its default, so that hashes and ids which were
+    made before the field was added stay valid.
+    """
+
+    def extend(cls: type[T]) -> type[T]:
+        for name, default in defaults.items():
+            if name not in cls.__annotations__:
+                cls.__annotations__[name] = type(default())
+                setattr(cls, name, field(default_factory=default, metadata={ADDED: default}))
+        return cls
+
+    return extend
+
+
 def to_dict(settings: Any) -> dict[str, Any]:
     """A settings object as plain JSON values, nested, tuples as lists.
 
     A class may name values that are no settings, because there is only one choice, in `CONSTANTS`: they are written and
-    hashed with the settings, as in ids that were made when they were settings.
+    hashed with the settings, as in ids that were made when they were settings. What `with_fields` added is left out at
+    its default.
     """
     plain: dict[str, Any] = dict(_constants(type(settings)))
     for item in fields(settings):
         value = getattr(settings, item.name)
+        if ADDED in item.metadata and value == item.metadata[ADDED]():
+            continue
         if is_dataclass(value):
             plain[item.name] = to_dict(value)
         else:

@@ -18,7 +18,7 @@ from hf2vad.bundle.bundle import Bundle
 from hf2vad.engines.aot import build_aot, load_aot
 from hf2vad.engines.compiled import compiled_engine
 from hf2vad.engines.eager import EagerEngine, Engine
-from hf2vad.engines.network import Material, NetworkEngine, check_parity
+from hf2vad.engines.network import EngineInputs, NetworkEngine, check_parity
 from hf2vad.engines.package import SUFFIX, Package
 from hf2vad.engines.place import here
 from hf2vad.engines.spec import PACKAGED, EngineChoice, EngineName, EngineSpec
@@ -30,44 +30,44 @@ __all__ = [
     "PACKAGED",
     "SUFFIX",
     "EngineChoice",
+    "EngineInputs",
     "EngineName",
     "EngineSpec",
-    "Material",
     "build_package",
     "make_engine",
 ]
 
-BUILD: dict[EngineName, Callable[[Material, Path], None]] = {"aot": build_aot, "tensorrt": build_tensorrt}
-LOAD: dict[EngineName, Callable[[Path, Material], NetworkEngine]] = {"aot": load_aot, "tensorrt": load_tensorrt}
+BUILD: dict[EngineName, Callable[[EngineInputs, Path], None]] = {"aot": build_aot, "tensorrt": build_tensorrt}
+LOAD: dict[EngineName, Callable[[Path, EngineInputs], NetworkEngine]] = {"aot": load_aot, "tensorrt": load_tensorrt}
 
 
 def make_engine(spec: EngineSpec, bundle: Bundle, *, device: torch.device, batch: int) -> Engine:
-    """The engine that `spec` describes, for `bundle`; one that is kept as a package is built where there is none.
+    """The engine that `spec` describes, for at least one network of `bundle`; a missing package is built.
 
     Raises EngineError when it cannot be built here, was changed, or does not give what eager gives.
     """
     model = bundle.build(device)
     if spec.name == "eager":
-        return EagerEngine(model, device=device, batch=batch)
-    material = Material(model, bundle.probe.or_noise(), device, batch, spec.precision)
+        return EagerEngine(model, device=device, batch=batch, networks=spec.networks)
+    inputs = EngineInputs(model, bundle.probe.or_noise(), device, batch, spec.precision, spec.networks)
     if spec.name in PACKAGED:
         package = Package(spec, bundle.id, here(device), batch)
         if not package.exists():
-            build_package(package, material)
+            build_package(package, inputs)
         with tempfile.TemporaryDirectory(prefix="hf2vad-engine-") as folder:
-            engine = LOAD[spec.name](package.fetch(Path(folder)), material)
+            engine = LOAD[spec.name](package.fetch(Path(folder)), inputs)
     else:
-        engine = compiled_engine(material)
-    check_parity(engine, material, spec)
+        engine = compiled_engine(inputs)
+    check_parity(engine, inputs, spec)
     return engine
 
 
-def build_package(package: Package, material: Material) -> dict[str, Any]:
+def build_package(package: Package, inputs: EngineInputs) -> dict[str, Any]:
     """Build a package, check it, and put it; returns what its JSON says."""
     name, started = package.spec.name, time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hf2vad-engine-") as folder:
         path = Path(folder) / f"{name}{SUFFIX[name]}"
-        BUILD[name](material, path)
+        BUILD[name](inputs, path)
         seconds = time.monotonic() - started
-        difference = check_parity(LOAD[name](path, material), material, package.spec)
+        difference = check_parity(LOAD[name](path, inputs), inputs, package.spec)
         return package.put(path, {"seconds": round(seconds, 1), "difference": difference})

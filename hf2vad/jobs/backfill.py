@@ -31,7 +31,7 @@ from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
 from hf2vad.jobs.compact import compact_all
 from hf2vad.jobs.score import ScoreSettings, run_scoring, scoring_task
-from hf2vad.storage import absolute, exists, is_s3, join, list_dir, read_json
+from hf2vad.storage import absolute, exists, join, list_dir, objects_appear_whole, read_json
 from hf2vad.tables.archives import put_archive_names
 from hf2vad.tables.layout import RunLayout
 from hf2vad.walk.backlog import Backlog
@@ -164,7 +164,7 @@ def _settled(job: BackfillJob) -> Iterator[Video]:
     """The videos that are asked for, less those that are still being written."""
     before = time.time() - 60 * job.min_age_minutes if job.min_age_minutes else float("inf")
     for video in job.sections.videos():
-        if video.modified <= before or (video.kind == "file" and is_s3(video.uri)):
+        if video.modified <= before or (video.kind == "file" and objects_appear_whole(video.uri)):
             yield video
 
 

@@ -21,7 +21,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from hf2vad.bundle.bundle import load_bundle_settings
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster.dispatch import open_cluster
 from hf2vad.cluster.engine import ask_for_engine
 from hf2vad.cluster.settings import RayConfig
@@ -30,7 +30,10 @@ from hf2vad.engines import EngineSpec
 from hf2vad.engines.eager import Precision
 from hf2vad.engines.request import EngineRequest, cache_of
 from hf2vad.errors import ConfigError
+from hf2vad.features.registry import networks_for
+from hf2vad.features.settings import FEATURES
 from hf2vad.progress import ProgressBar
+from hf2vad.scoring.feature_set import counted_features
 from hf2vad.storage import absolute
 
 
@@ -56,6 +59,9 @@ class BuildJob:
     engine_cache: str = ""
     """Folder or s3:// prefix where the package goes; empty: engines/ in the bundle."""
 
+    all_parts: bool = False
+    """Build both networks, for scoring with --all-parts, and not only those that the bundle's score needs."""
+
     force: bool = False
     """Build it even where there is one."""
 
@@ -72,6 +78,10 @@ def build_engine_job(job: BuildJob) -> int:
     """Build, check and put the package; returns the exit code. Nothing is done where it is there already."""
     uri = absolute(job.bundle)
     bundle = load_bundle_settings(uri)
+    networks = networks_for(FEATURES if job.all_parts else counted_features(bundle.fusion))
+    if not networks:
+        print(f"{uri}: no feature with a weight needs a network; nothing to build (--all-parts builds both networks)")
+        return EXIT_OK
     cache = cache_of(uri, job.engine_cache)
     request = EngineRequest(
         bundle_uri=uri,
@@ -79,6 +89,7 @@ def build_engine_job(job: BuildJob) -> int:
         wanted=job.engine,
         precision=job.precision,
         cache=cache,
+        networks=networks,
         batch=job.batch,
         device=job.device,
         threads=max(1, int(job.ray.cpus)),
@@ -92,6 +103,7 @@ def build_engine_job(job: BuildJob) -> int:
     place = answer.choice.place
     table = Table(title=f"engine {answer.choice.spec.label} of bundle {bundle.id}", show_header=False)
     rows = {"device": f"{place.device} ({place.ability})", **({"threads": str(place.threads)} if place.threads else {})}
+    rows |= {"networks": ", ".join(networks)}
     rows |= {name: f"{answer.built[name]}" for name in ("batch", "seconds", "file")}
     rows |= {"size": f"{answer.built['bytes'] / 2**20:.1f} MiB", "in": cache}
     rows |= {"differs from eager by": f"{answer.built['difference']:.1e}, relative, on the probe cubes"}

@@ -10,7 +10,7 @@ from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.sources import parse_sources
-from hf2vad.bundle.bundle import load_bundle_settings
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.errors import MismatchError, VideoError

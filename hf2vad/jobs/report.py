@@ -11,7 +11,8 @@ Example:
 Open index.html: the site is static files, and needs no server. Run it again after more was scored; videos that were
 copied or transcoded are kept.
 
-Exit code: 0 done, 2 usage, or a place that cannot be used.
+Exit code: 0 done, also where videos cannot be played (it says how many, and their pages why); 2 usage, or a place that
+cannot be used.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def review_job(job: ReviewJob) -> int:
 
     counts = gathered(job)
     site = write_site(job)
+    no_player = f", {site.no_player:,} videos without a player (their pages say why)" if site.no_player else ""
     print(
-        f"{site.videos:,} videos, {site.events:,} events, {site.failures:,} failures; evidence of "
+        f"{site.videos:,} videos, {site.events:,} events, {site.failures:,} failures{no_player}; evidence of "
         f"{counts.get('events', 0):,} events, {counts.get('made', 0):,} new; open {site.index}"
     )
     return EXIT_OK

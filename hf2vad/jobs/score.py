@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Self
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
+from hf2vad.bundle.bundle import load_bundle
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.engine import ask_for_engine
 from hf2vad.cluster.settings import RayConfig
@@ -37,13 +38,14 @@ from hf2vad.engines import EngineChoice, EngineSpec
 from hf2vad.engines.eager import Precision
 from hf2vad.engines.request import EngineRequest, cache_of
 from hf2vad.errors import ConfigError, MismatchError
-from hf2vad.features.density import NO_DENSITY
+from hf2vad.features.registry import networks_for
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.health.look import EVERY
 from hf2vad.health.settings import HealthConfig
 from hf2vad.models.device import choose_device
 from hf2vad.schema import SCHEMA_VERSION
 from hf2vad.scoring.alarms import read_alarms
+from hf2vad.scoring.feature_set import counted_features, fitted_features
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.settings import to_dict
 from hf2vad.storage import absolute, join
@@ -110,6 +112,10 @@ class ScoreSettings:
 
     smoothing: int | None = None
     """Frames of the median filter over frame scores; none: the bundle's."""
+
+    all_parts: bool = False
+    """Measure every feature that the bundle has, not only those with a weight in its score; the others are null in the
+    tables. Scores stay the same."""
 
     alarms: str = ""
     """File of jobs/alarms.py: at which score an event starts, by camera, in place of the bundle's thresholds."""
@@ -180,7 +186,7 @@ def run_scoring(
     """Choose the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code."""
 
     def prepare(cluster: Cluster) -> tuple[ScoringTask, dict[str, str]]:
-        if job.engine == "eager":
+        if job.engine == "eager" or not task.engine.networks:
             return task, {"engine": task.engine.label}
         choice = ask_for_engine(engine_request(job, task), cluster).choice
         print(f"engine: {choice.spec.label} on {choice.place.device}: {choice.why}", flush=True)
@@ -198,6 +204,7 @@ def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
         wanted=job.engine,
         precision=job.precision,
         cache=cache_of(job.bundle, job.engine_cache),
+        networks=task.engine.networks,
         batch=job.batch,
         device=job.device,
         threads=task.config.threads,
@@ -209,19 +216,23 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
     chosen; raises what `score_job` does."""
     bundle = load_bundle(job.bundle)
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
-    if difference := extraction_difference(bundle.extraction, extraction):
+    if difference := extraction_difference(bundle.settings.extraction, extraction):
         raise MismatchError(
             f"{job.bundle} was trained on other cubes than these settings make ({difference}); leave the settings out"
         )
     check_boxes(job.boxes, job.detector)
     if job.device != "auto":
         choose_device(job.device)
-    smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
+    settings = bundle.settings
+    smoothing = settings.smoothing if job.smoothing is None else job.smoothing
     alarms = [content_hash(absolute(job.alarms))] if job.alarms else []
     if job.alarms:
-        bundle = read_alarms(absolute(job.alarms)).of(bundle, job.events, smoothing=smoothing)
-    engine = EngineSpec(name="eager")
-    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY)
+        settings = read_alarms(absolute(job.alarms)).applied_to(settings, job.events, smoothing=smoothing)
+    counted = counted_features(settings.fusion)
+    features = fitted_features(bundle) if job.all_parts else counted
+    more = [name for name in features if name not in counted]
+    engine = EngineSpec(name="eager", networks=networks_for(features))
+    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY, *more)
     return ScoringTask(
         layout=ScoreLayout(
             prefix=join(job.out, f"bundle={bundle.id}"),
@@ -242,7 +253,8 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
             tries=tries,
         ),
         bundle_uri=job.bundle,
-        bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),
+        bundle=settings,
+        features=features,
         engine=engine,
         batch=job.batch,
         device=job.device,

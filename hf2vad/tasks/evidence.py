@@ -23,11 +23,12 @@ from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import AccessDeniedError, Hf2vadError, NotFoundError, VideoError
 from hf2vad.evidence.choose import Chosen
 from hf2vad.evidence.clips import clip_range
-from hf2vad.evidence.event import Judge, Shown, plain_row, show_event
+from hf2vad.evidence.event import EventCard, Explainer, plain_card, show_event
 from hf2vad.evidence.folder import EventFolder
 from hf2vad.evidence.footage import Footage, held
 from hf2vad.evidence.objects import Objects
 from hf2vad.evidence.settings import EvidenceConfig
+from hf2vad.features.registry import networks_for
 from hf2vad.hashes import hash_of
 from hf2vad.settings import to_dict
 from hf2vad.walk.worker import warm_extractor
@@ -81,18 +82,19 @@ def show_video(task: EvidenceTask, events: Sequence[Chosen]) -> Counter[str]:
         footage = _footage(task, events)
     except (VideoError, NotFoundError, AccessDeniedError) as error:
         return note_failure(task, events, error)
-    judge = None
+    explainer = None
     if task.bundle_id:
-        judge = warm_judge(task.bundle, task.bundle_id, task.threads)
-        judge = replace(judge, extractor=partial(_extractor, judge, events[0].tables.uri("objects"), task.threads))
+        explainer = warm_explainer(task.bundle, task.bundle_id, task.threads)
+        boxes = events[0].tables.uri("objects")
+        explainer = replace(explainer, extractor=partial(_extractor, explainer, boxes, task.threads))
     counts: Counter[str] = Counter()
     for chosen in events:
         if task.is_there(chosen):  # a worker that was lost had come so far
             counts["kept"] += 1
             continue
-        shown = show_event(chosen, footage, judge)
-        counts["noted" if shown.row.get("note") else "made"] += 1
-        _put(task, chosen, shown)
+        card = show_event(chosen, footage, explainer)
+        counts["noted" if card.row.get("note") else "made"] += 1
+        _put(task, chosen, card)
     return counts
 
 
@@ -103,9 +105,9 @@ def note_failure(task: EvidenceTask, events: Sequence[Chosen], error: Hf2vadErro
         if task.folder(chosen).row().get("content") == task.content(chosen):
             counts["kept"] += 1
             continue
-        shown = plain_row(chosen)
-        shown.note(error)
-        _put(task, chosen, shown)
+        card = plain_card(chosen)
+        card.note(error)
+        _put(task, chosen, card)
         counts["noted"] += 1
     return counts
 
@@ -137,28 +139,30 @@ def _opened(task: EvidenceTask, events: Sequence[Chosen], video: Video, metadata
 
 
 @lru_cache(maxsize=1)
-def warm_judge(uri: str, bundle_id: str, threads: int) -> Judge:
+def warm_explainer(uri: str, bundle_id: str, threads: int) -> Explainer:
     """The bundle in this worker, kept from video to video. Raises MismatchError for one that changed."""
     torch.set_num_threads(threads)
     device = torch.device("cpu")
     bundle = same_bundle(uri, bundle_id)
-    return Judge(bundle, bundle.build(device), device, partial(warm_extractor, bundle.extraction, "", threads))
+    networks = networks_for(bundle.settings.fusion.weights)
+    model = bundle.build(device) if networks else None
+    return Explainer(bundle, networks, model, device, partial(warm_extractor, bundle.settings.extraction, "", threads))
 
 
-def _extractor(judge: Judge, table: str, threads: int) -> Extractor:
+def _extractor(explainer: Explainer, table: str, threads: int) -> Extractor:
     """Cuts the boxes of the objects table where some came from a file, which is not asked for again."""
-    extraction = judge.bundle.extraction
+    extraction = explainer.bundle.settings.extraction
     if "boxes" not in extraction.detector.kinds:
         return warm_extractor(extraction, "", threads)
     given = replace(extraction.detector, kinds=("boxes",))
     return warm_extractor(replace(extraction, detector=given), table, threads)
 
 
-def _put(task: EvidenceTask, chosen: Chosen, shown: Shown) -> None:
+def _put(task: EvidenceTask, chosen: Chosen, card: EventCard) -> None:
     """Put an event; one with a note is tried again by the next run."""
-    shown.row["pixelate"] = task.evidence.pixelate
-    if shown.files:
-        shown.row["content"] = task.content(chosen)
-    if not shown.row.get("note"):
-        shown.row["state"] = task.state(chosen)
-    task.folder(chosen).put(shown)
+    card.row["pixelate"] = task.evidence.pixelate
+    if card.files:
+        card.row["content"] = task.content(chosen)
+    if not card.row.get("note"):
+        card.row["state"] = task.state(chosen)
+    task.folder(chosen).put(card)

@@ -14,15 +14,17 @@ import torch
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import HALO_BEFORE, Shard
 from hf2vad.archive.timeline import Timeline
-from hf2vad.bundle.bundle import Bundle, same_bundle
+from hf2vad.bundle.bundle import same_bundle
+from hf2vad.bundle.settings import BundleSettings
 from hf2vad.engines import EngineSpec, make_engine
 from hf2vad.health.judge import judged_health
 from hf2vad.health.settings import HealthConfig
 from hf2vad.models.device import choose_device
 from hf2vad.schema import HealthKind, pack_metadata, unpack_metadata
 from hf2vad.scoring.events import thresholds
+from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.final import FinalTables, event_table, finalise
-from hf2vad.scoring.measure import Measure
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
 from hf2vad.storage import read_table
@@ -39,8 +41,10 @@ class ScoringTask:
     layout: ScoreLayout
     config: WalkConfig
     bundle_uri: str
-    bundle: Bundle
-    """Without weights: each worker reads those itself, once."""
+    bundle: BundleSettings
+    """Each worker reads the bundle's arrays itself, once."""
+    features: tuple[str, ...]
+    """Names of the features that are measured."""
     engine: EngineSpec
     """No part of the plan: engines agree, so what one has scored stays."""
     batch: int
@@ -60,17 +64,16 @@ class ScoringTask:
         return replace(self, engine=engine, layout=replace(self.layout, engine=engine.label))
 
     def load(self) -> Mapping[str, float]:
-        before = warm_measure.cache_info().misses
-        self._measure()
-        return {"model_loads": warm_measure.cache_info().misses - before}
+        before = warm_features.cache_info().misses
+        self._features()
+        return {"model_loads": warm_features.cache_info().misses - before}
 
     def shard(self, shard: Shard, cubes: CubeStream) -> Generator[pa.Table, None, None]:
         yield score_shard(
             shard.video.id,
             cubes,
-            self._measure(),
-            calibration=self.bundle.calibration_of(shard.video.path),
-            fusion=self.bundle.fusion,
+            self._features(),
+            Scorer.of(self.bundle, shard.video.path),
             metadata=self.layout.metadata(shard.video, (shard.start, shard.stop)),
         )
 
@@ -102,9 +105,11 @@ class ScoringTask:
         tables = [("frames", withdrawn), ("events", events), ("frames", described(metadata))]
         return VideoResult(tables, {"events_anew": 1})
 
-    def _measure(self) -> Measure:
+    def _features(self) -> FeatureSet:
         threads = self.config.threads
-        return warm_measure(self.bundle_uri, self.bundle.id, self.engine, self.device, self.batch, threads)
+        return warm_features(
+            self.bundle_uri, self.bundle.id, self.features, self.engine, self.device, self.batch, threads
+        )
 
     def _final_tables(self, video: Video, parts: Parts, health: Sequence[HealthKind | None]) -> FinalTables:
         (start, stop), timeline = parts.frames, parts.timeline
@@ -121,13 +126,11 @@ class ScoringTask:
             "frame_count": timeline.frame_count,
         }
         return finalise(
-            video.id,
             shards,
-            start=start,
             pts_s=np.asarray(timeline.pts_s[start:stop]),
-            calibration=calibration,
-            fusion=self.bundle.fusion,
+            empty=Scorer.of(self.bundle, video.path).empty,
             smoothing=self.smoothing,
+            calibration=calibration,
             events=self.events,
             metadata=metadata,
             health=health,
@@ -135,12 +138,17 @@ class ScoringTask:
 
 
 @lru_cache(maxsize=1)
-def warm_measure(uri: str, bundle_id: str, spec: EngineSpec, device: str, batch: int, threads: int) -> Measure:
-    """What this worker measures with, kept from shard to shard. Raises MismatchError for a bundle that changed."""
+def warm_features(
+    uri: str, bundle_id: str, names: tuple[str, ...], spec: EngineSpec, device: str, batch: int, threads: int
+) -> FeatureSet:
+    """What this worker measures with, kept from shard to shard. Raises MismatchError for a bundle that changed.
+
+    Where no feature needs a network, none is made.
+    """
     torch.set_num_threads(threads)
     bundle = same_bundle(uri, bundle_id)
-    engine = make_engine(spec, bundle, device=choose_device(device), batch=batch)
-    return Measure.of(engine, bundle.fusion, bundle.density, bundle.perspective)
+    engine = make_engine(spec, bundle, device=choose_device(device), batch=batch) if spec.networks else None
+    return FeatureSet.of(bundle, names, engine, batch)
 
 
 def _shortcomings(timeline: Timeline, tables: FinalTables) -> Iterator[str]:

@@ -20,9 +20,8 @@ from hf2vad.archive.catalog import EVERYTHING, Video
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.sections import Section, Sections
 from hf2vad.errors import NotFoundError
-from hf2vad.storage import Entry, delete, join, key_path, list_dir, list_files, put_bytes
+from hf2vad.storage import Entry, delete, id_of_key, join, key_path, list_dir, list_files, put_bytes
 from hf2vad.storage.ahead import with_listings
-from hf2vad.storage.names import id_of_key
 
 WAITING = 20_000
 """Marks that wait for their video, at most; about 5 MB."""

@@ -11,17 +11,17 @@ import onnxruntime
 import pytest
 import torch
 
-from hf2vad.bundle.bundle import Calibration, save_bundle
+from hf2vad.bundle.bundle import save_bundle
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig
-from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.walk.worker import warm_extractor
+from tests.bundles import make_bundle, normal
 from tests.clips import Clip, write_clip
 from tests.onnx_network import PixelNetwork
 from tests.stc import SMALL_MODEL
@@ -74,19 +74,9 @@ def test_every_job_gives_its_networks_the_cpus_of_a_worker(
     write_clip(tmp_path / "archive/clip.mp4", Clip(frames=12))
     archive, bundle, scores = (str(tmp_path / name) for name in ("archive", "bundle", "scores"))
     torch.manual_seed(0)
-    calibration = Calibration(
-        flow_mean=9, flow_std=3, frame_mean=4, frame_std=1, threshold=-99, low=-99, cubes=9, frames=5
-    )
-    save_bundle(
-        bundle,
-        weights=HF2VAD(SMALL_MODEL).state_dict(),
-        extraction=extraction,
-        model_config=SMALL_MODEL,
-        fusion=FusionConfig(),
-        smoothing=1,
-        calibration=calibration,
-        provenance={},
-    )
+    calibration = normal(flow=(9, 3), frame=(4, 1), threshold=-99, low=-99)
+    weights = HF2VAD(SMALL_MODEL).state_dict()
+    save_bundle(bundle, make_bundle(weights, extraction=extraction, smoothing=1, calibration=calibration))
     extract = ExtractJob(archive=archive, out=str(tmp_path / "stc"), ray=CPUS, **extraction.parts)
     score = replace(ScoreJob.base({"bundle": bundle}), archive=archive, bundle=bundle, out=scores, ray=CPUS)
     assert extract_job(extract) == 0

@@ -27,7 +27,7 @@ from hf2vad.errors import (
     StorageFullError,
     VideoError,
 )
-from hf2vad.storage.failures import mapped
+from hf2vad.storage import local, s3
 from hf2vad.walk.breaker import Breaker
 from hf2vad.walk.settings import BreakerConfig
 
@@ -76,7 +76,7 @@ def test_what_ray_cannot_do_ends_the_run_as_an_error_of_ours() -> None:
 )
 def test_what_s3_says_becomes_the_error_that_says_what_follows(code: str, kind: type[Exception]) -> None:
     said = ClientError({"Error": {"Code": code, "Message": "no"}}, "GetObject")
-    with pytest.raises(StorageError) as caught, mapped("s3://bucket/key"):
+    with pytest.raises(StorageError) as caught, s3.mapped("s3://bucket/key"):
         raise translate_boto_error(said)
     assert type(caught.value) is kind
 
@@ -85,7 +85,7 @@ def test_what_s3_says_becomes_the_error_that_says_what_follows(code: str, kind: 
 def test_a_full_disk_says_to_make_room(number: int) -> None:
     with (
         pytest.raises(StorageFullError, match=r"/out/a: cannot be written: .*; make room and run again"),
-        mapped("/out/a"),
+        local.mapped("/out/a"),
     ):
         raise OSError(number, os.strerror(number))
 

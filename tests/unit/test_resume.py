@@ -18,12 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hf2vad.bundle.bundle import Calibration, save_bundle
+from hf2vad.bundle.bundle import save_bundle
 from hf2vad.cluster.dispatch import Call
 from hf2vad.cluster.inline import InlineCluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
-from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
@@ -31,6 +30,7 @@ from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import local
 from hf2vad.training.data import StcTable
 from tests import unwell
+from tests.bundles import make_bundle
 from tests.clips import Clip, write_clip
 from tests.stc import SMALL_MODEL
 
@@ -91,18 +91,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "archive").mkdir()
     write_clip(folder / "archive" / "clip.mp4", Clip(frames=24))
     torch.manual_seed(0)
-    save_bundle(
-        str(folder / "bundle"),
-        weights=HF2VAD(SMALL_MODEL).state_dict(),
-        extraction=ExtractionConfig(motion=MOTION),
-        model_config=SMALL_MODEL,
-        fusion=FusionConfig(),
-        smoothing=5,
-        calibration=Calibration(
-            flow_mean=1.0, flow_std=1.0, frame_mean=1.0, frame_std=1.0, threshold=3.0, low=2.0, cubes=10, frames=5
-        ),
-        provenance={},
-    )
+    bundle = make_bundle(HF2VAD(SMALL_MODEL).state_dict(), extraction=ExtractionConfig(motion=MOTION))
+    save_bundle(str(folder / "bundle"), bundle)
     return folder
 
 

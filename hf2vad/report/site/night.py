@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from hf2vad.bundle.bundle import load_bundle_settings
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.progress import ProgressBar
@@ -44,6 +44,8 @@ class Site:
     videos: int
     events: int
     failures: int
+    no_player: int
+    """Videos whose media could not be had; their pages say why."""
 
 
 @dataclass
@@ -53,6 +55,7 @@ class _Night:
     videos: list[dict[str, Any]] = field(default_factory=list)
     spreads: list[Spread] = field(default_factory=list)
     events: int = 0
+    no_player: int = 0
     frames: int = 0
     seconds: float = 0.0
     bundles: set[str] = field(default_factory=set)
@@ -66,6 +69,7 @@ class _Night:
         self.videos.append(shown.row)
         self.spreads.append(shown.spread)
         self.events += len(shown.events)
+        self.no_player += shown.no_player
         self.frames += shown.frames
         self.seconds += shown.seconds
         self.bundles.add(shown.bundle)
@@ -126,7 +130,7 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
     failed = list(failure_rows(prefix, scope, names))
     _put_summary(job, night, failed, evaluation)
     put_pages(job.out, title=readable(job.title), media_url=job.media_url)
-    return Site(join(job.out, "index.html"), len(night.videos), night.events, len(failed))
+    return Site(join(job.out, "index.html"), len(night.videos), night.events, len(failed), night.no_player)
 
 
 def _put_summary(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
 from hf2vad.archive.sources import split_id
-from hf2vad.bundle.bundle import Bundle
+from hf2vad.bundle.settings import BundleSettings
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evidence.choose import event_key
 from hf2vad.evidence.objects import kind_of
@@ -22,7 +22,7 @@ from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import media_of
 from hf2vad.report.site.place import Place, place_of
 from hf2vad.report.site.tables import Scored
-from hf2vad.report.site.why import parts_of
+from hf2vad.report.site.why import peak_terms
 from hf2vad.report.site.write import put_data
 from hf2vad.schema import BOX, F64
 from hf2vad.storage import readable
@@ -35,7 +35,7 @@ class Sources:
 
     job: ReportJob
     labels: FrameLabels
-    bundle: Bundle | None
+    bundle: BundleSettings | None
     evidence: Collection[str]
     """Keys of the events that have a folder."""
 
@@ -52,6 +52,8 @@ class Shown:
     frames: int
     seconds: float
     unhealthy: list[dict[str, Any]]
+    no_player: bool
+    """Whether its media could not be had; its page says why."""
 
 
 def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
@@ -78,6 +80,7 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "health": dict(Counter(item["kind"] for item in health)),
     }
     times, scores = thinned(seconds, score) if len(seconds) else ([], [])
+    media = media_of(sources.job, scored, name)
     page = {
         **row,
         "times": times,
@@ -87,12 +90,12 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "events": events,
         "labels": _labels(sources.labels, scored, seconds),
         "health": health,
-        "media": asdict(media_of(sources.job, scored, name)),
+        "media": {"src": media.src, "offset_s": media.offset_s, "why_not": media.why_not},
     }
     put_data(sources.job.out, f"videos/{name}", page)
     spread_out = spread(place, seconds, score, [event["peak_s"] for event in events])
     bundle = str(scored.metadata.get("bundle", ""))
-    return Shown(row, events, spread_out, bundle, len(seconds), lasts, health)
+    return Shown(row, events, spread_out, bundle, len(seconds), lasts, health, media.failed)
 
 
 def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTables, path: str) -> list[dict[str, Any]]:
@@ -107,7 +110,7 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
         known = read_evidence(sources.job.out, key) if key in sources.evidence else NOTHING
         parts = known.parts
         if not parts and objects is not None and sources.bundle is not None:
-            parts = parts_of(row, objects, sources.bundle, path)
+            parts = peak_terms(row, objects, sources.bundle, path)
         found.append(
             {
                 "key": key,
