@@ -31,9 +31,9 @@ from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
 from hf2vad.jobs.compact import compact_all
 from hf2vad.jobs.score import ScoreSettings, run_scoring, scoring_task
-from hf2vad.storage import absolute, exists, join, list_dir, objects_appear_whole, read_json
+from hf2vad.storage import absolute, exists, list_dir, objects_appear_whole, read_json
 from hf2vad.tables.archives import put_archive_names
-from hf2vad.tables.layout import RunLayout
+from hf2vad.tables.layout import RunLayout, records_folder
 from hf2vad.walk.backlog import Backlog
 from hf2vad.walk.lease import Lease
 from hf2vad.walk.limits import WalkLimits
@@ -209,7 +209,7 @@ def _show_plan(job: BackfillJob, layout: RunLayout) -> int:
 def _seconds_per_byte(out: str) -> float | None:
     """Of the last runs, where there were any."""
     try:
-        names = sorted(entry.uri for entry in list_dir(join(out, "runs")) if entry.name.endswith(".json"))
+        names = sorted(entry.uri for entry in list_dir(records_folder(out)) if entry.name.endswith(".json"))
     except NotFoundError:
         return None
     records = [read_json(uri) for uri in names[-RECORDS:]]

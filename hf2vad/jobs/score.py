@@ -52,8 +52,8 @@ from hf2vad.storage import absolute, join
 from hf2vad.tables.layout import ScoreLayout
 from hf2vad.tasks.scoring import ScoringTask
 from hf2vad.walk.limits import WalkLimits
-from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
-from hf2vad.walk.settings import BreakerConfig
+from hf2vad.walk.run import absolute_places, check_boxes, run_walk, some_videos
+from hf2vad.walk.settings import BreakerConfig, check_walk_options
 from hf2vad.walk.task import WalkConfig
 
 

@@ -253,7 +253,7 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, told: Callable[[
     journals = partial(_journals, job)
     trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, journals)
     with Stop() if told is None else contextlib.nullcontext() as stop:
-        trainer.stop = told or (lambda: stop is not None and stop.told)
+        trainer.stop = told or (lambda: stop is not None and stop.signalled)
         history = trainer.run()
     own = {name: settings for name, settings in feature_settings(job).items() if name in counted_features(job.fusion)}
     features, perspective = fit_features(table, own, seed=job.training.seed)

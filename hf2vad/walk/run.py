@@ -18,10 +18,10 @@ from hf2vad.errors import ConfigError, StoppedError
 from hf2vad.storage import absolute
 from hf2vad.threads import prefetch
 from hf2vad.walk.counts import RunCounts
-from hf2vad.walk.limits import FrameRange, ShardPlan, WalkLimits
+from hf2vad.walk.limits import ShardPlan, WalkLimits
 from hf2vad.walk.monitor import RunMonitor
 from hf2vad.walk.record import RunRecord
-from hf2vad.walk.settings import BreakerConfig
+from hf2vad.walk.settings import BreakerConfig, FrameRange
 from hf2vad.walk.task import WalkTask
 from hf2vad.walk.walk import Walk
 
@@ -81,10 +81,10 @@ def run_walk(
         plan = ShardPlan(job.shard_frames, FrameRange(job.frames))
         walk = Walk(cluster, task, plan, limits=limits, breaker=job.breaker, stop=stop, monitor=monitor)
         counts = walk.run(ahead, name)
-        if then is not None and not stop.told:
+        if then is not None and not stop.signalled:
             extra = {**extra, **then(cluster, stop)}
         monitor.finish(extra)
-    if counts.stopped and stop.told:
+    if counts.stopped and stop.signalled:
         raise StoppedError(f"{what_is_left(counts)}; run the same command again to go on")
     return EXIT_FAILURES if counts.failed else EXIT_OK
 
@@ -117,17 +117,6 @@ def some_videos(archive: str, include: tuple[str, ...]) -> Iterator[Video]:
     if first is None:
         raise ConfigError(f"{archive}: no video there{' that matches --include' if include else ''}")
     return chain([first], videos)
-
-
-def check_walk_options(shard_frames: int, image_fps: float, frames: str, grace_seconds: float) -> None:
-    """Raise ConfigError for options that no walk can have."""
-    if grace_seconds < 0:
-        raise ConfigError(f"--grace-seconds must be at least 0, got {grace_seconds}")
-    if shard_frames < 1:
-        raise ConfigError(f"--shard-frames must be at least 1, got {shard_frames}")
-    if image_fps <= 0:
-        raise ConfigError(f"--image-fps must be positive, got {image_fps}")
-    FrameRange(frames).check()
 
 
 def check_boxes(boxes: str, detector: DetectorConfig) -> None:

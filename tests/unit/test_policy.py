@@ -156,9 +156,9 @@ def before() -> Iterator[object]:
 
 def test_the_first_sigterm_tells_to_stop_and_the_second_to_drop(before: object) -> None:
     with Stop(grace_seconds=60) as stop:
-        assert not stop.told
+        assert not stop.signalled
         os.kill(os.getpid(), signal.SIGTERM)
-        assert (stop.told, stop.overdue) == (True, False)
+        assert (stop.signalled, stop.overdue) == (True, False)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.overdue
 
@@ -174,7 +174,7 @@ def test_a_handler_that_came_in_between_is_replaced_again(before: object) -> Non
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as ray.init does with one of its own
         stop.listen()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.told
+        assert stop.signalled
 
 
 def test_a_stop_has_every_reason_to_start_no_more_and_only_sigterm_knows_haste() -> None:
@@ -183,8 +183,8 @@ def test_a_stop_has_every_reason_to_start_no_more_and_only_sigterm_knows_haste()
     with Stop(grace_seconds=0, conditions=conditions) as stop:
         assert stop.reason is None
         holds[StopReason.TIME] = True
-        assert (stop.reason, stop.told, stop.overdue) == (StopReason.TIME, False, False)
+        assert (stop.reason, stop.signalled, stop.overdue) == (StopReason.TIME, False, False)
         holds[StopReason.LEASE] = True
         assert stop.reason is StopReason.LEASE
         os.kill(os.getpid(), signal.SIGTERM)
-        assert (stop.reason, stop.told, stop.overdue) == (StopReason.SIGTERM, True, True)
+        assert (stop.reason, stop.signalled, stop.overdue) == (StopReason.SIGTERM, True, True)
