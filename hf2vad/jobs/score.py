@@ -34,9 +34,8 @@ from hf2vad.cubes.settings import (
     WorkingConfig,
     extraction_difference,
 )
-from hf2vad.engines import EngineChoice, EngineSpec
-from hf2vad.engines.eager import Precision
 from hf2vad.engines.request import EngineRequest, cache_of
+from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
 from hf2vad.errors import ConfigError, MismatchError
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import content_hash, hash_of
