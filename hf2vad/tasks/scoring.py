@@ -16,7 +16,8 @@ from hf2vad.archive.timeline import Timeline
 from hf2vad.bundle.bundle import same_bundle
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cluster.warm import Warm
-from hf2vad.engines import EngineSpec, make_engine
+from hf2vad.engines.make import make_engine
+from hf2vad.engines.settings import EngineSpec
 from hf2vad.health.judge import judged_health
 from hf2vad.health.settings import HealthConfig
 from hf2vad.models.device import choose_device
