@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
+from hf2vad.archive.settings import DecodeConfig
 from hf2vad.cubes.detectors.settings import DetectorConfig, MotionConfig
-from hf2vad.settings import fingerprint, flat, require, to_dict
+from hf2vad.settings import OMIT_DEFAULT, fingerprint, flat, require, to_dict
 
 __all__ = [
     "CubeConfig",
@@ -76,6 +77,7 @@ class CubeConfig:
 class ExtractionConfig:
     """Everything that decides what a cube holds. It travels with a trained model, which scores no other cubes."""
 
+    decode: DecodeConfig = field(default_factory=DecodeConfig, metadata={OMIT_DEFAULT: True})
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
@@ -100,8 +102,9 @@ def extraction_fingerprint(extraction: ExtractionConfig) -> str:
 
 def extraction_difference(bundle: ExtractionConfig, given: ExtractionConfig) -> str:
     """The settings in which two extractions differ, as `flow.scale: 2.0 in the bundle, 1.0 given; …`; empty if none."""
-    ours = flat(to_dict(replace(bundle, detector=bundle.detector.identity())))
-    theirs = flat(to_dict(replace(given, detector=given.detector.identity())))
+    default = flat({"decode": to_dict(DecodeConfig())})
+    ours = default | flat(to_dict(replace(bundle, detector=bundle.detector.identity())))
+    theirs = default | flat(to_dict(replace(given, detector=given.detector.identity())))
     return "; ".join(
         f"{key}: {ours.get(key)} in the bundle, {theirs.get(key)} given"
         for key in ours | theirs

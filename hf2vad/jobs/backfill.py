@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hf2vad import logs
+from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.scope import Scope, parse_day
 from hf2vad.archive.sections import Order, Sections
 from hf2vad.archive.sources import parse_sources
@@ -147,7 +148,9 @@ def backfill_job(job: BackfillJob) -> int:
                 ends={StopReason.LEASE: lambda: lease.lost, StopReason.TIME: lambda: time.monotonic() > until},
                 backlog=Backlog(candidates.new, candidates.time_of),
             )
-            code = run_scoring("backfill", job, task, candidates.settled(), limits=limits, then=then)
+            passed = PassedOver()
+            videos = candidates.settled(passed)
+            code = run_scoring("backfill", job, task, videos, passed, limits=limits, then=then)
             if lease.lost:
                 what_next = "what was scored is kept, start again"
                 raise LeaseError(f"{layout.prefix}: the lease ran out or was taken; {what_next}")
@@ -160,7 +163,8 @@ def backfill_job(job: BackfillJob) -> int:
 def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
     """Print what is new, and an estimate from what earlier runs took for a byte of video."""
     count = size = finished = 0
-    for video, is_finished in candidates.looked_up():
+    passed = PassedOver()
+    for video, is_finished in candidates.looked_up(passed):
         if is_finished:
             finished += 1
             continue
@@ -171,6 +175,8 @@ def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
             break
     if count > SHOWN:
         print(f"... and {count - SHOWN} more")
+    for line in passed.lines():
+        print(line)
     pace = _seconds_per_byte(job.out)
     hours = "no earlier run to estimate hours from" if pace is None else f"about {size * pace / 3600:.2f} hours"
     print(f"{count:,} new videos, {size / 2**30:.2f} GiB, {hours}; {finished:,} finished before")

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
-from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS
 from hf2vad.commandline import Job, required_missing
@@ -30,6 +30,7 @@ from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
 from hf2vad.errors import ConfigError
 from hf2vad.health.settings import HealthConfig
 from hf2vad.scoring.settings import EventConfig
+from hf2vad.settings import OMIT_DEFAULT
 from hf2vad.walk.settings import BreakerConfig, check_walk_options
 
 
@@ -99,6 +100,7 @@ class ScoreSettings:
     events: EventConfig = field(default_factory=EventConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    decode: DecodeConfig = field(default_factory=DecodeConfig, metadata={OMIT_DEFAULT: True})
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
@@ -140,7 +142,10 @@ class ScoreJob(ScoreSettings):
     """Settings of jobs/score_archive.py."""
 
     archive: str
-    """Folder or s3://bucket/prefix of video files and folders of numbered images."""
+    """Folder or s3://bucket/prefix of video files and folders of numbered images, or one video file."""
+
+    dry_run: bool = False
+    """Score nothing; list the videos with their frames and hours, and what is passed over and why."""
 
 
 def score_job(job: ScoreJob) -> int:
@@ -148,12 +153,20 @@ def score_job(job: ScoreJob) -> int:
 
     Raises MismatchError when an extraction setting is not the bundle's.
     """
+    from hf2vad.archive.passed import PassedOver
+    from hf2vad.jobs.dry_run import list_archive
     from hf2vad.jobs.scoring import run_scoring, scoring_task
     from hf2vad.storage import absolute
     from hf2vad.walk.run import absolute_places, some_videos
 
     job = replace(job, archive=absolute(job.archive), bundle=absolute(job.bundle), **absolute_places(job))
-    return run_scoring("score_archive", job, scoring_task(job), some_videos(job.archive, job.include))
+    task = scoring_task(job)
+    passed = PassedOver()
+    videos = some_videos(job.archive, job.include, passed)
+    if job.dry_run:
+        decode = job.extraction.decode
+        return list_archive(videos, passed, image_fps=job.image_fps, limits=job.limits, decode=decode)
+    return run_scoring("score_archive", job, task, videos, passed)
 
 
 JOB = Job("score", ScoreJob, score_job, __doc__)

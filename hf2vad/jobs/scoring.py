@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.passed import PassedOver
 from hf2vad.bundle.bundle import load_bundle
 from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.engine import ask_for_engine
@@ -40,11 +41,15 @@ def run_scoring(
     job: ScoreSettings,
     task: ScoringTask,
     videos: Iterator[Video],
+    passed: PassedOver,
     *,
     limits: WalkLimits | None = None,
     then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
 ) -> int:
-    """Choose the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code."""
+    """Choose the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code.
+
+    passed: what listing `videos` passes over.
+    """
 
     def prepare(cluster: Cluster) -> tuple[ScoringTask, dict[str, str]]:
         if job.engine == "eager" or not task.engine.networks:
@@ -54,7 +59,7 @@ def run_scoring(
         record = {"engine": choice.spec.label, "engine_why": choice.why, "device": choice.place.device}
         return task.with_engine(choice.spec), record
 
-    return run_walk(name, job, task, videos, prepare=prepare, limits=limits, then=then)
+    return run_walk(name, job, task, videos, prepare=prepare, limits=limits, then=then, passed=passed)
 
 
 def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:

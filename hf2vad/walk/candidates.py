@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.sections import Sections
 from hf2vad.storage import objects_appear_whole
 from hf2vad.tables.layout import RunLayout
@@ -24,10 +25,10 @@ class Candidates:
     min_age_minutes: float
     """Younger files on local disks, and folders of images, are still being written."""
 
-    def settled(self) -> Iterator[Video]:
-        """All videos but those that are still being written."""
+    def settled(self, passed: PassedOver | None = None) -> Iterator[Video]:
+        """All videos but those that are still being written; `passed` is told of what is no video."""
         before = time.time() - 60 * self.min_age_minutes if self.min_age_minutes else float("inf")
-        for video in self.sections.videos():
+        for video in self.sections.videos(passed):
             if video.modified <= before or (video.kind == "file" and objects_appear_whole(video.uri)):
                 yield video
 
@@ -35,10 +36,10 @@ class Candidates:
         """Which videos earlier runs finished, to be asked in the order of `settled`."""
         return SectionIndex(Marks(self.layout.marks), self.sections)
 
-    def looked_up(self) -> Iterator[tuple[Video, bool]]:
-        """The settled videos, each with whether an earlier run finished it."""
+    def looked_up(self, passed: PassedOver | None = None) -> Iterator[tuple[Video, bool]]:
+        """The settled videos, each with whether an earlier run finished it; `passed` is told of what is no video."""
         index = self.index()
-        for video in self.settled():
+        for video in self.settled(passed):
             yield video, index.find(video, self.layout.state(video)) is not None
 
     def new(self) -> Iterator[Video]:
