@@ -1,4 +1,8 @@
-"""Settings objects as plain values: from TOML, the command line or JSON and back, and their hashes."""
+"""Settings objects as plain values: from TOML, the command line or JSON and back, and their hashes.
+
+A class whose fields are not what is written has two methods: `to_plain(values)`, which returns what is written for the
+plain values of its fields, and the class method `from_plain(values)`, which returns the latter for what was written.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar
 
@@ -25,6 +29,24 @@ def require(holds: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def with_fields(defaults: Mapping[str, Callable[[], Any]]) -> Callable[[type[T]], type[T]]:
+    """Class decorator for use below `@dataclass`: adds a field of each name that the class does not declare itself.
+
+    defaults: for each name a callable without arguments that makes the default, such as a settings class; the field has
+    the default's type. `to_dict` leaves such a field out while it has its default, so that hashes and ids which were
+    made before the field was added stay valid.
+    """
+
+    def extend(cls: type[T]) -> type[T]:
+        for name, default in defaults.items():
+            if name not in cls.__annotations__:
+                cls.__annotations__[name] = type(default())
+                setattr(cls, name, field(default_factory=default, metadata={OMIT_DEFAULT: True}))
+        return cls
+
+    return extend
+
+
 def to_dict(settings: Any) -> dict[str, Any]:
     """A settings object as plain JSON values, nested, tuples as lists.
 
@@ -35,13 +57,17 @@ def to_dict(settings: Any) -> dict[str, Any]:
     plain: dict[str, Any] = dict(_constants(type(settings)))
     for item in fields(settings):
         value = getattr(settings, item.name)
-        if item.metadata.get(OMIT_DEFAULT) and item.default_factory is not MISSING and value == item.default_factory():
+        if item.metadata.get(OMIT_DEFAULT) and value == _default(item):
             continue
         if is_dataclass(value):
             plain[item.name] = to_dict(value)
         else:
             plain[item.name] = list(value) if isinstance(value, tuple) else value
-    return plain
+    return dict(settings.to_plain(plain)) if hasattr(settings, "to_plain") else plain
+
+
+def _default(item: Field[Any]) -> Any:
+    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 def from_dict(kind: type[T], values: Mapping[str, Any], *, base: T | None = None, where: str = "settings") -> T:
@@ -58,7 +84,7 @@ def _build(kind: type[T], values: Mapping[str, Any], base: T | None, where: str,
     known = {item.name for item in fields(kind) if item.init}  # type: ignore[arg-type]
     constants = _constants(kind)
     changes: dict[str, Any] = {}
-    for key, value in values.items():
+    for key, value in _read(kind, values, where).items():
         if key in constants:
             _coerce(Literal[constants[key]], value, None, where, prefix + key)
             continue
@@ -71,6 +97,14 @@ def _build(kind: type[T], values: Mapping[str, Any], base: T | None, where: str,
         return replace(base, **changes) if base is not None else kind(**changes)  # type: ignore[type-var]
     except TypeError as error:
         raise ConfigError(f"{where}: {prefix or kind.__name__}: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _read(kind: type[Any], values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """`values` under the names of the fields of `kind`."""
+    try:
+        return dict(kind.from_plain(values)) if hasattr(kind, "from_plain") else values
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from hf2vad.bundle.bundle import Calibration, save_bundle
+from hf2vad.bundle.bundle import save_bundle
 from hf2vad.bundle.examples import NormalExamples
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, WorkingConfig
@@ -18,6 +18,7 @@ from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.evidence import EvidenceJob
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
+from tests.bundles import make_bundle, normal
 from tests.stc import SMALL_MODEL, make_cubes
 
 FRAMES = 40
@@ -42,20 +43,14 @@ def scored_archive(folder: Path) -> Scored:
     """Every clip has one event: each frame with a score is part of it."""
     made = generate(folder / "archive", train_clips=0, test_clips=2, frames=FRAMES)
     torch.manual_seed(0)
-    save_bundle(
-        str(folder / "bundle"),
-        weights=HF2VAD(SMALL_MODEL).state_dict(),
+    bundle = make_bundle(
+        HF2VAD(SMALL_MODEL).state_dict(),
         extraction=ExtractionConfig(working=WorkingConfig(longest=200)),
-        model_config=SMALL_MODEL,
         fusion=FusionConfig(speed=0.5),
-        smoothing=5,
-        calibration=Calibration(
-            flow_mean=900.0, flow_std=300.0, frame_mean=400.0, frame_std=100.0, threshold=-99.0, low=-99.0, cubes=9,
-            frames=5,
-        ),
-        provenance={},
-        examples=NormalExamples.of(*make_cubes(12, seed=3)),
-    )  # fmt: skip
+        calibration=normal(flow=(900.0, 300.0), frame=(400.0, 100.0), speed=(0.0, 1.0), threshold=-99.0, low=-99.0),
+        arrays={"examples": NormalExamples.of(*make_cubes(12, seed=3))},
+    )
+    save_bundle(str(folder / "bundle"), bundle)
     job = ScoreJob.base({"bundle": str(folder / "bundle")})
     job = replace(job, archive=str(made.test), bundle=str(folder / "bundle"), out=str(folder / "scores"), device="cpu")
     score_job(replace(job, batch=16, engine="eager", ray=HERE))

@@ -8,11 +8,11 @@ from typing import Any
 
 from hf2vad.ablation.rows import Row
 from hf2vad.ablation.settings import STAGES, StageName
-from hf2vad.ablation.units import Cut, Part, Score, Train, Unit
-from hf2vad.ablation.variants import NETWORK
+from hf2vad.ablation.units import Cut, Score, Train, Unit
 from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.features.settings import DensityConfig, FusionConfig
-from hf2vad.models.settings import LossConfig, ModelConfig
+from hf2vad.features.registry import feature_classes, networks_for
+from hf2vad.features.settings import YARDSTICK, FusionConfig
+from hf2vad.models.settings import NETWORKS, LossConfig, ModelConfig
 from hf2vad.settings import from_dict
 from hf2vad.training.settings import StageConfig, TrainingConfig
 
@@ -50,7 +50,8 @@ class Plan:
     row: Row
     seed: int
     cut: Cut
-    scores: Mapping[Part, Score]
+    scores: Mapping[str, Score]
+    """By feature."""
     fusion: FusionConfig
 
     def units(self) -> Iterator[Unit]:
@@ -88,25 +89,37 @@ def plan(row: Row, seed: int, base: Base) -> Plan:
         joint = stage("joint", model, loss, networks["frame"])
         networks = {"flow": joint, "frame": joint}
     fusion = from_dict(FusionConfig, row.fusion, base=base.fusion, where=where)
-    density = from_dict(DensityConfig, row.density, where=where)
-    of_fused = NETWORK if row.fusion_form != "weights" else tuple(p for p in NETWORK if getattr(fusion, p))
-    parts: dict[str, tuple[StageName, ...]] = {"flow": ("flow",), "frame": ("frame",), "fused": of_fused}
     count, heights = base.calibration_cubes, fusion.perspective
-    scores: dict[Part, Score] = {"speed": Score(cut, "speed", None, count, perspective=heights)}
-    if fusion.motion:
-        scores["motion"] = Score(cut, "motion", None, count, density=density)
-    for part in parts[row.part]:
-        form = {"flow_error": flow_error, "perspective": heights} if part == "flow" else {}
-        scores[part] = Score(cut, part, networks[part], count, **form)  # type: ignore[index, arg-type]
+    scores = {YARDSTICK: Score(cut, YARDSTICK, None, count, perspective=heights)}
+    for name in fusion.weights:
+        if name != YARDSTICK and not networks_for([name]):
+            scores[name] = Score(cut, name, None, count, **_feature_form(name, row, heights, where))
+    for name in _network_features(row, fusion):
+        form = {"flow_error": flow_error, "perspective": heights} if name == "flow" else {}
+        scores[name] = Score(cut, name, networks[name], count, **form)  # type: ignore[arg-type]
     return Plan(row, seed, cut, scores, fusion)
+
+
+def _feature_form(name: str, row: Row, heights: bool, where: str) -> dict[str, Any]:
+    """Settings and unit of a feature that needs no network, as fields of Score."""
+    cls = feature_classes()[name]
+    form: dict[str, Any] = {"perspective": heights and cls.length_power > 0}
+    if cls.key() in row.settings:
+        form[cls.key()] = from_dict(cls.Settings, row.settings[cls.key()], where=where)
+    return form
+
+
+def _network_features(row: Row, fusion: FusionConfig) -> tuple[StageName, ...]:
+    if row.part != "fused":
+        return (row.part,)
+    return NETWORKS if row.fusion_form != "weights" else tuple(name for name in NETWORKS if name in fusion.weights)
 
 
 def _cut(extraction: ExtractionConfig, base: Base) -> Cut:
     """The Cut of an extraction, without what does not touch its cubes."""
-    detector = extraction.detector
-    if "onnx" not in detector.kind:
-        extraction = replace(extraction, detector=replace(detector, model="", model_sha256=""))
-    return Cut(base.train, base.test, extraction, base.boxes if detector.kind == "boxes" else ("", ""))
+    detector = extraction.detector.without_unused()
+    boxes = base.boxes if "boxes" in detector.kinds else ("", "")
+    return Cut(base.train, base.test, replace(extraction, detector=detector), boxes)
 
 
 def distinct(plans: Iterable[Plan]) -> list[Unit]:

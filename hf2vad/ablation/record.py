@@ -16,6 +16,7 @@ from hf2vad.ablation.variants import Cubes, Errors, auroc_interval, aurocs, fram
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.smoothing import Smoothing
+from hf2vad.features.settings import YARDSTICK
 from hf2vad.schema import ABLATION, F64
 from hf2vad.storage import join, read_json, read_table
 from hf2vad.training.data import StcTable
@@ -81,11 +82,11 @@ class Records:
         return known
 
     def _figures(self, plans: Sequence[Plan]) -> dict[str, Any]:
-        """AUROC of the fused score, of each part and of plain speed; and how many frames they are over."""
+        """AUROC of the fused score, of each feature and of plain speed; and how many frames they are over."""
         plan = plans[0]
         smoothing = plan.row.smoothing or self._smoothing
         read = {part: self._read(score) for part, score in plan.scores.items()}
-        cubes = read["speed"][0]
+        cubes = read[YARDSTICK][0]
         errors: dict[str, Errors] = {part: found for part, (_, found) in read.items()}
         labels = labelled(self._labels, cubes.frames)
         raw: dict[str, dict[str, F64]] = {
@@ -96,13 +97,13 @@ class Records:
             score = np.mean([score for score, _ in each], axis=0)
             raw["fused"] = frame_scores(score, float(np.mean([nothing for _, nothing in each])), cubes)
             if plan.row.average:
-                raw = {part: raw[part] for part in ("fused", "speed")}
+                raw = {part: raw[part] for part in ("fused", YARDSTICK)}
         found: dict[str, Any] = {}
         for part, scores in raw.items():
             found[part], found[part + "_raw"] = aurocs(scores, labels, (smoothing, RAW))
         found["auroc"], found["auroc_raw"] = found[plan.row.part], found[plan.row.part + "_raw"]
         found["auroc_low"], found["auroc_high"] = auroc_interval(raw[plan.row.part], labels, smoothing)
-        scored = [~np.isnan(raw["speed"][video][frame]) for video, (frame, _) in labels.items()]
+        scored = [~np.isnan(raw[YARDSTICK][video][frame]) for video, (frame, _) in labels.items()]
         truth = [truth for _, truth in labels.values()]
         found["frames"] = int(sum(there.sum() for there in scored))
         found["anomalous"] = int(sum((there & true).sum() for there, true in zip(scored, truth, strict=True)))

@@ -11,6 +11,7 @@ from typing import Protocol
 from hf2vad.ablation.record import frame_counts
 from hf2vad.ablation.units import Cut, Place, Tables, Unit, run_unit
 from hf2vad.ablation.variants import labelled
+from hf2vad.cluster.calls import run_calls
 from hf2vad.cluster.dispatch import Call, Cluster
 from hf2vad.commandline import EXIT_OK
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
@@ -18,7 +19,8 @@ from hf2vad.errors import VideoError
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.progress import ProgressBar
-from hf2vad.storage import exists, join, list_files, put_json, read_json
+from hf2vad.storage import exists, join, put_json, read_json
+from hf2vad.tables.read import failure_rows
 from hf2vad.training.data import StcTable
 
 
@@ -61,7 +63,7 @@ def cut_cubes(cut: Cut, out: str, extract: Extract) -> Tables:
         with contextlib.redirect_stdout(io.StringIO()):
             code = extract(archive=archive, boxes=boxes, out=place, dataset=part, extraction=cut.extraction)
         if code != EXIT_OK:
-            rows = [read_json(entry.uri) for entry in list_files(join(place, "failures"), ".json")]
+            rows = list(failure_rows(place))
             raise VideoError(f"{archive}: {len(rows)} videos cannot be cut, {rows[0]['video']!r}: {rows[0]['reason']}")
         stc[part] = join(place, "stc", part)
     if not exists(join(prefix, "cut.json")):
@@ -79,13 +81,20 @@ def run_units(units: Sequence[Unit], place: Place, cluster: Cluster) -> dict[Uni
     done = {unit for unit in units if place.is_done(unit)}
     waiting = [unit for unit in units if unit not in done]
     failures: dict[Unit, str] = {}
+
+    def next_ready() -> Call | None:
+        for unit in list(waiting):
+            if unit.after in failures:
+                failures[unit] = failures[unit.after]
+                waiting.remove(unit)
+            elif unit.after is None or unit.after in done:
+                waiting.remove(unit)
+                return Call(run_unit, (place, unit), unit)
+        return None
+
     with ProgressBar("ablation", total=len(units), unit="units") as bar:
         bar.advance(len(done))
-        while waiting or cluster.running:
-            waiting = _submit_ready(waiting, done, failures, place, cluster)
-            if not cluster.running:
-                break
-            outcome = cluster.wait()
+        for outcome in run_calls(next_ready, cluster):
             unit: Unit = outcome.call.tag
             if outcome.failure is None:
                 done.add(unit)
@@ -93,18 +102,3 @@ def run_units(units: Sequence[Unit], place: Place, cluster: Cluster) -> dict[Uni
                 failures[unit] = f"{place.name(unit)}: {outcome.failure}"
             bar.advance(1, {"last": place.name(unit), "failed": str(len(failures))})
     return failures
-
-
-def _submit_ready(
-    waiting: Sequence[Unit], done: set[Unit], failures: dict[Unit, str], place: Place, cluster: Cluster
-) -> list[Unit]:
-    """Start what can start and is asked for; returns what still waits. Units that can never start become failures."""
-    left = []
-    for unit in waiting:
-        if unit.after in failures:
-            failures[unit] = failures[unit.after]
-        elif (unit.after is None or unit.after in done) and cluster.running < cluster.in_flight:
-            cluster.submit(Call(run_unit, (place, unit), unit))
-        else:
-            left.append(unit)
-    return left

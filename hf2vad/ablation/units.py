@@ -14,38 +14,37 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from safetensors.torch import load, save
-from torch import Tensor
 
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import TrainingError
-from hf2vad.features.density import NO_DENSITY, MotionDensity
+from hf2vad.features.feature import CubeArrays, Feature
+from hf2vad.features.motion import DensityConfig
 from hf2vad.features.perspective import Perspective
-from hf2vad.features.settings import DensityConfig
-from hf2vad.features.speed import flow_speed
+from hf2vad.features.registry import feature_classes, feature_settings, with_feature_settings
 from hf2vad.hashes import hash_of
 from hf2vad.models.device import choose_device
-from hf2vad.models.hf2vad import HF2VAD, flow_error
-from hf2vad.models.inputs import CubeTensors, cube_tensors
-from hf2vad.models.settings import FlowError, LossConfig, ModelConfig
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.inputs import cube_tensors
+from hf2vad.models.settings import NETWORKS, FlowError, LossConfig, ModelConfig
 from hf2vad.schema import ERRORS, pack_metadata
+from hf2vad.scoring.scorer import in_heights
 from hf2vad.settings import fingerprint
 from hf2vad.storage import delete, exists, join, put_bytes, put_json, put_table, read_bytes
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.loop import Trainer
-from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
 from hf2vad.training.order import Order
+from hf2vad.training.sample import cube_sample
 from hf2vad.training.settings import TrainingConfig
 
-Part = Literal["flow", "frame", "speed", "motion"]
 FITTED = 5000
-"""Training cubes that a density and the perspective are fitted on, at most."""
+"""Training cubes that a feature and the perspective are fitted on, at most."""
 BATCH = 64
 """Cubes that the network scores at once."""
 
@@ -74,20 +73,22 @@ class Train:
 
 
 @dataclass(frozen=True)
+@with_feature_settings
 class Score:
-    """One part's error of every test cube and of some training cubes."""
+    """One feature of every test cube and of some training cubes."""
 
     cut: Cut
-    part: Part
+    part: str
+    """Name of the feature."""
     after: Train | None
-    """The network; none for `speed` and `motion`, which have none."""
+    """The network; none for a feature that needs none."""
     calibration_cubes: int
     flow_error: FlowError = "sum"
     """Of `flow`: how a cube's four errors become one."""
     density: DensityConfig = field(default_factory=DensityConfig)
     """Of `motion`."""
     perspective: bool = False
-    """Of `flow` and `speed`: in expected box heights."""
+    """Of a feature that scales with size: in expected box heights."""
 
 
 Unit = Train | Score
@@ -177,74 +178,63 @@ def _score(place: Place, unit: Score, tables: Tables, device: torch.device) -> d
     if unit.after is not None:
         model = HF2VAD(unit.after.model)
         model.load_state_dict(load(read_bytes(join(place.folder(unit.after), "weights.safetensors"))))
+        model.config = replace(model.config, flow_error=unit.flow_error)
         model.to(device).eval()
-    density, heights = NO_DENSITY, None
-    if unit.part == "motion" or unit.perspective:
-        sample = motion_sample(StcTable(tables.train), most=FITTED, flow=unit.part == "motion")
-        perspective = fit_perspective(sample.boxes)
-        density = fit_density(sample, unit.density, perspective) if unit.part == "motion" else NO_DENSITY
-        heights = perspective if unit.perspective else None
+    feature = feature_classes()[unit.part](feature_settings(unit)[unit.part])
+    perspective = None
+    if unit.perspective or not feature.fitted:
+        needs = set() if feature.fitted else feature.needs
+        train = StcTable(tables.train)
+        sample = cube_sample(train, most=FITTED, flow="flow" in needs, pixels="pixels" in needs)
+        feature = feature.fit(sample)
+        perspective = sample.perspective if unit.perspective else None
     counts = {}
     for name, uri in (("test", tables.test), ("train", tables.train)):
         table = StcTable(uri)
         every = 1
         if name == "train" and unit.calibration_cubes:
             every = math.ceil(len(table) / unit.calibration_cubes)
-        found = _errors(table, unit, model, density, heights, device, every=max(1, every))
+        found = _measured(table, feature, model, perspective, device, every=max(1, every))
         put_table(join(place.folder(unit), f"{name}.parquet"), found)
         counts[f"{name}_cubes"] = found.num_rows
     return counts
 
 
-def _errors(
+def _measured(
     table: StcTable,
-    unit: Score,
+    feature: Feature[Any],
     model: HF2VAD | None,
-    density: MotionDensity,
     perspective: Perspective | None,
     device: torch.device,
     *,
     every: int,
 ) -> pa.Table:
-    """The error of `unit`'s part of every `every`-th cube of `table` (schema.ERRORS)."""
+    """`feature` of every `every`-th cube of `table` (schema.ERRORS); of the network, only what it is made of runs."""
+    networks = tuple(network for network in NETWORKS if network == feature.name)
+    pixels = not feature.needs.isdisjoint({"pixels", "frame_network"})
     videos: list[str] = []
-    frames, errors = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+    frames, values = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
     seen = 0
-    for file, cubes in table.in_order(appearance=unit.part == "frame"):
+    for file, cubes in table.in_order(appearance=pixels):
         chosen = np.arange(-seen % every, len(cubes), every)
         seen += len(cubes)
         for start in range(0, len(chosen), BATCH):
             rows = chosen[start : start + BATCH]
             appearance = None if cubes.appearance is None else cubes.appearance[rows]
             flow, boxes = cubes.flow[rows], cubes.boxes[rows]
-            if model is not None:
-                inputs = cube_tensors(appearance, flow, device)
-                found = part_errors(model, unit.part, inputs, unit.flow_error).cpu().numpy()
-            else:
-                found = flow_speed(flow) if unit.part == "speed" else density.score(flow, boxes)
+            errors = model.errors(cube_tensors(appearance, flow, device), networks) if model is not None else ()
+            by_network = {network: error.cpu().numpy() for network, error in zip(networks, errors, strict=True)}
+            value = feature.measure(CubeArrays(boxes=boxes, flow=flow, appearance=appearance, errors=by_network))
             if perspective is not None:
-                power = {"flow": 2, "speed": 1}.get(unit.part, 0)
-                found = (found / perspective.heights(boxes) ** power).astype(np.float32)
-            errors.append(found)
+                value = in_heights({feature.name: value}, perspective.heights(boxes))[feature.name]
+            values.append(value)
         videos += [file.video] * len(chosen)
         frames.append(cubes.frame[chosen])
-    values = np.concatenate(errors)
-    if not np.isfinite(values).all():
-        raise TrainingError(f"{table.uri}: the {unit.part} errors of its cubes are not finite")
-    columns = [pa.array(videos, pa.string()), pa.array(np.concatenate(frames)), pa.array(values)]
-    return pa.Table.from_arrays(columns, schema=ERRORS.with_metadata(pack_metadata("errors", {"part": unit.part})))
-
-
-@torch.inference_mode()
-def part_errors(model: HF2VAD, part: Part, inputs: CubeTensors, error: FlowError = "sum") -> Tensor:
-    """(B,): S_r (`flow`) or S_p (`frame`) alone, as HF2VAD.errors gives them; what they do not need does not run."""
-    if part == "flow":
-        squares = (model.reconstruct(inputs.flows).flow.float() - inputs.flows.float()).square()
-        return flow_error(squares, replace(model.config, flow_error=error))
-    guided = model.config.condition == "reconstructed"
-    guide = model.reconstruct(inputs.flows).flow if guided else inputs.flows
-    predicted = model.predict(inputs, guide, sample=False, prior=False).frame
-    return (predicted.float() - inputs.target.float()).square().flatten(1).sum(1)
+    column = np.concatenate(values)
+    if not np.isfinite(column).all():
+        raise TrainingError(f"{table.uri}: the {feature.name} errors of its cubes are not finite")
+    columns = [pa.array(videos, pa.string()), pa.array(np.concatenate(frames)), pa.array(column)]
+    return pa.Table.from_arrays(columns, schema=ERRORS.with_metadata(pack_metadata("errors", {"part": feature.name})))
 
 
 def hardware(device: torch.device) -> str:

@@ -8,14 +8,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Literal
 
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.stills import IMAGE_SUFFIXES, LEAST_IMAGES, VIDEO_SUFFIXES, StillFilter, suffix_of
 from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError
-from hf2vad.storage import Entry, exists, find_file, is_s3, list_dir, list_files, readable
+from hf2vad.storage import Entry, exists, find_file, is_local, list_dir, readable
 from hf2vad.storage.ahead import with_listings
 
 EVERYTHING = Scope()
@@ -91,7 +90,7 @@ def find_video(archive: str, video: str, *, fingerprint: str | None = None) -> V
     found = _single_file(archive)
     if found is not None:
         found = found if found.id == video else None
-    elif {".", "..", *([] if is_s3(archive) else [""])}.isdisjoint(video.split("/")):
+    elif {".", "..", *([""] if is_local(archive) else [])}.isdisjoint(video.split("/")):
         found = _inside(archive, video, fingerprint)
     return found if found is None or fingerprint is None else replace(found, fingerprint=fingerprint)
 
@@ -119,10 +118,8 @@ def _included(video: Video, patterns: Sequence[str]) -> bool:
 def _single_file(archive: str) -> Video | None:
     if not archive.lower().endswith(VIDEO_SUFFIXES):
         return None
-    if not is_s3(archive):
-        return _file_video(next(list_files(archive)), "") if Path(archive).is_file() else None
-    parent, name = archive.rsplit("/", 1)
-    return next((_file_video(e, "") for e in list_dir(parent) if e.name == name and not e.is_dir), None)
+    entry = find_file(archive)
+    return None if entry is None else _file_video(entry, "")
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ class _Listing:
     passed: PassedOver
 
     def folder(self, uri: str, listing: Iterator[Entry], prefix: str, above: frozenset[str]) -> Iterator[Video]:
-        if not is_s3(uri):
+        if is_local(uri):
             real = os.path.realpath(uri)
             if real in above:  # a symbolic link to a folder that holds it
                 return
@@ -222,7 +219,7 @@ class _Images:
             for name in self._first:
                 self._passed.note(self._prefix + name, f"fewer than {LEAST_IMAGES} images in a folder")
             return
-        if not is_s3(uri):
+        if is_local(uri):
             with contextlib.suppress(OSError):  # it is gone by now
                 self._modified = max(self._modified, os.stat(uri).st_mtime)
         name = self._prefix[:-1] or os.path.basename(uri.rstrip("/")) or "images"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from hf2vad.engines.compiled import no_compiler
-from hf2vad.engines.eager import Precision
 from hf2vad.engines.package import Package
 from hf2vad.engines.place import Place, here
-from hf2vad.engines.spec import PACKAGED, EngineChoice, EngineSpec, check_precision
+from hf2vad.engines.settings import PACKAGED, EngineChoice, EngineSpec, Precision, check_precision
+from hf2vad.models.settings import Network
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,30 @@ class Choice:
 
 
 def choose_engine(
-    wanted: EngineChoice, *, precision: Precision, cache: str, bundle_id: str, device: torch.device, batch: int
+    wanted: EngineChoice,
+    *,
+    precision: Precision,
+    cache: str,
+    networks: tuple[Network, ...],
+    bundle_id: str,
+    device: torch.device,
+    batch: int,
 ) -> Choice:
-    """The engine to use on `device`. For `auto`: a package that fits; else `compiled` on a GPU; else `eager`.
+    """The engine that runs `networks` on `device`.
 
-    Nothing is built or loaded. Raises ConfigError for a precision that the device does not have.
+    For `auto`: a package that fits; else `compiled` on a GPU; else `eager`. Nothing is built or loaded. Raises
+    ConfigError for a precision that the device does not have.
     """
     check_precision(precision, device.type)
     place = here(device)
     if wanted != "auto":
-        return Choice(EngineSpec(name=wanted, precision=precision, cache=cache), place, "as --engine says")
+        spec = EngineSpec(name=wanted, precision=precision, cache=cache, networks=networks)
+        return Choice(spec, place, "as --engine says")
+    spec = EngineSpec(name="compiled", precision=precision, cache=cache, networks=networks)
     for name in PACKAGED:
-        spec = EngineSpec(name=name, precision=precision, cache=cache)
-        if Package(spec, bundle_id, place, batch).exists():
-            return Choice(spec, place, f"its package in {cache} fits this device, these versions and this batch")
-    spec = EngineSpec(name="compiled", precision=precision, cache=cache)
+        packaged = replace(spec, name=name)
+        if Package(packaged, bundle_id, place, batch).exists():
+            return Choice(packaged, place, f"its package in {cache} fits this device, these versions and this batch")
     if device.type == "cuda":
         reason = no_compiler()
         if not reason:

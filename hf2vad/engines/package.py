@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hf2vad.engines.place import Place, engine_key
-from hf2vad.engines.spec import EngineName, EngineSpec
+from hf2vad.engines.settings import EngineName, EngineSpec
 from hf2vad.errors import EngineError
 from hf2vad.storage import atomic_writer, exists, join, open_read, put_json, read_json
 
@@ -30,7 +30,7 @@ class Package:
 
     def __init__(self, spec: EngineSpec, bundle_id: str, place: Place, batch: int) -> None:
         self.spec, self.bundle_id, self.place, self.batch = spec, bundle_id, place, batch
-        self.key = engine_key(spec.name, bundle_id, place, precision=spec.precision, batch=batch)
+        self.key = engine_key(spec, bundle_id, place, batch=batch)
         self.about = join(spec.cache, f"{spec.name}-{self.key}.json")
 
     def exists(self) -> bool:
@@ -51,6 +51,7 @@ class Package:
         about = {
             "engine": self.spec.name,
             "precision": self.spec.precision,
+            "networks": list(self.spec.networks),
             "batch": self.batch,
             "bundle": self.bundle_id,
             "key": self.key,

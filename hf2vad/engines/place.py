@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 import hf2vad
-from hf2vad.engines.eager import Precision
-from hf2vad.engines.spec import EngineName
+from hf2vad.engines.settings import EngineSpec
+from hf2vad.models.settings import NETWORKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +50,13 @@ def here(device: torch.device) -> Place:
     )
 
 
-def engine_key(name: EngineName, bundle_id: str, place: Place, *, precision: Precision, batch: int) -> str:
-    """16 hex digits that say where a package of this engine may be used."""
-    facts = [name, bundle_id, asdict(place), precision, batch]
+def engine_key(spec: EngineSpec, bundle_id: str, place: Place, *, batch: int) -> str:
+    """16 hex digits that say where a package of this engine may be used.
+
+    Which networks it holds is part of it where they are not both.
+    """
+    facts = [spec.name, bundle_id, asdict(place), spec.precision, batch]
+    facts += [list(spec.networks)] if spec.networks != NETWORKS else []
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

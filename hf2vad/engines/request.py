@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from hf2vad.bundle.bundle import same_bundle
-from hf2vad.engines import PACKAGED, Material, build_package
 from hf2vad.engines.choose import Choice, choose_engine
-from hf2vad.engines.eager import Precision
+from hf2vad.engines.make import build_package
+from hf2vad.engines.network import EngineInputs
 from hf2vad.engines.package import FOLDER, Package
-from hf2vad.engines.spec import EngineChoice
+from hf2vad.engines.settings import PACKAGED, EngineChoice, Precision
 from hf2vad.models.device import choose_device
+from hf2vad.models.settings import Network
 from hf2vad.storage import absolute, join
 
 
@@ -26,6 +27,8 @@ class EngineRequest:
     wanted: EngineChoice
     precision: Precision
     cache: str
+    networks: tuple[Network, ...]
+    """Those that are to run; at least one."""
     batch: int
     device: str
     threads: int
@@ -58,6 +61,7 @@ def answer_here(request: EngineRequest) -> EngineAnswer:
         request.wanted,
         precision=request.precision,
         cache=request.cache,
+        networks=request.networks,
         bundle_id=request.bundle_id,
         device=device,
         batch=request.batch,
@@ -68,5 +72,7 @@ def answer_here(request: EngineRequest) -> EngineAnswer:
     if package.exists() and not request.force:
         return EngineAnswer(choice, None)
     bundle = same_bundle(request.bundle_uri, request.bundle_id)
-    material = Material(bundle.build(device), bundle.probe.or_noise(), device, request.batch, choice.spec.precision)
-    return EngineAnswer(replace(choice, why="built just now"), build_package(package, material))
+    inputs = EngineInputs(
+        bundle.build(device), bundle.probe.or_noise(), device, request.batch, choice.spec.precision, request.networks
+    )
+    return EngineAnswer(replace(choice, why="built just now"), build_package(package, inputs))

@@ -10,7 +10,7 @@ import numpy as np
 
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.schema import F64
-from hf2vad.scoring.fuse import runs
+from hf2vad.scoring.smooth import runs
 from hf2vad.tables.read import name_in, scored_videos
 
 Span = tuple[int, int]

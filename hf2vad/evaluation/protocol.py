@@ -12,12 +12,13 @@ from typing import Any
 from hf2vad.archive.shards import HALO_BEFORE
 from hf2vad.evaluation.auroc import auroc, macro_auroc, micro_auroc, padded_macro_auroc
 from hf2vad.evaluation.bootstrap import LEVEL, draw_videos, interval, resampled_macro, resampled_micro
-from hf2vad.evaluation.frames import LabelledFrames, collect
+from hf2vad.evaluation.frames import PARTS, LabelledFrames, collect
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.oracle import oracle_fusion
 from hf2vad.evaluation.regions import region_figures
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.tracks import Tracks
+from hf2vad.features.settings import YARDSTICK
 from hf2vad.schema import F64
 
 DEFAULT = Protocol()
@@ -52,6 +53,7 @@ def evaluate(
             part: {"micro": micro_auroc(frames.pairs(part)), "micro_raw": micro_auroc(frames.pairs(part + "_raw"))}
             for part in frames.parts
         },
+        "not_computed": [part for part in PARTS if part not in frames.parts],
         "per_video": {video: auroc(*pair) for video, pair in score.items()},
         "per_video_frames": {
             v.video: {"frames": int(v.scored.sum()), "anomalous": int(v.anomalous[v.scored].sum())}
@@ -110,7 +112,7 @@ def _uncertainty(frames: LabelledFrames, result: Mapping[str, Any], protocol: Pr
         "auroc_macro_raw": interval(macro["score_raw"])[0],
         **{part: {"micro": bounds[part], "micro_raw": bounds[part + "_raw"]} for part in frames.parts},
     }
-    speed = "speed_yardstick"
+    speed = f"{YARDSTICK}_yardstick"
     if speed not in frames.parts or result["auroc_micro"] is None:
         return {"intervals": intervals}
     return {

@@ -10,16 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hf2vad.bundle.bundle import Bundle
-from hf2vad.schema import BOX, F32, OBJECTS
-from hf2vad.scoring.fuse import PARTS, Parts, terms
+from hf2vad.bundle.settings import BundleSettings
+from hf2vad.features.registry import feature_classes
+from hf2vad.schema import BOX, F32, FEATURE_COLUMNS, OBJECTS
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.storage import open_parquet
 
 Range = tuple[int, int]
-
-KINDS = {"flow": "flow", "frame": "appearance", "speed": "speed", "motion": "motion"}
-"""What an event is called by its largest part."""
-COLUMNS = {"flow": "s_flow", "frame": "s_frame", "speed": "speed", "motion": "s_motion"}
 
 BATCH = 65_536
 """Rows of the table that are looked at together."""
@@ -46,7 +43,7 @@ class Objects:
                 place = np.searchsorted(starts, frame, side="right") - 1
                 wanted = (place >= 0) & (frame < stops[place])
                 kept.append(pa.Table.from_batches([batch]).filter(pa.array(wanted)).replace_schema_metadata(None))
-        table = pa.concat_tables(kept).combine_chunks()
+        table = pa.concat_tables(kept, promote_options="default").combine_chunks()
         boxes = np.stack([table[name].to_numpy() for name in BOX], axis=1)
         return cls(table["frame"].to_numpy(), boxes, table)
 
@@ -72,19 +69,18 @@ def shown_object(objects: Objects, event: Mapping[str, Any]) -> Mapping[str, Any
     return objects.best(peak, peak + 1) or objects.best(event["start_frame"], event["end_frame"] + 1)
 
 
-def weighted_parts(found: Mapping[str, Any], bundle: Bundle, path: str) -> dict[str, float]:
-    """What each part with a weight adds to the score of a row of `objects`, in deviations from normal footage.
+def score_terms(found: Mapping[str, Any], bundle: BundleSettings, path: str) -> dict[str, float]:
+    """What each feature with a weight adds to the score of a row of `objects`, in weighted deviations from normal
+    footage.
 
     `path`: of the video in its archive, which decides the calibration.
     """
-    parts = Parts(**{part: np.array([found[COLUMNS[part]]], np.float32) for part in PARTS})
-    if bundle.fusion.perspective and bundle.perspective is not None:
-        box: F32 = np.array([[found[name] for name in BOX]], np.float32)
-        parts = parts.in_heights(bundle.perspective.heights(box))
-    added = terms(parts, bundle.calibration_of(path), bundle.fusion)
-    return {part: float(term[0]) for part, term in added.items()}
+    scorer = Scorer.of(bundle, path)
+    values = {name: np.array([found[FEATURE_COLUMNS[name]]], np.float32) for name in scorer.weights}
+    box: F32 = np.array([[found[name] for name in BOX]], np.float32)
+    return {name: float(term[0]) for name, term in scorer.terms(scorer.in_units(values, box)).items()}
 
 
-def kind_of(parts: Mapping[str, float]) -> str:
-    """The name of the largest part; empty for none."""
-    return KINDS[max(parts, key=lambda part: parts[part])] if parts else ""
+def kind_of(terms: Mapping[str, float]) -> str:
+    """What an event is called: the word of the feature with the largest term; empty for none."""
+    return feature_classes()[max(terms, key=lambda name: terms[name])].word if terms else ""

@@ -1,16 +1,34 @@
-"""How the parts of a score are measured and added."""
+"""Which features there are, and their weights in the score."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Self
 
-from hf2vad.settings import require
+from hf2vad.settings import require, with_fields
+
+FEATURES: Mapping[str, str] = {
+    "flow": "hf2vad.features.flow:Flow",
+    "frame": "hf2vad.features.frame:Frame",
+    "speed": "hf2vad.features.speed:Speed",
+    "motion": "hf2vad.features.motion:Motion",
+}
+"""The features of a cube: name, and where its class is. This is the only list of them: table columns, calibration,
+weights, selection, ablation, evidence and the words of the review site follow it, in this order."""
+
+YARDSTICK = "speed"
+"""The feature that every report compares the score with. It is measured even without a weight: it costs microseconds a
+cube."""
 
 
 @dataclass(frozen=True, kw_only=True)
+@with_fields(dict.fromkeys(FEATURES, float))
 class FusionConfig:
-    """Eq. 9: S = flow · (S_r − μ_r)/σ_r + frame · (S_p − μ_p)/σ_p, and two more parts of the same form."""
+    """Eq. 9: S = flow · (S_r − μ_r)/σ_r + frame · (S_p − μ_p)/σ_p, and further features of the same form.
+
+    A feature without a weight is not computed, and its column in the tables is null.
+    """
 
     flow: float = 1.0
     """Weight of the flow reconstruction error S_r."""
@@ -29,37 +47,16 @@ class FusionConfig:
     its failure case is motion far from the camera (§4.4)."""
 
     def __post_init__(self) -> None:
-        weights = (self.flow, self.frame, self.speed, self.motion)
+        weights = tuple(getattr(self, name) for name in FEATURES)
         require(min(weights) >= 0, f"fusion weights must not be negative: {weights}")
         require(sum(weights) > 0, "the fusion weights must not all be 0")
 
+    @classmethod
+    def of(cls, weights: Mapping[str, float], *, perspective: bool = False) -> Self:
+        """These weights by name, all others 0."""
+        return cls(**{**dict.fromkeys(FEATURES, 0.0), **weights}, perspective=perspective)
 
-@dataclass(frozen=True, kw_only=True)
-class DensityConfig:
-    """How likely a cube's motion is among the training cubes: a histogram of its flow over directions."""
-
-    kind: Literal["none", "knn", "gmm"] = "none"
-    """`knn`: mean distance to the nearest exemplars. `gmm`: −log density of a Gaussian mixture."""
-
-    height: Literal["none", "box", "perspective"] = "none"
-    """Divide by nothing, by the box's own height, or by the height expected at its image row."""
-
-    directions: int = 8
-    """Bins of the histogram."""
-
-    neighbours: int = 8
-    """`knn`: exemplars that count."""
-
-    exemplars: int = 4096
-    """`knn`: training cubes that are kept, at most."""
-
-    components: int = 5
-    """`gmm`: Gaussians."""
-
-    def __post_init__(self) -> None:
-        for name in ("directions", "neighbours", "exemplars", "components"):
-            require(getattr(self, name) > 0, f"density.{name} must be positive, got {getattr(self, name)}")
-        require(
-            self.neighbours <= self.exemplars,
-            f"density.neighbours {self.neighbours} is above density.exemplars {self.exemplars}",
-        )
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The features that have a weight above 0, in the order of FEATURES."""
+        return {name: weight for name in FEATURES if (weight := getattr(self, name))}

@@ -79,7 +79,16 @@ def put_evaluation(job: EvaluateJob) -> dict[str, Any]:
 
 def print_evaluation(result: Mapping[str, Any]) -> None:
     """The figures of an evaluation.json on stdout."""
-    from hf2vad.report.figures import against_speed, alerts, auroc_rows, other_rows, region_rows, resampling, smoothing
+    from hf2vad.report.figures import (
+        against_speed,
+        alerts,
+        auroc_rows,
+        not_computed,
+        other_rows,
+        region_rows,
+        resampling,
+        smoothing,
+    )
 
     table = Table(title=f"frame AUROC, bundle {result['bundle']}")
     for column in ("score", "smoothed", "95 % interval", "raw"):
@@ -95,6 +104,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         f"{result['videos_unlabelled']} videos unlabelled; smoothed: {smoothing(result)}; "
         f"chosen on labels: {result['chosen_on_labels']}"
     )
+    if text := not_computed(result):
+        console.print(text, markup=False)
     console.print(resampling(result))
     console.print(against_speed(result))
     console.print(alerts(result))

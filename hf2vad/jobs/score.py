@@ -11,20 +11,13 @@ part (see <out>/bundle=<id>/failures/), 143 stopped by SIGTERM, which lets shard
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
-from hf2vad.archive.catalog import Video
-from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
-from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
-from hf2vad.cluster.dispatch import Cluster
-from hf2vad.cluster.engine import ask_for_engine
 from hf2vad.cluster.settings import RayConfig
-from hf2vad.cluster.stop import GRACE_SECONDS, Stop
+from hf2vad.cluster.stop import GRACE_SECONDS
 from hf2vad.commandline import Job, required_missing
-from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.settings import (
     CubeConfig,
     DetectorConfig,
@@ -32,27 +25,13 @@ from hf2vad.cubes.settings import (
     FlowConfig,
     MotionConfig,
     WorkingConfig,
-    extraction_difference,
 )
-from hf2vad.engines import EngineChoice, EngineSpec
-from hf2vad.engines.eager import Precision
-from hf2vad.engines.request import EngineRequest, cache_of
-from hf2vad.errors import ConfigError, MismatchError
-from hf2vad.features.density import NO_DENSITY
-from hf2vad.hashes import content_hash, hash_of
-from hf2vad.health.look import EVERY
+from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
+from hf2vad.errors import ConfigError
 from hf2vad.health.settings import HealthConfig
-from hf2vad.jobs.dry_run import list_archive
-from hf2vad.jobs.score_work import ScoreWork
-from hf2vad.models.device import choose_device
-from hf2vad.schema import SCHEMA_VERSION
-from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.settings import OMIT_DEFAULT, to_dict
-from hf2vad.storage import absolute, join
-from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
-from hf2vad.walk.settings import BreakerConfig
-from hf2vad.walk.walk import ALL, Extent
+from hf2vad.settings import OMIT_DEFAULT
+from hf2vad.walk.settings import BreakerConfig, check_walk_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +90,10 @@ class ScoreSettings:
     smoothing: int | None = None
     """Frames of the median filter over frame scores; none: the bundle's."""
 
+    all_parts: bool = False
+    """Measure every feature that the bundle has, not only those with a weight in its score; the others are null in the
+    tables. Scores stay the same."""
+
     alarms: str = ""
     """File of jobs/alarms.py: at which score an event starts, by camera, in place of the bundle's thresholds."""
 
@@ -131,6 +114,8 @@ class ScoreSettings:
         """The bundle's own extraction settings as defaults."""
         values = required_missing(cls)
         if early["bundle"]:
+            from hf2vad.bundle.settings import load_bundle_settings
+
             values |= load_bundle_settings(early["bundle"]).extraction.parts
         return cls(**values)
 
@@ -168,98 +153,20 @@ def score_job(job: ScoreJob) -> int:
 
     Raises MismatchError when an extraction setting is not the bundle's.
     """
+    from hf2vad.archive.passed import PassedOver
+    from hf2vad.jobs.dry_run import list_archive
+    from hf2vad.jobs.scoring import run_scoring, scoring_task
+    from hf2vad.storage import absolute
+    from hf2vad.walk.run import absolute_places, some_videos
+
     job = replace(job, archive=absolute(job.archive), bundle=absolute(job.bundle), **absolute_places(job))
-    work = scoring_work(job)
+    task = scoring_task(job)
     passed = PassedOver()
     videos = some_videos(job.archive, job.include, passed)
     if job.dry_run:
         decode = job.extraction.decode
         return list_archive(videos, passed, image_fps=job.image_fps, limits=job.limits, decode=decode)
-    return run_scoring("score_archive", job, work, videos, passed)
-
-
-def run_scoring(
-    name: str,
-    job: ScoreSettings,
-    work: ScoreWork,
-    videos: Iterator[Video],
-    passed: PassedOver,
-    *,
-    extent: Extent = ALL,
-    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
-) -> int:
-    """Settle the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code.
-
-    `passed`: is told of what listing `videos` passes over.
-    """
-
-    def settle(cluster: Cluster) -> tuple[ScoreWork, dict[str, str]]:
-        if job.engine == "eager":
-            return work, {"engine": work.engine.label}
-        found = ask_for_engine(engine_request(job, work), cluster)
-        spec, why, device = found.choice.spec, found.choice.why, found.choice.place.device
-        print(f"engine: {spec.label} on {device}: {why}", flush=True)
-        return replace(work, engine=spec), {"engine": spec.label, "engine_why": why, "device": device}
-
-    extra = {"bundle": work.bundle.id, "scores": work.prefix}
-    gpu = job.device != "cpu"
-    return run_walk(
-        name, job, work, videos, use_gpu=gpu, extra=extra, settle=settle, extent=extent, then=then, passed=passed
-    )
-
-
-def engine_request(job: ScoreSettings, work: ScoreWork) -> EngineRequest:
-    """Which engine `job` wants for `work`."""
-    return EngineRequest(
-        bundle_uri=job.bundle,
-        bundle_id=work.bundle.id,
-        wanted=job.engine,
-        precision=job.precision,
-        cache=cache_of(job.bundle, job.engine_cache),
-        batch=job.batch,
-        device=job.device,
-        threads=work.threads,
-    )
-
-
-def scoring_work(job: ScoreSettings, *, tries: int = 0) -> ScoreWork:
-    """What the walk does with each video, for a job whose places are absolute, by the engine `eager` until another is
-    settled; raises what `score_job` does."""
-    bundle = load_bundle(job.bundle)
-    extraction = replace(job.extraction, detector=resolve_detector(job.detector))
-    if difference := extraction_difference(bundle.extraction, extraction):
-        raise MismatchError(
-            f"{job.bundle} was trained on other cubes than these settings make ({difference}); leave the settings out"
-        )
-    check_boxes(job.boxes, job.detector)
-    if job.device != "auto":
-        choose_device(job.device)
-    smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
-    alarms = [content_hash(absolute(job.alarms))] if job.alarms else []
-    if job.alarms:
-        bundle = read_alarms(absolute(job.alarms)).of(bundle, job.events, smoothing=smoothing)
-    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY)
-    return ScoreWork(
-        bundle_uri=job.bundle,
-        bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),
-        prefix=join(job.out, f"bundle={bundle.id}"),
-        extraction=extraction,
-        boxes=job.boxes,
-        image_fps=job.image_fps,
-        engine=EngineSpec(name="eager"),
-        batch=job.batch,
-        device=job.device,
-        threads=max(1, int(job.ray.cpus)),
-        profile=job.profile,
-        smoothing=smoothing,
-        events=job.events,
-        health=job.health,
-        limits=job.limits,
-        tries=tries,
-        plan=plan,
-        scores=hash_of(plan, smoothing, to_dict(job.health)),
-        final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
-    )
+    return run_scoring("score_archive", job, task, videos, passed)
 
 
 JOB = Job("score", ScoreJob, score_job, __doc__)

@@ -21,27 +21,30 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from hf2vad.archive.pattern import PathPattern
-from hf2vad.bundle.bundle import load_bundle_settings, save_bundle
+from hf2vad.bundle.bundle import Bundle, save_bundle
+from hf2vad.bundle.settings import BundleSettings, load_bundle_settings, load_provenance
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import EXIT_OK, Job, required_missing
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import ConfigError
-from hf2vad.features.settings import DensityConfig, FusionConfig
+from hf2vad.features.motion import DensityConfig, Motion
+from hf2vad.features.registry import feature_classes, feature_settings, networks_for, with_feature_settings
+from hf2vad.features.settings import FusionConfig
 from hf2vad.hashes import hash_of
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
 from hf2vad.report.training import print_selection, print_training
-from hf2vad.scoring.measure import Measure
+from hf2vad.scoring.feature_set import FeatureSet, counted_features
 from hf2vad.settings import fingerprint, flat, to_dict
 from hf2vad.storage import absolute, exists, join, key_path
 from hf2vad.training.calibrate import calibrate, measure_together
@@ -51,8 +54,8 @@ from hf2vad.training.group import Group
 from hf2vad.training.initial import initial_identity, put_initial
 from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
 from hf2vad.training.loop import Trainer, check_workers
-from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
 from hf2vad.training.probe import normal_examples, probe_cubes
+from hf2vad.training.sample import fit_features
 from hf2vad.training.select import Selector
 from hf2vad.training.selection import put_selection, read_selection
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
@@ -66,6 +69,7 @@ MIN_CUBES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
+@with_feature_settings
 class TrainJob:
     """Settings of jobs/train.py."""
 
@@ -149,10 +153,12 @@ class TrainJob:
             raise ConfigError("--select tries networks of other shapes than that of --init; give one of the two")
         if not self.init and not self.training.stages:
             raise ConfigError("training.stages must name at least one stage, or --init the weights to use")
-        if not self.init and not {"frame", "joint"} & set(self.training.stages) and self.fusion.frame:
-            raise ConfigError("training.stages has no frame stage, so fusion.frame must be 0")
-        if self.fusion.motion and self.density.kind == "none":
-            raise ConfigError("fusion.motion needs a density; give density.kind knn or gmm")
+        untrained = not self.init and {"frame", "joint"}.isdisjoint(self.training.stages)
+        settings = feature_settings(self)
+        for name in self.fusion.weights:
+            if untrained and "frame_network" in feature_classes()[name].needs:
+                raise ConfigError(f"training.stages has no frame stage, so fusion.{name} must be 0")
+            feature_classes()[name].check(settings[name])
         PathPattern.of_camera(self.camera_pattern)
 
 
@@ -183,7 +189,7 @@ def train_job(job: TrainJob) -> int:
         print(f"{workers} workers train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
         work = partial(_work, job)
         run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
-    print_training(job.out, load_bundle_settings(job.out), time.monotonic() - started)
+    print_training(job.out, time.monotonic() - started)
     return EXIT_OK
 
 
@@ -217,7 +223,14 @@ def settings_of(job: TrainJob, table: StcTable) -> str:
         job.smoothing,
         table.fingerprint,
         *([initial_identity(job.init)] if job.init else []),
+        *_later_features(job),
     )
+
+
+def _later_features(job: TrainJob) -> list[Any]:
+    """The settings, beside the density, of the features with a weight; empty where they have none."""
+    settings = {name: own for name, own in feature_settings(job).items() if name in job.fusion.weights}
+    return [[name, to_dict(own)] for name, own in settings.items() if fields(own) and name != Motion.name]
 
 
 def learn(job: TrainJob, table: StcTable, device: torch.device, told: Callable[[], bool] | None = None) -> None:
@@ -240,17 +253,17 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, told: Callable[[
     journals = partial(_journals, job)
     trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, journals)
     with Stop() if told is None else contextlib.nullcontext() as stop:
-        trainer.stop = told or (lambda: stop is not None and stop.told)
+        trainer.stop = told or (lambda: stop is not None and stop.signalled)
         history = trainer.run()
-    engine = EagerEngine(model, device=device, batch=job.training.batch)
-    sample = motion_sample(table, seed=job.training.seed, flow=job.density.kind != "none")
-    perspective = fit_perspective(sample.boxes)
-    density = fit_density(sample, job.density, perspective, seed=job.training.seed)
-    measure = Measure.of(engine, job.fusion, density, perspective)
-    measured = measure_together(table, measure, group)
+    own = {name: settings for name, settings in feature_settings(job).items() if name in counted_features(job.fusion)}
+    features, perspective = fit_features(table, own, seed=job.training.seed)
+    networks, batch = networks_for(features), job.training.batch
+    engine = EagerEngine(model, device=device, batch=batch, networks=networks) if networks else None
+    unit = perspective if job.fusion.perspective else None
+    measured = measure_together(table, FeatureSet(features, engine, batch), unit, group)
     if not group.first:
         return
-    known = calibrate(
+    normal = calibrate(
         measured,
         fusion=job.fusion,
         smoothing=job.smoothing,
@@ -258,18 +271,20 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, told: Callable[[
         camera_pattern=job.camera_pattern,
         camera_cubes=job.camera_cubes,
     )
-    save_bundle(
-        job.out,
+    bundle = Bundle(
+        settings=BundleSettings(
+            extraction=table.extraction,
+            model=job.model,
+            fusion=job.fusion,
+            smoothing=job.smoothing,
+            calibration=normal.overall,
+            camera_pattern=job.camera_pattern,
+            cameras=normal.cameras,
+            features=own,
+            perspective=perspective,
+        ),
         weights=model.state_dict(),
-        extraction=table.extraction,
-        model_config=job.model,
-        fusion=job.fusion,
-        smoothing=job.smoothing,
-        calibration=known.overall,
-        camera_pattern=job.camera_pattern,
-        cameras=known.cameras,
-        density=density,
-        perspective=perspective,
+        features=features,
         probe=probe_cubes(table, job.training.probe_cubes),
         examples=normal_examples(table, job.training.examples),
         provenance={
@@ -284,6 +299,7 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, told: Callable[[
             "versions": versions(),
         },
     )
+    save_bundle(job.out, bundle)
 
 
 def _journals(job: TrainJob, first_step: int) -> Journals:
@@ -316,10 +332,12 @@ def _selector(job: TrainJob, table: StcTable, candidates: str) -> Selector:
 
 
 def _already_there(job: TrainJob, settings: str) -> int:
-    found = load_bundle_settings(job.out)
-    if found.provenance.get("settings") != settings:
-        raise ConfigError(f"{job.out} holds bundle {found.id} of other settings or another table; choose another --out")
-    print(f"{job.out}: bundle {found.id} is already trained with these settings on this table; nothing to do")
+    bundle_id = load_bundle_settings(job.out).id
+    if load_provenance(job.out).get("settings") != settings:
+        raise ConfigError(
+            f"{job.out} holds bundle {bundle_id} of other settings or another table; choose another --out"
+        )
+    print(f"{job.out}: bundle {bundle_id} is already trained with these settings on this table; nothing to do")
     return EXIT_OK
 
 

@@ -92,6 +92,17 @@ def alerts(result: Mapping[str, Any]) -> str:
     )
 
 
+def not_computed(result: Mapping[str, Any]) -> str:
+    """Which features have no figure, and how to get one; empty where all have."""
+    names = [part.removesuffix("_only") for part in result.get("not_computed", ())]
+    if not names:
+        return ""
+    return (
+        f"Not computed: {', '.join(names)}. What has no weight in the score is left out; scoring with `--all-parts` "
+        "computes every feature that the bundle has."
+    )
+
+
 def against_speed(result: Mapping[str, Any]) -> str:
     """Whether the model is worth having: it against the speed of the fastest object."""
     if "beats_speed" not in result:

@@ -8,17 +8,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hf2vad.bundle.bundle import Bundle
+from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 
 WIDTH = 110
 
 
-def print_training(out: str, bundle: Bundle, seconds: float) -> None:
-    """The epochs of a training, and its calibration, on stdout."""
+def print_training(out: str, seconds: float) -> None:
+    """The epochs of the training that put the bundle `out`, and its calibration, on stdout."""
+    bundle = load_bundle_settings(out)
     epochs = Table(title=f"train: bundle {bundle.id} in {out}")
     for column in ("stage", "epoch", "loss", "cubes/s", "s", "slots kept"):
         epochs.add_column(column)
-    for record in bundle.provenance["history"]:
+    for record in load_provenance(out)["history"]:
         kept = " ".join(f"{level} {count:.0f}" for level, count in record["slots_kept"].items())
         figures = (f"{record['loss']:.5f}", f"{record['samples_per_s']:.0f}", f"{record['seconds']:.0f}")
         epochs.add_row(record["stage"], str(record["epoch"]), *figures, kept)
@@ -26,9 +27,9 @@ def print_training(out: str, bundle: Bundle, seconds: float) -> None:
     console.print(epochs)
     known = bundle.calibration
     cameras = f" and {len(bundle.cameras)} cameras of their own" if bundle.cameras else ""
+    features = ", ".join(f"{name} {found.mean:.4g} ± {found.std:.4g}" for name, found in known.moments.items())
     console.print(
-        f"{known.cubes:,} cubes, {known.frames:,} frames{cameras}, {seconds:.0f} s; "
-        f"S_r {known.flow_mean:.4g} ± {known.flow_std:.4g}, S_p {known.frame_mean:.4g} ± {known.frame_std:.4g}, "
+        f"{known.cubes:,} cubes, {known.frames:,} frames{cameras}, {seconds:.0f} s; {features}; "
         f"event threshold {known.threshold:.3f}"
     )
 

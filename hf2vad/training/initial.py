@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
+from hf2vad.bundle.bundle import load_bundle
 from hf2vad.bundle.release import load_release
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.errors import ConfigError
 from hf2vad.hashes import content_hash
 from hf2vad.models.hf2vad import HF2VAD
@@ -24,7 +25,7 @@ def put_initial(uri: str, model: HF2VAD) -> None:
     """
     if _is_bundle(uri):
         bundle = load_bundle(uri)
-        config, state = bundle.model_config, dict(bundle.weights)
+        config, state = bundle.settings.model, dict(bundle.weights)
     else:
         released = load_release(read_bytes(uri), uri)
         config, state = released.config, released.state_dict()

@@ -1,8 +1,8 @@
-"""`--select`: network and score parts chosen without labels, by pseudo-anomalies of held-out training videos.
+"""`--select`: network and features chosen without labels, by pseudo-anomalies of held-out training videos.
 
 Two choices, in this order. The network: each candidate's flow stage is trained for a few steps on the other videos and
-judged by S_r alone. The parts of the score: the chosen network gets a short frame stage too, densities are fitted, and
-sets of parts are judged (select_parts.py). Something more complicated must be better by a margin.
+judged by S_r alone. The features of the score: the chosen network gets a short frame stage too, features are fitted,
+and sets of them are judged (select_features.py). Something more complicated must be better by a margin.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import torch
 
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import TrainingError
-from hf2vad.features.settings import DensityConfig, FusionConfig
+from hf2vad.features.motion import DensityConfig
+from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.settings import FlowError, LossConfig, ModelConfig
@@ -25,7 +26,7 @@ from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.loop import Trainer
 from hf2vad.training.pseudo import HeldOut, Kind, cubes_of, figure_row, first_best, pseudo_anomalies, separation
-from hf2vad.training.select_parts import choose_parts
+from hf2vad.training.select_features import choose_features
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
 
 ERRORS: tuple[FlowError, ...] = ("sum", "median", "min")
@@ -79,7 +80,7 @@ class Selector:
         model, figures = self._choose_network(fit, held)
         network = self._trained(fit, model, "parts", ("flow", "frame"))
         engine = EagerEngine(network, device=self.device, batch=self.training.batch)
-        fusion, density, seen = choose_parts(
+        fusion, density, seen = choose_features(
             engine,
             fit,
             held,
@@ -101,12 +102,12 @@ class Selector:
             yield f"{self.model.slots} slots by cosine", replace(self.model, addressing="cosine")
 
     def _choose_network(self, fit: StcTable, held: HeldOut) -> tuple[ModelConfig, list[dict[str, Any]]]:
-        changed = {kind: pseudo_anomalies(held, kind, seed=self.training.seed)[1] for kind in SPEEDS}
+        changed = {kind: pseudo_anomalies(held, kind, seed=self.training.seed).flow for kind in SPEEDS}
         rows: list[dict[str, Any]] = []
         configs: list[ModelConfig] = []
         for name, config in self._candidates():
             network = self._trained(fit, config, name, ("flow",))
-            normal = self._errors(network, held.flow)
+            normal = self._errors(network, held.cubes.flow)
             unusual = {kind: self._errors(network, flow) for kind, flow in changed.items()}
             for error in ERRORS:
                 found = {

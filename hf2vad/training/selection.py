@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hf2vad.features.settings import DensityConfig, FusionConfig
+from hf2vad.features.motion import DensityConfig
+from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import ModelConfig
 from hf2vad.settings import from_dict, to_dict
 from hf2vad.storage import delete, exists, list_files, put_json, read_json

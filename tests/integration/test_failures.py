@@ -54,7 +54,7 @@ def test_a_full_disk_ends_the_run_and_with_more_room_it_goes_on(site: Site, quie
     with small_disk(disk, size // 2):
         with pytest.raises(StorageFullError, match=f"{disk}/out/.*: cannot be written: No space left on device"):
             score_job(scoring(site, disk / "out"))
-        wait_until(lambda: not ray_workers("score_frames"), seconds=30, what="the last workers' end")
+        wait_until(lambda: not ray_workers("run_shard"), seconds=30, what="the last workers' end")
         assert failures(disk / "out") == {}
         assert not list(disk.rglob(".writing-*"))
         enlarge(disk, 8 * size)
@@ -65,7 +65,7 @@ def test_a_full_disk_ends_the_run_and_with_more_room_it_goes_on(site: Site, quie
 def test_when_all_workers_die_the_run_ends_and_no_video_is_blamed(site: Site, quiet: Path, tmp_path: Path) -> None:
     def kill(over: threading.Event) -> None:
         while not over.wait(0.02):
-            for pid in ray_workers("open_video") + ray_workers("score_frames"):
+            for pid in ray_workers("open_video") + ray_workers("run_shard"):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from hf2vad.archive.pattern import PathPattern
-from hf2vad.bundle.bundle import Bundle, save_bundle
+from hf2vad.bundle.bundle import save_bundle
+from hf2vad.bundle.settings import BundleSettings
 from hf2vad.errors import ConfigError, EvaluationError, MismatchError, SchemaError
 from hf2vad.evaluation.alarms import COUNTED, AlarmTarget, Footage, alarm_levels, count_events, footage, level
 from hf2vad.jobs.alarms import AlarmJob, alarm_job
@@ -17,18 +18,18 @@ from hf2vad.presets import preset
 from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.events import high_runs
 from hf2vad.scoring.settings import EventConfig
+from tests.bundles import make_bundle
 from tests.scores import CALIBRATION, put_scores
 
 RULE = EventConfig(min_length=1, merge_gap=0)
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
+def bundle(tmp_path: Path) -> BundleSettings:
     chosen = preset("compact")
-    return save_bundle(
-        str(tmp_path / "bundle"), weights={}, extraction=chosen.extraction, model_config=chosen.model,
-        fusion=chosen.fusion, smoothing=17, calibration=CALIBRATION, provenance={},
-    )  # fmt: skip
+    wanted = {"extraction": chosen.extraction, "model": chosen.model, "fusion": chosen.fusion}
+    bundle = make_bundle({}, **wanted, smoothing=17, calibration=CALIBRATION)
+    return save_bundle(str(tmp_path / "bundle"), bundle).settings
 
 
 def target(per_hour: float, *, events: EventConfig = RULE, resamples: int = 200) -> AlarmTarget:
@@ -112,18 +113,18 @@ def test_frames_whose_footage_is_unhealthy_are_no_hours(tmp_path: Path) -> None:
     assert trusting.hours == pytest.approx(0.6 / 3600)
 
 
-def test_alarms_of_another_bundle_or_rule_are_refused(tmp_path: Path, bundle: Bundle) -> None:
+def test_alarms_of_another_bundle_or_rule_are_refused(tmp_path: Path, bundle: BundleSettings) -> None:
     put_scores(tmp_path, "a", [[5.0 + i % 7] for i in range(300)], bundle=bundle.id, smoothing=17)
     alarms, _ = alarm_levels(str(tmp_path), target(1000, events=EventConfig(), resamples=0), PathPattern(""))
-    fitted = alarms.of(bundle, EventConfig(), smoothing=17)
+    fitted = alarms.applied_to(bundle, EventConfig(), smoothing=17)
     assert fitted.calibration == replace(bundle.calibration, threshold=alarms.threshold)
     assert fitted.id == bundle.id
     with pytest.raises(MismatchError, match=r"events.merge_gap 25, not 9"):
-        alarms.of(bundle, EventConfig(merge_gap=9), smoothing=17)
+        alarms.applied_to(bundle, EventConfig(merge_gap=9), smoothing=17)
     with pytest.raises(MismatchError, match="smoothing 17, not 1;"):
-        alarms.of(bundle, EventConfig(), smoothing=1)
+        alarms.applied_to(bundle, EventConfig(), smoothing=1)
     with pytest.raises(MismatchError, match="bundle"):
-        replace(alarms, bundle="other").of(bundle, EventConfig(), smoothing=17)
+        replace(alarms, bundle="other").applied_to(bundle, EventConfig(), smoothing=17)
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"hf2vad.alarms": 1}', "no json", '{"hf2vad.alarms": 9}'])

@@ -13,11 +13,10 @@ import pytest
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from hf2vad import __version__
-from hf2vad.bundle.bundle import Calibration, save_bundle
+from hf2vad.bundle.bundle import save_bundle
 from hf2vad.commandline import command, parse
-from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs import load
+from tests.bundles import make_bundle
 from tests.data.make_golden import golden_network
 from tests.manifests import (
     FOLDERS,
@@ -34,10 +33,6 @@ from tests.manifests import (
 from tests.site import ROOT
 from tests.stc import SMALL_MODEL
 
-CALIBRATION = Calibration(
-    flow_mean=1.0, flow_std=1.0, frame_mean=1.0, frame_std=1.0, speed_mean=1.0, speed_std=1.0, motion_mean=1.0,
-    motion_std=1.0, threshold=3.0, low=2.0, cubes=9, frames=3,
-)  # fmt: skip
 SUBMIT = re.compile(r"^ray job submit .*-- (python .*)$", re.MULTILINE)
 PAGES = [page for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")) if "ray job submit" in page.read_text()]
 RAY_JOBS = ("nightly", "score", "train")
@@ -47,9 +42,7 @@ RAY_JOBS = ("nightly", "score", "train")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A bundle in place of the site's: jobs read its settings before they know their own."""
     folder = str(tmp_path_factory.mktemp("bundle"))
-    weights = golden_network(SMALL_MODEL).state_dict()
-    rest = {"fusion": FusionConfig(), "smoothing": 1, "calibration": CALIBRATION, "provenance": {}}
-    save_bundle(folder, weights=weights, extraction=ExtractionConfig(), model_config=SMALL_MODEL, **rest)  # type: ignore[arg-type]
+    save_bundle(folder, make_bundle(golden_network(SMALL_MODEL).state_dict()))
     return folder
 
 

@@ -15,7 +15,7 @@ from hf2vad.evaluation.protocol import evaluate
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.jobs.evaluate import EvaluateJob, put_evaluation
 from hf2vad.schema import unpack_metadata
-from hf2vad.scoring.fuse import smooth
+from hf2vad.scoring.smooth import smooth
 from hf2vad.storage import put_table, read_table
 from hf2vad.tables.read import scores_prefix
 from tests.scores import Frames, label_table, put_marks, put_scores, table_path, with_column

@@ -5,6 +5,8 @@ The jobs run in this process, without Ray; test_walk.py kills real workers and d
 
 from __future__ import annotations
 
+import gc
+import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,19 +19,22 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hf2vad.bundle.bundle import Calibration, save_bundle
+from hf2vad.archive.catalog import catalogue
+from hf2vad.archive.shards import cut_shards
+from hf2vad.archive.timeline import probe
+from hf2vad.bundle.bundle import save_bundle
 from hf2vad.cluster.dispatch import Call
 from hf2vad.cluster.inline import InlineCluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
-from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.extract import ExtractJob, extract_job
-from hf2vad.jobs.score import ScoreJob, score_job
+from hf2vad.jobs.score import ScoreJob, score_job, scoring_task
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import local
 from hf2vad.training.data import StcTable
 from tests import unwell
+from tests.bundles import make_bundle
 from tests.clips import Clip, write_clip
 from tests.stc import SMALL_MODEL
 
@@ -90,18 +95,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "archive").mkdir()
     write_clip(folder / "archive" / "clip.mp4", Clip(frames=24))
     torch.manual_seed(0)
-    save_bundle(
-        str(folder / "bundle"),
-        weights=HF2VAD(SMALL_MODEL).state_dict(),
-        extraction=ExtractionConfig(motion=MOTION),
-        model_config=SMALL_MODEL,
-        fusion=FusionConfig(),
-        smoothing=5,
-        calibration=Calibration(
-            flow_mean=1.0, flow_std=1.0, frame_mean=1.0, frame_std=1.0, threshold=3.0, low=2.0, cubes=10, frames=5
-        ),
-        provenance={},
-    )
+    bundle = make_bundle(HF2VAD(SMALL_MODEL).state_dict(), extraction=ExtractionConfig(motion=MOTION))
+    save_bundle(str(folder / "bundle"), bundle)
     return folder
 
 
@@ -149,7 +144,7 @@ def test_a_run_stopped_at_any_step_is_finished_by_the_next_with_the_same_files(
         left = len([name for name in content(out, "looks") if "00000000-" in name or "00000012-" in name])
         assert fuse.run(make(site, out, settings[0]))
         assert content(out) == whole
-        worked = sum(name in ("extract_shard", "score_frames") for name in fuse.calls)
+        worked = fuse.calls.count("run_shard")
         assert worked == 0 or left + worked == 2
         assert fuse.run(make(site, out, settings[0]))
         assert fuse.calls == []
@@ -189,7 +184,7 @@ def test_what_is_finished_is_known_without_reading_it(site: Path, fuse: Fuse, tm
 
 def test_other_events_are_found_in_the_scores_there(site: Path, fuse: Fuse, tmp_path: Path) -> None:
     assert fuse.run(events(site, tmp_path, -50.0))
-    assert "score_frames" in fuse.calls
+    assert "run_shard" in fuse.calls
     assert fuse.run(events(site, tmp_path, 1e6))
     assert fuse.calls == ["open_video"]
     assert fuse.run(events(site, tmp_path, 1e6))
@@ -245,3 +240,35 @@ def test_cubes_of_unhealthy_footage_are_left_out_whatever_the_shards_and_whereve
     assert steps > 5
     assert cubes(stopped).equals(cubes(whole))
     assert not list((stopped / "looks").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(("make", "settings"), JOBS)
+def test_the_garbage_of_a_shard_is_collected_when_it_is_done(
+    make: Callable[..., Callable[[], int]], settings: tuple[int, int], site: Path, fuse: Fuse, tmp_path: Path
+) -> None:
+    """Whatever Python's own collector does: a closed container and its decoder may hold each other, some MB a shard."""
+    whole: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        whole.extend([info["generation"]] if phase == "start" else [])
+
+    gc.disable()
+    gc.callbacks.append(note)
+    try:
+        assert fuse.run(make(site, tmp_path, settings[0]))
+    finally:
+        gc.callbacks.remove(note)
+        gc.enable()
+    assert whole.count(2) >= 24 // 12, "two shards"
+
+
+def test_a_call_of_scoring_carries_nothing_of_what_a_worker_reads_from_the_bundle(site: Path, tmp_path: Path) -> None:
+    """Every shard of an archive is a call: 2.2 MiB of cubes that no worker read went with each."""
+    job = ScoreJob.base({"bundle": str(site / "bundle")})
+    job = replace(job, archive=str(site / "archive"), bundle=str(site / "bundle"), out=str(tmp_path))
+    task, (video,) = scoring_task(job), catalogue(job.archive)
+    timeline = probe(video)
+    (shard,) = cut_shards(video, timeline, 200)
+    calls = [(task, video), (task, shard), (task, video, timeline, [(0, 24)], [])]
+    assert (site / "bundle" / "weights.safetensors").stat().st_size > 2**18
+    assert max(len(pickle.dumps(arguments)) for arguments in calls) < 2**13

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,11 @@ import pytest
 
 from hf2vad.archive.catalog import Video, find_video
 from hf2vad.archive.pattern import PathPattern
-from hf2vad.bundle.bundle import Bundle
-from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.commandline import EXIT_OK
 from hf2vad.errors import ConfigError, EvaluationError, SchemaError
 from hf2vad.evidence.objects import kind_of
-from hf2vad.features.settings import FusionConfig
-from hf2vad.models.settings import ModelConfig
+from hf2vad.evidence.settings import EvidenceConfig
+from hf2vad.jobs.report import ReviewJob, review_job
 from hf2vad.report.site.curve import MOST_POINTS
 from hf2vad.report.site.evidence import read_evidence, video_key
 from hf2vad.report.site.heat import UNKNOWN, HeatMap, spread
@@ -28,10 +28,11 @@ from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
 from hf2vad.report.site.place import place_of
-from hf2vad.report.site.why import parts_of
+from hf2vad.report.site.why import peak_terms
 from hf2vad.schema import OBJECTS
 from hf2vad.storage import put_json, read_table
-from tests.clips import pictures
+from tests.bundles import make_bundle
+from tests.clips import Clip, pictures, write_clip
 from tests.review import BUNDLE, CLIPS, FIRST, HOSTILE, PATTERN, Bump, put_night, put_video
 from tests.scores import CALIBRATION
 
@@ -123,21 +124,18 @@ def test_many_hours_are_hours_of_the_day() -> None:
 def test_an_events_parts_are_those_that_its_score_was_made_of(night: tuple[Path, Path], bundle: Any) -> None:
     objects = read_table(str(night[1] / "objects" / f"{FIRST}.parquet"))
     event = read_table(str(night[1] / "events" / f"{FIRST}.parquet")).to_pylist()[0]
-    parts = parts_of(event, objects, bundle, FIRST)
+    parts = peak_terms(event, objects, bundle, FIRST)
     assert parts == {"flow": 9.0, "frame": 1.0}, "S_r 14 and S_p 15, mean 5, deviation 1, weights 1 and 0.1"
     assert kind_of(parts) == "flow"
     assert kind_of({"flow": -1.0, "frame": 0.5}) == "appearance"
-    assert parts_of(event, OBJECTS.empty_table(), bundle, FIRST) == {}
+    assert peak_terms(event, OBJECTS.empty_table(), bundle, FIRST) == {}
     assert kind_of({}) == ""
 
 
 @pytest.fixture
 def bundle() -> Any:
-    """The settings of a bundle that parts are weighed with."""
-    return Bundle(
-        id=BUNDLE, extraction=ExtractionConfig(), model_config=ModelConfig(), fusion=FusionConfig(), smoothing=1,
-        calibration=CALIBRATION, provenance={},
-    )  # fmt: skip
+    """The settings of a bundle that features are weighed with."""
+    return replace(make_bundle({}, smoothing=1, calibration=CALIBRATION).settings, id=BUNDLE)
 
 
 def test_names_are_data_and_end_no_script(night: tuple[Path, Path], tmp_path: Path) -> None:
@@ -258,6 +256,27 @@ def test_a_video_that_the_archive_lost_is_shown_without_a_player(night: tuple[Pa
     empty.mkdir()
     found = media(night, tmp_path / "site", archive=(str(empty),))
     assert f"{empty} does not have this video" in found[FIRST]["why_not"]
+
+
+def test_a_video_that_the_transcoder_refuses_costs_its_own_player_and_no_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "archive").mkdir()
+    prefix, wide = tmp_path / f"bundle={BUNDLE}", Clip(codec="mjpeg", pix_fmt="yuvj420p", width=17_000, height=16)
+    write_clip(tmp_path / "archive" / "wide.avi", replace(wide, options={}, frames=5))
+    write_clip(tmp_path / "archive" / "well.avi", Clip(codec="mpeg4", frames=5))
+    for video in ("well.avi", "wide.avi"):
+        put_video(prefix, video, frames=5, bumps=[Bump(4, 5, 9.0)])
+    options = {"archive": (str(tmp_path / "archive"),), "media": "transcode", "longest": 20_000}
+    made = ReviewJob(scores=str(prefix), out=str(tmp_path / "site"), evidence=EvidenceConfig(events=0), **options)
+    assert review_job(made) == EXIT_OK
+    assert "2 videos, 2 events, 0 failures, 1 videos without a player (their pages say why)" in capsys.readouterr().out
+    pages = {video: data(tmp_path / "site", f"videos/{video_key(video)}") for video in ("well.avi", "wide.avi")}
+    assert len(pages["wide.avi"]["events"]) == 1
+    assert pages["wide.avi"]["media"]["src"] == ""
+    assert pages["wide.avi"]["media"]["why_not"].startswith("wide.avi: cannot be transcoded: ")
+    assert "invalid width x height (17000x16)" in pages["wide.avi"]["media"]["why_not"]
+    assert len(played(tmp_path / "site" / pages["well.avi"]["media"]["src"])) == 5
 
 
 def test_a_link_that_no_page_can_follow_is_refused() -> None:

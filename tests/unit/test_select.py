@@ -10,11 +10,10 @@ import torch
 from hf2vad.errors import TrainingError
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig
-from hf2vad.scoring.fuse import PARTS
 from hf2vad.training.data import StcTable
 from hf2vad.training.pseudo import KINDS
 from hf2vad.training.select import ERRORS, Selection, Selector, split_videos
-from hf2vad.training.select_parts import DENSITIES, FUSIONS, fitted_weights
+from hf2vad.training.select_features import DENSITIES, FUSIONS, fitted_weights
 from hf2vad.training.settings import SelectionConfig, StageConfig, TrainingConfig
 from tests.stc import SMALL_MODEL, put_clip
 
@@ -77,10 +76,10 @@ def test_what_is_chosen_is_what_the_figures_say(selection: Selection) -> None:
     )
     fusion = chosen(selection, "fusion")
     assert selection.fusion.perspective is fusion.endswith(", in box heights")
-    assert (selection.density.kind != "none") is (selection.fusion.motion > 0)
+    assert (selection.density.kind != "none") is ("motion" in selection.fusion.weights)
     parts = FUSIONS.get(fusion.removesuffix(", in box heights"))
     if parts:
-        assert [getattr(selection.fusion, part) for part in PARTS] == [float(part in parts) for part in PARTS]
+        assert selection.fusion.weights == dict.fromkeys(parts, 1.0)
 
 
 def test_a_selection_that_was_stopped_goes_on_to_the_same_choice(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hf2vad.ablation.units import Cut, Place, Score, Tables, Train, part_errors, run_unit
+from hf2vad.ablation.units import Cut, Place, Score, Tables, Train, run_unit
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import TrainingError
 from hf2vad.features.speed import flow_speed
@@ -48,16 +48,6 @@ def place(tmp_path: Path) -> Place:
 
 def weights(place: Place, unit: Train) -> dict[str, torch.Tensor]:
     return load_file(Path(place.folder(unit)) / "weights.safetensors")
-
-
-@pytest.mark.parametrize("condition", ["reconstructed", "observed", "none"])
-def test_the_errors_of_one_part_are_those_of_the_whole_network(condition: str) -> None:
-    torch.manual_seed(0)
-    model = HF2VAD(replace(SMALL_MODEL, condition=condition)).eval()
-    inputs = cube_tensors(*make_cubes(5, 0), torch.device("cpu"))
-    s_flow, s_frame = model.errors(inputs)
-    torch.testing.assert_close(part_errors(model, "flow", inputs), s_flow)
-    torch.testing.assert_close(part_errors(model, "frame", inputs), s_frame)
 
 
 def test_a_stage_is_trained_for_its_steps_on_the_weights_of_the_one_before(place: Place) -> None:

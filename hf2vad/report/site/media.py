@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import get_args
 from urllib.parse import quote
 
+import av
 import numpy as np
 
 from hf2vad.archive.catalog import Video
@@ -21,7 +22,7 @@ from hf2vad.report.site.tables import Scored
 from hf2vad.report.site.transcode import Cut, cuts_of, transcoded
 from hf2vad.schema import TimeKind
 from hf2vad.settings import from_dict
-from hf2vad.storage import atomic_writer, find_file, is_s3, join, open_read, put_bytes
+from hf2vad.storage import atomic_writer, find_file, is_local, join, open_read, put_bytes
 
 FOLDER = "media"
 PLAYABLE = {".mp4": ("h264", "av1"), ".webm": ("vp8", "vp9", "av1")}
@@ -43,26 +44,28 @@ class Media:
     """Pauses that the file does not have in full."""
     why_not: str = ""
     """Why there is none."""
+    failed: bool = False
+    """Whether there should be one: the video is gone, or cannot be read or transcoded."""
 
 
 def media_of(job: ReportJob, scored: Scored, key: str) -> Media:
     """The media of a scored video, put under the site where it has to be; `key` names its file.
 
-    A video that cannot be read has none, and `why_not` says so.
+    A video that cannot be read or transcoded has none, and `why_not` says so: it costs no other its page.
     """
     if job.media == "none" or not job.sources:
         return Media(why_not="This site was made without videos.")
     try:
         return _media(job, scored, key)
     except Hf2vadError as error:
-        return Media(why_not=str(error))
+        return Media(why_not=str(error), failed=True)
 
 
 def _media(job: ReportJob, scored: Scored, key: str) -> Media:
     fingerprint = str(scored.metadata.get("fingerprint", ""))
     video = find_in(job.sources, scored.video, fingerprint=fingerprint)
     if video is None:
-        return Media(why_not=f"{', '.join(job.archive)} does not have this video.")
+        return Media(why_not=f"{', '.join(job.archive)} does not have this video.", failed=True)
     offset = _playable(video) if job.media != "transcode" and _has_its_own_times(scored) else None
     if offset is not None and job.media == "link":
         return Media(link(video, job), offset)
@@ -78,7 +81,12 @@ def _media(job: ReportJob, scored: Scored, key: str) -> Media:
     name = f"{FOLDER}/{key}-{video.fingerprint}-{start}-{stop}-{job.longest}{'-cut' * bool(cuts)}.mp4"
     if find_file(join(job.out, name)) is None:
         decode = from_dict(DecodeConfig, scored.metadata.get("decode", {}), where=scored.video)
-        data = transcoded(video, start=start, stop=stop, longest=job.longest, image_fps=job.image_fps, decode=decode)
+        try:
+            data = transcoded(
+                video, start=start, stop=stop, longest=job.longest, image_fps=job.image_fps, decode=decode
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:  # what encoder and muxer do not take
+            raise VideoError(f"{video.id}: cannot be transcoded: {' '.join(str(error).split())}") from None
         put_bytes(join(job.out, name), data)
     return Media(name, -float(times[0]) if len(times) else 0.0, cuts)
 
@@ -110,10 +118,9 @@ def link(video: Video, job: ReportJob) -> str:
     if job.media_url:
         single = any(os.path.normpath(video.uri) == os.path.normpath(source.uri) for source in job.sources)
         return job.media_url if single else f"{job.media_url.rstrip('/')}/{quote(video.id)}"
-    if is_s3(video.uri):
-        start, target = job.out, video.uri
-    else:
-        start, target = os.path.realpath(job.out), os.path.realpath(video.uri)
+    start, target = job.out, video.uri
+    if is_local(video.uri):
+        start, target = os.path.realpath(start), os.path.realpath(target)
     return quote(os.path.relpath(target, start), errors="surrogateescape")
 
 

@@ -3,7 +3,6 @@
 hf2vad.card = (() => {
   const { el, svg } = hf2vad.dom;
   const { clock, length, number, signed, momentUrl } = hf2vad.text;
-  const PARTS = { flow: "flow", frame: "appearance", speed: "speed", motion: "motion" };
   const PICTURES = [
     ["appearance", "The object"],
     ["predicted", "Predicted"],
@@ -32,7 +31,7 @@ hf2vad.card = (() => {
     if (!found.length) return "";
     const most = Math.max(...found.map(([, value]) => Math.abs(value)), 1e-9);
     const rows = found.flatMap(([name, value]) => [
-      el("dt", {}, PARTS[name] || name),
+      el("dt", {}, hf2vad.features[name] || name),
       el(
         "dd",
         {},

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from hf2vad.errors import BundleError
-from hf2vad.features.density import CHUNK, NO_DENSITY, MotionDensity, motion_histogram
-from hf2vad.features.perspective import LEAST, Perspective
-from hf2vad.features.settings import DensityConfig
+from hf2vad.errors import BundleError, ConfigError, ShapeError
+from hf2vad.features.feature import CubeArrays, CubeSample
+from hf2vad.features.motion import CHUNK, DensityConfig, Motion, motion_histogram
+from hf2vad.features.perspective import LEAST, Perspective, fit_perspective
 from hf2vad.schema import BOX as CORNERS
 from hf2vad.schema import F16, F32
 from hf2vad.training.data import StcTable
-from hf2vad.training.normal import MotionSample, fit_density, fit_perspective, motion_sample
+from hf2vad.training.sample import cube_sample
 from tests.stc import make_cubes, put_clip
 
 LEVEL = Perspective(intercept=20.0, slope=0.0, mean=20.0)
@@ -29,6 +29,15 @@ def moving(*vectors: tuple[float, float]) -> F16:
     flow = np.zeros((len(vectors), 4, 32, 32, 2), np.float16)
     flow[:] = np.array(vectors, np.float16)[:, None, None, None]
     return flow
+
+
+def arrays(flow: F16, boxes: F32) -> CubeArrays:
+    return CubeArrays(boxes=boxes, flow=flow, appearance=None)
+
+
+def fitted(flow: F16, config: DensityConfig) -> Motion:
+    sample = CubeSample(cubes=arrays(flow, boxes(len(flow))), perspective=LEVEL)
+    return Motion(config).fit(sample)
 
 
 def boxes(count: int, height: float = 20) -> F32:
@@ -65,41 +74,41 @@ def test_what_moves_as_in_training_is_nearer_than_what_moves_faster_or_elsewhere
     walkers = moving(*[(float(v), 0.1) for v in rng.normal(1.0, 0.1, 200)])
     for kind in ("knn", "gmm"):
         config = DensityConfig(kind=kind, components=2)  # type: ignore[arg-type]
-        density = fit_density(MotionSample(walkers, boxes(200)), config, LEVEL)
-        walk, run, back = density.score(moving((1.0, 0.1), (3, 0.1), (-1.0, 0.1)), boxes(3))
+        motion = fitted(walkers, config)
+        walk, run, back = motion.measure(arrays(moving((1.0, 0.1), (3, 0.1), (-1.0, 0.1)), boxes(3)))
         assert 0 <= walk < 0.2 * min(run, back), kind
 
 
 def test_the_distance_is_the_mean_to_the_nearest_exemplars() -> None:
     exemplars = np.array([[0, 0], [0, 1], [0, 9]], np.float32)
-    density = MotionDensity(DensityConfig(kind="knn", directions=2, neighbours=2), {"exemplars": exemplars})
+    motion = Motion(DensityConfig(kind="knn", directions=2, neighbours=2), {"exemplars": exemplars})
     flow = moving((3, 0.1))
     features = motion_histogram(flow, 2)[0]
     by_hand = sorted(np.linalg.norm(exemplars - features, axis=1))[:2]
-    assert density.score(flow, BOX)[0] == pytest.approx(np.mean(by_hand), rel=1e-5)
+    assert motion.measure(arrays(flow, BOX))[0] == pytest.approx(np.mean(by_hand), rel=1e-5)
 
 
 def test_the_surprise_is_the_negative_log_density_of_the_mixture() -> None:
     rng = np.random.default_rng(1)
-    sample = MotionSample(moving(*rng.normal(0, 2, (300, 2))), boxes(300))
-    config = DensityConfig(kind="gmm", directions=3, components=2)
-    density = fit_density(sample, config, LEVEL)
-    features = density.features(sample.flow, sample.boxes)
-    arrays = {name: value.astype(float) for name, value in density.arrays.items()}
+    flow = moving(*rng.normal(0, 2, (300, 2)))
+    motion = fitted(flow, DensityConfig(kind="gmm", directions=3, components=2))
+    features = motion.histograms(flow, boxes(300))
+    mixture = {name: value.astype(float) for name, value in motion.arrays.items()}
     total = np.zeros(len(features))
-    for weight, mean, root in zip(arrays["log_weights"], arrays["means"], arrays["precision_roots"], strict=True):
+    for weight, mean, root in zip(mixture["log_weights"], mixture["means"], mixture["precision_roots"], strict=True):
         total += np.exp(weight) * multivariate_normal(mean, np.linalg.inv(root @ root.T)).pdf(features)
     surprise = -np.log(total)
     expected = np.maximum(surprise - surprise.min(), 0)
-    assert density.score(sample.flow, sample.boxes) == pytest.approx(expected, rel=1e-2, abs=2e-2)
+    assert motion.measure(arrays(flow, boxes(300))) == pytest.approx(expected, rel=1e-2, abs=2e-2)
 
 
 def test_scores_do_not_depend_on_how_many_are_asked_for_at_once() -> None:
     flow, count = moving(*np.random.default_rng(2).normal(0, 2, (50, 2))), CHUNK + 30
-    density = fit_density(MotionSample(flow, boxes(50)), DensityConfig(kind="knn"), LEVEL)
+    motion = fitted(flow, DensityConfig(kind="knn"))
     many = np.tile(flow, (count // 50 + 1, 1, 1, 1, 1))[:count]
-    assert density.score(many, boxes(count))[:50] == pytest.approx(density.score(flow, boxes(50)), rel=1e-6)
-    assert density.score(flow[:0], boxes(0)).shape == (0,)
+    alone = motion.measure(arrays(flow, boxes(50)))
+    assert motion.measure(arrays(many, boxes(count)))[:50] == pytest.approx(alone, rel=1e-6)
+    assert motion.measure(arrays(flow[:0], boxes(0))).shape == (0,)
 
 
 def test_in_heights_of_the_box_or_of_the_perspective_far_and_near_walkers_are_alike() -> None:
@@ -107,21 +116,29 @@ def test_in_heights_of_the_box_or_of_the_perspective_far_and_near_walkers_are_al
     near, far = np.array([[0, 160, 10, 200]], np.float32), np.array([[0, 30, 5, 50]], np.float32)
     for height in ("box", "perspective"):
         config = DensityConfig(kind="knn", height=height)  # type: ignore[arg-type]
-        density = MotionDensity(config, {"exemplars": np.zeros((8, 8), np.float32)}, ground)
-        walker, distant = density.features(moving((2, 0)), near), density.features(moving((0.5, 0)), far)
+        motion = Motion(config, {"exemplars": np.zeros((8, 8), np.float32)}, ground)
+        walker, distant = motion.histograms(moving((2, 0)), near), motion.histograms(moving((0.5, 0)), far)
         assert walker.sum() == pytest.approx(1.0, rel=1e-3)
         assert distant.sum() == pytest.approx(walker.sum() if height == "perspective" else 0.5, rel=1e-2)
 
 
-def test_without_a_density_nothing_is_unusual() -> None:
-    assert NO_DENSITY.score(moving((9, 9)), BOX).tolist() == [0.0]
+def test_motion_is_measured_only_after_a_fit() -> None:
+    config = DensityConfig(kind="knn", neighbours=1)
+    assert not Motion(config).fitted
+    assert fitted(moving((1, 0)), config).fitted
+
+
+def test_motion_without_a_density_cannot_count() -> None:
+    with pytest.raises(ConfigError, match=r"fusion\.motion needs a density"):
+        Motion.check(DensityConfig())
 
 
 def test_a_density_that_lacks_what_it_needs_is_refused() -> None:
-    with pytest.raises(BundleError, match="density of kind knn lacks exemplars"):
-        MotionDensity(DensityConfig(kind="knn"), {})
+    exemplars = {"exemplars": np.zeros((8, 8), np.float32)}
+    with pytest.raises(BundleError, match="density of kind gmm lacks log_weights"):
+        Motion(DensityConfig(kind="gmm"), exemplars)
     with pytest.raises(BundleError, match="there is no perspective"):
-        MotionDensity(DensityConfig(height="perspective"), {})
+        Motion(DensityConfig(kind="knn", height="perspective"), exemplars)
 
 
 def test_a_perspective_is_found_among_outliers() -> None:
@@ -159,13 +176,14 @@ def test_a_sample_is_spread_over_the_table_and_the_same_each_time(tmp_path: Path
     for number in range(3):
         put_clip(tmp_path, f"{number}", (0, 40), {10: 20, 11: 20}, seed=number)
     table = StcTable(str(tmp_path))
-    sample, again = (motion_sample(table, most=60) for _ in range(2))
-    assert len(sample.flow) == len(sample.boxes) == pytest.approx(60, abs=6)
+    sample, again = (cube_sample(table, most=60, pixels=True).cubes for _ in range(2))
+    assert len(sample.flow) == len(sample.boxes) == len(sample.pixels) == pytest.approx(60, abs=6)
     assert np.array_equal(sample.flow, again.flow)
     flows = [make_cubes(40, number)[1] for number in range(3)]
+    assert np.array_equal(sample.pixels, again.pixels)
     found = [sum(any(np.array_equal(one, cube) for cube in flow) for one in sample.flow) for flow in flows]
     assert min(found) >= 15
-    assert len(motion_sample(table).flow) == 120
+    assert len(cube_sample(table).cubes) == 120
 
 
 def test_a_sample_without_flow_has_the_same_boxes_and_reads_nothing_else(
@@ -175,7 +193,7 @@ def test_a_sample_without_flow_has_the_same_boxes_and_reads_nothing_else(
         put_clip(tmp_path, f"{number}", (0, 40), {10: 20, 11: 20}, seed=number)
     put_clip(tmp_path, "empty", (0, 40), {})
     table = StcTable(str(tmp_path))
-    whole = motion_sample(table, most=30)
+    whole = cube_sample(table, most=30).cubes
     read: list[str] = []
     parquet = pq.ParquetFile.read_row_group
     monkeypatch.setattr(
@@ -183,7 +201,9 @@ def test_a_sample_without_flow_has_the_same_boxes_and_reads_nothing_else(
         "read_row_group",
         lambda self, group, columns: (read.extend(columns), parquet(self, group, columns=columns))[1],
     )
-    boxes = motion_sample(table, most=30, flow=False)
+    boxes = cube_sample(table, most=30, flow=False).cubes
     assert np.array_equal(boxes.boxes, whole.boxes)
     assert boxes.flow.shape == (0, 4, 32, 32, 2)
+    with pytest.raises(ShapeError, match="read without pixels"):
+        _ = boxes.pixels
     assert set(read) == set(CORNERS)

@@ -1,12 +1,15 @@
-"""Which engine: its name, its numbers, and where its packages are."""
+"""Which engine: its name, its numbers, its networks, and where its packages are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from hf2vad.engines.eager import Precision
 from hf2vad.errors import ConfigError
+from hf2vad.models.settings import NETWORKS, Network
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+"""Numbers that the networks compute with. Errors are summed in fp32 whatever it is."""
 
 EngineName = Literal["eager", "compiled", "aot", "tensorrt"]
 EngineChoice = Literal["auto", "eager", "compiled", "aot", "tensorrt"]
@@ -26,6 +29,8 @@ class EngineSpec:
     precision: Precision = "fp32"
     cache: str = ""
     """URI of the folder of packages; empty for engines without."""
+    networks: tuple[Network, ...] = NETWORKS
+    """The networks that run: those that measured features need, in the order of NETWORKS. Empty: no engine is made."""
 
     def __post_init__(self) -> None:
         if self.name == "eager" and self.precision != "fp32":
@@ -33,8 +38,8 @@ class EngineSpec:
 
     @property
     def label(self) -> str:
-        """As it is recorded in tables: `aot fp32`."""
-        return f"{self.name} {self.precision}"
+        """As it is recorded in tables: `aot fp32`; `none` where no network runs."""
+        return f"{self.name} {self.precision}" if self.networks else "none"
 
 
 def check_precision(precision: Precision, device_type: str) -> None:
