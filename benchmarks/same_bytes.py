@@ -221,13 +221,14 @@ def differences(step: Step, old: Path, new: Path, stated: Stated) -> Iterator[st
     for name in sorted(ours.keys() | theirs.keys()):
         if name not in ours or name not in theirs:
             yield f"{name}: only {'before' if name in theirs else 'after'}"
-        elif ours[name].read_bytes() != theirs[name].read_bytes():
-            if (said := difference(theirs[name], ours[name], stated)) is not None:
-                yield f"{name}: {said}"
+        elif (said := difference(theirs[name], ours[name], stated)) is not None:
+            yield f"{name}: {said}"
 
 
 def difference(old: Path, new: Path, stated: Stated) -> str | None:
-    """How two files of other bytes differ; None where only what is stated does."""
+    """How two files differ; None where they do not, or only in what is stated."""
+    if old.read_bytes() == new.read_bytes():
+        return None
     if old.name == "bundle.json":
         ids = [json.loads(path.read_text())["id"] for path in (old, new)]
         return None if ids[0] == ids[1] else f"bundle {ids[0]} became {ids[1]}"
