@@ -167,7 +167,7 @@ def train_job(job: TrainJob) -> int:
     if workers == 1:
         device = choose_device(job.device)
         with Stop() as stop:
-            trained = train_network(plan, table, device, lambda: stop.told)
+            trained = train_network(plan, table, device, lambda: stop.signalled)
         put_trained(trained, table, device)
     else:
         _train_together(job, plan, workers)
