@@ -325,7 +325,7 @@ def _final_tables(
     return finalise(
         shards,
         pts_s=np.asarray(timeline.pts_s[start:stop]),
-        empty=Scorer.of(work.bundle, video.id).empty,
+        scorer=Scorer.of(work.bundle, video.id),
         smoothing=work.smoothing,
         calibration=calibration,
         events=work.events,

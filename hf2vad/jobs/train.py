@@ -113,7 +113,12 @@ class TrainJob:
         """The defaults of the chosen preset."""
         name = early["preset"] or "compact"
         chosen = preset(name)
-        settings: dict[str, Any] = {"model": chosen.model, "training": chosen.training, "fusion": chosen.fusion}
+        settings: dict[str, Any] = {
+            "model": chosen.model,
+            "training": chosen.training,
+            "fusion": chosen.fusion,
+            "density": chosen.density,
+        }
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
@@ -125,11 +130,12 @@ class TrainJob:
             raise ConfigError("training.reader = ray reads for several workers; give --workers, or read direct")
         if self.smoothing < 1 or self.smoothing % 2 == 0:
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
-        untrained = {"frame", "joint"}.isdisjoint(self.training.stages)
         settings = feature_settings(self)
         for name in self.fusion.weights:
-            if untrained and "frame_network" in feature_classes()[name].needs:
-                raise ConfigError(f"training.stages has no frame stage, so fusion.{name} must be 0")
+            for network in networks_for([name]):
+                stages = {"frame", "joint"} if network == "frame" else {"flow", "frame", "joint"}
+                if stages.isdisjoint(self.training.stages):
+                    raise ConfigError(f"training.stages has no {network} stage, so fusion.{name} must be 0")
             feature_classes()[name].check(settings[name])
         camera_of("", self.camera_pattern)
 
@@ -215,18 +221,11 @@ def learn(
         chosen = read_selection(_selection(job))
         job = replace(job, model=chosen.model, fusion=chosen.fusion, density=chosen.density)
         figures = chosen.figures
-    torch.manual_seed(job.training.seed)
-    model = HF2VAD(job.model)
-    checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
-    journals = partial(_journals, job)
-    trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, read, journals)
-    with Stop() if told is None else contextlib.nullcontext() as stop:
-        trainer.stop = told or (lambda: stop is not None and stop.told)
-        history = trainer.run()
+    model, history = _network(job, settings, table, device, group, read, told) if job.training.stages else (None, [])
     own = {name: settings for name, settings in feature_settings(job).items() if name in counted_features(job.fusion)}
     features, perspective = fit_features(table, own, seed=job.training.seed)
     networks, batch = networks_for(features), job.training.batch
-    engine = EagerEngine(model, device=device, batch=batch, networks=networks) if networks else None
+    engine = EagerEngine(model, device=device, batch=batch, networks=networks) if networks and model else None
     unit = perspective if job.fusion.perspective else None
     measured = measure_together(table, FeatureSet(features, engine, batch), unit, group)
     if not group.first:
@@ -251,7 +250,7 @@ def learn(
             features=own,
             perspective=perspective,
         ),
-        weights=model.state_dict(),
+        weights=model.state_dict() if model else {},
         features=features,
         probe=probe_cubes(table, job.training.probe_cubes),
         examples=normal_examples(table, job.training.examples),
@@ -268,6 +267,26 @@ def learn(
         },
     )
     save_bundle(job.out, bundle)
+
+
+def _network(
+    job: TrainJob,
+    settings: str,
+    table: StcTable,
+    device: torch.device,
+    group: Group,
+    read: BlockReader | None,
+    told: Callable[[], bool] | None,
+) -> tuple[HF2VAD, list[dict[str, Any]]]:
+    """The network with all stages trained, and one record an epoch; settings: a hash of all that decides it."""
+    torch.manual_seed(job.training.seed)
+    model = HF2VAD(job.model)
+    checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
+    journals = partial(_journals, job)
+    trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, read, journals)
+    with Stop() if told is None else contextlib.nullcontext() as stop:
+        trainer.stop = told or (lambda: stop is not None and stop.told)
+        return model, trainer.run()
 
 
 def _journals(job: TrainJob, first_step: int) -> Journals:

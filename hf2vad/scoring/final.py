@@ -15,6 +15,7 @@ from hf2vad.bundle.calibration import Calibration
 from hf2vad.features.settings import YARDSTICK
 from hf2vad.schema import BOX, EVENTS, FEATURE_COLUMNS, FRAMES_TABLE, OBJECTS, SHARD, HealthKind, pack_metadata
 from hf2vad.scoring.events import find_events
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.smooth import smooth
 
@@ -34,7 +35,7 @@ def finalise(
     shards: Sequence[pa.Table],
     *,
     pts_s: npt.NDArray[np.float64],
-    empty: float,
+    scorer: Scorer,
     smoothing: int,
     calibration: Calibration,
     events: EventConfig,
@@ -43,7 +44,7 @@ def finalise(
 ) -> FinalTables:
     """The tables of a video from those of its shards; frames that no shard covers get a null score.
 
-    pts_s: (frames,) times of its frames. empty: the score of a frame without a cube. calibration: its thresholds say
+    pts_s: (frames,) times of its frames. scorer: that of the video's camera. calibration: its thresholds say
     where events start and end. metadata: what the tables say of themselves, among it `video` and `start`, the first
     frame. health: what is wrong with each frame's footage, none for nothing; events look away there unless set not to.
 
@@ -58,10 +59,10 @@ def finalise(
     boxed = rows.filter(pc.is_valid(rows["score"]))
     status = np.full(len(pts_s), "not covered", object)
     status[frame] = rows["status"].to_numpy(zero_copy_only=False)
-    raw = np.where(status == "scored", empty, np.nan)
+    raw = np.where(status == "scored", scorer.empty, np.nan)
     best = _best_rows(boxed["frame"].to_numpy() - start, boxed["score"].to_numpy(), len(pts_s))
     has_box = best >= 0
-    raw[has_box] = boxed["score"].to_numpy()[best[has_box]]
+    raw[has_box] = _raw_scores(boxed, best, start, scorer)[has_box]
     score = smooth(raw, smoothing)
     top = boxed.take(pa.array(np.where(has_box, best, 0), mask=~has_box))
     speed = np.where(status == "scored", 0.0, np.nan).astype(np.float32)
@@ -90,6 +91,16 @@ def finalise(
         event_table(frames, events, calibration, metadata),
         int((status == "undecodable").sum()),
     )
+
+
+def _raw_scores(boxed: pa.Table, best: npt.NDArray[np.int64], start: int, scorer: Scorer) -> npt.NDArray[np.float64]:
+    """(frames,): the score of each frame's best row, or of all its rows together; frames without a row have any."""
+    if not len(boxed):
+        return np.zeros(len(best), np.float64)
+    if scorer.at_frame:
+        values = {name: boxed[FEATURE_COLUMNS[name]].to_numpy() for name in scorer.weights}
+        return scorer.frame_scores(values, boxed["frame"].to_numpy() - start, len(best))
+    return np.asarray(boxed["score"].to_numpy()[best], np.float64)
 
 
 def _best_rows(frame: npt.NDArray[np.int32], score: npt.NDArray[np.float64], frames: int) -> npt.NDArray[np.int64]:

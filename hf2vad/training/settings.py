@@ -40,7 +40,8 @@ class TrainingConfig:
     """Stages, data order and numerics of training (paper §4.2)."""
 
     stages: tuple[Literal["flow", "frame", "joint"], ...] = ("flow", "frame")
-    """`flow` trains ML-MemAE-SC, `frame` the CVAE on frozen reconstructions, `joint` fine-tunes both (optional)."""
+    """`flow` trains ML-MemAE-SC, `frame` the CVAE on frozen reconstructions, `joint` fine-tunes both (optional).
+    None: there is no network."""
 
     flow: StageConfig = field(default_factory=lambda: StageConfig(epochs=80))
     frame: StageConfig = field(default_factory=lambda: StageConfig(epochs=80))
@@ -97,7 +98,6 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         order = [s for s in ("flow", "frame", "joint") if s in self.stages]
-        require(bool(self.stages), "training.stages must name at least one stage")
         require(list(self.stages) == order, f"training.stages must be in the order flow, frame, joint: {self.stages}")
         require(self.batch > 1, f"training.batch must be at least 2 (BatchNorm), got {self.batch}")
         require(self.window >= self.batch, f"training.window must hold a batch of {self.batch}, got {self.window}")
