@@ -308,6 +308,7 @@ def _final_tables(
 ) -> FinalTables:
     start, stop = (plan[0][0], plan[-1][1]) if plan else (0, 0)
     calibration = work.bundle.calibration_of(video.id)
+    scorer = Scorer.of(work.bundle, video.id)
     shards = [read_table(work.shard_uri(video, frames)) for frames in scored]
     engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
     metadata = {
@@ -325,7 +326,8 @@ def _final_tables(
     return finalise(
         shards,
         pts_s=np.asarray(timeline.pts_s[start:stop]),
-        scorer=Scorer.of(work.bundle, video.id),
+        empty=scorer.empty,
+        at_frame=scorer if scorer.at_frame else None,
         smoothing=work.smoothing,
         calibration=calibration,
         events=work.events,

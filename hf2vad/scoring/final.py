@@ -35,7 +35,8 @@ def finalise(
     shards: Sequence[pa.Table],
     *,
     pts_s: npt.NDArray[np.float64],
-    scorer: Scorer,
+    empty: float,
+    at_frame: Scorer | None = None,
     smoothing: int,
     calibration: Calibration,
     events: EventConfig,
@@ -44,7 +45,8 @@ def finalise(
 ) -> FinalTables:
     """The tables of a video from those of its shards; frames that no shard covers get a null score.
 
-    pts_s: (frames,) times of its frames. scorer: that of the video's camera. calibration: its thresholds say
+    pts_s: (frames,) times of its frames. empty: the score of a frame without a cube. at_frame: adds the features of all
+    boxes of a frame; none: a frame has the score of its highest box. calibration: its thresholds say
     where events start and end. metadata: what the tables say of themselves, among it `video` and `start`, the first
     frame. health: what is wrong with each frame's footage, none for nothing; events look away there unless set not to.
 
@@ -59,10 +61,10 @@ def finalise(
     boxed = rows.filter(pc.is_valid(rows["score"]))
     status = np.full(len(pts_s), "not covered", object)
     status[frame] = rows["status"].to_numpy(zero_copy_only=False)
-    raw = np.where(status == "scored", scorer.empty, np.nan)
+    raw = np.where(status == "scored", empty, np.nan)
     best = _best_rows(boxed["frame"].to_numpy() - start, boxed["score"].to_numpy(), len(pts_s))
     has_box = best >= 0
-    raw[has_box] = _raw_scores(boxed, best, start, scorer)[has_box]
+    raw[has_box] = _raw_scores(boxed, best, start, at_frame)[has_box]
     score = smooth(raw, smoothing)
     top = boxed.take(pa.array(np.where(has_box, best, 0), mask=~has_box))
     speed = np.where(status == "scored", 0.0, np.nan).astype(np.float32)
@@ -93,13 +95,15 @@ def finalise(
     )
 
 
-def _raw_scores(boxed: pa.Table, best: npt.NDArray[np.int64], start: int, scorer: Scorer) -> npt.NDArray[np.float64]:
-    """(frames,): the score of each frame's best row, or of all its rows together; frames without a row have any."""
+def _raw_scores(
+    boxed: pa.Table, best: npt.NDArray[np.int64], start: int, at_frame: Scorer | None
+) -> npt.NDArray[np.float64]:
+    """(frames,): the score of each frame's best row, or of all its rows together; any value for a frame without one."""
     if not len(boxed):
         return np.zeros(len(best), np.float64)
-    if scorer.at_frame:
-        values = {name: boxed[FEATURE_COLUMNS[name]].to_numpy() for name in scorer.weights}
-        return scorer.frame_scores(values, boxed["frame"].to_numpy() - start, len(best))
+    if at_frame is not None:
+        values = {name: boxed[FEATURE_COLUMNS[name]].to_numpy() for name in at_frame.weights}
+        return at_frame.frame_scores(values, boxed["frame"].to_numpy() - start, len(best))
     return np.asarray(boxed["score"].to_numpy()[best], np.float64)
 
 
