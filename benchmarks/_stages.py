@@ -26,7 +26,7 @@ from hf2vad.cubes.flow import FlowEstimator
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.cubes.working import Working
 from hf2vad.demo.archive import render_clip
-from hf2vad.demo.scene import Scene
+from hf2vad.demo.street import Street
 from hf2vad.presets import preset
 from hf2vad.schema import F32, FRAMES, U8
 
@@ -46,7 +46,7 @@ def clip(folder: Path, width: int, height: int, frames: int) -> Shard:
     path = folder / f"{width}x{height}_{frames}.mp4"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        scene = Scene(width, height, seed=0)
+        scene = Street(width, height, seed=0)
         with av.open(str(path), "w") as container:
             options = {"preset": "veryfast", "crf": "23", "g": "50"}
             stream = container.add_stream("libx264", rate=Fraction(scene.fps).limit_denominator(1000), options=options)

@@ -29,7 +29,7 @@ from hf2vad.archive.shards import cut_shards
 from hf2vad.archive.timeline import probe
 from hf2vad.archive.video import decode
 from hf2vad.demo.archive import render_clip
-from hf2vad.demo.scene import Scene
+from hf2vad.demo.street import Street
 from hf2vad.schema import U8
 from tests.clips import Clip, only, played, write_clip
 
@@ -49,7 +49,7 @@ BYTES = 8
 
 def formats(width: int, height: int) -> dict[str, Any]:
     """Share of the bytes of a BGR picture that differ when it is made of NV12."""
-    image = next(render_clip(Scene(width, height, seed=0), "runner", frames=1, seed=[0, 2, 0])).image
+    image = next(render_clip(Street(width, height, seed=0), "runner", frames=1, seed=[0, 2, 0])).image
     planes = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format="yuv420p")
     working = settings().working.size(width, height)
     how = None if working == (width, height) else Interpolation.AREA

@@ -38,7 +38,7 @@ from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import probe
 from hf2vad.cluster.dispatch import WORKER_ENVIRONMENT
 from hf2vad.demo.archive import DemoArchive, generate
-from hf2vad.jobs.engine_choice import settle_here
+from hf2vad.engines.request import answer_here
 from hf2vad.jobs.extract import warm_extractor
 from hf2vad.jobs.score import ScoreJob, engine_request, scoring_work
 from hf2vad.jobs.score_work import ScoreWork, warm_features
@@ -72,7 +72,7 @@ def main() -> None:
     asked = replace(ScoreJob.base({"bundle": str(bundle)}), **known)
     work = scoring_work(asked)
     if options.engine != "eager":
-        work = replace(work, engine=settle_here(engine_request(asked, work)).choice.spec)
+        work = replace(work, engine=answer_here(engine_request(asked, work)).choice.spec)
     shards = [
         shard
         for video in catalogue(archive, ())

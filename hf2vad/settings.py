@@ -44,8 +44,13 @@ def with_fields(defaults: Mapping[str, Callable[[], Any]]) -> Callable[[type[T]]
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
-    """A settings object as plain JSON values, nested, tuples as lists; see `with_fields` for what is left out."""
-    plain: dict[str, Any] = {}
+    """A settings object as plain JSON values, nested, tuples as lists.
+
+    A class may name values that are no settings, because there is only one choice, in `CONSTANTS`: they are written and
+    hashed with the settings, as in ids that were made when they were settings. What `with_fields` added is left out at
+    its default.
+    """
+    plain: dict[str, Any] = dict(_constants(type(settings)))
     for item in fields(settings):
         value = getattr(settings, item.name)
         if ADDED in item.metadata and value == item.metadata[ADDED]():
@@ -60,8 +65,8 @@ def to_dict(settings: Any) -> dict[str, Any]:
 def from_dict(kind: type[T], values: Mapping[str, Any], *, base: T | None = None, where: str = "settings") -> T:
     """The settings object of class `kind` that `values` describe, on top of `base` (or the class's defaults).
 
-    Raises ConfigError on an unknown key (naming the nearest known one), a value of the wrong type, or a value that the
-    class refuses. `where` names the source in messages.
+    Raises ConfigError on an unknown key (naming the nearest known one), a value of the wrong type, a constant with
+    another value, or a value that the class refuses. `where` names the source in messages.
     """
     return _build(kind, values, base, where, prefix="")
 
@@ -69,8 +74,12 @@ def from_dict(kind: type[T], values: Mapping[str, Any], *, base: T | None = None
 def _build(kind: type[T], values: Mapping[str, Any], base: T | None, where: str, prefix: str) -> T:
     hints = typing.get_type_hints(kind)
     known = {item.name for item in fields(kind) if item.init}  # type: ignore[arg-type]
+    constants = _constants(kind)
     changes: dict[str, Any] = {}
     for key, value in values.items():
+        if key in constants:
+            _coerce(Literal[constants[key]], value, None, where, prefix + key)
+            continue
         if key not in known:
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(sorted(known))}"
@@ -107,6 +116,8 @@ def _coerce(hint: Any, value: Any, base: Any, where: str, name: str) -> Any:
         return _coerce(inner, value, base, where, name)
     if origin is tuple:
         args = typing.get_args(hint)
+        if args == (str, ...) and isinstance(value, str):  # a list of one
+            value = (value,)
         inner_hints = [args[0]] * len(value) if isinstance(value, list | tuple) and args[-1] is ... else list(args)
         if not isinstance(value, list | tuple) or len(value) != len(inner_hints):
             raise ConfigError(
@@ -120,6 +131,11 @@ def _coerce(hint: Any, value: Any, base: Any, where: str, name: str) -> Any:
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{where}: {name} must be of type {hint.__name__}, got {value!r}")
     return value
+
+
+def _constants(kind: type[Any]) -> Mapping[str, Any]:
+    constants: Mapping[str, Any] = getattr(kind, "CONSTANTS", {})
+    return constants
 
 
 def fingerprint(settings: Any) -> str:

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from hf2vad.demo.archive import render_clip
-from hf2vad.demo.scene import Scene
+from hf2vad.demo.street import Street
 from hf2vad.schema import U8
 
 FRAMES, FPS = 200, 12.5
@@ -23,7 +23,7 @@ MARGIN = 40
 @lru_cache(maxsize=2)
 def street(seed: int = 0) -> list[U8]:
     """People who walk, all normal, in a larger picture than a clip's."""
-    scene = Scene(WIDTH + 2 * MARGIN, HEIGHT + 2 * MARGIN, seed=seed)
+    scene = Street(WIDTH + 2 * MARGIN, HEIGHT + 2 * MARGIN, seed=seed)
     return [frame.image for frame in render_clip(scene, None, frames=FRAMES, seed=[seed, 1, 0])]
 
 

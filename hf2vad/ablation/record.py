@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hf2vad.ablation.plan import STAGES, Plan
+from hf2vad.ablation.plan import Plan
 from hf2vad.ablation.rows import Row
+from hf2vad.ablation.settings import STAGES
 from hf2vad.ablation.units import Place, Score, Train, Unit
 from hf2vad.ablation.variants import Cubes, Errors, auroc_interval, aurocs, frame_scores, fused, labelled
 from hf2vad.errors import EvaluationError

@@ -28,7 +28,7 @@ class Video:
     """One video of an archive."""
 
     id: str
-    """Its path in the archive, as valid text: bytes of a local name that are not UTF-8 are shown as escapes."""
+    """Its name in a run: its path in the archive, after the archive's name and a slash where that has one."""
     uri: str
     kind: Literal["file", "images"]
     """`file`: a video file. `images`: a folder of numbered images, in numeric order."""
@@ -38,6 +38,16 @@ class Video:
     """Bytes."""
     modified: float = 0.0
     """Unix time of its last change; of a folder of images, that of the folder or of the image that changed last."""
+    source: str = ""
+    """Name of its archive, where a run has several; empty: the archive has no name."""
+
+    @property
+    def path(self) -> str:
+        """Path in its archive, as valid text: bytes of a local name that are not UTF-8 are shown as escapes.
+
+        Patterns of paths are read against this, never against `id`.
+        """
+        return self.id.removeprefix(f"{self.source}/") if self.source else self.id
 
 
 def catalogue(archive: str, include: Sequence[str] = (), scope: Scope = EVERYTHING) -> Iterator[Video]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from hf2vad.bundle.examples import NO_EXAMPLES, NormalExamples
 from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
 from hf2vad.bundle.settings import SETTINGS, BundleSettings, content_id, read_bundle_json, settings_from_json
-from hf2vad.errors import BundleError
+from hf2vad.errors import BundleError, MismatchError
 from hf2vad.features.feature import Feature
 from hf2vad.features.registry import feature_classes
 from hf2vad.models.hf2vad import HF2VAD
@@ -127,6 +127,14 @@ def load_bundle(uri: str) -> Bundle:
         raise BundleError(
             f"{join(uri, WEIGHTS)}: {', '.join(missing)} count in its score and were not fitted; train again"
         )
+    return bundle
+
+
+def same_bundle(uri: str, bundle_id: str) -> Bundle:
+    """The bundle at `uri`. Raises MismatchError for one that changed since the run began."""
+    bundle = load_bundle(uri)
+    if bundle.id != bundle_id:
+        raise MismatchError(f"{uri} was bundle {bundle_id} when the run began and is {bundle.id} now")
     return bundle
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from hf2vad.archive.camera import camera_of
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.calibration import ALWAYS_WRITTEN, Calibration
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import BundleError, ConfigError, NotFoundError, SchemaError
@@ -46,9 +46,9 @@ class BundleSettings:
     perspective: Perspective | None = None
     """Expected heights of the training boxes."""
 
-    def calibration_of(self, video: str) -> Calibration:
-        """That of the camera which the video's id names, where there is one; else that of all cameras."""
-        return self.cameras.get(camera_of(video, self.camera_pattern), self.calibration)
+    def calibration_of(self, path: str) -> Calibration:
+        """Calibration of the camera that a video's path in its archive names; that of all cameras where it has none."""
+        return self.cameras.get(PathPattern(self.camera_pattern).camera_of(path), self.calibration)
 
     def to_json(self, weights_sha256: str) -> dict[str, Any]:
         """The content of bundle.json that the id is a hash of; weights_sha256: of the arrays beside it."""

@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 import numpy as np
 
 from hf2vad.archive.shards import Shard
 from hf2vad.archive.video import Frame, decode
 from hf2vad.cubes.cut import cut_cubes
-from hf2vad.cubes.detect import BoxFinder
+from hf2vad.cubes.detect import NO_BOXES, BoxFinder
 from hf2vad.cubes.detectors.motion import blurred
 from hf2vad.cubes.flow import FlowEstimator
 from hf2vad.cubes.opencv import cv2
@@ -21,11 +22,11 @@ from hf2vad.cubes.working import Working
 from hf2vad.errors import VideoError
 from hf2vad.heap import give_back_freed
 from hf2vad.profile import span, spans
-from hf2vad.schema import F32, FRAMES, U8, CubeBatch
+from hf2vad.schema import F32, FRAMES, U8, CubeBatch, FrameStatus
 from hf2vad.threads import prefetch
 
 AHEAD = 4
-"""Frames that decoding, and flow, may be ahead of the step after them."""
+"""Frames that decoding, finding boxes and flow may each be ahead of the step after them."""
 
 
 Look = Callable[[int, U8 | None], None] | None
@@ -35,15 +36,32 @@ TRIM_EVERY = 50
 """Frames after which freed memory is given back."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Prepared:
     """A frame with what is computed of it once."""
 
     frame: Frame
+    grey: U8 | None
+    """(H, W), none where the picture cannot be decoded."""
     blurred: U8 | None
-    enlarged: U8 | None
+    enlarged: U8 | None = None
+    """The grey frame at the size that flow is computed at; none until a cube needs a flow from or to it."""
     flow: F32 | None = None
-    """Flow from the frame before."""
+    """(H, W, 2) flow from the frame before; none until a cube needs it."""
+
+
+@dataclass(frozen=True)
+class _Boxed:
+    """A frame that the shard answers for, with its boxes and the frames and flows that cubes are cut from."""
+
+    frame: Frame
+    status: FrameStatus
+    in_source: F32
+    """(N, 4) boxes in pixels of the source; none where the frame makes no cube."""
+    in_working: F32
+    """(N, 4): the same boxes in pixels of the frames that are worked on."""
+    recent: Sequence[_Prepared]
+    """It and the four frames before it; fewer where it has no full context."""
 
 
 class Extractor:
@@ -58,86 +76,99 @@ class Extractor:
 
         `look` is called for each frame, those of the halo too, in another thread, before the stream ends.
 
-        Decoding and flow run in threads of their own. Memory depends on the size of a frame and the boxes in it, not
-        on the length of the shard. Raises VideoError when the video cannot be read.
+        Decoding, finding boxes and flow run in threads of their own. Flow between two frames is computed only where a
+        cube needs it. Memory depends on the size of a frame and the boxes in it, not on the length of the shard.
+        Raises VideoError when the video cannot be read.
         """
         working = Working.of(self._config.working, shard.width, shard.height)
-        window: deque[_Prepared] = deque(maxlen=FRAMES + 1)
-        with closing(prefetch(self._flowing(shard, working, look), depth=AHEAD, name="flow")) as prepared:
-            for count, latest in enumerate(prepared, 1):
+        with closing(prefetch(self._flowing(shard, working, look), depth=AHEAD, name="flow")) as ready:
+            for count, boxed in enumerate(ready, 1):
                 if count % TRIM_EVERY == 0:
                     give_back_freed()
-                window.append(latest)
-                if len(window) > 1:
-                    yield from self._batch(shard, working, list(window)[:-1], latest)
-            if window:
-                yield from self._batch(shard, working, list(window)[-FRAMES:], None)
+                yield self._cut(boxed)
 
-    def _flowing(self, shard: Shard, working: Working, look: Look) -> Iterator[_Prepared]:
-        """Prepared frames with their flow, for those whose cubes are wanted."""
+    def _flowing(self, shard: Shard, working: Working, look: Look) -> Iterator[_Boxed]:
+        """The frames that the shard answers for, with the flows that their cubes need."""
         width, height = working.size
         try:
             estimator = FlowEstimator(self._config.flow, width=width, height=height, source=working.source)
         except VideoError as error:
             raise VideoError(f"{shard.video.id}: {error}") from None
-        with closing(prefetch(self._prepared(shard, working, estimator, look), depth=AHEAD, name="decode")) as prepared:
-            before: U8 | None = None
-            for item in prepared:
-                flow = None
-                if before is not None and item.enlarged is not None:
+        with closing(prefetch(self._boxed(shard, working, look), depth=AHEAD, name="boxes")) as boxed:
+            for item in boxed:
+                if len(item.in_working):
                     with span("flow"):
-                        flow = estimator.between(before, item.enlarged)
-                before = item.enlarged
-                yield _Prepared(item.frame, item.blurred, None, flow)
+                        _add_flow(item.recent, estimator)
+                yield item
 
-    def _prepared(self, shard: Shard, working: Working, estimator: FlowEstimator, look: Look) -> Iterator[_Prepared]:
+    def _boxed(self, shard: Shard, working: Working, look: Look) -> Iterator[_Boxed]:
+        """The frames that the shard answers for, with their boxes."""
+        window: deque[_Prepared] = deque(maxlen=FRAMES)
+        with closing(prefetch(self._prepared(shard, working, look), depth=AHEAD, name="decode")) as prepared:
+            for after in chain(prepared, [None]):
+                if window and shard.start <= window[-1].frame.index < shard.stop:
+                    yield self._with_boxes(shard, working, tuple(window), after)
+                if after is not None:
+                    window.append(after)
+
+    def _prepared(self, shard: Shard, working: Working, look: Look) -> Iterator[_Prepared]:
         for frame in spans("decode", decode(shard, working.size)):
-            answered = frame.index < shard.stop
-            if not answered and not self._finder.needs_motion:
+            if frame.index >= shard.stop and not self._finder.needs_motion:
                 return
             with span("convert"):
                 image = frame.image
                 grey = None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
                 if look is not None:
                     look(frame.index, grey)
-                if grey is None:
-                    prepared = _Prepared(frame, None, None)
-                else:
-                    blur = blurred(grey, self._config.motion) if self._finder.needs_motion else None
-                    prepared = _Prepared(frame, blur, estimator.prepare(grey) if answered else None)
-            yield prepared
+                blur = blurred(grey, self._config.motion) if grey is not None and self._finder.needs_motion else None
+            yield _Prepared(frame, grey, blur)
 
-    def _batch(
-        self, shard: Shard, working: Working, past: Sequence[_Prepared], after: _Prepared | None
-    ) -> Iterator[CubeBatch]:
-        """The cubes of the last frame of `past`, if it is one that the shard answers for."""
-        frame = past[-1].frame
-        if not shard.start <= frame.index < shard.stop:
-            return
-        recent = past[-FRAMES:]
+    def _with_boxes(
+        self, shard: Shard, working: Working, recent: Sequence[_Prepared], after: _Prepared | None
+    ) -> _Boxed:
+        """The last frame of `recent` with its boxes."""
+        frame = recent[-1].frame
         if frame.index < FRAMES - 1:
-            yield CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status="no_context")
-            return
-        images = [item.frame.image for item in recent if item.frame.image is not None]
-        flows = [item.flow for item in recent[1:] if item.flow is not None]
-        if len(images) < FRAMES:
-            yield CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status="undecodable")
-            return
+            return _Boxed(frame, "no_context", NO_BOXES, NO_BOXES, recent)
+        if len(recent) < FRAMES or any(item.grey is None for item in recent):
+            return _Boxed(frame, "undecodable", NO_BOXES, NO_BOXES, recent)
+        assert frame.image is not None
         neighbours = (recent[-2].blurred, recent[-1].blurred, after.blurred if after else None)
         with span("boxes"):
-            boxes = self._finder.boxes(shard.video.id, frame.index, images[-1], neighbours)
+            boxes = self._finder.boxes(shard.video.id, frame.index, frame.image, neighbours)
         if self._finder.in_source_pixels:
-            in_source, in_working = boxes, working.from_source(boxes)
-        else:
-            in_source, in_working = working.to_source(boxes), boxes
+            return _Boxed(frame, "scored", boxes, working.from_source(boxes), recent)
+        return _Boxed(frame, "scored", working.to_source(boxes), boxes, recent)
+
+    def _cut(self, boxed: _Boxed) -> CubeBatch:
+        """The cubes of a frame; none where it makes none."""
+        frame = boxed.frame
+        if not len(boxed.in_working):
+            return CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status=boxed.status)
+        images = [item.frame.image for item in boxed.recent if item.frame.image is not None]
+        flows = [item.flow for item in boxed.recent[1:] if item.flow is not None]
         with span("cut"):
-            kept, appearance, flow = cut_cubes(in_working, images, flows)
-        yield CubeBatch(
+            kept, appearance, flow = cut_cubes(boxed.in_working, images, flows)
+        return CubeBatch(
             frame=frame.index,
             pts_s=frame.pts_s,
-            status="scored",
-            boxes=in_source[kept],
+            status=boxed.status,
+            boxes=boxed.in_source[kept],
             appearance=appearance,
             flow=flow,
-            dropped=len(boxes) - len(appearance),
+            dropped=len(boxed.in_source) - len(appearance),
         )
+
+
+def _add_flow(recent: Sequence[_Prepared], estimator: FlowEstimator) -> None:
+    """Compute the flows between neighbours of `recent` that no cube needed before."""
+    for before, after in pairwise(recent):
+        if after.flow is None:
+            after.flow = estimator.between(_enlarged(before, estimator), _enlarged(after, estimator))
+
+
+def _enlarged(item: _Prepared, estimator: FlowEstimator) -> U8:
+    if item.enlarged is None:
+        assert item.grey is not None
+        item.enlarged = estimator.prepare(item.grey)
+    return item.enlarged

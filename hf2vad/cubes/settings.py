@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from hf2vad.settings import fingerprint, flat, require, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlowConfig:
-    """Dense optical flow between neighbouring frames."""
+    """Dense optical flow between neighbouring frames: OpenCV's Dense Inverse Search on the CPU, without weights
+    (Kroeger et al. 2016)."""
 
-    method: Literal["dis"] = "dis"
-    """`dis`: OpenCV's Dense Inverse Search on the CPU, no weights (Kroeger et al. 2016)."""
+    CONSTANTS: ClassVar[Mapping[str, Any]] = {"method": "dis"}
 
     preset: Literal["ultrafast", "fast", "medium"] = "fast"
     """DIS preset. `medium` has the same median speed as `fast` but outliers that rule a squared error."""
@@ -121,13 +122,12 @@ class DetectorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CubeConfig:
-    """Geometry of a spatio-temporal cube (paper §3)."""
+    """Geometry of a spatio-temporal cube (paper §3), which the networks are built for.
 
-    size: Literal[32] = 32
-    """Side of the crop that every box is resized to, in pixels; the networks are built for 32."""
+    size: side of the crop that every box is resized to, in pixels. context: frames before the scored one, and so flows.
+    """
 
-    context: Literal[4] = 4
-    """Frames before the scored one, and so flows, in a cube; the networks are built for 4."""
+    CONSTANTS: ClassVar[Mapping[str, Any]] = {"size": 32, "context": 4}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""A generated archive to try everything on: a street with people, and now and then something unusual."""
+"""Generated archives to try everything on: a street, a corridor, a road, and now and then something unusual."""

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
 import pyarrow as pa
 
 from hf2vad.demo.actors import Actor, Kind
+from hf2vad.demo.corridor import Corridor
+from hf2vad.demo.road import Road
 from hf2vad.demo.scene import Scene
+from hf2vad.demo.street import Street
 from hf2vad.schema import BOXES, LABELS, U8
 from hf2vad.storage import exists, put_json, put_table, read_json
 
-NEAR, FAR, ROAD = (0.84, 0.97), (0.42, 0.54), (0.62, 0.70)
-"""Rows of feet in the three lanes. People walk on the near and the far one, all to the right; the road stays empty."""
-
-UNUSUAL: tuple[Kind, ...] = ("runner", "cyclist", "cart", "wrong_way")
-"""What the test clips show in turn; the last clip of a full set is normal."""
+SceneName = Literal["street", "corridor", "road"]
+SCENES: Mapping[SceneName, type[Scene]] = {"street": Street, "corridor": Corridor, "road": Road}
 
 TRACKS = pa.schema(
     [*BOXES, pa.field("track", pa.int32()), pa.field("kind", pa.string()), pa.field("anomalous", pa.bool_())]
@@ -57,6 +58,8 @@ class ClipFrame:
 
     image: U8
     """(H, W, 3) BGR."""
+    time: float
+    """Seconds from the clip's beginning."""
     objects: list[tuple[int, Actor, tuple[float, float, float, float]]]
     """Track number, actor and box, clipped to the picture, of everything visible."""
 
@@ -71,12 +74,14 @@ def generate(
     width: int = 320,
     height: int = 240,
     far_runner: bool = False,
+    scene: SceneName = "street",
 ) -> DemoArchive:
     """Render the archive into the folder `out`. The same arguments give the same bytes; an archive that is there
     already, and whole, is left as it is.
 
-    `far_runner` adds a clip with a person who runs far from the camera, where the published method is known to fail
-    (paper §4.4).
+    scene: what the camera looks at. The test clips show what is unusual there in turn; the last clip of a full set is
+    normal. far_runner: add a clip with a person who runs far from the camera, where the published method is known to
+    fail (paper §4.4).
     """
     archive = DemoArchive(
         *(Path(out) / name for name in ("train", "test", "labels.parquet", "boxes.parquet", "tracks.parquet"))
@@ -89,6 +94,7 @@ def generate(
         "frames": frames,
         "size": [width, height],
         "far_runner": far_runner,
+        "scene": scene,
     }
     finished = str(Path(out) / "archive.json")
     if exists(finished):
@@ -96,21 +102,20 @@ def generate(
             return archive
         for part in (archive.train, archive.test):
             shutil.rmtree(part, ignore_errors=True)
-    kinds: list[Kind | None] = [*UNUSUAL, "runner", "cyclist", None][:test_clips]
-    kinds += [UNUSUAL[i % len(UNUSUAL)] for i in range(len(kinds), test_clips)]
+    camera = SCENES[scene](width, height, seed=seed)
+    kinds: list[Kind | None] = [*camera.UNUSUAL, *camera.UNUSUAL[:2], None][:test_clips]
+    kinds += [camera.UNUSUAL[i % len(camera.UNUSUAL)] for i in range(len(kinds), test_clips)]
     if far_runner:
         kinds.append("far_runner")
     for number in range(train_clips):
-        scene = Scene(width, height, seed=seed)
-        clip = render_clip(scene, None, frames=frames, seed=[seed, 1, number])
-        _encode(archive.train / f"normal_{number + 1:02d}.mp4", scene, clip)
+        clip = render_clip(camera, None, frames=frames, seed=[seed, 1, number])
+        _encode(archive.train / f"normal_{number + 1:02d}.mp4", camera, clip)
     rows: list[dict[str, object]] = []
     labels: list[dict[str, object]] = []
     for number, kind in enumerate(kinds):
-        scene = Scene(width, height, seed=seed)
         name = f"{number + 1:02d}_{kind or 'normal'}.mp4"
-        clip = _noting(render_clip(scene, kind, frames=frames, seed=[seed, 2, number]), name, rows, labels)
-        _encode(archive.test / name, scene, clip)
+        clip = _noting(render_clip(camera, kind, frames=frames, seed=[seed, 2, number]), name, rows, labels)
+        _encode(archive.test / name, camera, clip)
     put_table(str(archive.labels), pa.Table.from_pylist(labels, LABELS))
     tracks = pa.Table.from_pylist(rows, TRACKS)
     put_table(str(archive.tracks), tracks)
@@ -121,65 +126,23 @@ def generate(
 
 def render_clip(scene: Scene, unusual: Kind | None, *, frames: int, seed: list[int]) -> Iterator[ClipFrame]:
     """The frames of one clip: people who walk, and now and then `unusual`."""
-    actors = sorted(_cast(scene, unusual, frames / scene.fps, seed), key=lambda actor: actor.foot)
+    rng = np.random.default_rng([*seed, 4])
+    seconds = frames / scene.fps
+    cast = [*scene.normal(seconds, rng), *(scene.unusual(unusual, seconds, rng) if unusual else ())]
+    actors = sorted(cast, key=lambda actor: actor.foot)
     ground = scene.ground()
     light = np.random.default_rng([*seed, 3]).integers(0, 10_000)
     for number in range(frames):
         time = number / scene.fps
         picture = ground.copy()
-        for actor in actors:
+        for actor in sorted(actors, key=lambda actor: actor.foot_at(scene, time)):
             actor.draw(picture, scene, time)
         objects = [
             (track, actor, _clipped(actor.box(scene, time), scene))
             for track, actor in enumerate(actors)
             if actor.visible(scene, time) >= VISIBLE
         ]
-        yield ClipFrame(scene.exposed(picture, int(light) + number), objects)
-
-
-def _cast(scene: Scene, unusual: Kind | None, seconds: float, seed: list[int]) -> Iterator[Actor]:
-    rng = np.random.default_rng([*seed, 4])
-    for lane, apart in ((NEAR, 4.5), (FAR, 4.5)):
-        half = scene.half_width_m(lane[0])
-        x = -half - 2 - 1.6 * seconds
-        while (x := x + rng.exponential(apart) + 0.8) < half:
-            speed = float(np.clip(rng.normal(1.3, 0.13), 1.0, 1.6))
-            yield Actor(
-                "walker",
-                rng.uniform(*lane),
-                speed,
-                x,
-                rng.uniform(1.6, 1.85),
-                int(rng.integers(2**31)),
-            )
-    if unusual is not None:
-        yield from _unusual_cast(scene, unusual, seconds, rng)
-
-
-def _unusual_cast(scene: Scene, kind: Kind, seconds: float, rng: np.random.Generator) -> Iterator[Actor]:
-    """`kind` crosses the picture a few times, between a quiet beginning and the end of the clip."""
-    lanes = {
-        "runner": (NEAR, 1),
-        "cyclist": (ROAD, 1),
-        "cart": (ROAD, -1),
-        "wrong_way": (NEAR, -1),
-        "far_runner": (FAR, 1),
-    }
-    speeds = {"runner": 3.4, "cyclist": 4.2, "cart": 3.6, "wrong_way": 1.35, "far_runner": 3.2}
-    lane, direction = lanes[kind]
-    when = 0.15 * seconds
-    while when < 0.9 * seconds:
-        foot, speed = rng.uniform(*lane), speeds[kind] * rng.uniform(0.92, 1.08)
-        half = scene.half_width_m(foot) + 1
-        yield Actor(
-            kind,
-            foot,
-            direction * speed,
-            -direction * (half + speed * when),
-            rng.uniform(1.65, 1.85),
-            int(rng.integers(2**31)),
-        )
-        when += 2 * half / speed + rng.uniform(1.2, 2.5)
+        yield ClipFrame(scene.exposed(picture, int(light) + number), time, objects)
 
 
 def _clipped(box: tuple[float, float, float, float], scene: Scene) -> tuple[float, float, float, float]:
@@ -194,9 +157,9 @@ def _noting(
     for number, frame in enumerate(clip):
         for track, actor, box in frame.objects:
             place = dict(zip(("x1", "y1", "x2", "y2"), box, strict=True))
-            who = {"track": track, "kind": actor.kind, "anomalous": actor.anomalous}
+            who = {"track": track, "kind": actor.kind, "anomalous": actor.anomalous(frame.time)}
             rows.append({"video": video, "frame": number, **place, **who})
-        anomalous = any(actor.anomalous for _, actor, _ in frame.objects)
+        anomalous = any(actor.anomalous(frame.time) for _, actor, _ in frame.objects)
         labels.append({"video": video, "frame": number, "anomalous": anomalous})
         yield frame
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.scope import Scope
+from hf2vad.archive.sources import split_id
 from hf2vad.errors import NotFoundError
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.schema import unpack_metadata
-from hf2vad.storage import join, list_dir, read_table
+from hf2vad.storage import join, read_table
+from hf2vad.tables.keys import TableTree
 from hf2vad.threads import in_threads
 
 THREADS = 8
@@ -45,14 +47,17 @@ def event_key(video: str, start_frame: int) -> str:
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()[:16]
 
 
-def choose_events(prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING) -> list[Chosen]:
+def choose_events(
+    prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING, archives: Collection[str] = ()
+) -> list[Chosen]:
     """The events of a bundle=<id> folder that `config` asks for, by falling peak score.
 
-    Besides those that it returns, it holds the events of the tables that are being read. Empty without scores.
+    `archives`: names that ids of videos may begin with; `scope` is of paths in them. Besides those that it returns, it
+    holds the events of the tables that are being read. Empty without scores.
     """
     order = itertools.count(0, -1)
     found: list[tuple[float, int, Chosen]] = []
-    for chosen in _events(prefix, scope):
+    for chosen in _events(prefix, scope, archives):
         item = (float(chosen.row["peak_score"]), next(order), chosen)
         if config.above is not None:
             if item[0] >= config.above:
@@ -64,10 +69,14 @@ def choose_events(prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING
     return [chosen for _, _, chosen in sorted(found, key=lambda item: item[:2], reverse=True)]
 
 
-def _events(prefix: str, scope: Scope) -> Iterator[Chosen]:
-    keys = _keys(join(prefix, "events"), "", scope)
-    for events in in_threads(partial(_read, prefix), keys, THREADS):
-        yield from (chosen for chosen in events if scope.holds(chosen.row["video"]))
+def _events(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[Chosen]:
+    for events in in_threads(partial(_read, prefix), _keys(prefix, scope, archives), THREADS):
+        yield from (chosen for chosen in events if scope.holds(split_id(chosen.row["video"], archives)[1]))
+
+
+def _keys(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[str]:
+    with contextlib.suppress(NotFoundError):
+        yield from TableTree(prefix, "events", archives).keys(scope)
 
 
 def _read(prefix: str, key: str) -> list[Chosen]:
@@ -75,17 +84,3 @@ def _read(prefix: str, key: str) -> list[Chosen]:
     table = read_table(where)
     metadata = unpack_metadata(table.schema, "events", where)
     return [Chosen(row, metadata, key) for row in table.to_pylist()]
-
-
-def _keys(uri: str, prefix: str, scope: Scope) -> Iterator[str]:
-    """Tables below `uri`, without the folders that `scope` does not enter; one whose name is shortened is entered."""
-    try:
-        for entry in list_dir(uri):
-            name = prefix + entry.name
-            if not entry.is_dir:
-                if name.endswith(".parquet"):
-                    yield name
-            elif "~" in name or scope.enters(unquote(name, errors="surrogateescape")):
-                yield from _keys(entry.uri, name + "/", scope)
-    except NotFoundError:
-        return

@@ -81,7 +81,7 @@ def show_event(chosen: Chosen, footage: Footage, explainer: Explainer | None) ->
     card.row |= {"frame": frame, "box": None if row is None else [row[name] for name in BOX]}
     steps: list[Callable[[], None]] = [lambda: _thumbnail(card, footage, frame)]
     if row is not None and explainer is not None:
-        terms = score_terms(row, explainer.bundle.settings)
+        terms = score_terms(row, explainer.bundle.settings, footage.video.path)
         card.row["parts"] = {name: round(value, 4) for name, value in terms.items()}
         card.row["kind"] = kind_of(card.row["parts"])
         steps.append(lambda: _maps(card, footage, row, explainer))

@@ -69,10 +69,13 @@ def shown_object(objects: Objects, event: Mapping[str, Any]) -> Mapping[str, Any
     return objects.best(peak, peak + 1) or objects.best(event["start_frame"], event["end_frame"] + 1)
 
 
-def score_terms(found: Mapping[str, Any], bundle: BundleSettings) -> dict[str, float]:
+def score_terms(found: Mapping[str, Any], bundle: BundleSettings, path: str) -> dict[str, float]:
     """What each feature with a weight adds to the score of a row of `objects`, in weighted deviations from normal
-    footage."""
-    scorer = Scorer.of(bundle, found["video"])
+    footage.
+
+    `path`: of the video in its archive, which decides the calibration.
+    """
+    scorer = Scorer.of(bundle, path)
     values = {name: np.array([found[FEATURE_COLUMNS[name]]], np.float32) for name in scorer.weights}
     box: F32 = np.array([[found[name] for name in BOX]], np.float32)
     return {name: float(term[0]) for name, term in scorer.terms(scorer.in_units(values, box)).items()}

@@ -1,4 +1,15 @@
-"""Scoring what is new in an archive that never stops growing: a night's work."""
+"""Score what is new in an archive since the last time: a night's work, to be started every night.
+
+Example:
+    python jobs/backfill.py --archive demo/archive/test --bundle demo/bundle --out nightly --min-age-minutes 0
+    ray job submit --working-dir . -- python jobs/backfill.py --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
+        --out s3://vad/scores --pattern '{camera}/{date}/*' --since 2026-11-24 --order newest --hours 8 --compact
+
+What is done is read from <out>/bundle=<id>/done/. One run works at a time: a lease in <out>/bundle=<id>/lease/ says
+which. On SIGTERM, and after --hours, what runs is finished and no more is started; the next run goes on there.
+
+Exit code: 0 done or out of hours, 2 usage, 3 some videos failed, 4 another run is at work, 143 stopped by SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +23,17 @@ from typing import Any
 from hf2vad import logs
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.scope import Scope, parse_day
-from hf2vad.archive.sections import Order, Sections, parse_sources
+from hf2vad.archive.sections import Order, Sections
+from hf2vad.archive.sources import parse_sources
 from hf2vad.cluster.dispatch import Dispatcher
 from hf2vad.cluster.stop import Stop
-from hf2vad.commandline import EXIT_BUSY, EXIT_OK
+from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
 from hf2vad.jobs.compact import compact_all
 from hf2vad.jobs.score import ScoreSettings, run_scoring, scoring_work
 from hf2vad.jobs.score_work import ScoreWork
 from hf2vad.storage import absolute, exists, is_s3, join, list_dir, read_json
+from hf2vad.tables.archives import put_archive_names
 from hf2vad.walk.backlog import Backlog
 from hf2vad.walk.lease import Lease
 from hf2vad.walk.markers import FinishedSections
@@ -116,6 +129,7 @@ def backfill_job(job: BackfillJob) -> int:
         return _show_plan(job, work)
     try:
         with Lease(work.prefix, seconds=job.lease_seconds) as lease:
+            put_archive_names(work.prefix, sections.sources)
             until = time.monotonic() + 3600 * job.hours if job.hours else float("inf")
 
             def then(dispatcher: Dispatcher, stop: Stop) -> dict[str, Any]:
@@ -128,7 +142,7 @@ def backfill_job(job: BackfillJob) -> int:
                 finished=lambda marks: FinishedSections(marks, sections),
                 videos=job.limit,
                 stop=lambda: lease.lost or time.monotonic() > until,
-                backlog=Backlog(lambda: _new(job, work), partial(_made, sections)),
+                backlog=Backlog(lambda: _new(job, work), partial(_made, job.scope)),
             )
             code = run_scoring("backfill", job, work, _settled(job), extent=extent, then=then)
             if lease.lost:
@@ -155,11 +169,10 @@ def _new(job: BackfillJob, work: ScoreWork) -> Iterator[Video]:
             yield video
 
 
-def _made(sections: Sections, video: Video) -> float:
+def _made(scope: Scope, video: Video) -> float:
     """Unix time that `video` is from: when the day in its path began, else its last change, and where that is not
     known, now."""
-    path = video.id.removeprefix(sections.of(video).source.below)
-    days = sections.scope.days_of(path)
+    days = scope.days_of(video.path)
     if days is None:
         return video.modified or time.time()
     return datetime.combine(days[0], datetime.min.time(), UTC).timestamp()
@@ -197,3 +210,6 @@ def _seconds_per_byte(out: str) -> float | None:
         record for record in records if record.get("bytes") and record.get("status") in (None, "finished", "stopped")
     ]
     return sum(r["seconds"] for r in used) / sum(r["bytes"] for r in used) if used else None
+
+
+JOB = Job("backfill", BackfillJob, backfill_job, __doc__)

@@ -1,4 +1,13 @@
-"""Build an engine's package ahead of scoring, on a worker like those that will use it."""
+"""Build a faster engine for a bundle, once, for one kind of machine; scoring with --engine auto then uses it.
+
+Example:
+    python jobs/build_engine.py --bundle demo/bundle
+    python jobs/build_engine.py --bundle s3://vad/bundles/site-7 --engine tensorrt --precision bf16 --batch 1024
+
+It is built on a worker with --ray.cpus and --ray.gpus, as scoring has them, compared with the reference on the bundle's
+probe cubes, and kept in engines/ in the bundle, or at --engine-cache. The package is executable code: let nobody write
+there whose code you would not run. Exit code: 0 built or there already, 2 a mistake, or it cannot be built here.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +23,14 @@ from rich.table import Table
 
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
-from hf2vad.commandline import EXIT_OK
+from hf2vad.cluster.engine import ask_for_engine
+from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.engines import EngineSpec
 from hf2vad.engines.eager import Precision
+from hf2vad.engines.request import EngineRequest, cache_of
 from hf2vad.errors import ConfigError
 from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FEATURES
-from hf2vad.jobs.engine_choice import EngineRequest, cache_of, settle_engine
 from hf2vad.progress import ProgressBar
 from hf2vad.scoring.feature_set import counted_features
 from hf2vad.storage import absolute
@@ -85,17 +95,17 @@ def build_engine_job(job: BuildJob) -> int:
         force=job.force,
     )
     with cluster(job.ray), _seconds(f"building {job.engine}"):
-        settled = settle_engine(request, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
-    if settled.built is None:
+        answer = ask_for_engine(request, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
+    if answer.built is None:
         print(f"{cache}: the package is there already; nothing to do (--force builds it again)")
         return EXIT_OK
-    place = settled.choice.place
-    table = Table(title=f"engine {settled.choice.spec.label} of bundle {bundle.id}", show_header=False)
+    place = answer.choice.place
+    table = Table(title=f"engine {answer.choice.spec.label} of bundle {bundle.id}", show_header=False)
     rows = {"device": f"{place.device} ({place.ability})", **({"threads": str(place.threads)} if place.threads else {})}
     rows |= {"networks": ", ".join(networks)}
-    rows |= {name: f"{settled.built[name]}" for name in ("batch", "seconds", "file")}
-    rows |= {"size": f"{settled.built['bytes'] / 2**20:.1f} MiB", "in": cache}
-    rows |= {"differs from eager by": f"{settled.built['difference']:.1e}, relative, on the probe cubes"}
+    rows |= {name: f"{answer.built[name]}" for name in ("batch", "seconds", "file")}
+    rows |= {"size": f"{answer.built['bytes'] / 2**20:.1f} MiB", "in": cache}
+    rows |= {"differs from eager by": f"{answer.built['difference']:.1e}, relative, on the probe cubes"}
     for row in rows.items():
         table.add_row(*row)
     Console(width=120).print(table)
@@ -124,3 +134,6 @@ def _seconds(label: str) -> Iterator[None]:
             done.set()
             thread.join()
             bar.advance(time.monotonic() - max(started, last))
+
+
+JOB = Job("build-engine", BuildJob, build_engine_job, __doc__)

@@ -1,4 +1,11 @@
-"""The whole walk on one machine: an archive, cubes, a model, scores, figures, and a site to look at."""
+"""Generate a street archive, learn what is normal on it, score it, and write a site with what was found.
+
+Example:
+    python jobs/demo.py --out demo
+    python jobs/demo.py --out demo --archive ~/videos
+
+Leaves demo/bundle, demo/evaluation.json and demo/report/index.html. Run it again to go on where it stopped.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +15,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hf2vad.cluster.dispatch import RayConfig, cluster
-from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
+from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
-from hf2vad.evaluation.protocol import EvaluateJob
 from hf2vad.hashes import hash_of
+from hf2vad.jobs.evaluate import EvaluateJob, print_evaluation, put_evaluation
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.report.site.night import write_site
-from hf2vad.report.summary import evaluate_and_report
-from hf2vad.storage import is_s3, join, key_path
+from hf2vad.storage import absolute, is_s3, join, key_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +78,7 @@ def demo_job(job: DemoJob) -> int:
         review = ReviewJob(
             scores=join(out, "scores"),
             out=join(out, "report"),
-            archive=test,
+            archive=(absolute(test),),
             bundle=join(out, "bundle"),
             labels=labels,
             media="transcode" if is_s3(test) or is_s3(out) else "link",
@@ -82,7 +88,8 @@ def demo_job(job: DemoJob) -> int:
         gathered(review)
     evaluation = None
     if labels:
-        evaluation = evaluate_and_report(EvaluateJob(scores=join(out, "scores"), labels=labels, tracks=tracks, out=out))
+        evaluation = put_evaluation(EvaluateJob(scores=join(out, "scores"), labels=labels, tracks=tracks, out=out))
+        print_evaluation(evaluation)
     site = write_site(review, evaluation)
     print(f"{site.videos} videos, {site.events} events; look at {site.index} ({time.monotonic() - started:.0f} s)")
     return code
@@ -124,3 +131,6 @@ def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, str, int]:
     scoring = ScoreJob.base({"bundle": bundle})
     codes.append(score_job(replace(scoring, archive=test, bundle=bundle, out=scores, frames=rest, ray=job.ray)))
     return labels, tracks, test, EXIT_FAILURES if EXIT_FAILURES in codes else EXIT_OK
+
+
+JOB = Job("demo", DemoJob, demo_job, __doc__)

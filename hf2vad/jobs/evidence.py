@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 
-from hf2vad.archive.catalog import EVERYTHING, Video, find_video
+from hf2vad.archive.catalog import EVERYTHING, Video
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.sources import Source, find_in, parse_sources
 from hf2vad.archive.timeline import probe
+from hf2vad.bundle.bundle import same_bundle
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
 from hf2vad.cubes.extract import Extractor
@@ -31,11 +33,11 @@ from hf2vad.evidence.objects import Objects
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import hash_of
-from hf2vad.jobs.engine_choice import same_bundle
 from hf2vad.jobs.extract import warm_extractor
 from hf2vad.progress import ProgressBar
 from hf2vad.settings import to_dict
 from hf2vad.storage import absolute, join
+from hf2vad.tables.archives import archive_names
 from hf2vad.tables.read import scores_prefix
 from hf2vad.threads import in_threads
 
@@ -51,8 +53,8 @@ class EvidenceJob:
 
     scores: str
     """Where score_archive.py wrote to, or a bundle=<id> folder in it."""
-    archive: str
-    """The videos that were scored."""
+    archive: str | tuple[str, ...]
+    """The videos that were scored; of several archives, each as name=uri."""
     site: str
     """Folder or s3:// prefix; files go to <site>/events/<key>/."""
     bundle: str = ""
@@ -72,6 +74,8 @@ class EvidenceWork:
 
     job: EvidenceJob
     """With absolute places; `scores` is the bundle=<id> folder."""
+    sources: tuple[Source, ...]
+    """The archives, with absolute URIs."""
     bundle_id: str
     """Empty without a bundle."""
 
@@ -97,13 +101,14 @@ def gather_evidence(job: EvidenceJob) -> dict[str, int]:
     `note` of their rows; `removed`. Starts no cluster when there is nothing to make. Raises EvaluationError where there
     are no scores, MismatchError when they are another bundle's.
     """
-    scores, archive, site = scores_prefix(absolute(job.scores)), absolute(job.archive), absolute(job.site)
-    job = replace(job, scores=scores, archive=archive, site=site, bundle=absolute(job.bundle))
-    work = EvidenceWork(job, load_bundle_settings(job.bundle).id if job.bundle else "")
+    scores, site = scores_prefix(absolute(job.scores)), absolute(job.site)
+    job = replace(job, scores=scores, site=site, bundle=absolute(job.bundle))
+    sources = parse_sources(job.archive)
+    work = EvidenceWork(job, sources, load_bundle_settings(job.bundle).id if job.bundle else "")
     scored_by = job.scores.rsplit("bundle=", 1)[-1]
     if job.bundle and work.bundle_id != scored_by:
         raise MismatchError(f"{job.bundle} is bundle {work.bundle_id}, the scores are of {scored_by}; give that bundle")
-    chosen = choose_events(job.scores, job.evidence, job.scope)
+    chosen = choose_events(job.scores, job.evidence, job.scope, archive_names(job.scores, sources))
     there = list(in_threads(partial(_is_there, work), chosen, LOOKS))
     counts = Counter(events=len(chosen), made=0, kept=sum(there), noted=0, removed=0)
     waiting: dict[str, list[Chosen]] = {}
@@ -166,9 +171,9 @@ def show_video(work: EvidenceWork, events: Sequence[Chosen]) -> Counter[str]:
 def _footage(work: EvidenceWork, events: Sequence[Chosen]) -> Footage:
     """The video of some events. Raises VideoError when it is not the one that was scored."""
     metadata, name = events[0].metadata, events[0].row["video"]
-    video = find_video(work.job.archive, name)
+    video = find_in(work.sources, name)
     if video is None:
-        raise VideoError(f"{name}: not in {work.job.archive} any more")
+        raise VideoError(f"{name}: not in {', '.join(source.uri for source in work.sources)} any more")
     if video.fingerprint != metadata.get("fingerprint"):
         raise VideoError(f"{name}: changed since it was scored; score it again")
     return _opened(work, events, video, metadata)

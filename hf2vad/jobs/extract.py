@@ -1,4 +1,12 @@
-"""The walk from an archive to an STC table."""
+"""Cut an archive into spatio-temporal cubes: an STC table for training.
+
+Example:
+    python jobs/extract_stc.py --archive demo/archive/train --out demo/stc
+    python jobs/extract_stc.py --archive s3://cameras/2026 --include '*.mp4' --out s3://vad/stc --ray.workers 64
+
+Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some videos failed (see <out>/failures/), 143
+stopped by SIGTERM, which lets shards in flight finish.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +26,7 @@ from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline, probe, shown_seconds
 from hf2vad.cluster.dispatch import Call, RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS
-from hf2vad.commandline import required_missing
+from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import AHEAD, Extractor
 from hf2vad.cubes.settings import (
@@ -40,10 +48,10 @@ from hf2vad.schema import SCHEMA_VERSION, STC, cubes_to_arrow, pack_metadata
 from hf2vad.settings import to_dict
 from hf2vad.storage import absolute, atomic_writer, delete, exists, join, key_path, put_json, read_json
 from hf2vad.threads import prefetch
-from hf2vad.walk.breaker import BreakerConfig
 from hf2vad.walk.markers import Marks, list_shards, shard_name
 from hf2vad.walk.record import known_failure, settle_failures
 from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
+from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.walk import Failure, Opened
 
 ROWS_PER_GROUP = 256
@@ -66,7 +74,7 @@ class ExtractJob:
     """Parquet file of boxes (video, frame, x1, y1, x2, y2) to use instead of finding them."""
 
     preset: PresetName = "compact"
-    """Where the defaults of flow, motion, detector and cube come from."""
+    """Where the defaults of flow, motion and detector come from."""
 
     include: tuple[str, ...] = ()
     """Only videos whose path in the archive, or name, matches one of these patterns, such as '*.avi'."""
@@ -303,3 +311,6 @@ def close_video(
         put_json(work.description(video), row)
         _finish(work, video, reason)
     return {"failure": reason, **counts}
+
+
+JOB = Job("extract", ExtractJob, extract_job, __doc__)

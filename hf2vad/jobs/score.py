@@ -1,4 +1,13 @@
-"""The walk from an archive and a bundle to score tables."""
+"""Score every frame of an archive with a bundle: Parquet tables of frames, objects and events.
+
+Example:
+    python jobs/score_archive.py --archive demo/archive/test --bundle demo/bundle --out demo/scores
+    ray job submit --working-dir . -- python jobs/score_archive.py \\
+        --archive s3://cameras/2026 --bundle s3://vad/bundles/site-7 --out s3://vad/scores
+
+Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some videos failed or could be scored only in
+part (see <out>/bundle=<id>/failures/), 143 stopped by SIGTERM, which lets shards in flight finish.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +20,9 @@ from hf2vad.archive.settings import LimitsConfig
 from hf2vad.bundle.bundle import load_bundle
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster.dispatch import Dispatcher, RayConfig
+from hf2vad.cluster.engine import ask_for_engine
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
-from hf2vad.commandline import required_missing
+from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.settings import (
     CubeConfig,
@@ -25,12 +35,12 @@ from hf2vad.cubes.settings import (
 )
 from hf2vad.engines import EngineChoice, EngineSpec
 from hf2vad.engines.eager import Precision
+from hf2vad.engines.request import EngineRequest, cache_of
 from hf2vad.errors import ConfigError, MismatchError
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.health.look import EVERY
 from hf2vad.health.settings import HealthConfig
-from hf2vad.jobs.engine_choice import EngineRequest, cache_of, settle_engine
 from hf2vad.jobs.score_work import ScoreWork
 from hf2vad.models.device import choose_device
 from hf2vad.schema import SCHEMA_VERSION
@@ -39,8 +49,8 @@ from hf2vad.scoring.feature_set import counted_features, fitted_features
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.settings import to_dict
 from hf2vad.storage import absolute, join
-from hf2vad.walk.breaker import BreakerConfig
 from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
+from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.walk import ALL, Extent
 
 
@@ -176,7 +186,7 @@ def run_scoring(
     def settle(dispatcher: Dispatcher) -> tuple[ScoreWork, dict[str, str]]:
         if job.engine == "eager" or not work.engine.networks:
             return work, {"engine": work.engine.label}
-        found = settle_engine(engine_request(job, work), dispatcher)
+        found = ask_for_engine(engine_request(job, work), dispatcher)
         spec, why, device = found.choice.spec, found.choice.why, found.choice.place.device
         print(f"engine: {spec.label} on {device}: {why}", flush=True)
         return replace(work, engine=spec), {"engine": spec.label, "engine_why": why, "device": device}
@@ -244,3 +254,6 @@ def scoring_work(job: ScoreSettings, *, tries: int = 0) -> ScoreWork:
         scores=hash_of(plan, smoothing, to_dict(job.health)),
         final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
     )
+
+
+JOB = Job("score", ScoreJob, score_job, __doc__)

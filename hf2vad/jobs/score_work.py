@@ -17,6 +17,7 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.shards import HALO_BEFORE, Range, Shard
 from hf2vad.archive.timeline import Timeline, probe, shown_seconds
+from hf2vad.bundle.bundle import same_bundle
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cluster.dispatch import Call
 from hf2vad.cubes.settings import ExtractionConfig
@@ -26,7 +27,6 @@ from hf2vad.hashes import hash_of
 from hf2vad.health.judge import judged_health
 from hf2vad.health.look import Look
 from hf2vad.health.settings import HealthConfig
-from hf2vad.jobs.engine_choice import same_bundle
 from hf2vad.jobs.extract import warm_extractor
 from hf2vad.models.device import choose_device
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
@@ -163,7 +163,7 @@ def _find_other_events(work: ScoreWork, video: Video) -> None:
     frames = read_table(uri)
     known = unpack_metadata(frames.schema, "frames", uri)
     work.marks.remove(video, _state_of(known))
-    calibration = work.bundle.calibration_of(video.id)
+    calibration = work.bundle.calibration_of(video.path)
     own = {"final": work.final, "thresholds": list(thresholds(work.events, calibration))}
     metadata = {name: value for name, value in known.items() if name not in ("schema", "table")} | own
 
@@ -227,7 +227,7 @@ def _score_frames(work: ScoreWork, shard: Shard) -> dict[str, float]:
         shard.video.id,
         counted(extractor.cubes(shard, look)),
         features,
-        Scorer.of(work.bundle, shard.video.id),
+        Scorer.of(work.bundle, shard.video.path),
         metadata=work.metadata(shard.video, frames),
     )
     with span("write"):
@@ -307,8 +307,8 @@ def _final_tables(
     health: Sequence[HealthKind | None],
 ) -> FinalTables:
     start, stop = (plan[0][0], plan[-1][1]) if plan else (0, 0)
-    calibration = work.bundle.calibration_of(video.id)
-    scorer = Scorer.of(work.bundle, video.id)
+    calibration = work.bundle.calibration_of(video.path)
+    scorer = Scorer.of(work.bundle, video.path)
     shards = [read_table(work.shard_uri(video, frames)) for frames in scored]
     engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
     metadata = {

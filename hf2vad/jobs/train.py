@@ -1,4 +1,16 @@
-"""From an STC table to a bundle: the stages, calibration, and what is known of how it was made."""
+"""Train a site's model on an STC table and put the bundle that jobs/score_archive.py needs.
+
+Example:
+    python jobs/train.py --stc demo/stc --out demo/bundle --preset compact
+    python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --training.amp bf16
+    python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --workers 4
+
+With --workers, as many processes train together on a Ray cluster, each on its share of every batch of training.batch
+cubes. tensorboard --logdir shows the curves in tensorboard/ beside the bundle.
+
+Run it again to go on from the last checkpoint. Exit code: 0 done, 2 usage or a table that cannot be trained on, 143
+stopped by SIGTERM, with a checkpoint written first.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +23,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from hf2vad.archive.camera import camera_of
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.bundle import Bundle, save_bundle
 from hf2vad.bundle.settings import BundleSettings, load_bundle_settings, load_provenance
 from hf2vad.cluster.dispatch import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
-from hf2vad.commandline import EXIT_OK, required_missing
+from hf2vad.commandline import EXIT_OK, Job, required_missing
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import ConfigError
 from hf2vad.features.motion import DensityConfig, Motion
 from hf2vad.features.registry import feature_classes, feature_settings, networks_for, with_feature_settings
 from hf2vad.features.settings import FusionConfig
 from hf2vad.hashes import hash_of
-from hf2vad.jobs.selection import read_selection, settle_selection
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.report.training import print_training
+from hf2vad.report.training import print_selection, print_training
 from hf2vad.scoring.feature_set import FeatureSet, counted_features
 from hf2vad.settings import fingerprint, flat, to_dict
 from hf2vad.storage import absolute, exists, join, key_path
@@ -41,6 +52,7 @@ from hf2vad.training.loop import Trainer, check_workers
 from hf2vad.training.probe import normal_examples, probe_cubes
 from hf2vad.training.sample import fit_features
 from hf2vad.training.select import Selector
+from hf2vad.training.selection import put_selection, read_selection
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
 from hf2vad.versions import versions
 
@@ -137,7 +149,7 @@ class TrainJob:
                 if stages.isdisjoint(self.training.stages):
                     raise ConfigError(f"training.stages has no {network} stage, so fusion.{name} must be 0")
             feature_classes()[name].check(settings[name])
-        camera_of("", self.camera_pattern)
+        PathPattern.of_camera(self.camera_pattern)
 
 
 def train_job(job: TrainJob) -> int:
@@ -147,6 +159,7 @@ def train_job(job: TrainJob) -> int:
     check_workers(job.training, workers)
     table = StcTable(job.stc)
     table.require_cubes(max(MIN_CUBES, 2 * workers))
+    _check_cameras(job, table)
     if exists(join(job.out, "bundle.json")):
         return _already_there(job, settings_of(job, table))
     started = time.monotonic()
@@ -155,7 +168,9 @@ def train_job(job: TrainJob) -> int:
     if job.select:
         candidates = join(job.out, "checkpoints", "select")
         selector = _selector(job, table, candidates)
-        settle_selection(_selection(job), settings_of(job, table), selector, candidates=candidates)
+        chosen = put_selection(_selection(job), settings_of(job, table), selector, candidates=candidates)
+        if chosen is not None:
+            print_selection(chosen.figures)
     if workers == 1:
         learn(job, table, choose_device(job.device))
     else:
@@ -166,6 +181,15 @@ def train_job(job: TrainJob) -> int:
         run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
     print_training(job.out, time.monotonic() - started)
     return EXIT_OK
+
+
+def _check_cameras(job: TrainJob, table: StcTable) -> None:
+    """Raise ConfigError where --camera-pattern names the camera of no video of the table: it would go unnoticed."""
+    pattern = PathPattern.of_camera(job.camera_pattern)
+    if job.camera_pattern and not any(pattern.camera_of(file.video) for file in table.files):
+        raise ConfigError(
+            f"--camera-pattern {job.camera_pattern!r} fits no video of {job.stc}, such as {table.files[0].video!r}"
+        )
 
 
 def _work(job: TrainJob, share: Share) -> None:
@@ -326,3 +350,6 @@ def _already_there(job: TrainJob, settings: str) -> int:
         )
     print(f"{job.out}: bundle {bundle_id} is already trained with these settings on this table; nothing to do")
     return EXIT_OK
+
+
+JOB = Job("train", TrainJob, train_job, __doc__)

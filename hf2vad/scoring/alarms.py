@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from hf2vad.archive.camera import camera_of
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.errors import Hf2vadError, MismatchError, SchemaError
 from hf2vad.scoring.settings import EventConfig
@@ -75,7 +75,7 @@ def read_alarms(uri: str) -> Alarms:
         if version != VERSION:
             raise SchemaError(f"{uri}: not a file of jobs/alarms.py of version {VERSION}, but {version!r}")
         alarms = Alarms(**found)
-        camera_of("", alarms.camera_pattern)
+        PathPattern.of_camera(alarms.camera_pattern)
         values = [alarms.threshold, *alarms.cameras.values()]
         if not all(isinstance(value, int | float) for value in values):
             raise SchemaError(f"{uri}: a threshold that is no number")

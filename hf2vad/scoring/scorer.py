@@ -85,9 +85,9 @@ class Scorer:
         return cls(fusion.weights, scales, perspective if fusion.perspective else None)
 
     @classmethod
-    def of(cls, settings: BundleSettings, video: str) -> Self:
-        """The scorer of a bundle for the camera of `video`."""
-        own = settings.calibration_of(video)
+    def of(cls, settings: BundleSettings, path: str) -> Self:
+        """The scorer of a bundle for the camera that a video's path in its archive names."""
+        own = settings.calibration_of(path)
         if settings.fusion.rule == "eq9":
             return cls.eq9(settings.fusion, own, settings.perspective)
         return cls.surprise(settings.fusion, own, settings.calibration)

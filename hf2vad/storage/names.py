@@ -47,6 +47,23 @@ def key_path(video_id: str) -> str:
     return key if len(key) <= KEY_BYTES else f"~{_digest(video_id)}/{parts[-1]}"
 
 
+def id_of_key(key: str) -> str | None:
+    """The inverse of `key_path`: the id, or of a folder's key what ids begin with.
+
+    None where a part was shortened: then the id is read from the metadata of a table with that key, or below it.
+    """
+    parts = [part_of_key(part) for part in key.split("/")]
+    whole = [part for part in parts if part is not None]
+    return "/".join(whole) if len(whole) == len(parts) else None
+
+
+def part_of_key(part: str) -> str | None:
+    """The part of an id that `key_path` made a part of a key of; None where it was shortened."""
+    if "~" in part:
+        return None
+    return "" if part == "%" else urllib.parse.unquote(part, errors="surrogateescape")
+
+
 def partition(name: str, value: str) -> str:
     """A folder `name=value` as DuckDB, Spark and pyarrow read them: the value is one part of a key, without `=`."""
     return f"{name}={_segment(value).replace('=', '%3D')}"

@@ -9,9 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from hf2vad.archive.sources import split_id
 from hf2vad.errors import EvaluationError, NotFoundError
 from hf2vad.schema import unpack_metadata
 from hf2vad.storage import join, list_dir, list_files, open_parquet, read_table
+from hf2vad.tables.archives import archive_names
 
 
 def scores_prefix(uri: str) -> str:
@@ -34,6 +36,9 @@ class VideoScores:
     """Where the tables of one video are."""
 
     video: str
+    """Its id."""
+    path: str
+    """Its path in its archive."""
     metadata: dict[str, Any]
     """What its frame table says of itself: bundle, smoothing, thresholds, size …"""
     prefix: str
@@ -47,10 +52,12 @@ class VideoScores:
 def scored_videos(prefix: str) -> Iterator[VideoScores]:
     """The videos with a frame table, sorted by key. Raises EvaluationError when there is none."""
     folder = join(prefix, "frames")
+    names = archive_names(prefix)
     try:
         for entry in list_files(folder, ".parquet"):
             metadata = unpack_metadata(open_parquet(entry.uri).schema_arrow, "frames", entry.uri)
-            yield VideoScores(metadata["video"], metadata, prefix, entry.name)
+            video = metadata["video"]
+            yield VideoScores(video, split_id(video, names)[1], metadata, prefix, entry.name)
     except NotFoundError:
         raise EvaluationError(f"{prefix}: no frame table there; jobs/score_archive.py makes them") from None
 

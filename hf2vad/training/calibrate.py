@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from hf2vad.archive.camera import camera_of
+from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.calibration import Calibration, Moments
 from hf2vad.errors import TrainingError
 from hf2vad.features.feature import CubeArrays
@@ -164,9 +164,10 @@ def calibrate(
     when a feature with a weight is not finite or, with Eq. 9, always the same, so that σ is 0.
     """
     overall = _calibration(files, fusion, smoothing, where)
+    pattern = PathPattern.of_camera(camera_pattern)
     by_camera: dict[str, list[MeasuredFile]] = {}
     for file in files:
-        by_camera.setdefault(camera_of(file.file.video, camera_pattern), []).append(file)
+        by_camera.setdefault(pattern.camera_of(file.file.video), []).append(file)
     by_camera.pop("", None)
     least = 1 if fusion.rule == "surprise" else camera_cubes
     enough = {name: group for name, group in by_camera.items() if sum(len(file.frame) for file in group) >= least}

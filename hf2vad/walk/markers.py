@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
-from urllib.parse import unquote
 
 from hf2vad.archive.catalog import EVERYTHING, Video
 from hf2vad.archive.scope import Scope
@@ -25,6 +24,7 @@ from hf2vad.archive.shards import Range
 from hf2vad.errors import NotFoundError
 from hf2vad.storage import Entry, delete, join, key_path, list_dir, list_files, put_bytes
 from hf2vad.storage.ahead import with_listings
+from hf2vad.storage.names import id_of_key
 
 WAITING = 20_000
 """Marks that wait for their video, at most; about 5 MB."""
@@ -84,8 +84,8 @@ class Marks:
         """The same, without the folders that `scope` does not enter. A folder whose name is shortened is entered."""
 
         def enters(folder: Entry) -> bool:
-            name = prefix + folder.name
-            return "~" in name or scope.enters(unquote(name, errors="surrogateescape"))
+            path = id_of_key(prefix + folder.name)
+            return path is None or scope.enters(path)
 
         try:
             for entry, below in with_listings(listing, enters):

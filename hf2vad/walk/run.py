@@ -16,11 +16,11 @@ from hf2vad.cubes.settings import DetectorConfig
 from hf2vad.errors import ConfigError, StoppedError
 from hf2vad.storage import absolute
 from hf2vad.threads import prefetch
-from hf2vad.walk.breaker import BreakerConfig
 from hf2vad.walk.counts import Tally
 from hf2vad.walk.limits import FrameSpan
 from hf2vad.walk.monitor import Watch
 from hf2vad.walk.record import RunRecord
+from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.walk import ALL, Extent, Steps, walk
 
 LISTED_TOGETHER = 256

@@ -20,10 +20,11 @@ from hf2vad.cluster.policy import Cause
 from hf2vad.cluster.stop import Stop
 from hf2vad.progress import ProgressBar
 from hf2vad.walk.backlog import Backlog
-from hf2vad.walk.breaker import Breaker, BreakerConfig
+from hf2vad.walk.breaker import Breaker
 from hf2vad.walk.counts import SHOWN_FAILURES, Tally
 from hf2vad.walk.limits import FrameSpan
 from hf2vad.walk.markers import Known, Marks
+from hf2vad.walk.settings import BreakerConfig
 
 LOST_SHARDS = 5
 """Shards of a video that may lose their workers; then the rest of it is not tried, or one video could take a night."""

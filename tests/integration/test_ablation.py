@@ -149,7 +149,7 @@ def test_a_row_says_what_its_network_says_as_a_bundle(
     settings = {"extraction": table.extraction, "fusion": fusion, "smoothing": 17, "calibration": calibration}
     save_bundle(str(tmp_path / "bundle"), make_bundle(network, **settings))
     run_job("score_archive", "--archive", archive.test, "--bundle", tmp_path / "bundle", "--out", tmp_path / "scores")
-    found = evaluate(scores_prefix(str(tmp_path / "scores")), read_labels(str(archive.labels)))
+    found, _ = evaluate(scores_prefix(str(tmp_path / "scores")), read_labels(str(archive.labels)))
     row = rows["hybrid-3"]
     long = [found["auroc_micro"], found["auroc_micro_raw"]]
     long += [found[part][form] for part in ("flow_only", "frame_only") for form in ("micro", "micro_raw")]

@@ -25,7 +25,7 @@ from hf2vad.cluster.dispatch import Call, Dispatcher, Outcome, RayConfig
 from hf2vad.cluster.policy import Cause
 from hf2vad.errors import BreakerError, BucketNotFoundError, StorageError, StorageFullError, VideoError
 from hf2vad.jobs.score import ScoreJob, score_job
-from hf2vad.walk.breaker import BreakerConfig
+from hf2vad.walk.settings import BreakerConfig
 from tests.disk import enlarge, small_disk
 from tests.seaweed import SeaweedServer
 from tests.site import Site, last_run, meanwhile, ray_workers, run_process, tables, upload, wait_until

@@ -13,7 +13,10 @@ import pytest
 
 from tests.site import Site, last_run, run_job
 
-LANES = {"score_archive": {"decode", "flow", "cubes", "network"}, "extract_stc": {"decode", "flow", "cubes", "write"}}
+LANES = {
+    "score_archive": {"decode", "boxes", "flow", "cubes", "network"},
+    "extract_stc": {"decode", "boxes", "flow", "cubes", "write"},
+}
 
 ROUNDING = 0.15
 """Microseconds: times in a trace are rounded to 0.1."""

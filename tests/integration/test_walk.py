@@ -15,7 +15,6 @@ import pytest
 
 from hf2vad.schema import EVENTS, FRAMES_TABLE, OBJECTS
 from tests.site import (
-    ROOT,
     SMALL,
     Site,
     environment,
@@ -180,11 +179,6 @@ def test_training_again_with_the_same_settings_has_nothing_to_do(site: Site) -> 
     assert (site.bundle / "bundle.json").read_bytes() == before
     refused = run_job("train", "--stc", site.stc, "--out", site.bundle, *SMALL, "--training.seed", 1, expect=2)
     assert "choose another --out" in refused.stderr
-
-
-def test_the_examples_in_the_jobs_docstrings_are_their_own_command_lines() -> None:
-    for path in sorted((ROOT / "jobs").glob("*.py")):
-        assert f"python jobs/{path.name}" in run_job(path.stem, "--help").stdout
 
 
 def test_select_puts_what_it_saw_into_the_bundle_and_scoring_follows_its_choice(site: Site, tmp_path: Path) -> None:

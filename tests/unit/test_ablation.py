@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from hf2vad.ablation.plan import Base, Plan, Schedule, distinct, plan
+from hf2vad.ablation.plan import Base, Plan, distinct, plan
 from hf2vad.ablation.rows import HEAD, ROWS, Row, cells, records_table, select
+from hf2vad.ablation.settings import Schedule
 from hf2vad.ablation.units import Score, Train
 from hf2vad.cubes.settings import DetectorConfig
 from hf2vad.errors import ConfigError

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ import torch
 
 from hf2vad.bundle.bundle import Bundle, load_bundle, save_bundle
 from hf2vad.bundle.calibration import Calibration
-from hf2vad.bundle.probe import noise_cubes
+from hf2vad.bundle.examples import NormalExamples
+from hf2vad.bundle.probe import ProbeCubes, noise_cubes
 from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 from hf2vad.cubes.settings import ExtractionConfig, FlowConfig
 from hf2vad.errors import BundleError, NotFoundError, SchemaError
@@ -33,6 +35,7 @@ CALIBRATION = normal(
     flow=(310.0, 1 / 3), frame=(12.5, 2.0), speed=(0.9, 0.3), motion=(0.2, 0.1), threshold=3.1, low=2.2, cubes=900,
     frames=300,
 )  # fmt: skip
+DATA = Path(__file__).parents[1] / "data"
 PERSPECTIVE = Perspective(intercept=3.0, slope=0.2, mean=30.0)
 KNN = DensityConfig(kind="knn")
 MOTION = Motion(KNN, {"exemplars": np.eye(8, dtype=np.float32)}, PERSPECTIVE)
@@ -261,6 +264,25 @@ def test_settings_that_are_no_json_object_are_refused(tmp_path: Path, model: HF2
     (tmp_path / "bundle.json").write_bytes(text)
     with pytest.raises(BundleError, match=r"bundle\.json: not (valid JSON|a JSON object)"):
         load_bundle(str(tmp_path))
+
+
+def test_a_bundle_of_an_earlier_release_loads_and_keeps_its_id_when_it_is_saved_again(tmp_path: Path) -> None:
+    """tests/data/bundle_661f10a.json was written by that commit, beside arrays of zeros as they are made here."""
+    old = DATA / "bundle_661f10a.json"
+    config = replace(SMALL_MODEL, flow_root=2, cvae_widths=(4, 4, 4, 4))
+    weights = {name: torch.zeros_like(value) for name, value in HF2VAD(config).state_dict().items()}
+    cubes = np.zeros((2, 5, 32, 32, 3), np.uint8), np.zeros((2, 4, 32, 32, 2), np.float16)
+    arrays = {"features": {"motion": MOTION}, "probe": ProbeCubes(*cubes), "examples": NormalExamples.of(*cubes)}
+    put(tmp_path, golden_network(config), weights, arrays, **WITH_MOTION)
+    shutil.copy(old, tmp_path / "bundle.json")
+    found = load_bundle(str(tmp_path))
+    assert found.settings.fusion == FusionConfig(flow=0.3, frame=0.7, motion=0.5, perspective=True)
+    assert found.settings.cameras == {"gate": replace(CALIBRATION, low=1.0), "yard": CALIBRATION}
+    again = save_bundle(str(tmp_path / "again"), found)
+    assert again == found
+    assert again.id == "01cae5290226f581"
+    contents = [json.loads(path.read_text()) for path in (old, tmp_path / "again" / "bundle.json")]
+    assert contents[0] == contents[1]
 
 
 class Trap:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import runpy
 import shlex
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from hf2vad import __version__
 from hf2vad.bundle.bundle import save_bundle
-from hf2vad.commandline import parse
+from hf2vad.commandline import command, parse
+from hf2vad.jobs import load
 from tests.bundles import make_bundle
 from tests.data.make_golden import golden_network
 from tests.manifests import (
@@ -52,9 +52,8 @@ def settings_of(entrypoint: str, bundle: str) -> Any:
     python, script, *arguments = shlex.split(entrypoint)
     assert python == "python"
     assert Path(script).parent == Path("/opt/hf2vad/jobs")
-    names = runpy.run_path(str(ROOT / "jobs" / Path(script).name), run_name="looked at")
-    (kind,) = (value for value in names.values() if isinstance(value, type))
-    return parse(kind, arguments, description="")
+    assert (ROOT / "jobs" / Path(script).name).is_file()
+    return parse(load(command(Path(script).stem)).settings, arguments, description="")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -105,8 +104,8 @@ def test_the_entrypoint_of_a_ray_job_parses_as_its_job_would(folder: str, bundle
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_jobs_that_pages_submit_to_a_cluster_parse(page: Path, bundle: str) -> None:
-    for command in SUBMIT.findall(page.read_text().replace("\\\n", " ")):
-        settings_of(command.replace("python jobs/", "python /opt/hf2vad/jobs/"), bundle)
+    for entrypoint in SUBMIT.findall(page.read_text().replace("\\\n", " ")):
+        settings_of(entrypoint.replace("python jobs/", "python /opt/hf2vad/jobs/"), bundle)
 
 
 def test_a_renamed_option_would_be_seen(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:

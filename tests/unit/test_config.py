@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -14,6 +14,7 @@ from hf2vad.cubes.settings import (
 from hf2vad.errors import ConfigError
 from hf2vad.models.settings import ModelConfig
 from hf2vad.presets import PRESETS, Preset
+from hf2vad.report.site.job import ReportJob
 from hf2vad.settings import from_dict, to_dict
 from hf2vad.training.settings import TrainingConfig
 
@@ -46,6 +47,15 @@ def test_a_refused_value_is_named_with_what_would_be_right(values: dict[str, obj
         from_dict(ExtractionConfig, values)
 
 
+def test_what_has_one_value_is_no_setting_but_written_and_hashed_as_one() -> None:
+    assert "method" not in {item.name for item in fields(FlowConfig)}
+    plain = to_dict(ExtractionConfig())
+    assert (plain["flow"]["method"], plain["cube"]) == ("dis", {"size": 32, "context": 4})
+    assert extraction_fingerprint(ExtractionConfig()) == "1cd53a8a6aab0c0f", "bundles that were made have this id"
+    with pytest.raises(ConfigError, match=r"cube\.size must be one of 32, got 64"):
+        from_dict(ExtractionConfig, {"cube": {"size": 64}})
+
+
 def test_tuples_and_optional_values_are_read_from_lists_and_nulls() -> None:
     model = from_dict(ModelConfig, {"memories": ["bottleneck"], "shrink": None, "cvae_widths": [32, 64, 64, 64]})
     assert model.memories == ("bottleneck",)
@@ -71,3 +81,9 @@ def test_a_detector_counts_by_its_content_and_not_by_its_address() -> None:
 def test_a_difference_names_the_setting_and_both_values() -> None:
     theirs = ExtractionConfig(flow=FlowConfig(scale=1.0))
     assert extraction_difference(ExtractionConfig(), theirs) == "flow.scale: 2.0 in the bundle, 1.0 given"
+
+
+def test_one_text_stands_for_a_list_of_one() -> None:
+    assert from_dict(ReportJob, {"scores": "s", "out": "o", "archive": "/footage"}).archive == ("/footage",)
+    with pytest.raises(ConfigError, match=r"archive must be a list, got 3"):
+        from_dict(ReportJob, {"scores": "s", "out": "o", "archive": 3})

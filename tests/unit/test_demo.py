@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from pathlib import Path
 
 import av
@@ -11,8 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hf2vad.demo.archive import DemoArchive, generate, render_clip
-from hf2vad.demo.scene import Scene
+from hf2vad.demo.archive import SCENES, DemoArchive, SceneName, generate, render_clip
+from hf2vad.demo.street import Street
 
 FRAMES = 60
 
@@ -55,7 +56,7 @@ def test_a_frame_is_anomalous_when_something_unusual_is_visible(archive: DemoArc
 
 def test_boxes_hold_what_moves(archive: DemoArchive) -> None:
     boxes = pq.read_table(archive.boxes).to_pylist()
-    scene = Scene(320, 240)
+    scene = Street(320, 240)
     empty = scene.ground()
     clip = list(render_clip(scene, "cart", frames=FRAMES, seed=[0, 2, 2]))
     for number in (20, 40):
@@ -94,3 +95,46 @@ def test_a_folder_that_is_not_ours_is_not_cleared(tmp_path: Path) -> None:
     (tmp_path / "train" / "mine.txt").write_text("keep me")
     generate(tmp_path, train_clips=1, test_clips=1, frames=10)
     assert (tmp_path / "train" / "mine.txt").read_text() == "keep me"
+
+
+@pytest.mark.parametrize("name", ["corridor", "road"])
+def test_every_scene_shows_what_is_unusual_there_and_nothing_else_is(name: SceneName) -> None:
+    scene = SCENES[name]()
+    for number, kind in enumerate([None, *scene.UNUSUAL]):
+        clip = list(render_clip(scene, kind, frames=100, seed=[0, 2, number]))
+        unusual = {actor.kind for frame in clip for _, actor, _ in frame.objects if actor.anomalous(frame.time)}
+        assert unusual == ({kind} if kind else set())
+        labels = [any(actor.anomalous(frame.time) for _, actor, _ in frame.objects) for frame in clip]
+        assert not labels[0]
+        assert any(labels) == bool(kind)
+        assert sum(len(frame.objects) for frame in clip) > 100
+
+
+def test_someone_who_falls_is_unusual_from_then_on_and_ends_up_lying() -> None:
+    scene = SCENES["corridor"]()
+    clip = list(render_clip(scene, "falling", frames=100, seed=[0, 2, 2]))
+    fallen = [
+        (frame.time, actor, box)
+        for frame in clip
+        for _, actor, box in frame.objects
+        if actor.kind == "falling" and actor.falls_at < 4
+    ]
+    upright = [box for time, actor, box in fallen if time < actor.falls_at]
+    lying = [box for time, actor, box in fallen if time > actor.falls_at + 1]
+    assert upright
+    assert all(box[3] - box[1] > box[2] - box[0] for box in upright)
+    assert lying
+    assert all(box[2] - box[0] > box[3] - box[1] for box in lying)
+    assert all(actor.anomalous(time) == (time >= actor.falls_at) for time, actor, _ in fallen)
+
+
+def test_people_in_the_corridor_grow_as_they_come() -> None:
+    scene = SCENES["corridor"]()
+    heights: dict[int, list[float]] = {}
+    for frame in render_clip(scene, None, frames=60, seed=[0, 2, 0]):
+        for track, actor, box in frame.objects:
+            if actor.away < 0 and box[3] < scene.height - 1:
+                heights.setdefault(track, []).append(box[3] - box[1])
+    grown = [values for values in heights.values() if len(values) > 10]
+    assert grown
+    assert all(later > sooner for values in grown for sooner, later in itertools.pairwise(values))

@@ -22,7 +22,7 @@ from hf2vad.engines.package import Package
 from hf2vad.engines.place import Place, engine_key, here
 from hf2vad.errors import ConfigError, EngineError
 from hf2vad.models.inference import Inference
-from hf2vad.models.settings import ModelConfig
+from hf2vad.models.settings import NETWORKS, ModelConfig
 from hf2vad.schema import F16, U8
 from tests.bundles import make_bundle
 from tests.data.make_golden import golden_network
@@ -174,8 +174,8 @@ def test_scores_that_are_no_numbers_are_refused(bundle: Bundle) -> None:
 
 
 def choose(bundle: Bundle, wanted: Any, cache: str, **changes: Any) -> tuple[str, str]:
-    settings = {"precision": "fp32", "bundle_id": bundle.id, "device": CPU, "batch": BATCH, **changes}
-    found = choose_engine(wanted, cache=cache, **settings)
+    usual = {"precision": "fp32", "networks": NETWORKS, "bundle_id": bundle.id, "device": CPU, "batch": BATCH}
+    found = choose_engine(wanted, cache=cache, **{**usual, **changes})
     return found.spec.label, found.why
 
 
@@ -184,7 +184,7 @@ def test_auto_takes_a_package_that_fits_and_eager_where_none_does(
 ) -> None:
     label, why = choose(bundle, "auto", spec.cache)
     assert (label, spec.cache in why) == ("aot fp32", True)
-    for changes in ({"batch": 9}, {"bundle_id": "0" * 16}, {"precision": "bf16"}):
+    for changes in ({"batch": 9}, {"bundle_id": "0" * 16}, {"precision": "bf16"}, {"networks": ("flow",)}):
         label, why = choose(bundle, "auto", spec.cache, **changes)
         assert (label, "jobs/build_engine.py" in why) == ("eager fp32", True)
     assert choose(bundle, "auto", str(tmp_path))[0] == "eager fp32"
@@ -198,12 +198,14 @@ def test_auto_takes_a_package_that_fits_and_eager_where_none_does(
 
 def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> None:
     place = Place(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
-    usual: dict[str, Any] = {"name": "aot", "bundle_id": "a", "place": place, "precision": "fp32", "batch": 64}
+    spec = EngineSpec(name="aot")
+    usual: dict[str, Any] = {"spec": spec, "bundle_id": "a", "place": place, "batch": 64}
     changes: list[dict[str, Any]] = [
         {},
-        {"name": "tensorrt"},
+        {"spec": replace(spec, name="tensorrt")},
+        {"spec": replace(spec, networks=("flow",))},
         {"bundle_id": "b"},
-        {"precision": "bf16"},
+        {"spec": replace(spec, precision="bf16")},
         {"batch": 65},
         {"place": replace(place, device="Xeon")},
         {"place": replace(place, ability="AVX2")},
@@ -213,6 +215,51 @@ def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> 
     keys = {engine_key(**{**usual, **change}) for change in changes}
     assert len(keys) == len(changes)
     assert engine_key(**usual) in keys
+    assert engine_key(**{**usual, "spec": replace(spec, cache="s3://elsewhere")}) == engine_key(**usual)
+
+
+def test_the_key_of_a_package_of_both_networks_is_that_of_earlier_releases() -> None:
+    place = Place(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
+    assert engine_key(EngineSpec(name="aot"), "a", place, batch=64) == "d6afcb14c56eb77a"
+
+
+@pytest.fixture(scope="module")
+def flow_engine(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EngineSpec, NetworkEngine]]:
+    """A package of the flow network alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    spec = EngineSpec(name="aot", cache=str(tmp_path_factory.mktemp("flow")), networks=("flow",))
+    engine = make_engine(spec, bundle, device=CPU, batch=BATCH)
+    assert isinstance(engine, NetworkEngine)
+    yield spec, engine
+    torch.set_num_threads(before)
+
+
+def test_a_package_of_the_flow_network_alone_gives_its_errors_without_pixels(
+    flow_engine: tuple[EngineSpec, NetworkEngine], bundle: Bundle
+) -> None:
+    spec, engine = flow_engine
+    found = engine.errors(None, CUBES[1])
+    assert found.keys() == {"flow"}
+    np.testing.assert_allclose(found["flow"], eager(bundle)["flow"], rtol=1e-5)
+    assert json.loads(Path(package(bundle, spec).about).read_text())["networks"] == ["flow"]
+
+
+def test_a_package_of_the_flow_network_is_no_package_of_both(
+    flow_engine: tuple[EngineSpec, NetworkEngine], bundle: Bundle
+) -> None:
+    spec, _ = flow_engine
+    assert choose(bundle, "auto", spec.cache, networks=("flow",))[0] == "aot fp32"
+    assert choose(bundle, "auto", spec.cache)[0] == "eager fp32"
+
+
+def test_the_form_of_the_flow_network_alone_is_half_of_that_of_both(bundle: Bundle) -> None:
+    both = EngineInputs(bundle.build(CPU), bundle.probe, CPU, BATCH, "fp32")
+    alone = replace(both, networks=("flow",))
+    engines = [NetworkEngine(inputs.network(), inputs) for inputs in (both, alone)]
+    found, flow = (engine.errors(*CUBES) for engine in engines)
+    assert np.array_equal(found["flow"], flow["flow"])
+    assert not any(name.startswith("cvae") for name, _ in alone.network().named_parameters())
 
 
 def test_where_there_is_no_compiler_the_error_names_it(

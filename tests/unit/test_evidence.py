@@ -29,9 +29,10 @@ from hf2vad.evidence.footage import held
 from hf2vad.evidence.objects import Objects, shown_object
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.features.settings import FusionConfig
+from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.schema import BOX, OBJECTS, U8
 from hf2vad.storage import local, put_table, read_table
-from tests.evidence import FRAMES, VIDEOS, Scored, gathered, scored_archive
+from tests.evidence import FRAMES, VIDEOS, Scored, gathered, scored_archive, without_ray
 from tests.scores import put_scores
 
 MAPS = ("appearance", "predicted", "appearance_error", "flow", "reconstructed", "flow_error")
@@ -283,17 +284,44 @@ def test_without_a_bundle_there_are_pictures_and_no_reasons(scored: Scored, tmp_
     assert row["box"] is not None
 
 
-def test_a_prediction_that_does_not_count_is_not_shown(scored: Scored, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fusion", "pictures", "scales"),
+    [
+        (FusionConfig(frame=0), {"flow", "reconstructed", "flow_error"}, {"flow", "flow_error"}),
+        (FusionConfig.of({"speed": 1.0}), {"flow"}, {"flow"}),
+    ],
+)
+def test_what_a_network_makes_of_a_cube_is_shown_only_where_it_counts(
+    scored: Scored, tmp_path: Path, fusion: FusionConfig, pictures: set[str], scales: set[str]
+) -> None:
     known = load_bundle(str(scored.bundle))
-    other = save_bundle(
-        str(tmp_path / "bundle"), replace(known, settings=replace(known.settings, fusion=FusionConfig(frame=0)))
-    )
+    bundle = replace(known, settings=replace(known.settings, fusion=fusion))
+    other = save_bundle(str(tmp_path / "bundle"), bundle)
     (prefix,) = scored.scores.glob("bundle=*")
     shutil.copytree(prefix, tmp_path / f"bundle={other.id}")
     job = replace(scored.job(tmp_path), scores=str(tmp_path / f"bundle={other.id}"), bundle=str(tmp_path / "bundle"))
     assert gathered(job)["made"] == 2
-    assert set(row_of(tmp_path)["files"]) == {"thumb", "appearance", "flow", "reconstructed", "flow_error"}
-    assert set(row_of(tmp_path)["parts"]) == {"flow"}
+    row = row_of(tmp_path)
+    assert set(row["files"]) == {"thumb", "appearance", "nearest"} | pictures
+    assert row["scales"].keys() == scales
+    assert row["parts"].keys() == fusion.weights.keys()
+    assert (row["s_flow"] is None, row["s_frame"]) == ("flow" not in fusion.weights, None)
+
+
+def test_tables_of_what_counts_alone_are_explained(scored: Scored, tmp_path: Path) -> None:
+    """Nulls in the columns of the other features: nothing is compared with them."""
+    known = load_bundle(str(scored.bundle))
+    fusion = FusionConfig.of({"speed": 1.0, "flow": 1.0})
+    save_bundle(str(tmp_path / "bundle"), replace(known, settings=replace(known.settings, fusion=fusion)))
+    job = replace(ScoreJob.base({"bundle": str(tmp_path / "bundle")}), archive=str(scored.archive), batch=16)
+    job = replace(job, bundle=str(tmp_path / "bundle"), out=str(tmp_path / "scores"), device="cpu", engine="eager")
+    with without_ray():
+        score_job(job)
+    asked = replace(scored.job(tmp_path), scores=str(tmp_path / "scores"), bundle=str(tmp_path / "bundle"))
+    counts = gathered(asked)
+    assert (counts["noted"], counts["made"]) == (0, counts["events"])
+    assert counts["events"] > 0
+    assert row_of(tmp_path)["kind"] in ("flow", "speed")
 
 
 def test_another_bundle_than_the_one_that_scored_is_refused(scored: Scored, tmp_path: Path) -> None:

@@ -320,3 +320,28 @@ def test_shards_do_not_show_in_real_video() -> None:
     assert sum(status == "scored" for _, _, status, *_ in whole) == 41
     for length in (37, 10):
         assert content(extract(video, length, extractor, start=60, stop=101)) == whole
+
+
+def test_flow_is_computed_only_between_frames_that_a_cube_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thing passes in frames 20 to 29 of 60; nothing moves before and after it."""
+    ground = cv2.GaussianBlur(np.random.default_rng(3).integers(40, 160, (HEIGHT, WIDTH, 3), np.uint8), (7, 7), 0)
+    images = [ground.copy() for _ in range(60)]
+    for t in range(20, 30):
+        images[t][30:50, 5 * (t - 18) : 5 * (t - 18) + 14] = 250
+    for number, image in enumerate(images):
+        cv2.imwrite(str(tmp_path / f"{number:04d}.png"), image)
+    pairs: list[int] = []
+    between = FlowEstimator.between
+
+    def counted(self: FlowEstimator, before: U8, after: U8) -> Any:
+        pairs.append(1)
+        return between(self, before, after)
+
+    monkeypatch.setattr(FlowEstimator, "between", counted)
+    batches = extract(only_video(tmp_path), 60, Extractor(MOTION))
+    moving = {batch.frame for batch in batches if len(batch)}
+    assert moving == set(range(19, 31))
+    needed = {pair for frame in moving for pair in range(frame - 3, frame + 1)}
+    assert len(pairs) == len(needed)

@@ -66,7 +66,7 @@ def test_a_picture_that_stays_for_less_than_the_set_time_is_not(tmp_path: Path) 
 
 
 def test_an_empty_street_is_not_frozen_while_its_noise_is_coded(tmp_path: Path) -> None:
-    scene = unwell.Scene(unwell.WIDTH, unwell.HEIGHT)
+    scene = unwell.Street(unwell.WIDTH, unwell.HEIGHT)
     ground = scene.ground()
     empty = [scene.exposed(ground, t) for t in range(120)]
     assert judged(unwell.write(tmp_path / "clip.mp4", empty, crf=23)) == []

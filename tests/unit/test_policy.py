@@ -28,7 +28,8 @@ from hf2vad.errors import (
     VideoError,
 )
 from hf2vad.storage.failures import mapped
-from hf2vad.walk.breaker import Breaker, BreakerConfig
+from hf2vad.walk.breaker import Breaker
+from hf2vad.walk.settings import BreakerConfig
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 
 from hf2vad.archive import catalog
 from hf2vad.archive.scope import Scope
-from hf2vad.archive.sections import Order, Sections, Source, parse_sources
+from hf2vad.archive.sections import Order, Sections
+from hf2vad.archive.sources import Source, parse_sources
 from hf2vad.errors import ConfigError
 from hf2vad.storage import ahead, list_dir
 from hf2vad.walk import markers
@@ -90,6 +91,9 @@ def test_of_several_archives_ids_begin_with_the_name(archive: Path) -> None:
     assert [video.id for video in videos[-3:]] == [f"south/2026-11-2{n}/a.mp4" for n in (1, 2, 3)]
     assert videos[-1].uri == str(archive / "gate/2026-11-23/a.mp4")
     assert len({video.id for video in videos}) == 9
+    assert [(video.source, video.path) for video in videos[-2:]] == [("south", f"2026-11-2{n}/a.mp4") for n in (2, 3)]
+    alone = next(Sections(parse_sources([str(archive)])).videos())
+    assert (alone.source, alone.path) == ("", alone.id)
 
 
 @pytest.mark.parametrize("order", ["name", "oldest", "newest"])

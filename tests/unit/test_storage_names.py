@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hf2vad.storage import is_s3, join, key_path, readable
-from hf2vad.storage.names import KEY_BYTES, RESERVED, SEGMENT_BYTES
+from hf2vad.storage.names import KEY_BYTES, RESERVED, SEGMENT_BYTES, id_of_key
 
 part = st.sampled_from(
     [
@@ -74,6 +74,18 @@ def test_a_key_stays_below_its_prefix_and_each_part_is_a_name_that_a_file_may_ha
 @example("/".join(["b", *["ä" * 60] * 9]), "/".join(["c", *["ä" * 60] * 9]))
 def test_two_ids_never_have_the_same_key(first: str, second: str) -> None:
     assert (key_path(first) == key_path(second)) == (first == second)
+
+
+@settings(max_examples=300, deadline=None)
+@given(identity=video_id)
+@example("")
+@example("a//b/")
+@example("a.parquet/v.json")
+@example("x" * 300)
+@example("ä" * 500)
+def test_a_key_leads_back_to_its_id_unless_it_was_shortened(identity: str) -> None:
+    key = key_path(identity)
+    assert id_of_key(key) == (None if "~" in key else identity)
 
 
 @settings(max_examples=200, deadline=None)

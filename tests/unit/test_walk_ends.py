@@ -21,11 +21,11 @@ from hf2vad.cluster.dispatch import Call, Outcome
 from hf2vad.cluster.policy import Cause
 from hf2vad.errors import BreakerError
 from hf2vad.storage import read_json
-from hf2vad.walk.breaker import BreakerConfig
 from hf2vad.walk.counts import Tally
 from hf2vad.walk.limits import FrameSpan
 from hf2vad.walk.markers import Marks
 from hf2vad.walk.record import settle_failures
+from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.walk import LOST_SHARDS, Extent, Failure, Opened, walk
 
 SHARDS = 4

@@ -7,9 +7,10 @@ import shutil
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from hf2vad.archive.catalog import Video, find_video
+from hf2vad.archive.catalog import Video
 from hf2vad.archive.container import opened, video_stream
 from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.sources import find_in
 from hf2vad.errors import Hf2vadError, VideoError
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.tables import Scored
@@ -41,7 +42,7 @@ def media_of(job: ReportJob, scored: Scored, key: str) -> Media:
 
     A video that cannot be read has none, and `why_not` says so.
     """
-    if job.media == "none" or not job.archive:
+    if job.media == "none" or not job.sources:
         return Media(why_not="This site was made without videos.")
     try:
         return _media(job, scored, key)
@@ -51,9 +52,9 @@ def media_of(job: ReportJob, scored: Scored, key: str) -> Media:
 
 def _media(job: ReportJob, scored: Scored, key: str) -> Media:
     fingerprint = str(scored.metadata.get("fingerprint", ""))
-    video = find_video(job.archive, scored.video, fingerprint=fingerprint)
+    video = find_in(job.sources, scored.video, fingerprint=fingerprint)
     if video is None:
-        return Media(why_not=f"{job.archive} does not have this video.")
+        return Media(why_not=f"{', '.join(job.archive)} does not have this video.")
     offset = _playable(video) if job.media != "transcode" else None
     if offset is not None and job.media == "link":
         return Media(link(video, job), offset)
@@ -90,7 +91,7 @@ def _playable(video: Video) -> float | None:
 def link(video: Video, job: ReportJob) -> str:
     """URL of an archive's file for the site's pages."""
     if job.media_url:
-        single = os.path.normpath(video.uri) == os.path.normpath(job.archive)
+        single = any(os.path.normpath(video.uri) == os.path.normpath(source.uri) for source in job.sources)
         return job.media_url if single else f"{job.media_url.rstrip('/')}/{quote(video.id)}"
     if is_s3(video.uri):
         start, target = job.out, video.uri

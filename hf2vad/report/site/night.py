@@ -18,10 +18,11 @@ from hf2vad.report.site.evidence import folders
 from hf2vad.report.site.heat import HeatMap, Spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.place import Place
-from hf2vad.report.site.tables import failures, table_keys
+from hf2vad.report.site.tables import failures, frame_keys
 from hf2vad.report.site.video import Shown, Sources, show_video
 from hf2vad.report.site.write import put_data, put_pages
 from hf2vad.storage import join, read_json, readable
+from hf2vad.tables.archives import archive_names
 from hf2vad.tables.read import scores_prefix
 from hf2vad.threads import in_threads
 
@@ -108,22 +109,24 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
     prefix = scores_prefix(job.scores)
     if job.evaluation and evaluation is None:
         evaluation = read_json(job.evaluation)
+    names = archive_names(prefix, job.sources)
     sources = Sources(
         job,
         prefix,
+        names,
         read_labels(job.labels) if job.labels else {},
         load_bundle_settings(job.bundle) if job.bundle else None,
         folders(job.out),
     )
     scope, night = job.scope, _Night()
     with ProgressBar("pages", unit="videos") as bar:
-        for shown in in_threads(partial(show_video, sources), table_keys(prefix, scope), job.threads):
+        for shown in in_threads(partial(show_video, sources), frame_keys(prefix, scope, names), job.threads):
             if shown is not None:
                 night.add(shown)
                 bar.advance(1)
     if not night.videos:
         raise EvaluationError(f"{prefix}: --pattern, --cameras, --since and --until let no scored video through")
-    failed = list(failures(prefix, scope))
+    failed = list(failures(prefix, scope, names))
     _put_summary(job, night, failed, evaluation)
     put_pages(job.out, title=readable(job.title), media_url=job.media_url)
     return Site(join(job.out, "index.html"), len(night.videos), night.events, len(failed))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 
 from hf2vad.archive.scope import Scope
+from hf2vad.archive.sources import split_id
 from hf2vad.errors import EvaluationError, NotFoundError
 from hf2vad.schema import TABLES, unpack_metadata
-from hf2vad.storage import join, list_dir, list_files, read_json, read_table, readable
-
-ENDING = ".parquet"
+from hf2vad.storage import join, list_files, read_json, read_table, readable
+from hf2vad.tables.keys import TableTree
 
 
 @dataclass(frozen=True)
@@ -29,23 +28,12 @@ class Scored:
     health: pa.Table
 
 
-def table_keys(prefix: str, scope: Scope) -> Iterator[str]:
+def frame_keys(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[str]:
     """The key of each frame table that can be of `scope`, sorted. Raises EvaluationError where there is none at all."""
-    folder = join(prefix, "frames")
     try:
-        yield from _keys(folder, "", scope)
+        yield from TableTree(prefix, "frames", archives).keys(scope)
     except NotFoundError:
         raise EvaluationError(f"{prefix}: no frame table there; jobs/score_archive.py makes them") from None
-
-
-def _keys(uri: str, prefix: str, scope: Scope) -> Iterator[str]:
-    for entry in list_dir(uri):
-        name = prefix + entry.name
-        if not entry.is_dir:
-            if name.endswith(ENDING):
-                yield name
-        elif "~" in name or scope.enters(unquote(name, errors="surrogateescape")):
-            yield from _keys(entry.uri, name + "/", scope)
 
 
 def read_scored(prefix: str, key: str) -> Scored:
@@ -67,13 +55,13 @@ def read_events(prefix: str, key: str) -> tuple[list[dict[str, Any]], str]:
     return table.to_pylist(), str(unpack_metadata(table.schema, "events", where).get("fingerprint", ""))
 
 
-def failures(prefix: str, scope: Scope) -> Iterator[dict[str, str]]:
+def failures(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[dict[str, str]]:
     """Video and reason of each failure row of `scope`."""
     try:
         for entry in list_files(join(prefix, "failures"), ".json"):
             row = read_json(entry.uri)
             video = str(row.get("video", entry.name))
-            if scope.holds(video):
+            if scope.holds(split_id(video, archives)[1]):
                 yield {"video": readable(video), "reason": readable(str(row.get("reason", "")))}
     except NotFoundError:
         return

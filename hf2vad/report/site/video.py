@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hf2vad.archive.sources import split_id
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evidence.choose import event_key
@@ -34,6 +35,8 @@ class Sources:
     job: ReportJob
     prefix: str
     """The bundle=<id> folder of the tables."""
+    archives: Collection[str]
+    """Names that ids of videos may begin with."""
     labels: FrameLabels
     bundle: BundleSettings | None
     evidence: Collection[str]
@@ -57,13 +60,13 @@ class Shown:
 def show_video(sources: Sources, key: str) -> Shown | None:
     """Write the data of one video's page; none for a video that is not of the job's scope."""
     scored = read_scored(sources.prefix, key)
-    scope = sources.job.scope
-    if not scope.holds(scored.video):
+    scope, (source, path) = sources.job.scope, split_id(scored.video, sources.archives)
+    if not scope.holds(path):
         return None
-    place, name = place_of(scored.video, scope), video_key(scored.video)
+    place, name = place_of(path, scope.paths, source), video_key(scored.video)
     seconds = np.asarray(scored.frames["pts_s"].to_numpy(), np.float64)
     score = np.asarray(scored.frames["score"].to_numpy(), np.float64)
-    events = _event_rows(sources, scored, place, key)
+    events = _event_rows(sources, scored, place, key, path)
     health = _health_rows(scored, name)
     peak = float(np.nanmax(score)) if np.isfinite(score).any() else None
     lasts = round(float(seconds[-1] - seconds[0]), 1) if len(seconds) else 0.0
@@ -95,7 +98,7 @@ def show_video(sources: Sources, key: str) -> Shown | None:
     return Shown(row, events, spread_out, bundle, len(seconds), lasts, health)
 
 
-def _event_rows(sources: Sources, scored: Scored, place: Place, table: str) -> list[dict[str, Any]]:
+def _event_rows(sources: Sources, scored: Scored, place: Place, table: str, path: str) -> list[dict[str, Any]]:
     rows = scored.events.to_pylist()
     objects = None
     if rows and sources.bundle is not None:
@@ -107,7 +110,7 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, table: str) -> l
         known = read_evidence(sources.job.out, key) if key in sources.evidence else NOTHING
         parts = known.parts
         if not parts and objects is not None and sources.bundle is not None:
-            parts = peak_terms(row, objects, sources.bundle)
+            parts = peak_terms(row, objects, sources.bundle, path)
         found.append(
             {
                 "key": key,

@@ -1,4 +1,4 @@
-"""Engines on a cluster: chosen and built where they will run, in a worker with the resources of scoring."""
+"""The choice of an engine, made and built where it will run: in a worker with the resources of scoring."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import Any
 
 import torch
 
-from hf2vad.bundle.bundle import Bundle, load_bundle
-from hf2vad.cluster.dispatch import Call, Dispatcher
+from hf2vad.bundle.bundle import same_bundle
 from hf2vad.engines import PACKAGED, EngineInputs, build_package
 from hf2vad.engines.choose import Choice, choose_engine
 from hf2vad.engines.eager import Precision
 from hf2vad.engines.package import FOLDER, Package
 from hf2vad.engines.spec import EngineChoice
-from hf2vad.errors import DispatchError, MismatchError
 from hf2vad.models.device import choose_device
 from hf2vad.models.settings import Network
 from hf2vad.storage import absolute, join
@@ -39,7 +37,7 @@ class EngineRequest:
 
 
 @dataclass(frozen=True)
-class Settled:
+class EngineAnswer:
     """The engine to use."""
 
     choice: Choice
@@ -52,21 +50,11 @@ def cache_of(bundle_uri: str, engine_cache: str) -> str:
     return absolute(engine_cache) if engine_cache else join(bundle_uri, FOLDER)
 
 
-def settle_engine(request: EngineRequest, dispatcher: Dispatcher) -> Settled:
-    """Ask a worker which engine to use, and let it build the package of a named one that is not there yet.
+def answer_here(request: EngineRequest) -> EngineAnswer:
+    """Choose the engine on this machine, and build the package of a named one that is not there yet.
 
-    Raises EngineError or ConfigError when it cannot run there, DispatchError when the worker died.
+    Raises EngineError or ConfigError when it cannot run here, MismatchError for a bundle that changed.
     """
-    dispatcher.submit(Call(settle_here, (request,), None))
-    outcome = dispatcher.wait()
-    if outcome.failure is not None:
-        raise DispatchError(f"the engine could not be chosen: {outcome.failure}")
-    settled: Settled = outcome.value
-    return settled
-
-
-def settle_here(request: EngineRequest) -> Settled:
-    """What `settle_engine` lets a worker do."""
     torch.set_num_threads(request.threads)
     device = choose_device(request.device)
     choice = choose_engine(
@@ -79,20 +67,12 @@ def settle_here(request: EngineRequest) -> Settled:
         batch=request.batch,
     )
     if choice.spec.name not in PACKAGED:
-        return Settled(choice, None)
+        return EngineAnswer(choice, None)
     package = Package(choice.spec, request.bundle_id, choice.place, request.batch)
     if package.exists() and not request.force:
-        return Settled(choice, None)
+        return EngineAnswer(choice, None)
     bundle = same_bundle(request.bundle_uri, request.bundle_id)
     inputs = EngineInputs(
         bundle.build(device), bundle.probe.or_noise(), device, request.batch, choice.spec.precision, request.networks
     )
-    return Settled(replace(choice, why="built just now"), build_package(package, inputs))
-
-
-def same_bundle(uri: str, bundle_id: str) -> Bundle:
-    """The bundle at `uri`. Raises MismatchError for one that changed since the run began."""
-    bundle = load_bundle(uri)
-    if bundle.id != bundle_id:
-        raise MismatchError(f"{uri} was bundle {bundle_id} when the run began and is {bundle.id} now")
-    return bundle
+    return EngineAnswer(replace(choice, why="built just now"), build_package(package, inputs))

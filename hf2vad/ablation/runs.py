@@ -5,45 +5,70 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
+from hf2vad.ablation.record import frame_counts
 from hf2vad.ablation.units import Cut, Place, Tables, Unit, run_unit
-from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig
+from hf2vad.ablation.variants import labelled
+from hf2vad.cluster.dispatch import Call, Dispatcher
 from hf2vad.commandline import EXIT_OK
-from hf2vad.cubes.settings import extraction_fingerprint
+from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.errors import VideoError
+from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.hashes import content_hash, hash_of
-from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.progress import ProgressBar
 from hf2vad.storage import exists, join, list_files, put_json, read_json
 from hf2vad.training.data import StcTable
 
 
-def cut_cubes(cut: Cut, out: str, ray: RayConfig, *, image_fps: float) -> Tables:
+class Extract(Protocol):
+    """Cuts the cubes of one archive."""
+
+    def __call__(self, *, archive: str, boxes: str, out: str, dataset: str, extraction: ExtractionConfig) -> int:
+        """Cut what is not there yet into <out>/stc/<dataset>; returns the exit code of the walk."""
+
+
+def cut_all(
+    cuts: Iterable[Cut], out: str, labels: FrameLabels, extract: Extract
+) -> tuple[dict[Cut, Tables], dict[Cut, str]]:
+    """The tables of each cut, and why some have none.
+
+    Raises EvaluationError when the labels are those of other videos.
+    """
+    tables: dict[Cut, Tables] = {}
+    failures: dict[Cut, str] = {}
+    for cut in dict.fromkeys(cuts):
+        try:
+            tables[cut] = cut_cubes(cut, out, extract)
+        except VideoError as error:
+            failures[cut] = str(error)
+            continue
+        labelled(labels, frame_counts(tables[cut].test))
+    return tables, failures
+
+
+def cut_cubes(cut: Cut, out: str, extract: Extract) -> Tables:
     """The cubes of both archives, cut as far as they are not there; the summaries of the walks go unprinted.
 
     Raises VideoError when a video of them cannot be read.
     """
     started = time.monotonic()
     prefix = join(out, "cubes", hash_of(cut.train, cut.test, cut.boxes, extraction_fingerprint(cut.extraction)))
-    found: dict[str, str] = {}
+    stc: dict[str, str] = {}
     for part, archive, boxes in (("train", cut.train, cut.boxes[0]), ("test", cut.test, cut.boxes[1])):
-        settings = {name: getattr(cut.extraction, name) for name in ("flow", "motion", "detector", "cube")}
         place = join(prefix, part)
-        job = ExtractJob(
-            archive=archive, out=place, boxes=boxes, dataset=part, image_fps=image_fps, ray=ray, **settings
-        )
         with contextlib.redirect_stdout(io.StringIO()):
-            code = extract_job(job)
+            code = extract(archive=archive, boxes=boxes, out=place, dataset=part, extraction=cut.extraction)
         if code != EXIT_OK:
             rows = [read_json(entry.uri) for entry in list_files(join(place, "failures"), ".json")]
             raise VideoError(f"{archive}: {len(rows)} videos cannot be cut, {rows[0]['video']!r}: {rows[0]['reason']}")
-        found[part] = join(place, "stc", part)
+        stc[part] = join(place, "stc", part)
     if not exists(join(prefix, "cut.json")):
         put_json(join(prefix, "cut.json"), {"seconds": round(time.monotonic() - started, 2)})
-    contents = [StcTable(uri).fingerprint for uri in found.values()] + [content_hash(boxes) for boxes in cut.boxes]
+    contents = [StcTable(uri).fingerprint for uri in stc.values()] + [content_hash(boxes) for boxes in cut.boxes]
     seconds = float(read_json(join(prefix, "cut.json"))["seconds"])
-    return Tables(found["train"], found["test"], hash_of(contents), seconds)
+    return Tables(stc["train"], stc["test"], hash_of(contents), seconds)
 
 
 def run_units(units: Sequence[Unit], place: Place, dispatcher: Dispatcher) -> dict[Unit, str]:

@@ -1,0 +1,165 @@
+"""Promise 8 in scoring: a network runs where a feature with a weight needs it, and calls carry what workers read."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from hf2vad.bundle.bundle import Bundle, save_bundle
+from hf2vad.bundle.examples import NormalExamples
+from hf2vad.bundle.probe import noise_cubes
+from hf2vad.demo.archive import generate
+from hf2vad.features.feature import CubeArrays, CubeSample
+from hf2vad.features.motion import DensityConfig, Motion
+from hf2vad.features.perspective import Perspective
+from hf2vad.features.settings import FusionConfig
+from hf2vad.jobs.score import ScoreJob, score_job
+from hf2vad.models.cvae import CVAE
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.memae import FlowAutoencoder
+from hf2vad.walk import run
+from tests.bundles import make_bundle, normal
+from tests.stc import make_cubes
+from tests.unit.test_resume import InProcess
+
+CALIBRATION = normal(flow=(900.0, 300.0), frame=(400.0, 100.0), speed=(1.0, 0.5), motion=(1.0, 1.0))
+KNN = DensityConfig(kind="knn")
+FEATURES = ("s_flow", "s_frame", "speed", "s_motion")
+
+
+class Watched(InProcess):
+    """Notes how large each call is when it is sent to a worker."""
+
+    sizes: ClassVar[Counter[str]] = Counter()
+
+    def submit(self, call: Any) -> None:
+        name = call.function.__name__
+        self.sizes[name] = max(self.sizes[name], len(pickle.dumps((call.function, call.args))))
+        super().submit(call)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generate(tmp_path_factory.mktemp("archive"), train_clips=0, test_clips=1, frames=24).test
+
+
+@contextlib.contextmanager
+def networks_counted() -> Iterator[Counter[str]]:
+    """Counts how often networks are built, and how often each of them runs."""
+    counts: Counter[str] = Counter()
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, method, name in (
+            (Bundle, "build", "built"),
+            (FlowAutoencoder, "forward", "flow"),
+            (CVAE, "forward", "frame"),
+        ):
+            original = getattr(owner, method)
+
+            def counted(self: Any, *args: Any, original: Any = original, name: str = name, **options: Any) -> Any:
+                counts[name] += 1
+                return original(self, *args, **options)
+
+            patch.setattr(owner, method, counted)
+        patch.setattr(run, "cluster", lambda config: contextlib.nullcontext())
+        patch.setattr(run, "Dispatcher", Watched)
+        yield counts
+
+
+def bundle_of(folder: Path, **weights: float) -> str:
+    """A bundle of a network as it was initialised, with probe cubes, examples, and a fitted density."""
+    torch.manual_seed(0)
+    _, flow = make_cubes(64, 3)
+    boxes = np.tile(np.array([[0, 0, 20, 40]], np.float32), (64, 1))
+    ground = Perspective(intercept=1.0, slope=0.0, mean=1.0)
+    sample = CubeSample(cubes=CubeArrays(boxes=boxes, flow=flow, appearance=None), perspective=ground)
+    bundle = make_bundle(
+        HF2VAD(make_bundle({}).settings.model).state_dict(),
+        fusion=FusionConfig.of(weights),
+        calibration=CALIBRATION,
+        features={"motion": KNN},
+        perspective=ground,
+        arrays={
+            "features": {"motion": Motion(KNN).fit(sample)},
+            "probe": noise_cubes(16),
+            "examples": NormalExamples.of(*make_cubes(256, 5)),
+        },
+    )
+    save_bundle(str(folder), bundle)
+    return str(folder)
+
+
+def scored(archive: Path, bundle: str, out: Path, **settings: Any) -> tuple[Counter[str], dict[str, pa.Table]]:
+    job = replace(ScoreJob.base({"bundle": bundle}), archive=str(archive), bundle=bundle, out=str(out), device="cpu")
+    with networks_counted() as counts:
+        assert score_job(replace(job, batch=16, engine="eager", **settings)) == 0
+    tables = {name: list(out.glob(f"bundle=*/{name}/*.parquet")) for name in ("frames", "objects")}
+    return counts, {name: pq.read_table(path) for name, (path,) in tables.items()}
+
+
+def nulls(table: pa.Table) -> set[str]:
+    return {name for name in FEATURES if table[name].null_count == len(table)}
+
+
+def test_without_weights_no_network_is_built_nor_run_and_its_columns_are_null(archive: Path, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "bundle", speed=1.0, motion=0.5)
+    counts, tables = scored(archive, bundle, tmp_path / "scores")
+    assert counts == Counter()
+    assert len(tables["objects"]) > 10
+    assert nulls(tables["objects"]) == nulls(tables["frames"]) == {"s_flow", "s_frame"}
+    assert tables["objects"]["score"].null_count == 0
+
+
+def test_without_a_weight_of_the_frame_only_the_flow_network_runs(archive: Path, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "bundle", flow=1.0)
+    counts, tables = scored(archive, bundle, tmp_path / "scores")
+    assert counts["flow"] > 0
+    assert counts["frame"] == 0
+    assert nulls(tables["objects"]) == nulls(tables["frames"]) == {"s_frame", "s_motion"}
+
+
+def test_all_parts_computes_everything_and_changes_no_score(archive: Path, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "bundle", flow=1.0)
+    _, few = scored(archive, bundle, tmp_path / "few")
+    counts, tables = scored(archive, bundle, tmp_path / "all", all_parts=True)
+    assert counts["flow"] == counts["frame"] > 0
+    assert nulls(tables["objects"]) == nulls(tables["frames"]) == set()
+    for name in ("score", "s_flow", "speed"):
+        assert tables["objects"][name].equals(few["objects"][name])
+    assert tables["frames"]["score"].equals(few["frames"]["score"])
+
+
+def test_output_stays_as_it_is_unless_all_parts_asks_for_more(archive: Path, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "bundle", flow=1.0)
+    scored(archive, bundle, tmp_path / "scores")
+    again, _ = scored(archive, bundle, tmp_path / "scores")
+    assert again["flow"] == 0, "finished before"
+    more, tables = scored(archive, bundle, tmp_path / "scores", all_parts=True)
+    assert more["frame"] > 0
+    assert nulls(tables["objects"]) == set()
+
+
+def test_all_parts_of_a_bundle_in_which_all_count_is_the_same_work(archive: Path, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "bundle", flow=1.0, frame=0.1, speed=0.1, motion=0.1)
+    scored(archive, bundle, tmp_path / "scores")
+    again, _ = scored(archive, bundle, tmp_path / "scores", all_parts=True)
+    assert again["flow"] == 0, "finished before"
+
+
+def test_calls_to_workers_carry_a_bundles_settings_and_not_its_arrays(archive: Path, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "bundle", flow=1.0, frame=0.1, motion=0.5)
+    assert (tmp_path / "bundle" / "weights.safetensors").stat().st_size > 2**21
+    Watched.sizes.clear()
+    scored(archive, bundle, tmp_path / "scores")
+    assert len(Watched.sizes) >= 3, "a video is opened, worked on and closed"
+    assert max(Watched.sizes.values()) < 2**15, Watched.sizes
