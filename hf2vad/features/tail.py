@@ -83,6 +83,11 @@ class CameraTail:
         """Of the camera's own distribution: all cameras' count as `SHRINK` cubes of its own would."""
         return own_share(self.own.cubes)
 
+    @property
+    def supported(self) -> float:
+        """The surprise up to which training cubes support it; above, it is extrapolated."""
+        return math.log10(max(1.0, self.share * self.own.cubes + (1 - self.share) * self.overall.cubes))
+
     def surprise(self, values: F32 | F64) -> F64:
         """(B,) float64 for (B,) values: of the mixture of both distributions."""
         own = math.log10(self.share) - self.own.surprise(values)

@@ -122,6 +122,7 @@ class ScoreWork:
             "stop": frames[1],
             "plan": self.plan,
             "engine": self.engine.label,
+            **({"rule": "surprise"} if self.bundle.fusion.rule == "surprise" else {}),
         }
 
 
