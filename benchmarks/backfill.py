@@ -40,9 +40,10 @@ from benchmarks.tables import markdown, results
 from hf2vad.bundle.bundle import save_bundle
 from hf2vad.demo.archive import generate
 from hf2vad.jobs.backfill import BackfillJob
-from hf2vad.jobs.score import scoring_work
+from hf2vad.jobs.score import scoring_task
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.storage import list_files, put_bytes, read_json
+from hf2vad.walk.markers import Marks
 from tests.bundles import make_bundle
 from tests.fault_proxy import FaultProxy, Faults
 from tests.seaweed import SeaweedServer
@@ -77,9 +78,10 @@ def fill(work: Path, days: int) -> None:
         list(pool.map(lambda name: put_bytes(f"{BUCKET}/archive/{name}", content[name]), content))
         asked = BackfillJob.base({"bundle": f"{BUCKET}/bundle"})
         asked = replace(asked, archive=(f"{BUCKET}/archive",), bundle=f"{BUCKET}/bundle", out=f"{BUCKET}/out")
-        scoring = scoring_work(asked)
+        layout = scoring_task(asked).layout
+        marks = Marks(layout.marks)
         done = [video for video in asked.sections.videos() if str(LAST) not in video.id]
-        list(pool.map(lambda video: scoring.marks.put(video, scoring.state(video), failed=False), done))
+        list(pool.map(lambda video: marks.put(video, layout.state(video), failed=False), done))
 
 
 def timed(proxy: FaultProxy, *more: object) -> dict[str, Any]:

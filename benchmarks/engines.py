@@ -192,7 +192,7 @@ def accuracy(bundle: str, data: Path, names: list[str], precisions: tuple[str, .
     """Frame AUROC on Ped2's test clips by each engine, through the jobs."""
     frames, labels = data / "testing" / "frames", data / "testing" / "frame_labels.parquet"
     boxes = ["--boxes", data / "testing" / "boxes.parquet"]
-    if load_bundle_settings(bundle).extraction.detector.kind != "boxes":
+    if load_bundle_settings(bundle).extraction.detector.kinds != ("boxes",):
         boxes = []
     kinds = [("eager", "fp32")]
     kinds += [(n, p) for n in names for p in precisions if n in ("compiled", "aot", "tensorrt")]

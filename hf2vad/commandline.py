@@ -37,6 +37,9 @@ EXIT_INTERRUPTED = 130
 EXIT_STOPPED = 143
 """Not 0: a scheduler must not take a job that was told to stop for one that is done."""
 
+RENAMED = {"--detector.kind": "--detector.kinds"}
+"""Options whose earlier names are still read."""
+
 EVERYWHERE = """
 
 --config FILE reads the same settings from a TOML file. --log text, or --log json, writes what happens as lines to
@@ -109,7 +112,7 @@ def parse(kind: type[T], argv: Sequence[str], *, description: str, prog: str = "
     Raises ConfigError for a setting that is refused; the command line's own mistakes end the process with exit code 2.
     """
     early_names = tuple(getattr(kind, "EARLY", ()))
-    early, rest = _early_options(argv, early_names)
+    early, rest = _early_options([_renamed(argument) for argument in argv], early_names)
     config, log = early.pop("config"), early.pop("log")
     if log is not None:
         logs.write_logs(log)
@@ -142,6 +145,12 @@ def _as_called(description: str, prog: str) -> str:
     if not prog.startswith("hf2vad "):
         return description
     return re.sub(r"(?:python )?jobs/(\w+)\.py", lambda found: f"hf2vad {command(found[1])}", description)
+
+
+def _renamed(argument: str) -> str:
+    """An option by its present name."""
+    name, equals, value = argument.partition("=")
+    return RENAMED.get(name, name) + equals + value
 
 
 def _defaults(kind: type[T]) -> T:

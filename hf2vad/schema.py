@@ -37,6 +37,7 @@ U8 = npt.NDArray[np.uint8]
 F16 = npt.NDArray[np.float16]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
 
 FrameStatus = Literal["scored", "no_context", "undecodable"]
 """`scored`: the frame has its four predecessors (with or without cubes). `no_context`: it does not, so it gets no
@@ -64,6 +65,10 @@ class CubeBatch:
     """(B, 4, 32, 32, 2): crops of the flow fields t-4→t-3 … t-1→t, (dx, dy) in the bundle's flow units."""
     dropped: int = 0
     """Boxes that had no area after rounding and clipping to the frame."""
+    classes: I32 | None = None
+    """(B,): index of each box's most probable class, -1 where its detector has no classes; None where nobody says."""
+    class_scores: F32 | None = None
+    """(B,): probability of that class, in [0, 1], 0 without one; None where nobody says."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes)

@@ -1,4 +1,8 @@
-"""Settings objects as plain values: from TOML, the command line or JSON and back, and their hashes."""
+"""Settings objects as plain values: from TOML, the command line or JSON and back, and their hashes.
+
+A class whose fields are not what is written has two methods: `to_plain(values)`, which returns what is written for the
+plain values of its fields, and the class method `from_plain(values)`, which returns the latter for what was written.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +63,7 @@ def to_dict(settings: Any) -> dict[str, Any]:
             plain[item.name] = to_dict(value)
         else:
             plain[item.name] = list(value) if isinstance(value, tuple) else value
-    return plain
+    return dict(settings.to_plain(plain)) if hasattr(settings, "to_plain") else plain
 
 
 def from_dict(kind: type[T], values: Mapping[str, Any], *, base: T | None = None, where: str = "settings") -> T:
@@ -76,7 +80,7 @@ def _build(kind: type[T], values: Mapping[str, Any], base: T | None, where: str,
     known = {item.name for item in fields(kind) if item.init}  # type: ignore[arg-type]
     constants = _constants(kind)
     changes: dict[str, Any] = {}
-    for key, value in values.items():
+    for key, value in _read(kind, values, where).items():
         if key in constants:
             _coerce(Literal[constants[key]], value, None, where, prefix + key)
             continue
@@ -89,6 +93,14 @@ def _build(kind: type[T], values: Mapping[str, Any], base: T | None, where: str,
         return replace(base, **changes) if base is not None else kind(**changes)  # type: ignore[type-var]
     except TypeError as error:
         raise ConfigError(f"{where}: {prefix or kind.__name__}: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _read(kind: type[Any], values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """`values` under the names of the fields of `kind`."""
+    try:
+        return dict(kind.from_plain(values)) if hasattr(kind, "from_plain") else values
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -139,8 +151,9 @@ def _constants(kind: type[Any]) -> Mapping[str, Any]:
 
 
 def fingerprint(settings: Any) -> str:
-    """First 16 hex digits of the SHA-256 of the settings' canonical JSON."""
-    canonical = json.dumps(to_dict(settings), sort_keys=True, separators=(",", ":"))
+    """First 16 hex digits of the SHA-256 of the canonical JSON of a settings object, or of its plain values."""
+    values = settings if isinstance(settings, Mapping) else to_dict(settings)
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

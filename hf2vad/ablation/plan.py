@@ -117,10 +117,9 @@ def _network_features(row: Row, fusion: FusionConfig) -> tuple[StageName, ...]:
 
 def _cut(extraction: ExtractionConfig, base: Base) -> Cut:
     """The Cut of an extraction, without what does not touch its cubes."""
-    detector = extraction.detector
-    if "onnx" not in detector.kind:
-        extraction = replace(extraction, detector=replace(detector, model="", model_sha256=""))
-    return Cut(base.train, base.test, extraction, base.boxes if detector.kind == "boxes" else ("", ""))
+    detector = extraction.detector.without_unused()
+    boxes = base.boxes if "boxes" in detector.kinds else ("", "")
+    return Cut(base.train, base.test, replace(extraction, detector=detector), boxes)
 
 
 def distinct(plans: Iterable[Plan]) -> list[Unit]:

@@ -71,8 +71,8 @@ def _flow(preset: str, scale: float, units: str = "source") -> Mapping[str, Any]
     return {"flow": {"preset": preset, "scale": scale, "units": units}}
 
 
-def _boxes(kind: str) -> Mapping[str, Any]:
-    return {"detector": {"kind": kind}}
+def _boxes(*kinds: str) -> Mapping[str, Any]:
+    return {"detector": {"kinds": list(kinds)}}
 
 
 def _error(form: str) -> Mapping[str, Any]:
@@ -129,7 +129,7 @@ ROWS: tuple[Row, ...] = (
         group=_BOX,
         title="detector and motion",
         part="flow",
-        extraction=_boxes("onnx+motion"),
+        extraction=_boxes("onnx", "motion"),
         needs="detector",
     ),
     Row(name="boxes-given", group=_BOX, title="given", part="flow", extraction=_boxes("boxes"), needs="boxes"),

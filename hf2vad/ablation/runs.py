@@ -11,7 +11,7 @@ from typing import Protocol
 from hf2vad.ablation.record import frame_counts
 from hf2vad.ablation.units import Cut, Place, Tables, Unit, run_unit
 from hf2vad.ablation.variants import labelled
-from hf2vad.cluster.dispatch import Call, Dispatcher
+from hf2vad.cluster.dispatch import Call, Cluster
 from hf2vad.commandline import EXIT_OK
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.errors import VideoError
@@ -20,6 +20,7 @@ from hf2vad.hashes import content_hash, hash_of
 from hf2vad.progress import ProgressBar
 from hf2vad.storage import exists, join, list_files, put_json, read_json
 from hf2vad.training.data import StcTable
+from hf2vad.walk.calls import run_calls
 
 
 class Extract(Protocol):
@@ -71,7 +72,7 @@ def cut_cubes(cut: Cut, out: str, extract: Extract) -> Tables:
     return Tables(stc["train"], stc["test"], hash_of(contents), seconds)
 
 
-def run_units(units: Sequence[Unit], place: Place, dispatcher: Dispatcher) -> dict[Unit, str]:
+def run_units(units: Sequence[Unit], place: Place, cluster: Cluster) -> dict[Unit, str]:
     """Compute what is not there of `units` (a unit comes after what it needs); returns why some have no result.
 
     What needs a unit that failed fails with its reason.
@@ -79,13 +80,20 @@ def run_units(units: Sequence[Unit], place: Place, dispatcher: Dispatcher) -> di
     done = {unit for unit in units if place.is_done(unit)}
     waiting = [unit for unit in units if unit not in done]
     failures: dict[Unit, str] = {}
+
+    def next_ready() -> Call | None:
+        for unit in list(waiting):
+            if unit.after in failures:
+                failures[unit] = failures[unit.after]
+                waiting.remove(unit)
+            elif unit.after is None or unit.after in done:
+                waiting.remove(unit)
+                return Call(run_unit, (place, unit), unit)
+        return None
+
     with ProgressBar("ablation", total=len(units), unit="units") as bar:
         bar.advance(len(done))
-        while waiting or dispatcher.running:
-            waiting = _submit_ready(waiting, done, failures, place, dispatcher)
-            if not dispatcher.running:
-                break
-            outcome = dispatcher.wait()
+        for outcome in run_calls(next_ready, cluster):
             unit: Unit = outcome.call.tag
             if outcome.failure is None:
                 done.add(unit)
@@ -93,18 +101,3 @@ def run_units(units: Sequence[Unit], place: Place, dispatcher: Dispatcher) -> di
                 failures[unit] = f"{place.name(unit)}: {outcome.failure}"
             bar.advance(1, {"last": place.name(unit), "failed": str(len(failures))})
     return failures
-
-
-def _submit_ready(
-    waiting: Sequence[Unit], done: set[Unit], failures: dict[Unit, str], place: Place, dispatcher: Dispatcher
-) -> list[Unit]:
-    """Start what can start and is asked for; returns what still waits. Units that can never start become failures."""
-    left = []
-    for unit in waiting:
-        if unit.after in failures:
-            failures[unit] = failures[unit.after]
-        elif (unit.after is None or unit.after in done) and dispatcher.running < dispatcher.in_flight:
-            dispatcher.submit(Call(run_unit, (place, unit), unit))
-        else:
-            left.append(unit)
-    return left

@@ -8,12 +8,11 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Literal
 
 from hf2vad.archive.scope import Scope
 from hf2vad.errors import BucketNotFoundError, NotFoundError
-from hf2vad.storage import Entry, exists, find_file, is_s3, join, list_dir, list_files, readable
+from hf2vad.storage import Entry, exists, find_file, is_local, join, list_dir, readable
 from hf2vad.storage.ahead import with_listings
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".ts", ".webm")
@@ -102,15 +101,13 @@ def _included(video: Video, patterns: Sequence[str]) -> bool:
 def _single_file(archive: str) -> Video | None:
     if not archive.lower().endswith(VIDEO_SUFFIXES):
         return None
-    if not is_s3(archive):
-        return _file_video(next(list_files(archive)), "") if Path(archive).is_file() else None
-    parent, name = archive.rsplit("/", 1)
-    return next((_file_video(e, "") for e in list_dir(parent) if e.name == name and not e.is_dir), None)
+    entry = find_file(archive)
+    return None if entry is None else _file_video(entry, "")
 
 
 def _folder(uri: str, listing: Iterator[Entry], prefix: str, above: frozenset[str], scope: Scope) -> Iterator[Video]:
     modified = 0.0
-    if not is_s3(uri):
+    if is_local(uri):
         real = os.path.realpath(uri)
         if real in above:  # a symbolic link to a folder that holds it
             return
@@ -134,7 +131,7 @@ def _folder(uri: str, listing: Iterator[Entry], prefix: str, above: frozenset[st
             size, images = size + entry.size, images + 1
             modified = max(modified, entry.modified)
     if images:
-        if not is_s3(uri):
+        if is_local(uri):
             with contextlib.suppress(OSError):  # it is gone by now
                 modified = max(modified, os.stat(uri).st_mtime)
         name = prefix.rstrip("/") or os.path.basename(uri.rstrip("/")) or "images"

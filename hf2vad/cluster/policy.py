@@ -16,17 +16,9 @@ it (`Cause.blames_video`). storage/ has retried each request with backoff and ji
 from __future__ import annotations
 
 import random
+import sys
 from enum import Enum
-
-from ray.exceptions import (
-    NodeDiedError,
-    OutOfDiskError,
-    OutOfMemoryError,
-    RayError,
-    RayTaskError,
-    RuntimeEnvSetupError,
-    TaskUnschedulableError,
-)
+from typing import Any
 
 from hf2vad.errors import (
     AccessDeniedError,
@@ -86,24 +78,22 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.RUN
     if isinstance(error, StorageError) and not isinstance(error, NotFoundError):
         return Cause.STORAGE
-    if isinstance(error, RuntimeEnvSetupError | TaskUnschedulableError | OutOfDiskError):
+    if isinstance(error, _ray("RuntimeEnvSetupError", "TaskUnschedulableError", "OutOfDiskError")):
         return Cause.RUN
-    if isinstance(error, NodeDiedError):
+    if isinstance(error, _ray("NodeDiedError")):
         return Cause.NODE
-    if isinstance(error, MemoryError | DeviceError) or (
-        isinstance(error, RayError) and not isinstance(error, RayTaskError)
-    ):
+    if isinstance(error, MemoryError | DeviceError) or _in_place_of_a_result(error):
         return Cause.WORKER
     return Cause.INPUT
 
 
 def describe(error: BaseException) -> str:
     """`error` as one line, for a failure row."""
-    if isinstance(error, OutOfMemoryError | MemoryError):
+    if isinstance(error, (MemoryError, *_ray("OutOfMemoryError"))):
         return "its worker ran out of memory; give it --ray.memory-gib, or take fewer --ray.workers"
-    if isinstance(error, NodeDiedError):
+    if isinstance(error, _ray("NodeDiedError")):
         return "its node was lost"
-    if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+    if _in_place_of_a_result(error):
         return f"its worker died ({type(error).__name__})"
     message = " ".join(str(error).split())
     return message if isinstance(error, Hf2vadError) else f"{type(error).__name__}: {message}"
@@ -121,3 +111,14 @@ def pause(cause: Cause, tries: int) -> float:
     if cause is not Cause.STORAGE:
         return 0.0
     return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1))
+
+
+def _ray(*names: str) -> tuple[type[BaseException], ...]:
+    """Exception classes of Ray; none where Ray is not loaded, since then it cannot have raised one."""
+    exceptions: Any = sys.modules.get("ray.exceptions")
+    return tuple(getattr(exceptions, name) for name in names) if exceptions else ()
+
+
+def _in_place_of_a_result(error: BaseException) -> bool:
+    """Whether Ray itself raised `error` because it got no result of the call, neither a value nor an exception."""
+    return isinstance(error, _ray("RayError")) and not isinstance(error, _ray("RayTaskError"))

@@ -13,7 +13,8 @@ import numpy as np
 from hf2vad.archive.shards import Shard
 from hf2vad.archive.video import Frame, decode
 from hf2vad.cubes.cut import cut_cubes
-from hf2vad.cubes.detect import NO_BOXES, BoxFinder
+from hf2vad.cubes.detect import NO_FRAME_BOXES, BoxFinder, FrameBoxes
+from hf2vad.cubes.detectors.detector import FrameContext, Neighbours
 from hf2vad.cubes.detectors.motion import blurred
 from hf2vad.cubes.flow import FlowEstimator
 from hf2vad.cubes.opencv import cv2
@@ -56,10 +57,8 @@ class _Boxed:
 
     frame: Frame
     status: FrameStatus
-    in_source: F32
-    """(N, 4) boxes in pixels of the source; none where the frame makes no cube."""
-    in_working: F32
-    """(N, 4): the same boxes in pixels of the frames that are worked on."""
+    boxes: FrameBoxes
+    """N boxes; none where the frame makes no cube."""
     recent: Sequence[_Prepared]
     """It and the four frames before it; fewer where it has no full context."""
 
@@ -67,9 +66,10 @@ class _Boxed:
 class Extractor:
     """Cuts cubes as `config` says. Keeps the detector warm from shard to shard; one belongs to one thread."""
 
-    def __init__(self, config: ExtractionConfig, boxes_uri: str = "") -> None:
+    def __init__(self, config: ExtractionConfig, boxes_uri: str = "", *, threads: int = 1) -> None:
+        """`threads`: processor threads of a detector's network; decoding and flow have one each besides."""
         self._config = config
-        self._finder = BoxFinder(config, boxes_uri)
+        self._finder = BoxFinder(config, boxes_uri, threads=threads)
 
     def cubes(self, shard: Shard, look: Look = None) -> Generator[CubeBatch, None, None]:
         """One batch for every frame of `shard`, in order.
@@ -96,7 +96,7 @@ class Extractor:
             raise VideoError(f"{shard.video.id}: {error}") from None
         with closing(prefetch(self._boxed(shard, working, look), depth=AHEAD, name="boxes")) as boxed:
             for item in boxed:
-                if len(item.in_working):
+                if len(item.boxes):
                     with span("flow"):
                         _add_flow(item.recent, estimator)
                 yield item
@@ -112,16 +112,17 @@ class Extractor:
                     window.append(after)
 
     def _prepared(self, shard: Shard, working: Working, look: Look) -> Iterator[_Prepared]:
+        neighbours = self._finder.needs_neighbours
         for frame in spans("decode", decode(shard, working.size)):
-            if frame.index >= shard.stop and not self._finder.needs_motion:
+            if frame.index >= shard.stop and not neighbours:
                 return
             with span("convert"):
                 image = frame.image
                 grey = None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
                 if look is not None:
                     look(frame.index, grey)
-                blur = blurred(grey, self._config.motion) if grey is not None and self._finder.needs_motion else None
-            yield _Prepared(frame, grey, blur)
+                smooth = blurred(grey, self._config.motion) if grey is not None and neighbours else None
+            yield _Prepared(frame, grey, smooth)
 
     def _with_boxes(
         self, shard: Shard, working: Working, recent: Sequence[_Prepared], after: _Prepared | None
@@ -129,34 +130,37 @@ class Extractor:
         """The last frame of `recent` with its boxes."""
         frame = recent[-1].frame
         if frame.index < FRAMES - 1:
-            return _Boxed(frame, "no_context", NO_BOXES, NO_BOXES, recent)
+            return _Boxed(frame, "no_context", NO_FRAME_BOXES, recent)
         if len(recent) < FRAMES or any(item.grey is None for item in recent):
-            return _Boxed(frame, "undecodable", NO_BOXES, NO_BOXES, recent)
+            return _Boxed(frame, "undecodable", NO_FRAME_BOXES, recent)
         assert frame.image is not None
-        neighbours = (recent[-2].blurred, recent[-1].blurred, after.blurred if after else None)
+        neighbours = None
+        if (current := recent[-1].blurred) is not None:
+            neighbours = Neighbours(before=recent[-2].blurred, current=current, after=after.blurred if after else None)
+        context = FrameContext(video=shard.video.id, index=frame.index, image=frame.image, neighbours=neighbours)
         with span("boxes"):
-            boxes = self._finder.boxes(shard.video.id, frame.index, frame.image, neighbours)
-        if self._finder.in_source_pixels:
-            return _Boxed(frame, "scored", boxes, working.from_source(boxes), recent)
-        return _Boxed(frame, "scored", working.to_source(boxes), boxes, recent)
+            boxes = self._finder.boxes(context, working)
+        return _Boxed(frame, "scored", boxes, recent)
 
     def _cut(self, boxed: _Boxed) -> CubeBatch:
         """The cubes of a frame; none where it makes none."""
-        frame = boxed.frame
-        if not len(boxed.in_working):
+        frame, boxes = boxed.frame, boxed.boxes
+        if not len(boxes):
             return CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status=boxed.status)
         images = [item.frame.image for item in boxed.recent if item.frame.image is not None]
         flows = [item.flow for item in boxed.recent[1:] if item.flow is not None]
         with span("cut"):
-            kept, appearance, flow = cut_cubes(boxed.in_working, images, flows)
+            kept, appearance, flow = cut_cubes(boxes.in_working, images, flows)
         return CubeBatch(
             frame=frame.index,
             pts_s=frame.pts_s,
             status=boxed.status,
-            boxes=boxed.in_source[kept],
+            boxes=boxes.in_source[kept],
             appearance=appearance,
             flow=flow,
-            dropped=len(boxed.in_source) - len(appearance),
+            dropped=len(boxes) - len(appearance),
+            classes=boxes.classes[kept],
+            class_scores=boxes.class_scores[kept],
         )
 
 

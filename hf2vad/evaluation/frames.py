@@ -16,7 +16,7 @@ from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.features.settings import YARDSTICK
 from hf2vad.schema import F64, FEATURE_COLUMNS, FRAME_SCORES, LABELS, pack_metadata
-from hf2vad.tables.read import VideoScores, name_in, scored_videos
+from hf2vad.tables.read import VideoTables, name_in, scored_videos
 
 PARTS = {f"{name}_only": column for name, column in FEATURE_COLUMNS.items() if name != YARDSTICK}
 PARTS[f"{YARDSTICK}_yardstick"] = FEATURE_COLUMNS[YARDSTICK]
@@ -156,7 +156,7 @@ class _Raw:
         return float(values.min(where=np.isfinite(values), initial=np.inf))
 
 
-def _read(found: VideoScores, frame: I64, anomalous: Labels, parts: Mapping[str, Part]) -> _Raw:
+def _read(found: VideoTables, frame: I64, anomalous: Labels, parts: Mapping[str, Part]) -> _Raw:
     table = found.table("frames")
     rows = table["frame"].to_numpy()
     there = np.isin(frame, rows)

@@ -25,7 +25,7 @@ from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.frames import FEATURE_PARTS, Part, column_part
 from hf2vad.evaluation.tracks import BOX, Tracks, VideoTracks
 from hf2vad.schema import F64
-from hf2vad.tables.read import VideoScores, name_in, scored_videos
+from hf2vad.tables.read import VideoTables, name_in, scored_videos
 
 OVERLAP_PARTS = 10
 """A detection takes a region when this many times their intersection is at least their union: an IoU of 0.1."""
@@ -136,7 +136,7 @@ def _areas(column: _Found, track: np.ndarray[tuple[int], np.dtype[np.int64]], fr
     }
 
 
-def _unscored(found: VideoScores, table: pa.Table, truth: VideoTracks) -> int:
+def _unscored(found: VideoTables, table: pa.Table, truth: VideoTracks) -> int:
     """Regions on frames without a score."""
     rows = table["frame"].to_numpy()
     there = np.isin(truth.frame, rows)

@@ -8,7 +8,6 @@ import heapq
 import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from hf2vad.archive.catalog import EVERYTHING
@@ -16,9 +15,7 @@ from hf2vad.archive.scope import Scope
 from hf2vad.archive.sources import split_id
 from hf2vad.errors import NotFoundError
 from hf2vad.evidence.settings import EvidenceConfig
-from hf2vad.schema import unpack_metadata
-from hf2vad.storage import join, read_table
-from hf2vad.tables.keys import TableTree
+from hf2vad.tables.read import VideoTables, video_tables
 from hf2vad.threads import in_threads
 
 THREADS = 8
@@ -33,8 +30,8 @@ class Chosen:
     """Of the table `events`."""
     metadata: Mapping[str, Any]
     """What that table says of itself: bundle, fingerprint, size and range of the video."""
-    table: str
-    """Path of the video's tables below the folder of each kind."""
+    tables: VideoTables
+    """The tables of its video."""
 
     @property
     def key(self) -> str:
@@ -70,17 +67,15 @@ def choose_events(
 
 
 def _events(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[Chosen]:
-    for events in in_threads(partial(_read, prefix), _keys(prefix, scope, archives), THREADS):
+    for events in in_threads(_read, _tables(prefix, scope, archives), THREADS):
         yield from (chosen for chosen in events if scope.holds(split_id(chosen.row["video"], archives)[1]))
 
 
-def _keys(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[str]:
+def _tables(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[VideoTables]:
     with contextlib.suppress(NotFoundError):
-        yield from TableTree(prefix, "events", archives).keys(scope)
+        yield from video_tables(prefix, "events", scope, archives)
 
 
-def _read(prefix: str, key: str) -> list[Chosen]:
-    where = join(prefix, "events", key)
-    table = read_table(where)
-    metadata = unpack_metadata(table.schema, "events", where)
-    return [Chosen(row, metadata, key) for row in table.to_pylist()]
+def _read(tables: VideoTables) -> list[Chosen]:
+    events, metadata = tables.described("events")
+    return [Chosen(row, metadata, tables) for row in events.to_pylist()]

@@ -22,9 +22,16 @@ from rich.console import Console
 from rich.table import Table
 
 from hf2vad.ablation.settings import Schedule
-from hf2vad.cluster.dispatch import RayConfig
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job, required_missing
-from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
+from hf2vad.cubes.settings import (
+    CubeConfig,
+    DetectorConfig,
+    ExtractionConfig,
+    FlowConfig,
+    MotionConfig,
+    WorkingConfig,
+)
 from hf2vad.errors import ConfigError
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.models.settings import LossConfig, ModelConfig
@@ -79,9 +86,11 @@ class AblationJob:
 
     schedule: Schedule = field(default_factory=Schedule)
     model: ModelConfig = field(default_factory=ModelConfig)
+    working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
+    cube: CubeConfig = field(default_factory=CubeConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
@@ -91,9 +100,8 @@ class AblationJob:
         chosen = preset(name)
         detector = chosen.extraction.detector
         if early["boxes_train"]:
-            detector = replace(detector, kind="boxes")
-        settings: dict[str, Any] = {"preset": name, "model": chosen.model, "detector": detector}
-        settings |= {"flow": chosen.extraction.flow, "motion": chosen.extraction.motion}
+            detector = replace(detector, kinds=("boxes",))
+        settings = {**chosen.extraction.parts, "detector": detector, "model": chosen.model, "preset": name}
         return cls(**{**required_missing(cls), **settings})
 
     def __post_init__(self) -> None:
@@ -108,7 +116,7 @@ def ablate_job(job: AblationJob) -> int:
     from hf2vad.ablation.rows import select
     from hf2vad.ablation.runs import cut_all, run_units
     from hf2vad.ablation.units import Place
-    from hf2vad.cluster.dispatch import Dispatcher, cluster
+    from hf2vad.cluster.dispatch import open_cluster
     from hf2vad.evaluation.labels import read_labels
     from hf2vad.evaluation.smoothing import Smoothing
     from hf2vad.storage import absolute
@@ -121,11 +129,11 @@ def ablate_job(job: AblationJob) -> int:
     plans = {row.name: [plan(row, seed, base) for seed in job.seeds] for row in rows if not lacking[row.name]}
     all_plans = [each for of_row in plans.values() for each in of_row]
     out = absolute(job.out)
-    with cluster(job.ray):
+    with open_cluster(job.ray, use_gpu=job.device != "cpu") as cluster:
         tables, failed_cuts = cut_all([each.cut for each in all_plans], out, labels, partial(_extract, job))
         place = Place(out, tables, job.device, max(1, int(job.ray.cpus)))
         units = distinct(each for each in all_plans if each.cut in tables)
-        failed_units = run_units(units, place, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
+        failed_units = run_units(units, place, cluster)
     records = Records(place, labels, smoothing)
     lines: list[dict[str, Any]] = []
     for row in rows:
@@ -147,8 +155,8 @@ def ablate_job(job: AblationJob) -> int:
 def _check_boxes(job: AblationJob) -> None:
     if bool(job.boxes_train) != bool(job.boxes_test):
         raise ConfigError("--boxes-train and --boxes-test come together; give both or neither")
-    if job.detector.kind == "boxes" and not job.boxes_train:
-        raise ConfigError("detector.kind = boxes needs --boxes-train and --boxes-test")
+    if "boxes" in job.detector.kinds and not job.boxes_train:
+        raise ConfigError("detector.kinds with boxes needs --boxes-train and --boxes-test")
 
 
 def _base(job: AblationJob) -> Base:
@@ -157,12 +165,12 @@ def _base(job: AblationJob) -> Base:
     Raises ConfigError when the detector is no network that can be used: before hours of work, not after.
     """
     from hf2vad.ablation.plan import Base
-    from hf2vad.cubes.detect import BoxFinder, resolve_detector
+    from hf2vad.cubes.detect import BoxFinder, absolute_detector, resolve_detector
     from hf2vad.storage import absolute
 
-    detector = replace(job.detector, model=absolute(job.detector.model))
+    detector = absolute_detector(job.detector)
     if detector.model:
-        resolved = resolve_detector(replace(detector, kind="onnx"))
+        resolved = resolve_detector(replace(detector, kinds=("onnx",)))
         BoxFinder(ExtractionConfig(detector=resolved))
         detector = replace(detector, model_sha256=resolved.model_sha256)
     chosen = preset(job.preset)
@@ -170,7 +178,7 @@ def _base(job: AblationJob) -> Base:
         train=absolute(job.train),
         test=absolute(job.test),
         boxes=(absolute(job.boxes_train), absolute(job.boxes_test)),
-        extraction=replace(chosen.extraction, flow=job.flow, motion=job.motion, detector=detector),
+        extraction=replace(ExtractionConfig.of(job), detector=detector),
         model=job.model,
         loss=LossConfig(),
         training=job.schedule.of(chosen.training),
@@ -183,9 +191,8 @@ def _extract(
     job: AblationJob, *, archive: str, boxes: str, out: str, dataset: str, extraction: ExtractionConfig
 ) -> int:
     """Cut the cubes of one archive; returns the exit code."""
-    settings = {name: getattr(extraction, name) for name in ("flow", "motion", "detector", "cube")}
     cut = ExtractJob(archive=archive, out=out, boxes=boxes, dataset=dataset, image_fps=job.image_fps, ray=job.ray)
-    return extract_job(replace(cut, **settings))
+    return extract_job(replace(cut, **extraction.parts))
 
 
 def _put(job: AblationJob, lines: list[dict[str, Any]], *, units: int, seconds: float) -> None:

@@ -13,6 +13,7 @@ the wanted rate. Exit code: 0 done, 2 usage.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,10 +22,11 @@ from rich.table import Table
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import ConfigError
-from hf2vad.evaluation.alarms import AlarmTarget, Level, alarm_levels
-from hf2vad.scoring.alarms import Alarms
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.storage import absolute
+
+if TYPE_CHECKING:
+    from hf2vad.evaluation.alarms import Level
+    from hf2vad.scoring.alarms import Alarms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,9 @@ class AlarmJob:
 
 def alarm_job(job: AlarmJob) -> int:
     """Find the thresholds, put the file and print what they rest on; returns the exit code."""
+    from hf2vad.evaluation.alarms import AlarmTarget, alarm_levels
+    from hf2vad.storage import absolute
+
     target = AlarmTarget(job.per_hour, job.events, job.resamples, job.seed)
     alarms, levels = alarm_levels(absolute(job.scores), target, PathPattern.of_camera(job.camera_pattern))
     alarms.put(absolute(job.out))

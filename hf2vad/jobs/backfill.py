@@ -25,20 +25,20 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.scope import Scope, parse_day
 from hf2vad.archive.sections import Order, Sections
 from hf2vad.archive.sources import parse_sources
-from hf2vad.cluster.dispatch import Dispatcher
-from hf2vad.cluster.stop import Stop
+from hf2vad.cluster.dispatch import Cluster
+from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
 from hf2vad.jobs.compact import compact_all
-from hf2vad.jobs.score import ScoreSettings, run_scoring, scoring_work
-from hf2vad.jobs.score_work import ScoreWork
-from hf2vad.storage import absolute, exists, is_s3, join, list_dir, read_json
+from hf2vad.jobs.score import ScoreSettings, run_scoring, scoring_task
+from hf2vad.storage import absolute, exists, join, list_dir, objects_appear_whole, read_json
 from hf2vad.tables.archives import put_archive_names
+from hf2vad.tables.layout import RunLayout
 from hf2vad.walk.backlog import Backlog
 from hf2vad.walk.lease import Lease
-from hf2vad.walk.markers import FinishedSections
+from hf2vad.walk.limits import WalkLimits
+from hf2vad.walk.markers import Marks, SectionIndex
 from hf2vad.walk.run import absolute_places
-from hf2vad.walk.walk import Extent
 
 SHOWN = 20
 """Videos that --dry-run names."""
@@ -124,48 +124,55 @@ def backfill_job(job: BackfillJob) -> int:
     for source in sections.sources:
         if not exists(source.uri):
             raise NotFoundError(f"--archive {source.uri}: nothing there")
-    work = scoring_work(job, tries=0 if job.retry_failed else job.tries)
+    task = scoring_task(job, tries=0 if job.retry_failed else job.tries)
+    layout = task.layout
     if job.dry_run:
-        return _show_plan(job, work)
+        return _show_plan(job, layout)
     try:
-        with Lease(work.prefix, seconds=job.lease_seconds) as lease:
-            put_archive_names(work.prefix, sections.sources)
+        with Lease(layout.prefix, seconds=job.lease_seconds) as lease:
+            put_archive_names(layout.prefix, sections.sources)
             until = time.monotonic() + 3600 * job.hours if job.hours else float("inf")
 
-            def then(dispatcher: Dispatcher, stop: Stop) -> dict[str, Any]:
+            def then(cluster: Cluster, stop: Stop) -> dict[str, Any]:
                 def ended() -> bool:
-                    return stop.told or lease.lost
+                    return stop.reason in (StopReason.SIGTERM, StopReason.LEASE)
 
-                return compact_all(work.prefix, sections, dispatcher, ended) if job.compact else {}
+                return compact_all(layout.prefix, sections, cluster, ended) if job.compact else {}
 
-            extent = Extent(
-                finished=lambda marks: FinishedSections(marks, sections),
+            limits = WalkLimits(
+                index=_index(job, layout),
                 videos=job.limit,
-                stop=lambda: lease.lost or time.monotonic() > until,
-                backlog=Backlog(lambda: _new(job, work), partial(_made, job.scope)),
+                ends={StopReason.LEASE: lambda: lease.lost, StopReason.TIME: lambda: time.monotonic() > until},
+                backlog=Backlog(lambda: _new(job, layout), partial(_made, job.scope)),
             )
-            code = run_scoring("backfill", job, work, _settled(job), extent=extent, then=then)
+            code = run_scoring("backfill", job, task, _settled(job), limits=limits, then=then)
             if lease.lost:
-                raise LeaseError(f"{work.prefix}: the lease ran out or was taken; what was scored is kept, start again")
+                what_next = "what was scored is kept, start again"
+                raise LeaseError(f"{layout.prefix}: the lease ran out or was taken; {what_next}")
             return code
     except LeaseError as error:
         logs.end_with(f"error: {error}")
         return EXIT_BUSY
 
 
+def _index(job: BackfillJob, layout: RunLayout) -> SectionIndex:
+    """Which videos earlier runs finished, in the order in which the job takes them."""
+    return SectionIndex(Marks(layout.marks), job.sections)
+
+
 def _settled(job: BackfillJob) -> Iterator[Video]:
     """The videos that are asked for, less those that are still being written."""
     before = time.time() - 60 * job.min_age_minutes if job.min_age_minutes else float("inf")
     for video in job.sections.videos():
-        if video.modified <= before or (video.kind == "file" and is_s3(video.uri)):
+        if video.modified <= before or (video.kind == "file" and objects_appear_whole(video.uri)):
             yield video
 
 
-def _new(job: BackfillJob, work: ScoreWork) -> Iterator[Video]:
+def _new(job: BackfillJob, layout: RunLayout) -> Iterator[Video]:
     """Those of them that no run has come to an end with."""
-    finished = FinishedSections(work.marks, job.sections)
+    index = _index(job, layout)
     for video in _settled(job):
-        if finished.find(video, work.state(video)) is None:
+        if index.find(video, layout.state(video)) is None:
             yield video
 
 
@@ -178,13 +185,13 @@ def _made(scope: Scope, video: Video) -> float:
     return datetime.combine(days[0], datetime.min.time(), UTC).timestamp()
 
 
-def _show_plan(job: BackfillJob, work: ScoreWork) -> int:
+def _show_plan(job: BackfillJob, layout: RunLayout) -> int:
     """Print what is new, and an estimate from what earlier runs took for a byte of video."""
-    finished = FinishedSections(work.marks, job.sections)
-    count = size = known = 0
+    index = _index(job, layout)
+    count = size = finished = 0
     for video in _settled(job):
-        if finished.find(video, work.state(video)) is not None:
-            known += 1
+        if index.find(video, layout.state(video)) is not None:
+            finished += 1
             continue
         count, size = count + 1, size + video.size
         if count <= SHOWN:
@@ -195,7 +202,7 @@ def _show_plan(job: BackfillJob, work: ScoreWork) -> int:
         print(f"... and {count - SHOWN} more")
     pace = _seconds_per_byte(job.out)
     hours = "no earlier run to estimate hours from" if pace is None else f"about {size * pace / 3600:.2f} hours"
-    print(f"{count:,} new videos, {size / 2**30:.2f} GiB, {hours}; {known:,} finished before")
+    print(f"{count:,} new videos, {size / 2**30:.2f} GiB, {hours}; {finished:,} finished before")
     return EXIT_OK
 
 

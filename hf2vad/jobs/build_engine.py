@@ -22,8 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hf2vad.bundle.settings import load_bundle_settings
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
+from hf2vad.cluster.dispatch import open_cluster
 from hf2vad.cluster.engine import ask_for_engine
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.engines import EngineSpec
 from hf2vad.engines.eager import Precision
@@ -94,8 +95,8 @@ def build_engine_job(job: BuildJob) -> int:
         threads=max(1, int(job.ray.cpus)),
         force=job.force,
     )
-    with cluster(job.ray), _seconds(f"building {job.engine}"):
-        answer = ask_for_engine(request, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
+    with open_cluster(job.ray, use_gpu=job.device != "cpu") as cluster, _seconds(f"building {job.engine}"):
+        answer = ask_for_engine(request, cluster)
     if answer.built is None:
         print(f"{cache}: the package is there already; nothing to do (--force builds it again)")
         return EXIT_OK

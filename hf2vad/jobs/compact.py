@@ -11,14 +11,14 @@ from hf2vad.archive.pattern import Days
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.sections import Sections
 from hf2vad.archive.sources import Source
-from hf2vad.cluster.dispatch import Call, Dispatcher
+from hf2vad.cluster.dispatch import Call, Cluster
 from hf2vad.storage import join
 from hf2vad.tables.compact import CameraDay, Piece, compact
 from hf2vad.tables.keys import TableTree
 
 
 def compact_all(
-    prefix: str, sections: Sections, dispatcher: Dispatcher, stop: Callable[[], bool] = lambda: False
+    prefix: str, sections: Sections, cluster: Cluster, stop: Callable[[], bool] = lambda: False
 ) -> dict[str, int]:
     """Join what is new in `sections` of the scores at `prefix`; returns sums of what `compact` counts.
 
@@ -28,14 +28,14 @@ def compact_all(
     sums: dict[str, int] = {"joined_days": 0}
     days = camera_days(prefix, sections)
     while True:
-        while dispatcher.running < dispatcher.in_flight and not stop():
+        while cluster.running < cluster.in_flight and not stop():
             day = next(days, None)
             if day is None:
                 break
-            dispatcher.submit(Call(compact, (day,), (day.camera, day.date)))
-        if not dispatcher.running:
+            cluster.submit(Call(compact, (day,), (day.camera, day.date)))
+        if not cluster.running:
             return sums
-        outcome = dispatcher.wait()
+        outcome = cluster.wait()
         if outcome.failure is not None:
             camera, day_of = outcome.call.tag
             print(f"not joined: {camera!r} {day_of}: {outcome.failure}", file=sys.stderr)

@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hf2vad.cluster.dispatch import RayConfig, cluster
+from hf2vad.cluster.dispatch import open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
@@ -25,7 +26,7 @@ from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.report.site.night import write_site
-from hf2vad.storage import absolute, is_s3, join, key_path
+from hf2vad.storage import absolute, is_local, join, key_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ def demo_job(job: DemoJob) -> int:
     """Run all steps; what an earlier run has finished is not done again. Returns the exit code."""
     started = time.monotonic()
     out = _own_folder(job) if job.archive else job.out
-    with cluster(job.ray):
+    with open_cluster(job.ray):
         labels, tracks, test, code = _learn_and_score(job, out)
         review = ReviewJob(
             scores=join(out, "scores"),
@@ -81,7 +82,7 @@ def demo_job(job: DemoJob) -> int:
             archive=(absolute(test),),
             bundle=join(out, "bundle"),
             labels=labels,
-            media="transcode" if is_s3(test) or is_s3(out) else "link",
+            media="link" if is_local(test) and is_local(out) else "transcode",
             title=f"hf2vad: {job.archive}" if job.archive else "hf2vad demo",
             ray=job.ray,
         )
@@ -97,7 +98,7 @@ def demo_job(job: DemoJob) -> int:
 
 def _own_folder(job: DemoJob) -> str:
     """A folder for one archive of the user's: two archives do not mix."""
-    place = job.archive if is_s3(job.archive) else os.path.realpath(job.archive)
+    place = os.path.realpath(job.archive) if is_local(job.archive) else job.archive
     name = key_path(place.rstrip("/").rsplit("/", 1)[-1])
     return join(job.out, f"{name}-{hash_of(place, job.first_part)[:8]}")
 

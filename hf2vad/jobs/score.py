@@ -19,8 +19,9 @@ from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.bundle.bundle import load_bundle
 from hf2vad.bundle.settings import load_bundle_settings
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig
+from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.engine import ask_for_engine
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.detect import resolve_detector
@@ -41,7 +42,6 @@ from hf2vad.features.registry import networks_for
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.health.look import EVERY
 from hf2vad.health.settings import HealthConfig
-from hf2vad.jobs.score_work import ScoreWork
 from hf2vad.models.device import choose_device
 from hf2vad.schema import SCHEMA_VERSION
 from hf2vad.scoring.alarms import read_alarms
@@ -49,9 +49,12 @@ from hf2vad.scoring.feature_set import counted_features, fitted_features
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.settings import to_dict
 from hf2vad.storage import absolute, join
+from hf2vad.tables.layout import ScoreLayout
+from hf2vad.tasks.scoring import ScoringTask
+from hf2vad.walk.limits import WalkLimits
 from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
 from hf2vad.walk.settings import BreakerConfig
-from hf2vad.walk.walk import ALL, Extent
+from hf2vad.walk.task import WalkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,52 +171,49 @@ def score_job(job: ScoreJob) -> int:
     Raises MismatchError when an extraction setting is not the bundle's.
     """
     job = replace(job, archive=absolute(job.archive), bundle=absolute(job.bundle), **absolute_places(job))
-    work = scoring_work(job)
-    return run_scoring("score_archive", job, work, some_videos(job.archive, job.include))
+    return run_scoring("score_archive", job, scoring_task(job), some_videos(job.archive, job.include))
 
 
 def run_scoring(
     name: str,
     job: ScoreSettings,
-    work: ScoreWork,
+    task: ScoringTask,
     videos: Iterator[Video],
     *,
-    extent: Extent = ALL,
-    then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
+    limits: WalkLimits | None = None,
+    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
 ) -> int:
-    """Settle the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code."""
+    """Choose the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code."""
 
-    def settle(dispatcher: Dispatcher) -> tuple[ScoreWork, dict[str, str]]:
-        if job.engine == "eager" or not work.engine.networks:
-            return work, {"engine": work.engine.label}
-        found = ask_for_engine(engine_request(job, work), dispatcher)
-        spec, why, device = found.choice.spec, found.choice.why, found.choice.place.device
-        print(f"engine: {spec.label} on {device}: {why}", flush=True)
-        return replace(work, engine=spec), {"engine": spec.label, "engine_why": why, "device": device}
+    def prepare(cluster: Cluster) -> tuple[ScoringTask, dict[str, str]]:
+        if job.engine == "eager" or not task.engine.networks:
+            return task, {"engine": task.engine.label}
+        choice = ask_for_engine(engine_request(job, task), cluster).choice
+        print(f"engine: {choice.spec.label} on {choice.place.device}: {choice.why}", flush=True)
+        record = {"engine": choice.spec.label, "engine_why": choice.why, "device": choice.place.device}
+        return task.with_engine(choice.spec), record
 
-    extra = {"bundle": work.bundle.id, "scores": work.prefix}
-    gpu = job.device != "cpu"
-    return run_walk(name, job, work, videos, use_gpu=gpu, extra=extra, settle=settle, extent=extent, then=then)
+    return run_walk(name, job, task, videos, prepare=prepare, limits=limits, then=then)
 
 
-def engine_request(job: ScoreSettings, work: ScoreWork) -> EngineRequest:
-    """Which engine `job` wants for `work`."""
+def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
+    """Which engine `job` wants for `task`."""
     return EngineRequest(
         bundle_uri=job.bundle,
-        bundle_id=work.bundle.id,
+        bundle_id=task.bundle.id,
         wanted=job.engine,
         precision=job.precision,
         cache=cache_of(job.bundle, job.engine_cache),
-        networks=work.engine.networks,
+        networks=task.engine.networks,
         batch=job.batch,
         device=job.device,
-        threads=work.threads,
+        threads=task.config.threads,
     )
 
 
-def scoring_work(job: ScoreSettings, *, tries: int = 0) -> ScoreWork:
+def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
     """What the walk does with each video, for a job whose places are absolute, by the engine `eager` until another is
-    settled; raises what `score_job` does."""
+    chosen; raises what `score_job` does."""
     bundle = load_bundle(job.bundle)
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
     if difference := extraction_difference(bundle.settings.extraction, extraction):
@@ -231,28 +231,36 @@ def scoring_work(job: ScoreSettings, *, tries: int = 0) -> ScoreWork:
     counted = counted_features(settings.fusion)
     features = fitted_features(bundle) if job.all_parts else counted
     more = [name for name in features if name not in counted]
+    engine = EngineSpec(name="eager", networks=networks_for(features))
     plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY, *more)
-    return ScoreWork(
+    return ScoringTask(
+        layout=ScoreLayout(
+            prefix=join(job.out, f"bundle={bundle.id}"),
+            bundle=bundle.id,
+            engine=engine.label,
+            plan=plan,
+            scores=hash_of(plan, smoothing, to_dict(job.health)),
+            final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
+        ),
+        config=WalkConfig(
+            extraction=extraction,
+            boxes=job.boxes,
+            image_fps=job.image_fps,
+            limits=job.limits,
+            threads=max(1, int(job.ray.cpus)),
+            frame_stats=True,
+            profile=job.profile,
+            tries=tries,
+        ),
         bundle_uri=job.bundle,
         bundle=settings,
         features=features,
-        prefix=join(job.out, f"bundle={bundle.id}"),
-        extraction=extraction,
-        boxes=job.boxes,
-        image_fps=job.image_fps,
-        engine=EngineSpec(name="eager", networks=networks_for(features)),
+        engine=engine,
         batch=job.batch,
         device=job.device,
-        threads=max(1, int(job.ray.cpus)),
-        profile=job.profile,
         smoothing=smoothing,
         events=job.events,
         health=job.health,
-        limits=job.limits,
-        tries=tries,
-        plan=plan,
-        scores=hash_of(plan, smoothing, to_dict(job.health)),
-        final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
     )
 
 

@@ -4,6 +4,10 @@ Example:
     python jobs/train.py --stc demo/stc --out demo/bundle --preset compact
     python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --training.amp bf16
     python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --workers 4
+    python jobs/train.py --stc ped2/stc --out ped2/bundle --preset ped2 --init ped2.pth --training.stages
+
+With --init, training starts from the weights of another bundle, or of the paper's own code (a .pth file; give the
+--preset of its data set); with no --training.stages these weights are used as they are.
 
 With --workers, as many processes train together on a Ray cluster, each on its share of every batch of training.batch
 cubes. tensorboard --logdir shows the curves in tensorboard/ beside the bundle.
@@ -26,7 +30,7 @@ import torch
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.bundle import Bundle, save_bundle
 from hf2vad.bundle.settings import BundleSettings, load_bundle_settings, load_provenance
-from hf2vad.cluster.dispatch import RayConfig
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import EXIT_OK, Job, required_missing
 from hf2vad.engines.eager import EagerEngine
@@ -45,8 +49,9 @@ from hf2vad.settings import fingerprint, flat, to_dict
 from hf2vad.storage import absolute, exists, join, key_path
 from hf2vad.training.calibrate import calibrate, measure_together
 from hf2vad.training.checkpoint import Checkpoints
-from hf2vad.training.data import BlockReader, StcTable
+from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
+from hf2vad.training.initial import initial_identity, put_initial
 from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
 from hf2vad.training.loop import Trainer, check_workers
 from hf2vad.training.probe import normal_examples, probe_cubes
@@ -78,6 +83,10 @@ class TrainJob:
 
     preset: PresetName = "compact"
     """Where the defaults of model, training and fusion come from."""
+
+    init: str = ""
+    """Weights that the first stage starts from: a bundle, or a checkpoint file of the paper's code. Its network must be
+    that of --preset and model. With no training.stages they are used as they are."""
 
     device: str = "auto"
     """`auto`: the GPU where there is one. `cpu`, `cuda`, `cuda:1` …"""
@@ -136,17 +145,22 @@ class TrainJob:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ConfigError(f"--workers must not be negative, got {self.workers}")
+        if self.workers > 1 and not self.ray.uses_ray:
+            raise ConfigError(
+                f"--workers {self.workers} are started by Ray, which ray.address = none leaves out; give --workers 1, "
+                "or another address (local starts Ray here)"
+            )
         if self.grace_seconds < 0:
             raise ConfigError(f"--grace-seconds must be at least 0, got {self.grace_seconds}")
-        if self.training.reader == "ray" and self.workers < 2:
-            raise ConfigError("training.reader = ray reads for several workers; give --workers, or read direct")
         if self.smoothing < 1 or self.smoothing % 2 == 0:
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
+        if self.init and self.select:
+            raise ConfigError("--select tries networks of other shapes than that of --init; give one of the two")
         settings = feature_settings(self)
         for name in self.fusion.weights:
             for network in networks_for([name]):
                 stages = {"frame", "joint"} if network == "frame" else {"flow", "frame", "joint"}
-                if stages.isdisjoint(self.training.stages):
+                if not self.init and stages.isdisjoint(self.training.stages):
                     raise ConfigError(f"training.stages has no {network} stage, so fusion.{name} must be 0")
             feature_classes()[name].check(settings[name])
         PathPattern.of_camera(self.camera_pattern)
@@ -154,7 +168,7 @@ class TrainJob:
 
 def train_job(job: TrainJob) -> int:
     """Train, calibrate and put the bundle; goes on from a checkpoint of the same settings. Returns the exit code."""
-    job = replace(job, stc=absolute(job.stc), out=absolute(job.out))
+    job = replace(job, stc=absolute(job.stc), out=absolute(job.out), init=absolute(job.init))
     workers = max(1, job.workers)
     check_workers(job.training, workers)
     table = StcTable(job.stc)
@@ -196,12 +210,7 @@ def _work(job: TrainJob, share: Share) -> None:
     """What each of several workers does."""
     torch.set_num_threads(job.threads or share.threads)
     device = torch.device("cuda", torch.cuda.current_device()) if share.gpu else torch.device("cpu")
-    read: BlockReader | None = None
-    if job.training.reader == "ray":
-        from hf2vad.cluster.ray_reader import read_through_ray  # Ray Data takes seconds to import
-
-        read = read_through_ray
-    learn(job, StcTable(job.stc), device, read, share.listen())
+    learn(job, StcTable(job.stc), device, share.listen())
 
 
 def settings_of(job: TrainJob, table: StcTable) -> str:
@@ -217,6 +226,7 @@ def settings_of(job: TrainJob, table: StcTable) -> str:
         fingerprint(job.selection) if job.select else "",
         job.smoothing,
         table.fingerprint,
+        *([initial_identity(job.init)] if job.init else []),
         *_later_features(job),
     )
 
@@ -227,13 +237,7 @@ def _later_features(job: TrainJob) -> list[Any]:
     return [[name, to_dict(own)] for name, own in settings.items() if fields(own) and name != Motion.name]
 
 
-def learn(
-    job: TrainJob,
-    table: StcTable,
-    device: torch.device,
-    read: BlockReader | None = None,
-    told: Callable[[], bool] | None = None,
-) -> None:
+def learn(job: TrainJob, table: StcTable, device: torch.device, told: Callable[[], bool] | None = None) -> None:
     """Train, alone or as one of a process group, calibrate, and put the bundle.
 
     `told`: says whether to stop training; none: SIGTERM does. Raises StoppedError then, with a checkpoint written.
@@ -245,7 +249,8 @@ def learn(
         chosen = read_selection(_selection(job))
         job = replace(job, model=chosen.model, fusion=chosen.fusion, density=chosen.density)
         figures = chosen.figures
-    model, history = _network(job, settings, table, device, group, read, told) if job.training.stages else (None, [])
+    wanted = bool(job.training.stages or job.init)
+    model, history = _network(job, settings, table, device, group, told) if wanted else (None, [])
     own = {name: settings for name, settings in feature_settings(job).items() if name in counted_features(job.fusion)}
     features, perspective = fit_features(table, own, seed=job.training.seed)
     networks, batch = networks_for(features), job.training.batch
@@ -299,15 +304,16 @@ def _network(
     table: StcTable,
     device: torch.device,
     group: Group,
-    read: BlockReader | None,
     told: Callable[[], bool] | None,
 ) -> tuple[HF2VAD, list[dict[str, Any]]]:
     """The network with all stages trained, and one record an epoch; settings: a hash of all that decides it."""
     torch.manual_seed(job.training.seed)
     model = HF2VAD(job.model)
+    if job.init:
+        put_initial(job.init, model)
     checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
     journals = partial(_journals, job)
-    trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, read, journals)
+    trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, journals)
     with Stop() if told is None else contextlib.nullcontext() as stop:
         trainer.stop = told or (lambda: stop is not None and stop.told)
         return model, trainer.run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import urllib.parse
 
 SEGMENT_BYTES = 200
@@ -14,19 +13,9 @@ RESERVED = (".parquet", ".json")
 """What files below a prefix end in, and so no part of a key: it may become a folder beside them."""
 
 
-def is_s3(uri: str) -> bool:
-    """Whether `uri` is in S3; everything else is a local path."""
-    return uri.startswith("s3://")
-
-
 def join(uri: str, *parts: str) -> str:
     """`parts` below `uri`."""
     return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
-
-
-def absolute(uri: str) -> str:
-    """`uri` as every process reads it: a local path does not depend on the folder that a worker was started in."""
-    return os.path.abspath(uri) if uri and not is_s3(uri) else uri
 
 
 def readable(name: str) -> str:

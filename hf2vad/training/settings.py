@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hf2vad.settings import fingerprint, require
+from hf2vad.settings import fingerprint, require, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +60,6 @@ class TrainingConfig:
     window: int = 8192
     """Cubes that wait in the shuffle buffers of all workers together: 32 KB each. Row groups are shuffled too."""
 
-    reader: Literal["direct", "ray"] = "direct"
-    """How the table is read: `direct`: each worker reads its row groups itself, `ray`: through Ray Data, by tasks on
-    whichever nodes are free (only with several workers). Both give the same batches."""
-
     cache_gib: float = 2.0
     """Memory, of the GPU where there is one, in which each worker keeps the decoded table and, for the frame stage, the
     frozen autoencoder's reconstructions; what does not fit as a whole is read or computed again in every epoch.
@@ -110,17 +106,16 @@ class TrainingConfig:
 
     @property
     def identity(self) -> str:
-        """A hash of what decides the result: not how the table is read, what is cached, and what is written when."""
-        same = TrainingConfig()
-        return fingerprint(
-            replace(
-                self,
-                reader=same.reader,
-                cache_gib=same.cache_gib,
-                checkpoint_minutes=same.checkpoint_minutes,
-                tensorboard=same.tensorboard,
-            )
+        """A hash of what decides the result: not what is cached, and not what is written when."""
+        default = TrainingConfig()
+        same = replace(
+            self,
+            cache_gib=default.cache_gib,
+            checkpoint_minutes=default.checkpoint_minutes,
+            tensorboard=default.tensorboard,
         )
+        # A former setting stays in the hash, so that checkpoints and bundles of before are still these settings'.
+        return fingerprint(to_dict(same) | {"reader": "direct"})
 
 
 @dataclass(frozen=True, kw_only=True)

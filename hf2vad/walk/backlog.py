@@ -1,4 +1,4 @@
-"""What of an archive no run has been at yet, and from when the oldest of it is.
+"""What remains of an archive that no run has been at, and from when the oldest of it is.
 
 A listing says it: the catalogue beside the marks of finished videos, once at the start of a run, in a thread of its
 own. What the run comes to an end with, scored or failed, is taken off. Videos are counted by the hour that they are
@@ -19,12 +19,12 @@ HOUR = 3600.0
 
 
 @dataclass(frozen=True)
-class Left:
-    """How much is left."""
+class Remaining:
+    """What of an archive no run has come to an end with."""
 
     videos: int
     oldest: float | None
-    """Unix time of the hour that the oldest is from; none where nothing is left."""
+    """Unix time of the hour that the oldest is from; none where nothing remains."""
 
 
 class Backlog:
@@ -35,7 +35,7 @@ class Backlog:
     ) -> None:
         """`unscored`: lists them; none: nobody asks. `made`: Unix time that a video is from."""
         self._unscored, self._made = unscored, made or (lambda video: video.modified)
-        self._known: Counter[int] = Counter()
+        self._unscored_by_hour: Counter[int] = Counter()
         self._ended: Counter[int] = Counter()
         self._begun: dict[str, int] = {}
         self._listed = threading.Event()
@@ -50,24 +50,24 @@ class Backlog:
         if self._unscored is not None:
             self._begun[video.id] = self._hour(video)
 
-    def ended(self, video_id: str) -> None:
-        """The run is done with it."""
-        if (hour := self._begun.pop(video_id, None)) is not None:
+    def ended(self, video: Video) -> None:
+        """The run is done with `video`."""
+        if (hour := self._begun.pop(video.id, None)) is not None:
             self._ended[hour] += 1
 
-    def left(self) -> Left | None:
-        """What is left now; none while it is not known."""
+    def remaining(self) -> Remaining | None:
+        """What remains now; none while it is not known."""
         if not self._listed.is_set():
             return None
         ended = dict(self._ended)
-        left = {hour: known - ended.get(hour, 0) for hour, known in self._known.items()}
+        left = {hour: count - ended.get(hour, 0) for hour, count in self._unscored_by_hour.items()}
         counts = {hour: count for hour, count in left.items() if count > 0}
-        return Left(sum(counts.values()), min(counts) * HOUR if counts else None)
+        return Remaining(sum(counts.values()), min(counts) * HOUR if counts else None)
 
     def _list(self) -> None:
         assert self._unscored is not None
         try:
-            self._known.update(self._hour(video) for video in self._unscored())
+            self._unscored_by_hour.update(self._hour(video) for video in self._unscored())
             self._listed.set()
         except Exception as error:  # the walk meets the same, and says so
             logs.warn("what is left is not known", error=f"{type(error).__name__}: {error}")

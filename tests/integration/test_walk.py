@@ -109,8 +109,8 @@ def test_the_same_run_gives_the_same_bytes(site: Site, quiet: Path, tmp_path: Pa
 def test_a_killed_worker_costs_its_shard_another_try_and_nothing_else(site: Site, quiet: Path, tmp_path: Path) -> None:
     def kill_one(over: threading.Event) -> None:
         wait_until(lambda: list(tmp_path.rglob("shards/**/*.parquet")), seconds=90, what="first shard")
-        wait_until(lambda: ray_workers("score_frames"), seconds=30, what="a busy worker")
-        os.kill(ray_workers("score_frames")[0], signal.SIGKILL)
+        wait_until(lambda: ray_workers("run_shard"), seconds=30, what="a busy worker")
+        os.kill(ray_workers("run_shard")[0], signal.SIGKILL)
 
     with meanwhile(kill_one):
         score(site, tmp_path, "--shard-frames", 10)
@@ -130,7 +130,7 @@ def test_a_killed_driver_loses_no_finished_shard(site: Site, quiet: Path, tmp_pa
         wait_until(lambda: finished() >= 4, seconds=90, what="four shards")
         running.kill()
         running.wait()
-    wait_until(lambda: not ray_workers("score_frames"), seconds=30, what="the orphaned tasks' end")
+    wait_until(lambda: not ray_workers("run_shard"), seconds=30, what="the orphaned tasks' end")
     there = finished()
     assert there < 18, "the run was over before it was killed"
     score(site, tmp_path, "--shard-frames", 10)

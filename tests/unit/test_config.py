@@ -40,6 +40,13 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest_known_one() -> None:
         ({"motion": {"blur": True}}, "motion.blur must be of type int"),
         ({"motion": 3}, "motion must be a table of settings"),
         ({"detector": {"kind": "onnx"}}, "needs detector.model"),
+        ({"detector": {"kinds": ["onnx", "motion"]}}, "detector.kinds with onnx needs detector.model"),
+        ({"detector": {"kinds": ["onnx", "detr"], "model": "a"}}, "has onnx and detr, which read the same"),
+        ({"detector": {"kinds": ["yolo"]}}, "must be some of motion, onnx, detr, boxes, got 'yolo'"),
+        ({"detector": {"kinds": []}}, "must be some of motion, onnx, detr, boxes, got ''"),
+        ({"detector": {"kinds": ["motion", "motion"]}}, "none twice, got motion\\+motion"),
+        ({"detector": {"kinds": ["motion"], "kind": "motion"}}, "give one of them"),
+        ({"detector": {"kind": ["motion"]}}, "detector.kind must be text"),
     ],
 )
 def test_a_refused_value_is_named_with_what_would_be_right(values: dict[str, object], message: str) -> None:
@@ -70,7 +77,7 @@ def test_stages_out_of_order_are_refused() -> None:
 
 
 def test_a_detector_counts_by_its_content_and_not_by_its_address() -> None:
-    here = ExtractionConfig(detector=DetectorConfig(kind="onnx", model="a.onnx", model_sha256="1" * 64))
+    here = ExtractionConfig(detector=DetectorConfig(kinds=("onnx",), model="a.onnx", model_sha256="1" * 64))
     there = replace(here, detector=replace(here.detector, model="s3://models/a.onnx"))
     other = replace(here, detector=replace(here.detector, model_sha256="2" * 64))
     assert extraction_fingerprint(here) == extraction_fingerprint(there) != extraction_fingerprint(other)
@@ -87,3 +94,50 @@ def test_one_text_stands_for_a_list_of_one() -> None:
     assert from_dict(ReportJob, {"scores": "s", "out": "o", "archive": "/footage"}).archive == ("/footage",)
     with pytest.raises(ConfigError, match=r"archive must be a list, got 3"):
         from_dict(ReportJob, {"scores": "s", "out": "o", "archive": 3})
+
+
+ADDRESS = {"model": "/a/yolox.onnx", "model_sha256": "ab" * 32}
+BOTH = ExtractionConfig(detector=DetectorConfig(kinds=("onnx", "motion"), confidence=0.3, tile=256, **ADDRESS))
+
+
+@pytest.mark.parametrize(
+    ("extraction", "expected"),
+    [
+        (PRESETS["ped2"].extraction, "f2083814e59afa1a"),
+        (PRESETS["avenue"].extraction, "2a141a8cb7e892b1"),
+        (PRESETS["shanghaitech"].extraction, "d7056a54300d4d25"),
+        (PRESETS["compact"].extraction, "f2083814e59afa1a"),
+        (BOTH, "2c08803bdf32bee0"),
+        (ExtractionConfig(detector=DetectorConfig(kinds=("motion",), **ADDRESS)), "1cd53a8a6aab0c0f"),
+        (ExtractionConfig(detector=DetectorConfig(kinds=("boxes",), **ADDRESS)), "e25ea526faea4a4c"),
+        (ExtractionConfig(detector=DetectorConfig(kinds=("onnx",), **ADDRESS)), "bd4eb3560c41d2ee"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.detector.kind,
+)
+def test_fingerprints_of_cubes_are_those_of_release_0_1_before_kinds(
+    extraction: ExtractionConfig, expected: str
+) -> None:
+    """Tables and bundles that are there must be found again."""
+    assert extraction_fingerprint(extraction) == expected
+
+
+def test_the_kinds_of_a_detector_are_one_word_in_json_as_they_always_were() -> None:
+    assert list(to_dict(BOTH.detector).items()) == [
+        ("kind", "onnx+motion"),
+        ("model", "/a/yolox.onnx"),
+        ("model_sha256", "ab" * 32),
+        ("confidence", 0.3),
+        ("min_area", 100.0),
+        ("overlap", 0.6),
+        ("nms_iou", 0.45),
+        ("tile", 256),
+        ("tile_overlap", 0.25),
+    ]
+
+
+@pytest.mark.parametrize("kinds", [("motion",), ("onnx",), ("onnx", "motion"), ("boxes",), ("detr", "boxes", "motion")])
+def test_either_spelling_of_the_kinds_is_read(kinds: tuple[str, ...]) -> None:
+    expected = DetectorConfig(kinds=kinds, model="a.onnx")
+    for spelling in ({"kind": "+".join(kinds)}, {"kinds": list(kinds)}, {"kinds": ["+".join(kinds)]}):
+        assert from_dict(DetectorConfig, {"model": "a.onnx", **spelling}) == expected
+    assert from_dict(DetectorConfig, to_dict(expected)) == expected

@@ -28,12 +28,12 @@ from hf2vad.cubes.flow import FlowEstimator
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
 from hf2vad.errors import VideoError
 from hf2vad.schema import U8, CubeBatch
-from tests.onnx_network import PixelNetwork
+from tests.onnx_network import PixelNetwork, QueryNetwork
 
 SHARED = Path(__file__).parents[2] / "../shared"
 WIDTH, HEIGHT, COUNT = 96, 72, 45
 MOTION = ExtractionConfig(motion=MotionConfig(blur=3, min_area=40))
-BOXES = ExtractionConfig(detector=DetectorConfig(kind="boxes"))
+BOXES = ExtractionConfig(detector=DetectorConfig(kinds=("boxes",)))
 
 
 def scene(count: int, width: int = WIDTH, height: int = HEIGHT) -> Iterator[U8]:
@@ -103,11 +103,20 @@ def extractors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Extractor]
     for column in range(8):
         pixels.cell(0, column, 2, log_size=(1.0, 1.0), seen=(1, 20, 8 * column))
     (folder / "pixels.onnx").write_bytes(pixels.to_bytes())
-    network = DetectorConfig(kind="onnx+motion", model=str(folder / "pixels.onnx"), min_area=20.0)
+    queries = QueryNetwork()
+    for x in (0.1, 0.3, 0.5, 0.7):
+        queries.query((x, 0.1, x + 0.2, 0.5), label=3, seen=(1, 20, int(64 * x)))
+    (folder / "queries.onnx").write_bytes(queries.to_bytes())
+
+    def network(name: str, *kinds: str) -> ExtractionConfig:
+        config = DetectorConfig(kinds=kinds, model=str(folder / name), min_area=20.0, confidence=0.4)
+        return ExtractionConfig(detector=config, motion=MOTION.motion)
+
     return {
         "motion": Extractor(MOTION),
         "boxes": Extractor(BOXES, str(folder / "boxes.parquet")),
-        "onnx+motion": Extractor(ExtractionConfig(detector=network, motion=MOTION.motion)),
+        "onnx+motion": Extractor(network("pixels.onnx", "onnx", "motion")),
+        "detr+boxes": Extractor(network("queries.onnx", "detr", "boxes"), str(folder / "boxes.parquet")),
     }
 
 
@@ -117,7 +126,7 @@ def whole(clip: Video, extractors: dict[str, Extractor]) -> dict[str, list[tuple
     return {kind: content(extract(clip, COUNT, extractor)) for kind, extractor in extractors.items()}
 
 
-@pytest.mark.parametrize("kind", ["motion", "boxes", "onnx+motion"])
+@pytest.mark.parametrize("kind", ["motion", "boxes", "onnx+motion", "detr+boxes"])
 @settings(max_examples=8, deadline=None)
 @given(length=st.integers(1, COUNT + 10))
 def test_shards_do_not_show(
@@ -126,7 +135,7 @@ def test_shards_do_not_show(
     assert content(extract(clip, length, extractors[kind])) == whole[kind]
 
 
-@pytest.mark.parametrize("kind", ["motion", "boxes", "onnx+motion"])
+@pytest.mark.parametrize("kind", ["motion", "boxes", "onnx+motion", "detr+boxes"])
 def test_the_same_shard_twice_gives_the_same_bytes(
     kind: str, clip: Video, extractors: dict[str, Extractor], whole: dict[str, list[tuple[Any, ...]]]
 ) -> None:
@@ -174,6 +183,21 @@ def test_cubes_show_what_moves_and_how_fast(clip: Video, extractors: dict[str, E
                 speeds.append(np.median(flow[:, 10:22, 10:22, 0]))
     assert len(speeds) >= 5
     assert np.median(speeds) == pytest.approx(2.0, abs=0.3)
+
+
+def test_cubes_have_the_class_that_the_detector_gave_their_box(clip: Video, extractors: dict[str, Extractor]) -> None:
+    classes: set[int] = set()
+    for batch in extract(clip, COUNT, extractors["onnx+motion"], start=8, stop=20):
+        assert batch.classes is not None
+        assert batch.class_scores is not None
+        assert batch.classes.shape == batch.class_scores.shape == (len(batch),)
+        assert ((batch.classes == -1) == (batch.class_scores == 0)).all()
+        assert (np.diff(batch.classes) <= 0).all()  # detected boxes come before what moves
+        classes |= set(batch.classes.tolist())
+    assert classes == {0, -1}
+    (frame,) = extract(clip, COUNT, extractors["detr+boxes"], start=8, stop=9)
+    assert frame.classes is not None
+    assert set(frame.classes.tolist()) == {3, -1}
 
 
 def test_boxes_of_no_area_are_dropped_and_counted(clip: Video, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ FLOORS = [
     {"report"},
     {"cluster"},
     {"walk"},
-    {"ablation"},
+    {"tasks", "ablation"},
     {"jobs"},
     {"__main__"},
     {"reference"},
@@ -52,6 +53,8 @@ def imported(path: Path) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.append(node.module)
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names += [name for name in inside if ROOT.joinpath(*name.split(".")).with_suffix(".py").exists()]
     return names
 
 
@@ -74,7 +77,24 @@ def test_imports_run_downward(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_the_cluster_imports_ray(path: Path) -> None:
     uses_ray = any(name.split(".")[0] == "ray" for name in imported(path))
-    assert not uses_ray or room(path) == "cluster" or path.name == "metrics.py"
+    assert not uses_ray or path.parent.name == "cluster"
+
+
+def test_nothing_private_of_ray_is_used() -> None:
+    assert not [path for path in MODULES if "ray._private" in path.read_text()]
+
+
+def test_ray_is_imported_where_it_is_used_alone() -> None:
+    """`--ray.address none` and training by one process do without it."""
+    code = "import sys, hf2vad.jobs.backfill, hf2vad.jobs.demo, hf2vad.jobs.ablate, hf2vad.jobs.build_engine"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print('ray' in sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_what_drives_a_run_imports_no_compiler_and_no_plots() -> None:
@@ -83,3 +103,67 @@ def test_what_drives_a_run_imports_no_compiler_and_no_plots() -> None:
     code = f"import sys, hf2vad.jobs.backfill; print(*(name for name in {heavy} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+WORKER_MODULES = (
+    *(f"hf2vad.tasks.{path.stem}" for path in sorted((ROOT / "hf2vad" / "tasks").glob("[!_]*.py"))),
+    "hf2vad.walk.worker",
+    "hf2vad.engines.request",
+    "hf2vad.ablation.units",
+    "hf2vad.tables.compact",
+)
+"""Where the functions stand that jobs have workers call, and the tasks that travel with the calls."""
+
+DRIVER_MODULES = (
+    "hf2vad.commandline",
+    "hf2vad.jobs",
+    *(f"hf2vad.walk.{name}" for name in ("walk", "run", "monitor", "metrics", "record", "backlog", "lease")),
+)
+"""What a process that makes calls has no use for: the command line, and the following of a run."""
+
+
+def files_of(name: str) -> list[Path]:
+    """The files that importing a module of the package runs."""
+    parts = name.split(".")
+    paths = [ROOT.joinpath(*parts[: i + 1]) for i in range(len(parts))]
+    return [found for path in paths for found in (path / "__init__.py", path.with_suffix(".py")) if found.exists()]
+
+
+def reached(names: Iterable[str]) -> dict[str, str]:
+    """The modules of the package that importing `names` comes to, and what imports each; imports in functions too."""
+    found: dict[str, str] = dict.fromkeys(names, "")
+    waiting = list(found)
+    while waiting:
+        name = waiting.pop()
+        for path in files_of(name):
+            for other in imported(path):
+                if other.startswith("hf2vad.") and other not in found:
+                    found[other] = name
+                    waiting.append(other)
+    return found
+
+
+def test_what_workers_import_leads_to_no_command_line_and_no_following_of_a_run() -> None:
+    known = reached(WORKER_MODULES)
+    ours = {name: by for name, by in known.items() if name.startswith(DRIVER_MODULES)}
+    assert ours == {}
+    assert "hf2vad.walk.walk" in reached(["hf2vad.jobs.score"]), "the search finds nothing"
+
+
+def test_a_worker_that_has_imported_all_of_it_has_loaded_none_of_that() -> None:
+    code = f"import sys\nfor name in {WORKER_MODULES}: __import__(name)\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert set(WORKER_MODULES) <= set(loaded)
+    assert [name for name in loaded if name.startswith((*DRIVER_MODULES, "tyro", "ray.util.metrics"))] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_called_on_a_cluster_stands_in_a_module_of_workers(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    origin = {alias.name: node.module for node in imports for alias in node.names}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    for call in calls:
+        if call.func.id == "Call" and isinstance(call.args[0], ast.Name):
+            assert origin.get(call.args[0].id) in WORKER_MODULES, f"{path}: {ast.unparse(call)}"

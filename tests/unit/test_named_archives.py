@@ -15,12 +15,12 @@ import torch
 
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.archive.sources import find_in, parse_sources
-from hf2vad.bundle.bundle import Calibration, load_bundle_settings, save_bundle
+from hf2vad.bundle.bundle import save_bundle
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.commandline import EXIT_OK
 from hf2vad.cubes.settings import ExtractionConfig, WorkingConfig
 from hf2vad.demo.archive import generate
 from hf2vad.evaluation.alarms import AlarmTarget, alarm_levels
-from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.backfill import BackfillJob, backfill_job
 from hf2vad.jobs.report import ReviewJob, review_job
 from hf2vad.jobs.score import ScoreJob, score_job
@@ -30,16 +30,15 @@ from hf2vad.schema import unpack_metadata
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import key_path
 from hf2vad.tables.archives import archive_names
-from tests.evidence import without_ray
+from tests.bundles import make_bundle, normal
+from tests.evidence import HERE
 from tests.stc import SMALL_MODEL
 
 PATTERN = "{camera}/{date}/*"
-OVERALL = Calibration(
-    flow_mean=900.0, flow_std=300.0, frame_mean=400.0, frame_std=100.0, threshold=-9.0, low=-9.0, cubes=9, frames=5
-)
+OVERALL = normal(flow=(900.0, 300.0), frame=(400.0, 100.0), threshold=-9.0, low=-9.0)
 CAMERAS = {
-    "gate": replace(OVERALL, flow_mean=800.0, threshold=-7.0, low=-7.5),
-    "yard": replace(OVERALL, flow_mean=700.0, threshold=-5.0, low=-5.5),
+    "gate": normal(flow=(800.0, 300.0), frame=(400.0, 100.0), threshold=-7.0, low=-7.5),
+    "yard": normal(flow=(700.0, 300.0), frame=(400.0, 100.0), threshold=-5.0, low=-5.5),
 }
 NORTH = ("gate/2026-11-23/a.mp4", "gate/2026-11-24/a.mp4", "yard/2026-11-24/b.mp4")
 SOUTH = ("gate/2026-11-24/a.mp4", "shed/2026-11-24/c.mp4")
@@ -63,14 +62,12 @@ class Night:
     def backfill(self, out: Path, **settings: Any) -> int:
         job = BackfillJob.base({"bundle": self.bundle})
         job = replace(job, archive=self.archives, bundle=self.bundle, out=str(out), pattern=PATTERN, device="cpu")
-        with without_ray():
-            return backfill_job(replace(job, engine="eager", batch=16, min_age_minutes=0, **settings))
+        return backfill_job(replace(job, engine="eager", batch=16, min_age_minutes=0, ray=HERE, **settings))
 
     def report(self, site: Path, **settings: Any) -> dict[str, Any]:
         """The summary of a site that is made of this night with its pattern."""
-        job = ReviewJob(scores=str(self.folder / "scores"), out=str(site), pattern=PATTERN, **settings)
-        with without_ray():
-            assert review_job(job) == EXIT_OK
+        job = ReviewJob(scores=str(self.folder / "scores"), out=str(site), pattern=PATTERN, ray=HERE, **settings)
+        assert review_job(job) == EXIT_OK
         return site_data(site, "summary")
 
 
@@ -82,18 +79,15 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
         (made.folder / video).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(clips[number % 2], made.folder / video)
     torch.manual_seed(0)
-    save_bundle(
-        made.bundle,
-        weights=HF2VAD(SMALL_MODEL).state_dict(),
+    bundle = make_bundle(
+        HF2VAD(SMALL_MODEL).state_dict(),
         extraction=ExtractionConfig(working=WorkingConfig(longest=200)),
-        model_config=SMALL_MODEL,
-        fusion=FusionConfig(),
         smoothing=1,
         calibration=OVERALL,
-        provenance={},
         camera_pattern=PATTERN,
         cameras=CAMERAS,
     )
+    save_bundle(made.bundle, bundle)
     assert made.backfill(made.folder / "scores") == EXIT_OK
     return made
 
@@ -125,8 +119,8 @@ def test_videos_of_named_archives_are_scored_by_their_cameras_calibrations(night
 
 def test_an_archives_name_changes_ids_and_nothing_else(night: Night, tmp_path: Path) -> None:
     job = replace(ScoreJob.base({"bundle": night.bundle}), archive=str(night.folder / "north"), bundle=night.bundle)
-    with without_ray():
-        assert score_job(replace(job, out=str(tmp_path), device="cpu", engine="eager", batch=16)) == EXIT_OK
+    job = replace(job, out=str(tmp_path), device="cpu", engine="eager", batch=16, ray=HERE)
+    assert score_job(job) == EXIT_OK
     (prefix,) = tmp_path.glob("bundle=*")
     assert not (prefix / "archives.json").exists()
     for path in NORTH:
@@ -175,8 +169,8 @@ def test_parts_of_events_are_by_the_cameras_calibration(night: Night, tmp_path: 
     for event in events:
         objects = table(night.folder / "scores", event["name"], "objects").to_pylist()
         best = max((row for row in objects if row["frame"] == event["shown_frame"]), key=lambda row: row["score"])
-        calibration = CAMERAS.get(event["camera"].split("/")[1], OVERALL)
-        flow = bundle.fusion.flow * (best["s_flow"] - calibration.flow_mean) / calibration.flow_std
+        normal_flow = CAMERAS.get(event["camera"].split("/")[1], OVERALL).moments["flow"]
+        flow = bundle.fusion.weights["flow"] * (best["s_flow"] - normal_flow.mean) / normal_flow.std
         assert event["parts"]["flow"] == pytest.approx(flow, abs=1e-3)
 
 

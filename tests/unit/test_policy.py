@@ -13,7 +13,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RuntimeEnvSetupError
 from s3fs.errors import translate_boto_error
 
 from hf2vad.cluster.policy import LONGEST_PAUSE_SECONDS, Cause, cause_of, describe, ending, pause
-from hf2vad.cluster.stop import Stop
+from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.errors import (
     AccessDeniedError,
     BreakerError,
@@ -27,7 +27,7 @@ from hf2vad.errors import (
     StorageFullError,
     VideoError,
 )
-from hf2vad.storage.failures import mapped
+from hf2vad.storage import local, s3
 from hf2vad.walk.breaker import Breaker
 from hf2vad.walk.settings import BreakerConfig
 
@@ -76,7 +76,7 @@ def test_what_ray_cannot_do_ends_the_run_as_an_error_of_ours() -> None:
 )
 def test_what_s3_says_becomes_the_error_that_says_what_follows(code: str, kind: type[Exception]) -> None:
     said = ClientError({"Error": {"Code": code, "Message": "no"}}, "GetObject")
-    with pytest.raises(StorageError) as caught, mapped("s3://bucket/key"):
+    with pytest.raises(StorageError) as caught, s3.mapped("s3://bucket/key"):
         raise translate_boto_error(said)
     assert type(caught.value) is kind
 
@@ -85,7 +85,7 @@ def test_what_s3_says_becomes_the_error_that_says_what_follows(code: str, kind: 
 def test_a_full_disk_says_to_make_room(number: int) -> None:
     with (
         pytest.raises(StorageFullError, match=r"/out/a: cannot be written: .*; make room and run again"),
-        mapped("/out/a"),
+        local.mapped("/out/a"),
     ):
         raise OSError(number, os.strerror(number))
 
@@ -175,3 +175,16 @@ def test_a_handler_that_came_in_between_is_replaced_again(before: object) -> Non
         stop.listen()
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.told
+
+
+def test_a_stop_has_every_reason_to_start_no_more_and_only_sigterm_knows_haste() -> None:
+    holds = {StopReason.LEASE: False, StopReason.TIME: False}
+    conditions = {reason: (lambda reason=reason: holds[reason]) for reason in holds}
+    with Stop(grace_seconds=0, conditions=conditions) as stop:
+        assert stop.reason is None
+        holds[StopReason.TIME] = True
+        assert (stop.reason, stop.told, stop.overdue) == (StopReason.TIME, False, False)
+        holds[StopReason.LEASE] = True
+        assert stop.reason is StopReason.LEASE
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (stop.reason, stop.told, stop.overdue) == (StopReason.SIGTERM, True, True)

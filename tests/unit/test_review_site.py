@@ -16,8 +16,11 @@ import pytest
 
 from hf2vad.archive.catalog import Video, find_video
 from hf2vad.archive.pattern import PathPattern
+from hf2vad.commandline import EXIT_OK
 from hf2vad.errors import ConfigError, EvaluationError, SchemaError
 from hf2vad.evidence.objects import kind_of
+from hf2vad.evidence.settings import EvidenceConfig
+from hf2vad.jobs.report import ReviewJob, review_job
 from hf2vad.report.site.curve import MOST_POINTS
 from hf2vad.report.site.evidence import read_evidence, video_key
 from hf2vad.report.site.heat import UNKNOWN, HeatMap, spread
@@ -29,7 +32,7 @@ from hf2vad.report.site.why import peak_terms
 from hf2vad.schema import OBJECTS
 from hf2vad.storage import put_json, read_table
 from tests.bundles import make_bundle
-from tests.clips import pictures
+from tests.clips import Clip, pictures, write_clip
 from tests.review import BUNDLE, CLIPS, FIRST, HOSTILE, PATTERN, Bump, put_night, put_video
 from tests.scores import CALIBRATION
 
@@ -253,6 +256,27 @@ def test_a_video_that_the_archive_lost_is_shown_without_a_player(night: tuple[Pa
     empty.mkdir()
     found = media(night, tmp_path / "site", archive=(str(empty),))
     assert f"{empty} does not have this video" in found[FIRST]["why_not"]
+
+
+def test_a_video_that_the_transcoder_refuses_costs_its_own_player_and_no_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "archive").mkdir()
+    prefix, wide = tmp_path / f"bundle={BUNDLE}", Clip(codec="mjpeg", pix_fmt="yuvj420p", width=17_000, height=16)
+    write_clip(tmp_path / "archive" / "wide.avi", replace(wide, options={}, frames=5))
+    write_clip(tmp_path / "archive" / "well.avi", Clip(codec="mpeg4", frames=5))
+    for video in ("well.avi", "wide.avi"):
+        put_video(prefix, video, frames=5, bumps=[Bump(4, 5, 9.0)])
+    options = {"archive": (str(tmp_path / "archive"),), "media": "transcode", "longest": 20_000}
+    made = ReviewJob(scores=str(prefix), out=str(tmp_path / "site"), evidence=EvidenceConfig(events=0), **options)
+    assert review_job(made) == EXIT_OK
+    assert "2 videos, 2 events, 0 failures, 1 videos without a player (their pages say why)" in capsys.readouterr().out
+    pages = {video: data(tmp_path / "site", f"videos/{video_key(video)}") for video in ("well.avi", "wide.avi")}
+    assert len(pages["wide.avi"]["events"]) == 1
+    assert pages["wide.avi"]["media"]["src"] == ""
+    assert pages["wide.avi"]["media"]["why_not"].startswith("wide.avi: cannot be transcoded: ")
+    assert "invalid width x height (17000x16)" in pages["wide.avi"]["media"]["why_not"]
+    assert len(played(tmp_path / "site" / pages["well.avi"]["media"]["src"])) == 5
 
 
 def test_a_link_that_no_page_can_follow_is_refused() -> None:

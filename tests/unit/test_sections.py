@@ -15,7 +15,7 @@ from hf2vad.archive.sources import Source, parse_sources
 from hf2vad.errors import ConfigError
 from hf2vad.storage import ahead, list_dir
 from hf2vad.walk import markers
-from hf2vad.walk.markers import FinishedSections, Marks
+from hf2vad.walk.markers import Marks, SectionIndex
 
 STATE = "0123456789abcdef"
 BY_DAY = Scope("{camera}/{date}/*")
@@ -108,7 +108,7 @@ def test_what_is_finished_is_known_in_every_order_and_of_every_archive(
         expected[video.id] = (None, "finished", "failed")[number % 3]
         if number % 3:
             marks.put(video, STATE, failed=number % 3 == 2)
-    finished = FinishedSections(marks, sections)
+    finished = SectionIndex(marks, sections)
     assert {video.id: finished.find(video, STATE) for video in sections.videos()} == expected
 
 
@@ -126,7 +126,7 @@ def test_marks_too_are_read_a_day_at_a_time(archive: Path, tmp_path: Path, monke
 
     monkeypatch.setattr(markers, "list_dir", noted)
     monkeypatch.setattr(ahead, "list_dir", noted)
-    finished = FinishedSections(marks, sections)
+    finished = SectionIndex(marks, sections)
     assert [finished.find(video, STATE) for video in videos[:3]] == ["finished"] * 3
     days = {name.split("/")[2] for name in listed if name.count("/") == 2}
     assert days == {"2026-12-01", "2026-11-23"}

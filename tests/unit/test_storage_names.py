@@ -7,8 +7,24 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hf2vad.storage import is_s3, join, key_path, readable
-from hf2vad.storage.names import KEY_BYTES, RESERVED, SEGMENT_BYTES, id_of_key
+from hf2vad.errors import StorageError
+from hf2vad.storage import (
+    absolute,
+    find_file,
+    id_of_key,
+    is_local,
+    join,
+    key_path,
+    list_dir,
+    local,
+    objects_appear_whole,
+    put_bytes,
+    read_bytes,
+    readable,
+    s3,
+)
+from hf2vad.storage.backends import backend_of
+from hf2vad.storage.names import KEY_BYTES, RESERVED, SEGMENT_BYTES
 
 part = st.sampled_from(
     [
@@ -121,9 +137,21 @@ def test_parts_are_joined_with_one_slash_each() -> None:
     assert join("/out", "a") == "/out/a"
 
 
-def test_only_uris_of_s3_are_in_s3() -> None:
-    assert is_s3("s3://bucket/key")
-    assert not any(map(is_s3, ("/s3://bucket", "s3:/bucket", "S3", "file")))
+def test_uris_with_a_scheme_are_in_its_storage_and_all_else_is_local() -> None:
+    assert backend_of("s3://bucket/key") is s3
+    for path in ("/s3://bucket", "s3:/bucket", "S3", "file", "", "cam/http://x"):
+        assert backend_of(path) is local
+    assert [is_local(uri) for uri in ("s3://bucket", "a/b")] == [False, True]
+    assert [objects_appear_whole(uri) for uri in ("s3://bucket", "a/b")] == [True, False]
+
+
+@pytest.mark.parametrize("uri", ["gs://bucket/key", "S3://bucket", "file:///tmp/x"])
+def test_a_scheme_without_storage_is_named_with_those_that_there_are(uri: str) -> None:
+    said = f"{uri}: no storage for {uri.split(':')[0]}://; there are s3:// and local paths"
+    for call in (find_file, absolute, read_bytes, lambda uri: put_bytes(uri, b""), lambda uri: list(list_dir(uri))):
+        with pytest.raises(StorageError) as refused:
+            call(uri)
+        assert str(refused.value) == said
 
 
 def test_a_name_that_is_not_utf_8_is_shown_with_escapes() -> None:

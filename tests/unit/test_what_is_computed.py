@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ import torch
 from hf2vad.bundle.bundle import Bundle, save_bundle
 from hf2vad.bundle.examples import NormalExamples
 from hf2vad.bundle.probe import noise_cubes
+from hf2vad.cluster.dispatch import Call
+from hf2vad.cluster.inline import InlineCluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.demo.archive import generate
 from hf2vad.features.feature import CubeArrays, CubeSample
 from hf2vad.features.motion import DensityConfig, Motion
@@ -28,25 +31,13 @@ from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.cvae import CVAE
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.memae import FlowAutoencoder
-from hf2vad.walk import run
 from tests.bundles import make_bundle, normal
 from tests.stc import make_cubes
-from tests.unit.test_resume import InProcess
 
 CALIBRATION = normal(flow=(900.0, 300.0), frame=(400.0, 100.0), speed=(1.0, 0.5), motion=(1.0, 1.0))
 KNN = DensityConfig(kind="knn")
+HERE = RayConfig(address="none")
 FEATURES = ("s_flow", "s_frame", "speed", "s_motion")
-
-
-class Watched(InProcess):
-    """Notes how large each call is when it is sent to a worker."""
-
-    sizes: ClassVar[Counter[str]] = Counter()
-
-    def submit(self, call: Any) -> None:
-        name = call.function.__name__
-        self.sizes[name] = max(self.sizes[name], len(pickle.dumps((call.function, call.args))))
-        super().submit(call)
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +62,6 @@ def networks_counted() -> Iterator[Counter[str]]:
                 return original(self, *args, **options)
 
             patch.setattr(owner, method, counted)
-        patch.setattr(run, "cluster", lambda config: contextlib.nullcontext())
-        patch.setattr(run, "Dispatcher", Watched)
         yield counts
 
 
@@ -100,9 +89,11 @@ def bundle_of(folder: Path, **weights: float) -> str:
 
 
 def scored(archive: Path, bundle: str, out: Path, **settings: Any) -> tuple[Counter[str], dict[str, pa.Table]]:
-    job = replace(ScoreJob.base({"bundle": bundle}), archive=str(archive), bundle=bundle, out=str(out), device="cpu")
+    job = replace(
+        ScoreJob.base({"bundle": bundle}), archive=str(archive), bundle=bundle, out=str(out), device="cpu", ray=HERE
+    )
     with networks_counted() as counts:
-        assert score_job(replace(job, batch=16, engine="eager", **settings)) == 0
+        assert score_job(replace(job, device="cpu", batch=16, engine="eager", **settings)) == 0
     tables = {name: list(out.glob(f"bundle=*/{name}/*.parquet")) for name in ("frames", "objects")}
     return counts, {name: pq.read_table(path) for name, (path,) in tables.items()}
 
@@ -156,10 +147,19 @@ def test_all_parts_of_a_bundle_in_which_all_count_is_the_same_work(archive: Path
     assert again["flow"] == 0, "finished before"
 
 
-def test_calls_to_workers_carry_a_bundles_settings_and_not_its_arrays(archive: Path, tmp_path: Path) -> None:
+def test_calls_to_workers_carry_a_bundles_settings_and_not_its_arrays(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = bundle_of(tmp_path / "bundle", flow=1.0, frame=0.1, motion=0.5)
     assert (tmp_path / "bundle" / "weights.safetensors").stat().st_size > 2**21
-    Watched.sizes.clear()
+    sizes: Counter[str] = Counter()
+    submit = InlineCluster.submit
+
+    def noting(cluster: InlineCluster, call: Call) -> None:
+        sizes[call.function.__name__] = len(pickle.dumps((call.function, call.args)))
+        submit(cluster, call)
+
+    monkeypatch.setattr(InlineCluster, "submit", noting)
     scored(archive, bundle, tmp_path / "scores")
-    assert len(Watched.sizes) >= 3, "a video is opened, worked on and closed"
-    assert max(Watched.sizes.values()) < 2**15, Watched.sizes
+    assert len(sizes) == 3, "a video is opened, worked on and closed"
+    assert max(sizes.values()) < 2**15, sizes

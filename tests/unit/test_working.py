@@ -139,7 +139,7 @@ def test_given_boxes_are_cut_where_they_lie_and_told_as_given(large: Large, tmp_
     columns = {name: given[:, i] for i, name in enumerate(("x1", "y1", "x2", "y2"))}
     path = tmp_path / "boxes.parquet"
     pq.write_table(pa.table({"video": [large.video.id] * 2, "frame": [6, 6], **columns}), path)
-    boxes = ExtractionConfig(working=SETTINGS.working, flow=SETTINGS.flow, detector=DetectorConfig(kind="boxes"))
+    boxes = ExtractionConfig(working=SETTINGS.working, flow=SETTINGS.flow, detector=DetectorConfig(kinds=("boxes",)))
     batch = cubes(large.video, boxes, boxes=str(path))[6]
     assert np.array_equal(batch.boxes, given)
     scaled = np.ceil(given * LONGEST / large.width).astype(int)

@@ -9,7 +9,7 @@ from hf2vad.archive.scope import Scope, parse_day
 from hf2vad.archive.sources import Source, parse_sources
 from hf2vad.errors import ConfigError
 from hf2vad.settings import require
-from hf2vad.storage import is_s3
+from hf2vad.storage import is_local
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +96,6 @@ class ReportJob:
 
 def _can_be_linked(archive: str, out: str) -> bool:
     """Whether a relative path leads from one to the other: both local, or in one bucket."""
-    if is_s3(archive) and is_s3(out):
-        return archive.split("/")[2] == out.split("/")[2]
-    return not is_s3(archive) and not is_s3(out)
+    if is_local(archive) or is_local(out):
+        return is_local(archive) and is_local(out)
+    return archive.split("/")[:3] == out.split("/")[:3]

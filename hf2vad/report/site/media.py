@@ -7,6 +7,8 @@ import shutil
 from dataclasses import dataclass
 from urllib.parse import quote
 
+import av
+
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.container import opened, video_stream
 from hf2vad.archive.settings import LimitsConfig
@@ -15,7 +17,7 @@ from hf2vad.errors import Hf2vadError, VideoError
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.tables import Scored
 from hf2vad.report.site.transcode import transcoded
-from hf2vad.storage import atomic_writer, find_file, is_s3, join, open_read, put_bytes
+from hf2vad.storage import atomic_writer, find_file, is_local, join, open_read, put_bytes
 
 FOLDER = "media"
 PLAYABLE = {".mp4": ("h264", "av1"), ".webm": ("vp8", "vp9", "av1")}
@@ -35,26 +37,28 @@ class Media:
     """Time in the file of a frame at 0 s in the tables."""
     why_not: str = ""
     """Why there is none."""
+    failed: bool = False
+    """Whether there should be one: the video is gone, or cannot be read or transcoded."""
 
 
 def media_of(job: ReportJob, scored: Scored, key: str) -> Media:
     """The media of a scored video, put under the site where it has to be; `key` names its file.
 
-    A video that cannot be read has none, and `why_not` says so.
+    A video that cannot be read or transcoded has none, and `why_not` says so: it costs no other its page.
     """
     if job.media == "none" or not job.sources:
         return Media(why_not="This site was made without videos.")
     try:
         return _media(job, scored, key)
     except Hf2vadError as error:
-        return Media(why_not=str(error))
+        return Media(why_not=str(error), failed=True)
 
 
 def _media(job: ReportJob, scored: Scored, key: str) -> Media:
     fingerprint = str(scored.metadata.get("fingerprint", ""))
     video = find_in(job.sources, scored.video, fingerprint=fingerprint)
     if video is None:
-        return Media(why_not=f"{', '.join(job.archive)} does not have this video.")
+        return Media(why_not=f"{', '.join(job.archive)} does not have this video.", failed=True)
     offset = _playable(video) if job.media != "transcode" else None
     if offset is not None and job.media == "link":
         return Media(link(video, job), offset)
@@ -67,7 +71,10 @@ def _media(job: ReportJob, scored: Scored, key: str) -> Media:
     start, stop = (int(scored.metadata.get(name, 0)) for name in ("start", "stop"))
     name = f"{FOLDER}/{key}-{video.fingerprint}-{start}-{stop}-{job.longest}.mp4"
     if find_file(join(job.out, name)) is None:
-        data = transcoded(video, start=start, stop=stop, longest=job.longest, image_fps=job.image_fps)
+        try:
+            data = transcoded(video, start=start, stop=stop, longest=job.longest, image_fps=job.image_fps)
+        except (av.FFmpegError, OSError, ValueError) as error:  # what encoder and muxer do not take
+            raise VideoError(f"{video.id}: cannot be transcoded: {' '.join(str(error).split())}") from None
         put_bytes(join(job.out, name), data)
     return Media(name, -float(scored.frames["pts_s"][0].as_py()) if scored.frames.num_rows else 0.0)
 
@@ -93,10 +100,9 @@ def link(video: Video, job: ReportJob) -> str:
     if job.media_url:
         single = any(os.path.normpath(video.uri) == os.path.normpath(source.uri) for source in job.sources)
         return job.media_url if single else f"{job.media_url.rstrip('/')}/{quote(video.id)}"
-    if is_s3(video.uri):
-        start, target = job.out, video.uri
-    else:
-        start, target = os.path.realpath(job.out), os.path.realpath(video.uri)
+    start, target = job.out, video.uri
+    if is_local(video.uri):
+        start, target = os.path.realpath(start), os.path.realpath(target)
     return quote(os.path.relpath(target, start), errors="surrogateescape")
 
 
