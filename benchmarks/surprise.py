@@ -112,3 +112,25 @@ def figures(measured: list[MeasuredFile], scorer: Scorer, labels: Mapping[str, A
         pairs[video] = (truth[full], smooth(raw[FRAMES - 1 :], SMOOTHING)[frame[full] - FRAMES + 1])
     bounds, _ = interval(resampled_micro(pairs, draw_videos(len(pairs), 1000, 0)))
     return {"micro": micro_auroc(pairs), "macro": macro_auroc(pairs)[0], "interval": bounds}
+
+
+def table() -> str:
+    """Frame AUROC, micro / macro, mean over seeds, of each feature alone and of their sums."""
+    found = [json.loads(path.read_text()) for path in sorted((ROOT / "benchmarks" / "results").glob("surprise_*.json"))]
+
+    def cell(rows: list[dict[str, Any]]) -> str:
+        return " / ".join(f"{100 * np.mean([row[which] for row in rows]):.1f}" for which in ("micro", "macro"))
+
+    head = ["", *(result["benchmark"].removeprefix("surprise_").replace("_", " ") for result in found)]
+    lines = [head, ["---"] * len(head)]
+    lines += [[name, *(cell(result["auroc"][name]) for result in found)] for name in found[0]["auroc"]]
+    fused = [result["auroc"]["features"] for result in found]
+    spread = [
+        f"{100 * min(row['interval'][0] for row in rows):.1f} to {100 * max(row['interval'][1] for row in rows):.1f}"
+        for rows in fused
+    ]
+    lines.append(["features, 95 % over videos", *spread])
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+TABLES = {"surprise": table}

@@ -13,20 +13,20 @@ from hf2vad.schema import F32
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnergySettings:
+class EnergyConfig:
     """How the energy of a cube's flow is measured."""
 
     unit: Unit = "expected_speed"
     """What speeds are divided by."""
 
 
-class Energy(Feature[EnergySettings]):
+class Energy(Feature[EnergyConfig]):
     """Root mean square speed over the crop, the smallest of the four flows': one noisy flow does not raise it."""
 
     name = "energy"
     word = "speed"
     needs: ClassVar[frozenset[Need]] = frozenset({"flow", "boxes"})
-    Settings = EnergySettings
+    Settings = EnergyConfig
 
     @property
     def fitted(self) -> bool:

@@ -25,7 +25,7 @@ Folds = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExemplarSettings:
+class ExemplarConfig:
     """Settings of a feature that compares cubes with exemplars."""
 
     exemplars: int = 1024
@@ -35,7 +35,7 @@ class ExemplarSettings:
         require(self.exemplars > 1, f"exemplars must be at least 2, got {self.exemplars}")
 
 
-S = TypeVar("S", bound=ExemplarSettings)
+S = TypeVar("S", bound=ExemplarConfig)
 
 
 class ExemplarFeature(Feature[S]):

@@ -93,6 +93,11 @@ class CubeArrays:
         return self.appearance
 
 
+def speeds(vectors: F32) -> F32:
+    """(…) lengths of (…, 2) vectors."""
+    return np.asarray(np.sqrt(np.square(vectors[..., 0]) + np.square(vectors[..., 1])), np.float32)
+
+
 def median_of_four(values: F32) -> F32:
     """(B, …) medians of (B, 4, …) values, over the second axis; ten times faster than numpy's, and equal to it."""
     first, second, third, fourth = (values[:, i] for i in range(4))

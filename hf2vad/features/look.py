@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hf2vad.features.exemplars import ExemplarFeature, ExemplarSettings
+from hf2vad.features.exemplars import ExemplarConfig, ExemplarFeature
 from hf2vad.features.feature import CubeArrays, Need
 from hf2vad.schema import F32, SIZE
 
@@ -14,13 +14,13 @@ PIXELS = 8
 """Pixels a side."""
 
 
-class Look(ExemplarFeature[ExemplarSettings]):
+class Look(ExemplarFeature[ExemplarConfig]):
     """Distance of the last crop, in 8×8 grey pixels, to the nearest exemplar."""
 
     name = "look"
     word = "look"
     needs: ClassVar[frozenset[Need]] = frozenset({"pixels"})
-    Settings = ExemplarSettings
+    Settings = ExemplarConfig
 
     def vectors(self, cubes: CubeArrays) -> F32:
         side = SIZE // PIXELS

@@ -15,7 +15,7 @@ import numpy as np
 
 from hf2vad.errors import BundleError, ConfigError
 from hf2vad.features.exemplars import fit_exemplars, nearest
-from hf2vad.features.feature import CubeArrays, CubeSample, Feature, Need
+from hf2vad.features.feature import CubeArrays, CubeSample, Feature, Need, speeds
 from hf2vad.features.pace import Pace
 from hf2vad.schema import F32, F64, SIZE
 from hf2vad.settings import require
@@ -170,7 +170,7 @@ class Motion(Feature[DensityConfig]):
 def motion_histogram(vectors: F32, directions: int) -> F32:
     """(B, directions) for (B, 32, 32, 2) flow: mean over the crop of the speed of pixels that move that way."""
     pixels = SIZE * SIZE
-    speed = np.sqrt(np.square(vectors).sum(-1))
+    speed = speeds(vectors)
     turn = np.arctan2(vectors[..., 1], vectors[..., 0]) / (2 * math.pi) + 0.5
     way = np.minimum((turn * directions).astype(np.int64), directions - 1)
     rows = np.repeat(np.arange(len(vectors)), pixels)

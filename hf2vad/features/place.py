@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from hf2vad.features.exemplars import ExemplarFeature, ExemplarSettings
+from hf2vad.features.exemplars import ExemplarConfig, ExemplarFeature
 from hf2vad.features.feature import CubeArrays, CubeSample, Need
 from hf2vad.features.size import log_sizes
 from hf2vad.schema import F32
@@ -16,13 +16,13 @@ SPAN = 4
 """The footage is so many units wide: a quarter of its width counts as much as a box 2.7 times as tall."""
 
 
-class Place(ExemplarFeature[ExemplarSettings]):
+class Place(ExemplarFeature[ExemplarConfig]):
     """Distance of a box's foot point and log size to the nearest exemplar's."""
 
     name = "place"
     word = "place"
     needs: ClassVar[frozenset[Need]] = frozenset({"boxes"})
-    Settings = ExemplarSettings
+    Settings = ExemplarConfig
 
     def prepared(self, sample: CubeSample) -> Self:
         boxes = sample.cubes.boxes

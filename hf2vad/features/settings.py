@@ -73,6 +73,9 @@ class FusionConfig:
         weights = tuple(getattr(self, name) for name in FEATURES)
         require(min(weights) >= 0, f"fusion weights must not be negative: {weights}")
         require(sum(weights) > 0, "the fusion weights must not all be 0")
+        require(self.silent >= 0, f"fusion.silent must not be negative, got {self.silent}")
+        require(self.at == "box" or self.rule == "surprise", "fusion.at = frame needs fusion.rule = surprise")
+        require(not self.perspective or self.rule == "eq9", _UNIT_OF_ITS_OWN)
 
     @classmethod
     def of(cls, weights: Mapping[str, float], *, rule: Rule = "eq9", perspective: bool = False) -> Self:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hf2vad.features.exemplars import ExemplarFeature, ExemplarSettings
+from hf2vad.features.exemplars import ExemplarConfig, ExemplarFeature
 from hf2vad.features.feature import CubeArrays, Need
 from hf2vad.schema import F32, SIZE
 
@@ -19,13 +19,13 @@ FAINT = 20.0
 """Added to the norm that a histogram is divided by, in grey levels: pictures without contrast have no shape."""
 
 
-class Shape(ExemplarFeature[ExemplarSettings]):
+class Shape(ExemplarFeature[ExemplarConfig]):
     """Distance of the last crop's gradients to the nearest exemplar's."""
 
     name = "shape"
     word = "shape"
     needs: ClassVar[frozenset[Need]] = frozenset({"pixels"})
-    Settings = ExemplarSettings
+    Settings = ExemplarConfig
 
     def vectors(self, cubes: CubeArrays) -> F32:
         return gradient_histograms(cubes.grey)

@@ -6,18 +6,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from hf2vad.features.exemplars import ExemplarFeature, ExemplarSettings
+from hf2vad.features.exemplars import ExemplarConfig, ExemplarFeature
 from hf2vad.features.feature import CubeArrays, Need
 from hf2vad.schema import F32
 
 
-class Size(ExemplarFeature[ExemplarSettings]):
+class Size(ExemplarFeature[ExemplarConfig]):
     """Distance of a box's log height and log width to the nearest exemplar's."""
 
     name = "size"
     word = "size"
     needs: ClassVar[frozenset[Need]] = frozenset({"boxes"})
-    Settings = ExemplarSettings
+    Settings = ExemplarConfig
 
     def vectors(self, cubes: CubeArrays) -> F32:
         return log_sizes(cubes.boxes)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings, median_of_four
+from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings, median_of_four, speeds
 from hf2vad.schema import F16, F32
 
 
@@ -24,5 +24,4 @@ class Speed(Feature[NoSettings]):
 
 def flow_speed(flow: F16 | F32) -> F32:
     """(B,) for (B, 4, 32, 32, 2) flow: the median over the four flows of each pixel's speed, averaged over the crop."""
-    speed = np.sqrt(np.square(flow.astype(np.float32, copy=False)).sum(axis=-1))
-    return np.asarray(median_of_four(speed).mean(axis=(1, 2)), np.float32)
+    return np.asarray(median_of_four(speeds(flow.astype(np.float32, copy=False))).mean(axis=(1, 2)), np.float32)

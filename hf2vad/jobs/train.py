@@ -52,7 +52,7 @@ from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
 from hf2vad.training.initial import initial_identity, put_initial
-from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
+from hf2vad.training.journal import open_journals
 from hf2vad.training.loop import Trainer, check_workers
 from hf2vad.training.probe import normal_examples, probe_cubes
 from hf2vad.training.sample import fit_features
@@ -134,12 +134,7 @@ class TrainJob:
         """The defaults of the chosen preset."""
         name = early["preset"] or "compact"
         chosen = preset(name)
-        settings: dict[str, Any] = {
-            "model": chosen.model,
-            "training": chosen.training,
-            "fusion": chosen.fusion,
-            "density": chosen.density,
-        }
+        settings = {name: getattr(chosen, name) for name in ("model", "training", "fusion", "density")}
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
@@ -154,16 +149,22 @@ class TrainJob:
             raise ConfigError(f"--grace-seconds must be at least 0, got {self.grace_seconds}")
         if self.smoothing < 1 or self.smoothing % 2 == 0:
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
+        if self.select and not self.has_network:
+            raise ConfigError("--select chooses among networks, and there is none without training.stages")
         if self.init and self.select:
             raise ConfigError("--select tries networks of other shapes than that of --init; give one of the two")
         settings = feature_settings(self)
         for name in self.fusion.weights:
-            for network in networks_for([name]):
-                stages = {"frame", "joint"} if network == "frame" else {"flow", "frame", "joint"}
-                if not self.init and stages.isdisjoint(self.training.stages):
+            for network in () if self.init else networks_for([name]):
+                if {"frame", "joint", network}.isdisjoint(self.training.stages):
                     raise ConfigError(f"training.stages has no {network} stage, so fusion.{name} must be 0")
             feature_classes()[name].check(settings[name])
         PathPattern.of_camera(self.camera_pattern)
+
+    @property
+    def has_network(self) -> bool:
+        """Whether the bundle has a network: one that is trained, or that of --init."""
+        return bool(self.training.stages or self.init)
 
 
 def train_job(job: TrainJob) -> int:
@@ -249,8 +250,7 @@ def learn(job: TrainJob, table: StcTable, device: torch.device, told: Callable[[
         chosen = read_selection(_selection(job))
         job = replace(job, model=chosen.model, fusion=chosen.fusion, density=chosen.density)
         figures = chosen.figures
-    wanted = bool(job.training.stages or job.init)
-    model, history = _network(job, settings, table, device, group, told) if wanted else (None, [])
+    model, history = _network(job, settings, table, device, group, told) if job.has_network else (None, [])
     own = {name: settings for name, settings in feature_settings(job).items() if name in counted_features(job.fusion)}
     features, perspective = fit_features(table, own, seed=job.training.seed)
     networks, batch = networks_for(features), job.training.batch
@@ -312,21 +312,12 @@ def _network(
     if job.init:
         put_initial(job.init, model)
     checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
-    journals = partial(_journals, job)
+    curves = join(job.out, "tensorboard") if job.training.tensorboard else ""
+    journals = partial(open_journals, job.mlflow, curves, flat(to_dict(job)))
     trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, journals)
     with Stop() if told is None else contextlib.nullcontext() as stop:
         trainer.stop = told or (lambda: stop is not None and stop.told)
         return model, trainer.run()
-
-
-def _journals(job: TrainJob, first_step: int) -> Journals:
-    """What training writes its curves to."""
-    found: list[Journal] = []
-    if job.mlflow:
-        found.append(MLflow(job.mlflow, settings=flat(to_dict(job))))
-    if job.training.tensorboard:
-        found.append(TensorBoard(join(job.out, "tensorboard"), first_step=first_step))
-    return Journals(found)
 
 
 def _selection(job: TrainJob) -> str:
@@ -351,9 +342,7 @@ def _selector(job: TrainJob, table: StcTable, candidates: str) -> Selector:
 def _already_there(job: TrainJob, settings: str) -> int:
     bundle_id = load_bundle_settings(job.out).id
     if load_provenance(job.out).get("settings") != settings:
-        raise ConfigError(
-            f"{job.out} holds bundle {bundle_id} of other settings or another table; choose another --out"
-        )
+        raise ConfigError(f"{job.out} has bundle {bundle_id} of other settings or another table; choose another --out")
     print(f"{job.out}: bundle {bundle_id} is already trained with these settings on this table; nothing to do")
     return EXIT_OK
 

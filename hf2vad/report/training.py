@@ -32,7 +32,8 @@ def print_training(out: str, seconds: float) -> None:
         console.print(epochs)
     known = bundle.calibration
     cameras = f" and {len(bundle.cameras)} cameras of their own" if bundle.cameras else ""
-    features = ", ".join(f"{name} {found.mean:.4g} ± {found.std:.4g}" for name, found in known.moments.items())
+    counted = {name: known.moments[name] for name in bundle.fusion.weights}
+    features = ", ".join(f"{name} {found.mean:.4g} ± {found.std:.4g}" for name, found in counted.items())
     console.print(
         f"bundle {bundle.id}: {known.cubes:,} cubes, {known.frames:,} frames{cameras}, {seconds:.0f} s; {features}; "
         f"event threshold {known.threshold:.3f}"

@@ -26,6 +26,11 @@ def rarity_words(surprise: float, supported: float) -> str:
     return f"rarer than {one_in(min(surprise, supported))}"
 
 
+def threshold_words(score: float) -> str:
+    """What a score by surprise means: "a score of 3.91 (1 in 8,000 normal objects)"."""
+    return f"a score of {score:.2f} ({one_in(score)} normal objects)"
+
+
 def feature_words(scorer: Scorer, values: FeatureValues) -> Mapping[str, str]:
     """For each feature with a weight, how rare the value of one object is, the rarest first: "rarer than 1 in 8,000".
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hf2vad.errors import ConfigError
-from hf2vad.features.exemplars import ExemplarSettings
+from hf2vad.features.exemplars import ExemplarConfig
 from hf2vad.features.feature import CubeArrays, CubeSample, Feature
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.pace import LEAST, Pace, fit_pace
@@ -158,4 +158,4 @@ def test_a_gradient_histogram_has_the_direction_of_an_edge_and_shrinks_with_cont
 
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match="exemplars must be at least 2, got 1"):
-        ExemplarSettings(exemplars=1)
+        ExemplarConfig(exemplars=1)
