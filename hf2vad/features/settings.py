@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from hf2vad.settings import ADDED, require, with_fields
+from hf2vad.settings import OMIT_DEFAULT, require, with_fields
 
 FEATURES: Mapping[str, str] = {
     "flow": "hf2vad.features.flow:Flow",
@@ -42,14 +42,14 @@ class FusionConfig:
     surprise = −log10 P(a normal cube has this value or more).
     """
 
-    rule: Rule = field(default="eq9", metadata={ADDED: lambda: "eq9"})
+    rule: Rule = field(default="eq9", metadata={OMIT_DEFAULT: True})
     """`eq9`: deviations from the mean. `surprise`: rarity; the score is then itself the surprise of the sum: 2 is one
     normal object in a hundred, 4 one in ten thousand."""
 
-    silent: float = field(default=1.0, metadata={ADDED: lambda: 1.0})
+    silent: float = field(default=1.0, metadata={OMIT_DEFAULT: True})
     """`surprise`: up to this surprise a feature adds nothing. 1: it is silent for nine of ten normal objects."""
 
-    at: Literal["box", "frame"] = field(default="box", metadata={ADDED: lambda: "box"})
+    at: Literal["box", "frame"] = field(default="box", metadata={OMIT_DEFAULT: True})
     """`surprise`: where features are added. `box`: in each box, and a frame has its highest sum. `frame`: each feature
     of a frame counts with its highest value over the frame's boxes."""
 

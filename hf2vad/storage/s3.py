@@ -1,7 +1,7 @@
 """Objects in S3, through s3fs.
 
 Of s3fs only requests and ranged reads are used: its listings hold everything, and its caches show what was. s3fs,
-botocore and aiohttp each repeat requests, one inside the other; here all three are told not to, and `_tried` does.
+botocore and aiohttp each repeat requests, one inside the other; here all three are told not to, and `tries` does.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import contextlib
 import errno
 import io
 import os
-import random
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -40,16 +38,13 @@ from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError,
 from hf2vad.storage.entry import Entry
 from hf2vad.storage.failures import mapped_os_errors, one_line
 from hf2vad.storage.names import readable
+from hf2vad.storage.tries import tried
 
 T = TypeVar("T")
 
-ATTEMPTS = 5
-"""Tries of one request, the first included: on lost connections, timeouts, throttling and errors of the server."""
-FIRST_PAUSE_S = 0.5
-"""Longest pause before the second try; it doubles from try to try. Pauses are random, so that not all come at once."""
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
-"""Longest wait for an answer, or for more of it. A request to a store that hangs fails after five of them."""
+"""Longest wait for an answer, or for more of it. A request to a store that hangs fails after ATTEMPTS of them."""
 READ_BLOCK = 2 * 2**20
 """Bytes that an open object is read ahead by, and about what it holds in memory: docs/adr/0002."""
 TRANSPORT = (
@@ -235,10 +230,12 @@ def _list(uri: str, **request: str) -> Iterator[Entry]:
             if not item["Key"].endswith("/")
         ]
         for folder in page.get("CommonPrefixes", []):
-            path = folder["Prefix"].removesuffix("/")
-            found.append(Entry(path[skip:], f"s3://{bucket}/{path}", True, 0, ""))
+            prefix = folder["Prefix"]
+            name = prefix[skip:-1]
+            found.append(Entry(name, f"s3://{bucket}/{prefix[:-1] if name else prefix}", True, 0, ""))
         empty = empty and not page.get("Contents") and not page.get("CommonPrefixes")
-        yield from sorted((e for e in found if all(e.name.split("/"))), key=lambda entry: entry.order)
+        shown = found if "Delimiter" in request else [entry for entry in found if all(entry.name.split("/"))]
+        yield from sorted(shown, key=lambda entry: entry.order)
     if empty and key:
         raise FileNotFoundError(uri)
 
@@ -266,6 +263,9 @@ def _unix_time(text: str) -> float:
 
 
 def _prefix(key: str) -> str:
+    """What the keys in a folder begin with; a folder without a name is its whole prefix (`a//`, or `/` at the top)."""
+    if key == "/" or key.endswith("//"):
+        return key
     return key.rstrip("/") + "/" if key.rstrip("/") else ""
 
 
@@ -296,15 +296,7 @@ def _code(error: OSError) -> str:
 
 
 def _tried(request: Callable[[], T]) -> T:
-    """What `request` returns, made up to ATTEMPTS times while it fails for a reason that may pass."""
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return request()
-        except Exception as error:
-            if not _may_pass(error):
-                raise
-        time.sleep(random.uniform(0, FIRST_PAUSE_S * 2 ** (attempt - 1)))
-    return request()
+    return tried(request, _may_pass)
 
 
 def _may_pass(error: Exception) -> bool:

@@ -147,16 +147,3 @@ class Journals:
         """An epoch is over."""
         for journal in self._journals:
             journal.epoch_end()
-
-
-def open_journals(mlflow: str, tensorboard: str, settings: Mapping[str, Any], first_step: int) -> Journals:
-    """What training writes its curves to from a step on: an MLflow server or store, a folder for TensorBoard.
-
-    Empty: none of that kind. settings: what MLflow shows beside the curves, flat.
-    """
-    found: list[Journal] = []
-    if mlflow:
-        found.append(MLflow(mlflow, settings=dict(settings)))
-    if tensorboard:
-        found.append(TensorBoard(tensorboard, first_step=first_step))
-    return Journals(found)

@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from hf2vad.errors import StorageError
-from hf2vad.storage import delete, find_file, list_dir, list_files, open_read, put_bytes, put_if_absent, read_bytes
+from hf2vad.storage import (
+    delete,
+    find_file,
+    list_dir,
+    list_files,
+    open_read,
+    put_bytes,
+    put_if_absent,
+    read_bytes,
+    tries,
+)
 from hf2vad.storage import s3 as backend
 from tests.fault_proxy import FaultProxy, Faults
 from tests.seaweed import SeaweedServer
@@ -72,7 +82,7 @@ def proxy(s3: SeaweedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultP
     put_bytes(URI, b"0123456789")
     with FaultProxy(s3.endpoint, Faults()) as made:
         monkeypatch.setenv("AWS_ENDPOINT_URL", made.endpoint)
-        monkeypatch.setattr(backend, "FIRST_PAUSE_S", 0.01)
+        monkeypatch.setattr(tries, "FIRST_PAUSE_S", 0.01)
         backend._file_system_of.cache_clear()
         yield made
     backend._file_system_of.cache_clear()
@@ -90,22 +100,22 @@ def requests_of(proxy: FaultProxy, call: Callable[[], object]) -> int:
 def test_each_request_is_tried_five_times_and_no_more(proxy: FaultProxy, fault: str) -> None:
     proxy.faults = Faults(**{fault: 1.0})
     counts = {name: requests_of(proxy, lambda call=call: call(URI)) for name, call in REQUESTS.items()}
-    assert counts == dict.fromkeys(REQUESTS, backend.ATTEMPTS)
-    assert backend.ATTEMPTS == 5
+    assert counts == dict.fromkeys(REQUESTS, tries.ATTEMPTS)
+    assert tries.ATTEMPTS == 5
 
 
 @pytest.mark.parametrize("fault", [*BROKEN, "slow_down", "truncated"])
 def test_a_block_of_an_open_object_is_asked_for_five_times_and_no_more(proxy: FaultProxy, fault: str) -> None:
     with open_read(URI) as file:
         proxy.faults = Faults(**{fault: 1.0})
-        assert requests_of(proxy, lambda: file.read(4)) == backend.ATTEMPTS
+        assert requests_of(proxy, lambda: file.read(4)) == tries.ATTEMPTS
         proxy.faults = Faults()
         assert file.read(4) == b"0123", "what failed has moved nothing"
 
 
 def test_a_whole_object_that_arrives_in_part_is_asked_for_five_times(proxy: FaultProxy) -> None:
     proxy.faults = Faults(truncated=1.0)
-    assert requests_of(proxy, lambda: read_bytes(URI)) == backend.ATTEMPTS
+    assert requests_of(proxy, lambda: read_bytes(URI)) == tries.ATTEMPTS
 
 
 @pytest.mark.parametrize("step", ["create_multipart_upload", "upload_part", "complete_multipart_upload"])
@@ -121,7 +131,7 @@ def test_each_request_of_an_upload_in_parts_is_tried_five_times(
     monkeypatch.setattr(backend, "_call", failing)
     monkeypatch.setattr(backend, "MEMORY_SPOOL", 2)
     requests_of(proxy, lambda: put_bytes(URI, b"new"))
-    assert proxy.counts["unavailable"] == backend.ATTEMPTS
+    assert proxy.counts["unavailable"] == tries.ATTEMPTS
     proxy.faults = Faults()
     assert read_bytes(URI) == b"0123456789"
 
