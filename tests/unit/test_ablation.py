@@ -89,8 +89,8 @@ def test_our_own_questions_are_all_asked() -> None:
     assert [network and network.loss.kl_scale for network in kl] == ["published", "eq6"]
     gradient = [plan(BY_NAME[name], 0, BASE).scores["frame"].after for name in names("gradient loss")]
     assert [network and network.loss.gradient_form for network in gradient] == ["eq7", "published"]
-    nodes = [plan(BY_NAME[name], 0, BASE).cut.extraction.flow.nodes for name in names("flow vectors")]
-    assert nodes == ["source", "enlarged"]
+    units = [plan(BY_NAME[name], 0, BASE).cut.extraction.flow.units for name in names("flow vectors")]
+    assert units == ["source", "enlarged"]
     flows = [plan(BY_NAME[name], 0, BASE).cut.extraction.flow for name in names("DIS flow")]
     wanted = {("ultrafast", 2), ("fast", 1), ("fast", 2), ("medium", 1), ("medium", 2)}
     assert {(flow.preset, flow.scale) for flow in flows} == wanted
