@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hf2vad.ablation.settings import Schedule
+from hf2vad.archive.settings import DecodeConfig
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job, required_missing
 from hf2vad.cubes.settings import (
@@ -36,7 +37,7 @@ from hf2vad.errors import ConfigError
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.settings import to_dict
+from hf2vad.settings import OMIT_DEFAULT, to_dict
 
 if TYPE_CHECKING:
     from hf2vad.ablation.plan import Base
@@ -86,6 +87,7 @@ class AblationJob:
 
     schedule: Schedule = field(default_factory=Schedule)
     model: ModelConfig = field(default_factory=ModelConfig)
+    decode: DecodeConfig = field(default_factory=DecodeConfig, metadata={OMIT_DEFAULT: True})
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
