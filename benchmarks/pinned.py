@@ -18,7 +18,8 @@ from hf2vad.archive.shards import Shard
 from hf2vad.cluster.dispatch import open_cluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.tasks.scoring import ScoringTask
-from hf2vad.walk.limits import FrameRange, ShardPlan
+from hf2vad.walk.limits import ShardPlan
+from hf2vad.walk.settings import FrameRange
 from hf2vad.walk.walk import Walk, WorkerCalls
 from hf2vad.walk.worker import close_video, open_video, run_shard
 

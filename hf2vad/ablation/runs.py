@@ -11,6 +11,7 @@ from typing import Protocol
 from hf2vad.ablation.record import frame_counts
 from hf2vad.ablation.units import Cut, Place, Tables, Unit, run_unit
 from hf2vad.ablation.variants import labelled
+from hf2vad.cluster.calls import run_calls
 from hf2vad.cluster.dispatch import Call, Cluster
 from hf2vad.commandline import EXIT_OK
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
@@ -18,9 +19,9 @@ from hf2vad.errors import VideoError
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.progress import ProgressBar
-from hf2vad.storage import exists, join, list_files, put_json, read_json
+from hf2vad.storage import exists, join, put_json, read_json
+from hf2vad.tables.read import failure_rows
 from hf2vad.training.data import StcTable
-from hf2vad.walk.calls import run_calls
 
 
 class Extract(Protocol):
@@ -62,7 +63,7 @@ def cut_cubes(cut: Cut, out: str, extract: Extract) -> Tables:
         with contextlib.redirect_stdout(io.StringIO()):
             code = extract(archive=archive, boxes=boxes, out=place, dataset=part, extraction=cut.extraction)
         if code != EXIT_OK:
-            rows = [read_json(entry.uri) for entry in list_files(join(place, "failures"), ".json")]
+            rows = list(failure_rows(place))
             raise VideoError(f"{archive}: {len(rows)} videos cannot be cut, {rows[0]['video']!r}: {rows[0]['reason']}")
         stc[part] = join(place, "stc", part)
     if not exists(join(prefix, "cut.json")):

@@ -1,8 +1,8 @@
 """How a long job is told to stop.
 
 The first SIGTERM: what runs is finished, no more is started. When that takes longer than the grace period, or with a
-second SIGTERM: what runs is dropped. A time budget that is used up, and a lease that is lost, are as the first SIGTERM
-without an end of patience. SIGINT (Ctrl-C) is no part of this: it ends the job at once, as ever.
+second SIGTERM: what runs is dropped. When a time budget is used up, or a lease lost, no more is started either, and
+what runs may take as long as it does. SIGINT (Ctrl-C) is no part of this: it ends the job at once, as ever.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class StopReason(Enum):
 
 
 class Stop:
-    """Whether a job goes on; a context manager, which listens for SIGTERM in the main thread only."""
+    """Says whether a job goes on. A context manager, which listens for SIGTERM in the main thread only."""
 
     def __init__(
         self, grace_seconds: float = GRACE_SECONDS, conditions: Mapping[StopReason, Callable[[], bool]] = NEVER
     ) -> None:
         """`grace_seconds`: how long what runs may take to finish after SIGTERM.
 
-        `conditions`: more reasons, each with what says whether it holds; asked in their order.
+        `conditions`: further reasons, each with a function that says whether it holds; asked in this order.
         """
         self._grace, self._conditions = grace_seconds, conditions
         self._signals: list[float] = []
@@ -50,14 +50,14 @@ class Stop:
         return next((reason for reason, holds in self._conditions.items() if holds()), None)
 
     @property
-    def told(self) -> bool:
-        """Whether SIGTERM has told the job to stop."""
+    def signalled(self) -> bool:
+        """Whether SIGTERM came."""
         return bool(self._signals)
 
     @property
     def overdue(self) -> bool:
         """Whether what runs is to be dropped."""
-        return len(self._signals) > 1 or (self.told and time.monotonic() > self._signals[0] + self._grace)
+        return len(self._signals) > 1 or (self.signalled and time.monotonic() > self._signals[0] + self._grace)
 
     def __enter__(self) -> Stop:
         self._before = signal.getsignal(signal.SIGTERM)

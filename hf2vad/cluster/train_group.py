@@ -133,7 +133,7 @@ def _fit(trainer: TorchTrainer, stop: Stop, word: Any) -> None:
         thread.join(timeout=LOOK_SECONDS)
         if stop.overdue:
             raise StoppedError("what ran was dropped; run the same command again to go on from the last checkpoint")
-        if stop.told and not said:
+        if stop.signalled and not said:
             word.say.remote()
             said = True
     for error in raised:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from hf2vad.engines.compiled import no_compiler
-from hf2vad.engines.eager import Precision
 from hf2vad.engines.package import Package
 from hf2vad.engines.place import Place, here
-from hf2vad.engines.spec import PACKAGED, EngineChoice, EngineSpec, check_precision
+from hf2vad.engines.settings import PACKAGED, EngineChoice, EngineSpec, Precision, check_precision
 from hf2vad.models.settings import Network
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hf2vad.engines.place import Place, engine_key
-from hf2vad.engines.spec import EngineName, EngineSpec
+from hf2vad.engines.settings import EngineName, EngineSpec
 from hf2vad.errors import EngineError
 from hf2vad.storage import atomic_writer, exists, join, open_read, put_json, read_json
 

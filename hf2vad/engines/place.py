@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import hf2vad
-from hf2vad.engines.spec import EngineSpec
+from hf2vad.engines.settings import EngineSpec
 from hf2vad.models.settings import NETWORKS
 
 

@@ -98,7 +98,7 @@ def show_event(chosen: Chosen, footage: Footage, explainer: Explainer | None) ->
 
 
 def _thumbnail(card: EventCard, footage: Footage, frame: int) -> None:
-    for decoded in footage.frames(frame, frame + 1, fitted(footage.size, WIDTH)):
+    for decoded in footage.frames(frame, frame + 1, fitted(footage.shape, WIDTH)):
         if decoded.image is None:
             raise VideoError(f"{footage.video.id}: frame {frame} cannot be decoded")
         card.add("thumb.jpg", jpeg(decoded.image))

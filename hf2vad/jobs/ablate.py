@@ -24,14 +24,7 @@ from rich.table import Table
 from hf2vad.ablation.settings import Schedule
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job, required_missing
-from hf2vad.cubes.settings import (
-    CubeConfig,
-    DetectorConfig,
-    ExtractionConfig,
-    FlowConfig,
-    MotionConfig,
-    WorkingConfig,
-)
+from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import ConfigError
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.models.settings import LossConfig, ModelConfig
@@ -43,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationJob:
+class AblationJob(ExtractionConfig):
     """Settings of jobs/ablate.py."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes_train")
@@ -86,11 +79,6 @@ class AblationJob:
 
     schedule: Schedule = field(default_factory=Schedule)
     model: ModelConfig = field(default_factory=ModelConfig)
-    working: WorkingConfig = field(default_factory=WorkingConfig)
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    motion: MotionConfig = field(default_factory=MotionConfig)
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
-    cube: CubeConfig = field(default_factory=CubeConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
@@ -178,7 +166,7 @@ def _base(job: AblationJob) -> Base:
         train=absolute(job.train),
         test=absolute(job.test),
         boxes=(absolute(job.boxes_train), absolute(job.boxes_test)),
-        extraction=replace(ExtractionConfig.of(job), detector=detector),
+        extraction=replace(job.extraction, detector=detector),
         model=job.model,
         loss=LossConfig(),
         training=job.schedule.of(chosen.training),

@@ -11,6 +11,7 @@ from hf2vad.archive.pattern import Days
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.sections import Sections
 from hf2vad.archive.sources import Source
+from hf2vad.cluster.calls import run_calls
 from hf2vad.cluster.dispatch import Call, Cluster
 from hf2vad.storage import join
 from hf2vad.tables.compact import CameraDay, Piece, compact
@@ -27,20 +28,18 @@ def compact_all(
     """
     sums: dict[str, int] = {"joined_days": 0}
     days = camera_days(prefix, sections)
-    while True:
-        while cluster.running < cluster.in_flight and not stop():
-            day = next(days, None)
-            if day is None:
-                break
-            cluster.submit(Call(compact, (day,), (day.camera, day.date)))
-        if not cluster.running:
-            return sums
-        outcome = cluster.wait()
+
+    def next_day() -> Call | None:
+        day = None if stop() else next(days, None)
+        return None if day is None else Call(compact, (day,), day)
+
+    for outcome in run_calls(next_day, cluster):
         if outcome.failure is not None:
-            camera, day_of = outcome.call.tag
-            print(f"not joined: {camera!r} {day_of}: {outcome.failure}", file=sys.stderr)
+            day: CameraDay = outcome.call.tag
+            print(f"not joined: {day.camera!r} {day.date}: {outcome.failure}", file=sys.stderr)
         for name, value in (outcome.value or {"days_not_joined": 1}).items():
             sums[name] = sums.get(name, 0) + value
+    return sums
 
 
 def camera_days(prefix: str, sections: Sections) -> Iterator[CameraDay]:

@@ -11,6 +11,7 @@ from hf2vad.archive.scope import Scope
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.archive.sources import parse_sources
 from hf2vad.bundle.settings import load_bundle_settings
+from hf2vad.cluster.calls import run_calls
 from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.errors import MismatchError, VideoError
@@ -23,7 +24,6 @@ from hf2vad.tables.archives import archive_names
 from hf2vad.tables.read import scores_prefix
 from hf2vad.tasks.evidence import EvidenceTask, note_failure, show_video
 from hf2vad.threads import in_threads
-from hf2vad.walk.calls import run_calls
 
 THREADS = 8
 """Rows of earlier runs that are read at once."""

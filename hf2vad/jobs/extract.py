@@ -11,38 +11,24 @@ stopped by SIGTERM, which lets shards in flight finish.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS
 from hf2vad.commandline import Job, required_missing
-from hf2vad.cubes.detect import resolve_detector
-from hf2vad.cubes.settings import (
-    CubeConfig,
-    DetectorConfig,
-    ExtractionConfig,
-    FlowConfig,
-    MotionConfig,
-    WorkingConfig,
-    extraction_fingerprint,
-)
-from hf2vad.hashes import content_hash, hash_of
-from hf2vad.health.look import EVERY
+from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.health.settings import HealthConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.schema import SCHEMA_VERSION
 from hf2vad.settings import to_dict
-from hf2vad.storage import absolute, key_path
-from hf2vad.tables.layout import CubeLayout
-from hf2vad.tasks.extraction import ExtractionTask
-from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
-from hf2vad.walk.settings import BreakerConfig
-from hf2vad.walk.task import WalkConfig
+from hf2vad.walk.settings import BreakerConfig, check_walk_options
+
+if TYPE_CHECKING:
+    from hf2vad.tasks.extraction import ExtractionTask
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractJob:
+class ExtractJob(ExtractionConfig):
     """Settings of jobs/extract_stc.py."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes")
@@ -84,11 +70,6 @@ class ExtractJob:
     """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
 
     health: HealthConfig = field(default_factory=HealthConfig)
-    working: WorkingConfig = field(default_factory=WorkingConfig)
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    motion: MotionConfig = field(default_factory=MotionConfig)
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
-    cube: CubeConfig = field(default_factory=CubeConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     ray: RayConfig = field(default_factory=RayConfig)
@@ -104,22 +85,32 @@ class ExtractJob:
     def __post_init__(self) -> None:
         check_walk_options(self.shard_frames, self.image_fps, self.frames, self.grace_seconds)
 
-    @property
-    def extraction(self) -> ExtractionConfig:
-        """The settings that decide what a cube holds."""
-        return ExtractionConfig.of(self)
-
 
 def extract_job(job: ExtractJob) -> int:
     """Extract every video of the archive; returns the exit code."""
+    from hf2vad.archive.passed import PassedOver
+    from hf2vad.cubes.detect import resolve_detector
+    from hf2vad.storage import absolute
+    from hf2vad.walk.run import absolute_places, check_boxes, run_walk, some_videos
+
     check_boxes(job.boxes, job.detector)
     job = replace(job, archive=absolute(job.archive), **absolute_places(job))
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
-    return run_walk("extract_stc", job, extraction_task(job, extraction), some_videos(job.archive, job.include))
+    passed = PassedOver()
+    videos = some_videos(job.archive, job.include, passed)
+    return run_walk("extract_stc", job, extraction_task(job, extraction), videos, passed=passed)
 
 
 def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> ExtractionTask:
     """What the walk does with each video, for a job whose places are absolute; `extraction`: its detector resolved."""
+    from hf2vad.hashes import content_hash, hash_of
+    from hf2vad.health.look import EVERY
+    from hf2vad.schema import SCHEMA_VERSION
+    from hf2vad.storage import key_path
+    from hf2vad.tables.layout import CubeLayout
+    from hf2vad.tasks.extraction import ExtractionTask
+    from hf2vad.walk.task import WalkConfig
+
     content = [extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames]
     if job.leave_out_unhealthy:
         content += [to_dict(job.health), EVERY]

@@ -9,7 +9,7 @@
     <out>/bundle=<id>/failures/<video>.json, or <out>/failures/… for cubes     its failure row (walk/failures.py)
     <out>/runs/<run>.json, <run>.trace.json.gz                                 a run's record, and its trace
 
-Names carry state (docs/adr/0010): a state is a hash of a video's fingerprint and of what decides the content.
+A state is 16 hex digits: a hash of a video's fingerprint and of what decides the content (docs/adr/0010).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ENDING = ".parquet"
 """What the files of tables end in."""
 
 Metadata = Mapping[str, Any]
-"""What a file says of itself."""
+"""What a file says of itself: names without `hf2vad.`, and JSON values."""
 
 _SHARD = re.compile(r"(\d{8,})-(\d{8,})(?:-([0-9a-f]{16}))?\.parquet")
 
@@ -52,25 +52,30 @@ def list_shards(folder: str) -> Iterator[tuple[str, Range, str]]:
         return
 
 
+def records_folder(out: str) -> str:
+    """Where the records of runs are, under a job's --out."""
+    return join(out, "runs")
+
+
 def record_uri(out: str, run: str) -> str:
-    """Where the record of the run `run` is, under a job's --out."""
-    return join(out, "runs", f"{run}.json")
+    """Where the record of the run `run` is."""
+    return join(records_folder(out), f"{run}.json")
 
 
 def trace_uri(out: str, run: str) -> str:
     """Where the trace of the run `run` is."""
-    return join(out, "runs", f"{run}.trace.json.gz")
+    return join(records_folder(out), f"{run}.trace.json.gz")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunLayout:
-    """Where a walk puts what it makes of each video, and what decides whether that is still good.
+    """URIs, states and metadata of everything that one run puts.
 
-    Made once by the job, and passed down to its workers. A subclass says what is particular to its tables.
+    A job makes it once, and it travels to the workers. A subclass says what is particular to its tables.
     """
 
     prefix: str
-    """Folder that holds everything but the records of runs."""
+    """Folder or s3://bucket/prefix of everything but the records of runs."""
     plan: str
     """Hash of what decides the rows of a shard beside the video and its range."""
     final: str
@@ -83,109 +88,109 @@ class RunLayout:
     shard_schema: ClassVar[pa.Schema] = SHARD
     """Columns of a shard's table."""
     shard_format: ClassVar[Mapping[str, Any]] = {"compression": "zstd"}
-    """How a shard's Parquet file is written: options of pyarrow's ParquetWriter."""
+    """Options of pyarrow's ParquetWriter for a shard's file."""
     keeps_shards: ClassVar[bool] = False
-    """Whether the shards themselves are the result: they then stay, and those of another state are removed when their
-    video is opened. Otherwise they are removed when it is finished."""
+    """True: shards are the result; they stay, and those of another state are removed when their video is opened. False:
+    shards are intermediate, and are removed when their video is finished."""
     final_table: ClassVar[str] = "frames"
-    """The final table that vouches for the others: put last, and removed first."""
+    """Name of the final table that vouches for the others: it is put last and removed first."""
 
     def state(self, video: Video) -> str:
-        """State of the finished `video`: 16 hex digits, in its mark."""
+        """State of `video` when it is finished, as its mark names it."""
         return hash_of(video.fingerprint, self.final)
 
     def shard_state(self, video: Video) -> str:
-        """State of the shards of `video`: 16 hex digits, in their names."""
+        """State of the shards of `video`, as their names have it."""
         return hash_of(video.fingerprint, self.plan)
 
     def folder(self, kind: str) -> str:
-        """Where files of a kind are: `shards`, `looks`, `done`, or the name of a final table."""
+        """URI of the folder of one kind of file: `shards`, `looks`, `done`, or the name of a final table."""
         return join(self.prefix, kind)
 
     @property
     def marks(self) -> str:
-        """Where the marks of finished videos are."""
+        """URI of the folder of marks."""
         return self.folder("done")
 
     def shard_folder(self, video: Video) -> str:
-        """Where the shards of `video` are."""
+        """URI of the folder of the shards of `video`."""
         return join(self.folder(self.shards_folder), key_path(video.id))
 
     def shard_uri(self, video: Video, frames: Range) -> str:
-        """Where the shard `frames` of `video` is."""
+        """URI of the shard `frames` of `video`."""
         return join(self.shard_folder(video), shard_name(frames, self.shard_state(video)))
 
     def stats_folder(self, video: Video) -> str:
-        """Where the frame stats of the shards of `video` are."""
+        """URI of the folder of the frame stats of `video`, a file a shard."""
         return join(self.folder("looks"), key_path(video.id))
 
     def stats_uri(self, video: Video, frames: Range) -> str:
-        """Where the frame stats of the shard `frames` are, which the video's health is judged by."""
+        """URI of the frame stats of the shard `frames`, by which the health of `video` is judged."""
         return join(self.stats_folder(video), shard_name(frames, self.shard_state(video)))
 
     def table_uri(self, table: str, video: Video) -> str:
-        """Where a final table of `video` is."""
+        """URI of a final table of `video`."""
         return join(self.folder(table), key_path(video.id) + ENDING)
 
     def failure_uri(self, video: Video) -> str:
-        """Where the failure row of `video` is."""
+        """URI of the failure row of `video`."""
         return join(self.prefix, "failures", key_path(video.id) + ".json")
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What a file says of where its numbers come from beside the video."""
+        """Metadata of every file that names the source of its numbers, beside the video."""
         return {}
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a file says of the settings behind it."""
+        """Metadata of every file that names the settings behind it."""
         return {"plan": self.plan}
 
     def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
-        """What a file about `frames` of `video` says of itself; the order of the names is part of its bytes."""
+        """Metadata of a file about `frames` of `video`. The order of the names is part of the file's bytes."""
         source = {"video": video.id, "fingerprint": video.fingerprint, **self.origin}
         return {**source, "start": frames[0], "stop": frames[1], **self.settings}
 
     def final_metadata(self, video: Video, frames: Range, *, complete: bool) -> dict[str, Any]:
-        """What the table that vouches for `video` says of itself; `complete`: whether no frame has failed."""
+        """Metadata of the final table; `complete`: whether every shard has a result."""
         return {**self.metadata(video, frames), "final": self.final, "complete": complete}
 
     def completion(self, video: Video) -> Metadata | None:
-        """What is said of the final tables of `video` that are there, by whichever run; none where there are none."""
+        """Metadata of the final table of `video` that is there, of whichever run. None where there is none."""
         uri = self.table_uri(self.final_table, video)
         return unpack_metadata(open_parquet(uri).schema_arrow, self.final_table, uri) if exists(uri) else None
 
     def state_of(self, completion: Metadata) -> str:
-        """State of the finished video that `completion` is said of."""
+        """State in the mark of the video that `completion` is of."""
         return hash_of(completion["fingerprint"], completion["final"])
 
     def is_final(self, video: Video, completion: Metadata | None) -> bool:
-        """Whether the final tables of `video`, of which `completion` is said, are what this run would make."""
+        """Whether the final tables that `completion` is of are those that this run would make of `video`."""
         return completion is not None and completion["complete"] and self.state_of(completion) == self.state(video)
 
     def vouch(self, video: Video, shards: Sequence[Range]) -> None:
-        """Say that `video` is complete in `shards`, where its final table does not say so itself."""
+        """Put what says that `video` is complete in `shards`. Nothing to do where its final table says so."""
 
     def withdraw(self, video: Video) -> None:
-        """Remove what vouches for the files of `video`, before any of them is replaced."""
+        """Remove what says that the files of `video` are complete. To be called before any of them is replaced."""
         delete(self.table_uri(self.final_table, video))
 
     @property
     def about(self) -> dict[str, str]:
-        """What a run's record says of where its tables are."""
+        """What a run's record says of its tables."""
         return {"tables": self.prefix}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreLayout(RunLayout):
-    """Score tables: everything below <out>/bundle=<id>."""
+    """Score tables, below <out>/bundle=<id>."""
 
     bundle: str
     """Id of the bundle that scores."""
     scores: str
     """Hash of what decides the final tables of a video but for the events."""
     engine: str
-    """Label of what runs the network. Engines agree, so it is told, and decides no state."""
+    """Label of what runs the network, such as `eager fp32`. Decides no state: engines agree."""
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -200,7 +205,7 @@ class ScoreLayout(RunLayout):
         return {**values, "scores": self.scores, "final": self.final, "complete": complete}
 
     def has_same_scores(self, video: Video, completion: Metadata) -> bool:
-        """Whether the final tables that are there differ from this run's at most in where events start and end."""
+        """Whether the final tables that `completion` is of have the scores of this run, whatever their events."""
         there = completion["fingerprint"], completion.get("scores"), completion["complete"]
         return there == (video.fingerprint, self.scores, True)
 
@@ -211,7 +216,7 @@ class ScoreLayout(RunLayout):
 
 @dataclass(frozen=True, kw_only=True)
 class CubeLayout(RunLayout):
-    """An STC table: the cubes of a dataset below <out>/stc/<dataset>, and what belongs to them beside it."""
+    """An STC table: cubes below <out>/stc/<dataset>, and beside them what belongs to them."""
 
     dataset: str
     """Name of the archive in the table, as a key."""
@@ -235,7 +240,7 @@ class CubeLayout(RunLayout):
 
     @property
     def table(self) -> str:
-        """Where the STC table is."""
+        """URI of the STC table."""
         return self.folder(self.shards_folder)
 
     @property
@@ -259,5 +264,5 @@ class CubeLayout(RunLayout):
         return {"table": self.table}
 
     def _description(self, video: Video) -> str:
-        """Where it is said which files a complete video has."""
+        """URI of the JSON that names the shards of a complete video."""
         return join(self.shard_folder(video), "video.json")

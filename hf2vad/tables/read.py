@@ -28,12 +28,12 @@ def scores_prefix(uri: str) -> str:
     """
     if uri.rstrip("/").rsplit("/", 1)[-1].startswith("bundle="):
         return uri.rstrip("/")
-    found = [entry.name for entry in list_dir(uri) if entry.is_dir and entry.name.startswith("bundle=")]
-    if not found:
+    names = [entry.name for entry in list_dir(uri) if entry.is_dir and entry.name.startswith("bundle=")]
+    if not names:
         raise EvaluationError(f"{uri}: no scores there (no bundle=<id> folder); jobs/score_archive.py makes them")
-    if len(found) > 1:
-        raise EvaluationError(f"{uri}: scores of {len(found)} bundles; name one of them: {', '.join(found)}")
-    return join(uri, found[0])
+    if len(names) > 1:
+        raise EvaluationError(f"{uri}: scores of {len(names)} bundles; name one of them: {', '.join(names)}")
+    return join(uri, names[0])
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def scored_videos(
         raise EvaluationError(f"{prefix}: no frame table there; jobs/score_archive.py makes them") from None
 
 
-def failure_rows(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[dict[str, str]]:
+def failure_rows(prefix: str, scope: Scope = EVERYTHING, archives: Collection[str] = ()) -> Iterator[dict[str, str]]:
     """Video and reason of each failure row of `scope`, as valid text."""
     try:
         for entry in list_files(join(prefix, "failures"), ".json"):
@@ -130,6 +130,6 @@ def stem(video: str) -> str:
     return os.path.splitext(video)[0]
 
 
-def name_in(known: Collection[str], video: str) -> str | None:
-    """What ground truth calls a video: its id, or its id without the ending; none where it knows neither."""
-    return next((name for name in (video, stem(video)) if name in known), None)
+def name_in(names: Collection[str], video: str) -> str | None:
+    """What ground truth calls a video: its id, or its id without the ending. None where neither is among `names`."""
+    return next((name for name in (video, stem(video)) if name in names), None)

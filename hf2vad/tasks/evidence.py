@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.archive.sources import Source, find_in
 from hf2vad.archive.timeline import probe
 from hf2vad.bundle.bundle import same_bundle
+from hf2vad.cluster.warm import Warm
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import AccessDeniedError, Hf2vadError, NotFoundError, VideoError
 from hf2vad.evidence.choose import Chosen
@@ -30,7 +31,7 @@ from hf2vad.evidence.objects import Objects
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import hash_of
-from hf2vad.settings import to_dict
+from hf2vad.settings import from_dict, to_dict
 from hf2vad.walk.worker import warm_extractor
 
 VERSION = 1
@@ -125,7 +126,8 @@ def _footage(task: EvidenceTask, events: Sequence[Chosen]) -> Footage:
 
 def _opened(task: EvidenceTask, events: Sequence[Chosen], video: Video, metadata: Mapping[str, Any]) -> Footage:
     config = task.evidence
-    timeline = probe(video, image_fps=task.image_fps, limits=task.limits)
+    decode = from_dict(DecodeConfig, metadata.get("decode", {}), where=video.id)
+    timeline = probe(video, image_fps=task.image_fps, limits=task.limits, decode=decode)
     scored = (int(metadata["start"]), min(int(metadata["stop"]), timeline.frame_count))
 
     def ranges() -> Iterator[tuple[int, int]]:
@@ -135,10 +137,10 @@ def _opened(task: EvidenceTask, events: Sequence[Chosen], video: Video, metadata
             yield from (held(timeline, start, stop, config.pixelate_hold) for start, stop in shown if start < stop)
 
     objects = Objects.read(events[0].tables.uri("objects"), list(ranges()))
-    return Footage(video, timeline, scored, objects, config)
+    return Footage(video, timeline, scored, objects, config, metadata)
 
 
-@lru_cache(maxsize=1)
+@Warm
 def warm_explainer(uri: str, bundle_id: str, threads: int) -> Explainer:
     """The bundle in this worker, kept from video to video. Raises MismatchError for one that changed."""
     torch.set_num_threads(threads)

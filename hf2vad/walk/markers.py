@@ -104,12 +104,12 @@ class MarkIndex:
             if len(self._waiting) > self._most:
                 del self._waiting[next(iter(self._waiting))]
             self._head = next(self._names, None)
-        found = {name for name in (mark, failed) if name in self._waiting}
-        for name in found:
+        present = {name for name in (mark, failed) if name in self._waiting}
+        for name in present:
             del self._waiting[name]
-        if failed in found:
+        if failed in present:
             return "failed"
-        return "finished" if found else None
+        return "finished" if present else None
 
 
 class SectionIndex:

@@ -56,7 +56,7 @@ class Metrics:
         self._cluster, self._counts, self._backlog = cluster, counts, backlog
         self._started = started
         self._counted: dict[tuple[str, tuple[str, ...]], float] = {}
-        self._seen: tuple[int, ...] = ()
+        self._done: tuple[int, ...] = ()
         self._progress = self._started
 
     def tell(self, end: str | None = None) -> None:
@@ -92,9 +92,9 @@ class Metrics:
     def _set(self) -> None:
         counts, cluster, now = self._counts, self._cluster, time.time()
         shards = (counts.shards, counts.shards_failed, counts.shards_found)
-        seen = (*shards, counts.videos, counts.skipped, counts.finished)
-        if seen != self._seen:
-            self._seen, self._progress = seen, now
+        done = (*shards, counts.videos, counts.skipped, counts.finished)
+        if done != self._done:
+            self._done, self._progress = done, now
         self._gauge("hf2vad_workers", cluster.capacity)
         self._gauge("hf2vad_calls_running", min(cluster.running, cluster.capacity))
         self._gauge("hf2vad_calls_waiting", max(0, cluster.running - cluster.capacity))

@@ -1,4 +1,4 @@
-"""Following a run while it goes on: its record, its metrics and its log."""
+"""The record, metrics and log of a run while it goes on."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hf2vad.walk.counts import RunCounts
 from hf2vad.walk.metrics import Metrics
 from hf2vad.walk.record import RunRecord, Status
 from hf2vad.walk.video import Closing, Opening, Tag, Working
+from hf2vad.walk.worker import Opened
 
 METRICS_SECONDS = 2.0
 """How often metrics are brought up to date; Ray hands them on every 10 s."""
@@ -25,7 +26,7 @@ RECORD_SECONDS = 30.0
 
 
 class RunMonitor:
-    """A context manager, which follows a run from `begin` on to the end of its block, however that ends."""
+    """Follows a run from `begin` to the end of the block, however that ends; a context manager."""
 
     def __init__(self, record: RunRecord, backlog: Backlog) -> None:
         self.counts = RunCounts()
@@ -91,11 +92,13 @@ class RunMonitor:
         self._backlog.begun(video)
         if outcome.failure is not None:
             logs.warn("video cannot be opened", video=video.id, reason=outcome.failure, tries=outcome.tries)
-        elif outcome.value.timeline is None:
+            return
+        opened: Opened = outcome.value
+        if opened.timeline is None:
             self._backlog.ended(video)
         else:
-            frames, found = outcome.value.timeline.frame_count, len(outcome.value.done)
-            logs.event("video opened", video=video.id, frames=frames, shards_found=found)
+            frames, shards = opened.timeline.frame_count, len(opened.done)
+            logs.event("video opened", video=video.id, frames=frames, shards_found=shards)
 
     def _worked(self, tag: Working, outcome: Outcome) -> None:
         about = _about(tag)

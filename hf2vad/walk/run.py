@@ -8,6 +8,7 @@ from itertools import chain, islice
 from typing import Any, Protocol
 
 from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.passed import PassedOver
 from hf2vad.cluster.dispatch import Cluster, open_cluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import Stop
@@ -18,10 +19,10 @@ from hf2vad.errors import ConfigError, StoppedError
 from hf2vad.storage import absolute
 from hf2vad.threads import prefetch
 from hf2vad.walk.counts import RunCounts
-from hf2vad.walk.limits import FrameRange, ShardPlan, WalkLimits
+from hf2vad.walk.limits import ShardPlan, WalkLimits
 from hf2vad.walk.monitor import RunMonitor
 from hf2vad.walk.record import RunRecord
-from hf2vad.walk.settings import BreakerConfig
+from hf2vad.walk.settings import BreakerConfig, FrameRange
 from hf2vad.walk.task import WalkTask
 from hf2vad.walk.walk import Walk
 
@@ -59,15 +60,17 @@ def run_walk(
     prepare: Callable[[Cluster], tuple[WalkTask, dict[str, Any]]] | None = None,
     limits: WalkLimits | None = None,
     then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
+    passed: PassedOver | None = None,
 ) -> int:
     """Walk over `videos` on the cluster that `job.ray` names, put and print the run's record, and return the exit code.
 
     `prepare`: gives the task in place of `task`, and more to record, once the cluster can be asked.
     `then`: what is done after the walk, unless SIGTERM told the run to stop; returns more to record.
-    Raises StoppedError after SIGTERM, when something is left.
+    `passed`: what listing `videos` passes over. Raises StoppedError after SIGTERM, when something is left.
     """
     ahead, limits = listed_ahead(videos), limits or WalkLimits()
-    record, extra = RunRecord(name, job, job.out), task.layout.about
+    record = RunRecord(name, job, job.out)
+    extra: dict[str, Any] = dict(task.layout.about)
     with (
         Stop(job.grace_seconds, limits.ends) as stop,
         open_cluster(job.ray, use_gpu=task.use_gpu) as cluster,
@@ -81,10 +84,12 @@ def run_walk(
         plan = ShardPlan(job.shard_frames, FrameRange(job.frames))
         walk = Walk(cluster, task, plan, limits=limits, breaker=job.breaker, stop=stop, monitor=monitor)
         counts = walk.run(ahead, name)
-        if then is not None and not stop.told:
+        if then is not None and not stop.signalled:
             extra = {**extra, **then(cluster, stop)}
+        if passed is not None and passed.total:
+            extra = {**extra, "passed_over": passed.rows()}
         monitor.finish(extra)
-    if counts.stopped and stop.told:
+    if counts.stopped and stop.signalled:
         raise StoppedError(f"{what_is_left(counts)}; run the same command again to go on")
     return EXIT_FAILURES if counts.failed else EXIT_OK
 
@@ -110,24 +115,17 @@ def absolute_places(job: WalkJob) -> dict[str, Any]:
     return places | {"detector": absolute_detector(job.detector)}
 
 
-def some_videos(archive: str, include: tuple[str, ...]) -> Iterator[Video]:
-    """The catalogue. Raises ConfigError when it is empty, before a cluster is started for it."""
-    videos = catalogue(archive, include)
+def some_videos(archive: str, include: tuple[str, ...], passed: PassedOver) -> Iterator[Video]:
+    """The catalogue; `passed` is told of what it passes over.
+
+    Raises ConfigError when it is empty, before a cluster is started for it.
+    """
+    videos = catalogue(archive, include, passed=passed)
     first = next(videos, None)
     if first is None:
-        raise ConfigError(f"{archive}: no video there{' that matches --include' if include else ''}")
+        which = " that matches --include" if include else ""
+        raise ConfigError("; ".join([f"{archive}: no video there{which}", *passed.lines()]))
     return chain([first], videos)
-
-
-def check_walk_options(shard_frames: int, image_fps: float, frames: str, grace_seconds: float) -> None:
-    """Raise ConfigError for options that no walk can have."""
-    if grace_seconds < 0:
-        raise ConfigError(f"--grace-seconds must be at least 0, got {grace_seconds}")
-    if shard_frames < 1:
-        raise ConfigError(f"--shard-frames must be at least 1, got {shard_frames}")
-    if image_fps <= 0:
-        raise ConfigError(f"--image-fps must be positive, got {image_fps}")
-    FrameRange(frames).check()
 
 
 def check_boxes(boxes: str, detector: DetectorConfig) -> None:

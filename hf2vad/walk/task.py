@@ -1,8 +1,7 @@
-"""What a job does to an archive, video by video: the protocol that the walk drives. It travels to the workers.
+"""The protocol of a task: what a job does to the videos of an archive.
 
-The walk opens videos, cuts them into shards and their cubes, counts, records where time goes, puts and removes files,
-marks what is finished and puts failure rows (walk/worker.py). A task says what a shard's rows are, and what a finished
-video's tables are.
+The walk opens videos, cuts them into shards and cubes, counts, measures time, puts and removes files, marks finished
+videos and puts failure rows (walk/worker.py). A task says what the rows of a shard and the tables of a video are.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ class WalkConfig:
     image_fps: float
     """Frame rate of folders of images."""
     limits: LimitsConfig
-    """Above which sizes a video fails."""
+    """Sizes above which a video fails."""
     threads: int
-    """CPUs of a worker, and so the threads of what computes in it."""
+    """CPUs of a worker: threads of what computes in it."""
     frame_stats: bool
-    """Whether each shard notes the frame stats that the health of its video is judged by."""
+    """Whether shards put frame stats, by which the health of their video is judged."""
     profile: bool = False
     """Whether single spans are kept for a trace."""
     tries: int = 0
@@ -49,17 +48,17 @@ class WalkConfig:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a video consists of when it is finished."""
+    """The shards of a video that is to be finished."""
 
     timeline: Timeline
     plan: Sequence[Range]
-    """Its shards, in order."""
+    """All its shards, in order."""
     done: Sequence[Range]
-    """Those that have a result."""
+    """The shards that have a result."""
 
     @property
     def frames(self) -> Range:
-        """Frames that the plan covers; (0, 0) for none."""
+        """Frames that the plan covers; (0, 0) for an empty plan."""
         return (self.plan[0][0], self.plan[-1][1]) if self.plan else (0, 0)
 
     @property
@@ -73,22 +72,22 @@ class VideoResult:
     """What a task makes of a video."""
 
     tables: Sequence[tuple[str, pa.Table]] = ()
-    """Names and tables to put, in this order; the table that vouches for the others comes last."""
+    """Names and tables to put, in this order. The table that vouches for the others comes last."""
     counts: Mapping[str, float] = field(default_factory=dict)
     """Figures for the run's record."""
     shortcomings: Sequence[str] = ()
-    """Why the result is not what it should be, for the video's failure row, although no shard failed for it."""
+    """Reasons for the video's failure row where no shard failed, such as a truncated file."""
 
 
 class WalkTask(Protocol):
-    """What a walk does with the videos of an archive; a frozen dataclass, pickled with every call."""
+    """What a walk makes of the videos of an archive. A frozen dataclass, pickled with every call."""
 
     lane: ClassVar[str]
-    """What the thread that takes rows from `shard` does, in profiles and metrics."""
+    """Name in profiles and metrics of the thread that runs `shard`."""
 
     @property
     def layout(self) -> RunLayout:
-        """Where everything lies."""
+        """URIs, states and metadata of what is put."""
 
     @property
     def config(self) -> WalkConfig:
@@ -96,26 +95,29 @@ class WalkTask(Protocol):
 
     @property
     def use_gpu(self) -> bool:
-        """Whether its calls can make use of a GPU."""
+        """Whether the calls can use a GPU."""
 
     def load(self) -> Mapping[str, float]:
-        """Make what this worker keeps from shard to shard, as far as it is not there; returns figures to count.
+        """Load what this worker keeps from shard to shard, unless it is there; returns figures for the run's record.
 
         A figure above 0 says that something was loaded.
         """
 
     def shard(self, shard: Shard, cubes: CubeStream) -> Generator[pa.Table, None, None]:
-        """The rows of a shard as tables of the layout's `shard_schema`, each put as a row group as soon as it is there.
+        """The rows of a shard, as tables of the layout's `shard_schema`. Each becomes a row group as soon as it comes.
 
-        `cubes`: one batch for each frame of `shard`, in order; close it, or take all of it. Memory must not depend on
-        the length of the shard where its rows are large. What it raises fails the shard.
+        `cubes`: one batch for each frame of `shard`, in order; to be taken to its end, or closed. Memory must not grow
+        with the length of the shard where rows are large. An error that is raised fails the shard.
         """
 
     def finish(self, video: Video, parts: Parts) -> VideoResult:
-        """The final tables of `video`, whose shards lie where the layout says. Twice gives the same."""
+        """The final tables of `video`, from the shards in `parts`, which lie where the layout says.
+
+        The same parts give the same tables: a video may be finished twice.
+        """
 
     def reuse(self, video: Video, completion: Metadata) -> VideoResult | None:
-        """What becomes final tables of another run without any frame decoded; none where nothing does.
+        """Final tables made of those of another run, without decoding a frame. None where that cannot be.
 
-        `completion`: what is said of the tables that are there (`RunLayout.completion`).
+        `completion`: metadata of the final table that is there (`RunLayout.completion`).
         """

@@ -1,4 +1,4 @@
-"""A video that a walk has open, and what each call of a walk is about."""
+"""A video that a walk has open, and the tags that say what each call of a walk is about."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class OpenVideo:
     video: Video
     timeline: Timeline
     shards: Iterator[Shard]
-    """Those that it was not asked for yet."""
+    """Shards that were not taken yet."""
     done: frozenset[Range]
-    """Shards whose result was on storage when it was opened."""
+    """Shards whose result was on storage when the video was opened."""
     plan: list[Range] = field(default_factory=list)
-    """Shards that it was asked for, in order."""
+    """Shards that were taken, in order."""
     running: int = 0
-    """Shards that are being worked on."""
+    """Shards that workers are at, or that wait for one."""
     failures: list[Failure] = field(default_factory=list)
     begun: bool = False
-    """Whether all of its shards were started."""
+    """Whether no more shards are to be started."""
     left: int = 0
     """Shards that are left for another run."""
 
     @property
     def hopeless(self) -> bool:
-        """Whether it has cost too many workers."""
+        """Whether it has killed too many workers to be tried on."""
         return sum(failure.cause is Cause.WORKER for failure in self.failures) >= LOST_SHARDS
 
 

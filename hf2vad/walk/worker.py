@@ -1,4 +1,4 @@
-"""The calls of a walk as its workers make them: open a video, work on a shard, close a video."""
+"""The three calls of a walk, as its workers make them: open a video, work on a shard, close a video."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline, probe, shown_seconds
+from hf2vad.cluster.warm import Warm
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import NotFoundError
@@ -31,19 +31,20 @@ from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkTask
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """What opening a video found."""
+    """A video as its opening left it."""
 
     timeline: Timeline | None
-    """None when there is nothing left to do."""
+    """None for a video with nothing left to do."""
     done: frozenset[Range] = frozenset()
     """Shards whose result is on storage already."""
     failure: str | None = None
     """For a video with nothing left to do: the reason in its failure row."""
     counts: dict[str, float] = field(default_factory=dict)
+    """Figures for the run's record."""
 
 
 def open_video(task: WalkTask, video: Video) -> Opened:
-    """Look at what is there of `video`, and at the video itself where something is to do."""
+    """See what is there of `video`, reuse what can be, and probe the video where something is left to do."""
     layout, config = task.layout, task.config
     completion = layout.completion(video)
     if layout.is_final(video, completion):
@@ -58,12 +59,13 @@ def open_video(task: WalkTask, video: Video) -> Opened:
     if layout.keeps_shards:
         _remove_stale(task, video, completion)
     state = layout.shard_state(video)
-    done = frozenset(frames for _, frames, found in list_shards(layout.shard_folder(video)) if found == state)
-    return Opened(probe(video, image_fps=config.image_fps, limits=config.limits), done)
+    shards = list_shards(layout.shard_folder(video))
+    done = frozenset(frames for _, frames, shard_state in shards if shard_state == state)
+    return Opened(probe(video, image_fps=config.image_fps, limits=config.limits, decode=config.extraction.decode), done)
 
 
 def run_shard(task: WalkTask, shard: Shard) -> dict[str, Any]:
-    """Put the rows of one shard; returns counts, and the report of what took how long."""
+    """Put the rows of one shard; returns figures for the run's record, and as `profile` a Report of where time went."""
     started = time.monotonic()
     label = f"{shard.video.id} {shard.start}-{shard.stop}"
     with recording(task.lane, label=label, keep=SPANS_PER_SHARD if task.config.profile else 0) as recorded:
@@ -74,10 +76,11 @@ def run_shard(task: WalkTask, shard: Shard) -> dict[str, Any]:
 def close_video(
     task: WalkTask, video: Video, timeline: Timeline | None, plan: Sequence[Range], failures: Sequence[Failure]
 ) -> dict[str, Any]:
-    """Put the final tables of `video`, its failure row where it has one, and its mark.
+    """Put the final tables of `video`, its failure row where it has one, and its mark; returns figures, and the
+    reason in the failure row as `failure`.
 
-    `timeline`: none for a video that cannot be opened. Where another run has been quicker, and its tables are there and
-    the shards gone, only the mark is put.
+    `timeline`: None for a video that cannot be opened. `plan`: its shards. Where another run has finished the video
+    meanwhile, and removed its shards, only the mark is put.
     """
     layout = task.layout
     completion = layout.completion(video)
@@ -90,9 +93,9 @@ def close_video(
     return {"failure": _mark_finished(task, video, failure_reason(layout, video))}
 
 
-@lru_cache(maxsize=1)
+@Warm
 def warm_extractor(extraction: ExtractionConfig, boxes: str, threads: int) -> Extractor:
-    """The extractor of this worker process, kept from shard to shard."""
+    """The extractor of this process, kept from shard to shard."""
     return Extractor(extraction, boxes, threads=threads)
 
 
@@ -100,16 +103,15 @@ def _run_shard(task: WalkTask, shard: Shard) -> dict[str, float]:
     layout, config, frames = task.layout, task.config, (shard.start, shard.stop)
     metadata = layout.metadata(shard.video, frames)
     with span("load"):
-        extractors = warm_extractor.cache_info().misses
+        extractors = warm_extractor.loads
         extractor = warm_extractor(config.extraction, config.boxes, config.threads)
         loaded = task.load()
-        if extractors != warm_extractor.cache_info().misses or any(loaded.values()):
-            gc.collect()
-            gc.freeze()  # modules and networks stay for good: looking through them took the collector 0.2 s a shard
-    stats = Look(*frames) if config.frame_stats else None
+        if extractors != warm_extractor.loads or any(loaded.values()):
+            _freeze()
+    stats = Look(*frames, (shard.width, shard.height)) if config.frame_stats else None
     counter = _CubeCounter()
     with closing(task.shard(shard, counter.counted(extractor.cubes(shard, stats)))) as tables:
-        first = next(tables, None)  # before the file is begun: a worker that is killed leaves nothing of it
+        first = next(tables, None)  # before the file is begun: a worker that is killed leaves less of it
         schema = layout.shard_schema.with_metadata(pack_metadata(layout.shard_table, metadata))
         with (
             atomic_writer(layout.shard_uri(shard.video, frames)) as file,
@@ -123,6 +125,13 @@ def _run_shard(task: WalkTask, shard: Shard) -> dict[str, float]:
                     put_table(layout.stats_uri(shard.video, frames), stats.table(metadata))
     gc.collect()  # a closed container and its decoder hold each other, some MB a shard
     return {**counter.figures(), **loaded}
+
+
+def _freeze() -> None:
+    """Keep modules and networks from the collector: looking through them took it 0.05 to 0.2 s a shard."""
+    gc.unfreeze()  # of what stayed until now, some may be garbage
+    gc.collect()
+    gc.freeze()
 
 
 class _CubeCounter:
@@ -179,7 +188,7 @@ def _put_tables(layout: RunLayout, video: Video, result: VideoResult) -> None:
 
 
 def _mark_finished(task: WalkTask, video: Video, failure: str | None) -> str | None:
-    """Remove what is needed no more of a video whose result is there, and mark it last; returns `failure`."""
+    """Remove the files that a finished video no longer needs, then put its mark; returns `failure`."""
     layout = task.layout
     for folder in _folders(task, video, shards=not layout.keeps_shards):
         for uri, _, _ in list(list_shards(folder)):
@@ -189,15 +198,15 @@ def _mark_finished(task: WalkTask, video: Video, failure: str | None) -> str | N
 
 
 def _remove_stale(task: WalkTask, video: Video, completion: Metadata | None) -> None:
-    """Remove what is there of another plan, or of the video as it was: first what calls it complete, then its files."""
+    """Remove files of another plan, or of the video as it was: first what says that they are complete."""
     layout = task.layout
     if completion is not None:
         Marks(layout.marks).remove(video, layout.state_of(completion))
         layout.withdraw(video)
     state = layout.shard_state(video)
     for folder in _folders(task, video, shards=True):
-        for uri, _, found in list(list_shards(folder)):
-            if found != state:
+        for uri, _, shard_state in list(list_shards(folder)):
+            if shard_state != state:
                 delete(uri)
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from hf2vad.ablation.runs import cut_cubes
 from hf2vad.ablation.units import Cut
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import FlowConfig, WorkingConfig
 from hf2vad.demo.archive import generate
 from hf2vad.jobs.ablate import AblationJob, _extract
 from hf2vad.presets import preset
 from hf2vad.training.data import StcTable
-from tests.evidence import without_ray
 
 
 def test_cubes_are_cut_at_the_working_size_that_their_key_says(tmp_path: Path) -> None:
@@ -22,8 +22,8 @@ def test_cubes_are_cut_at_the_working_size_that_their_key_says(tmp_path: Path) -
         preset("compact").extraction, working=WorkingConfig(longest=160), flow=FlowConfig(preset="ultrafast", scale=1.0)
     )
     cut = Cut(str(archive.train), str(archive.test), extraction, ("", ""))
-    job = AblationJob(train=cut.train, test=cut.test, labels=str(archive.labels), out=str(tmp_path / "out"))
-    with without_ray():
-        tables = cut_cubes(cut, job.out, partial(_extract, job))
+    places = {"train": cut.train, "test": cut.test, "labels": str(archive.labels), "out": str(tmp_path / "out")}
+    job = AblationJob(**places, ray=RayConfig(address="none"))
+    tables = cut_cubes(cut, job.out, partial(_extract, job))
     for uri in (tables.train, tables.test):
         assert StcTable(uri).extraction == extraction

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from hf2vad.cluster.calls import run_calls
 from hf2vad.cluster.dispatch import Call, Outcome
-from hf2vad.walk.calls import run_calls
 
 
 class Cluster:

@@ -23,17 +23,13 @@ PAGE = (ROOT / "docs/contributing.md").read_text()
 JOB = """
 import json, sys
 from dataclasses import replace
-from hf2vad.commandline import parse
-from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, extraction_fingerprint
-from hf2vad.jobs.extract import ExtractJob, extract_job
+from hf2vad.cubes.settings import extraction_fingerprint
+from hf2vad.jobs.extract import JOB
 from hf2vad.presets import PRESETS
 from hf2vad.training.data import StcTable
-from tests.evidence import without_ray
 
-job = parse(ExtractJob, sys.argv[1:], description="")
-with without_ray():
-    code = extract_job(job)
-extraction = StcTable(job.out + "/stc/videos").extraction
+code = JOB.main(sys.argv[1:])
+extraction = StcTable("out/stc/videos").extraction
 moved = replace(extraction.detector, places=replace(extraction.detector.places, file="s3://elsewhere/gates.json"))
 wider = replace(extraction.detector, places=replace(extraction.detector.places, grow=3.0))
 print(json.dumps({
@@ -65,12 +61,12 @@ def test_a_detector_is_one_file_and_one_entry(checkout: Path) -> None:
     (checkout / "videos").mkdir()
     write_clip(checkout / "videos/clip.mp4", Clip(frames=8))
     (checkout / "gates.json").write_text("[[4, 4, 20, 24], [30, 10, 50, 40]]")
-    options = ["--archive", "videos", "--out", "out", "--detector.kinds", "places", "motion"]
+    options = ["--archive", "videos", "--out", "out", "--ray.address", "none", "--detector.kinds", "places", "motion"]
     options += ["--detector.places.file", "gates.json", "--detector.places.grow", "1.5"]
     done = subprocess.run(
         [sys.executable, "-c", JOB, *options],
         cwd=checkout,
-        env={**os.environ, "PYTHONPATH": f"{checkout}{os.pathsep}{ROOT}"},
+        env={**os.environ, "PYTHONPATH": str(checkout)},
         capture_output=True,
         text=True,
         check=False,

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hf2vad.bundle.bundle import save_bundle
-from hf2vad.cluster.dispatch import RayConfig
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig
@@ -42,9 +42,9 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return session
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", recorded)
-    warm_extractor.cache_clear()
+    warm_extractor.forget()
     yield sessions
-    warm_extractor.cache_clear()
+    warm_extractor.forget()
     torch.set_num_threads(of_torch)
 
 
@@ -80,9 +80,9 @@ def test_every_job_gives_its_networks_the_cpus_of_a_worker(
     extract = ExtractJob(archive=archive, out=str(tmp_path / "stc"), ray=CPUS, **extraction.parts)
     score = replace(ScoreJob.base({"bundle": bundle}), archive=archive, bundle=bundle, out=scores, ray=CPUS)
     assert extract_job(extract) == 0
-    warm_extractor.cache_clear()
+    warm_extractor.forget()
     assert score_job(replace(score, engine="eager", device="cpu")) == 0
-    warm_extractor.cache_clear()
+    warm_extractor.forget()
     counts = gather_evidence(
         EvidenceJob(scores=scores, archive=archive, site=str(tmp_path / "site"), bundle=bundle, ray=CPUS)
     )

@@ -13,13 +13,14 @@ import torch
 
 from hf2vad.bundle.bundle import Bundle, load_bundle, save_bundle
 from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
-from hf2vad.engines import EngineInputs, EngineSpec, make_engine
 from hf2vad.engines.choose import choose_engine
 from hf2vad.engines.compiled import no_compiler
 from hf2vad.engines.eager import EagerEngine, NetworkErrors
-from hf2vad.engines.network import NetworkEngine, check_parity
+from hf2vad.engines.make import make_engine
+from hf2vad.engines.network import EngineInputs, NetworkEngine, check_parity
 from hf2vad.engines.package import Package
 from hf2vad.engines.place import Place, engine_key, here
+from hf2vad.engines.settings import EngineSpec
 from hf2vad.errors import ConfigError, EngineError
 from hf2vad.models.inference import Inference
 from hf2vad.models.settings import NETWORKS, ModelConfig

@@ -25,6 +25,7 @@ from hf2vad.errors import (
     NotFoundError,
     StorageError,
     StorageFullError,
+    VideoDeniedError,
     VideoError,
 )
 from hf2vad.storage import local, s3
@@ -40,6 +41,7 @@ from hf2vad.walk.settings import BreakerConfig
         (ZeroDivisionError("nobody foresaw it"), Cause.INPUT),
         (StorageError("s3://a: 503"), Cause.STORAGE),
         (AccessDeniedError("s3://a: denied"), Cause.RUN),
+        (VideoDeniedError("a.mp4: s3://a: denied"), Cause.DENIED),
         (BucketNotFoundError("s3://a: no such bucket"), Cause.RUN),
         (StorageFullError("/a: no space"), Cause.RUN),
         (MismatchError("other cubes"), Cause.RUN),
@@ -156,9 +158,9 @@ def before() -> Iterator[object]:
 
 def test_the_first_sigterm_tells_to_stop_and_the_second_to_drop(before: object) -> None:
     with Stop(grace_seconds=60) as stop:
-        assert not stop.told
+        assert not stop.signalled
         os.kill(os.getpid(), signal.SIGTERM)
-        assert (stop.told, stop.overdue) == (True, False)
+        assert (stop.signalled, stop.overdue) == (True, False)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.overdue
 
@@ -174,7 +176,7 @@ def test_a_handler_that_came_in_between_is_replaced_again(before: object) -> Non
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as ray.init does with one of its own
         stop.listen()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.told
+        assert stop.signalled
 
 
 def test_a_stop_has_every_reason_to_start_no_more_and_only_sigterm_knows_haste() -> None:
@@ -183,8 +185,8 @@ def test_a_stop_has_every_reason_to_start_no_more_and_only_sigterm_knows_haste()
     with Stop(grace_seconds=0, conditions=conditions) as stop:
         assert stop.reason is None
         holds[StopReason.TIME] = True
-        assert (stop.reason, stop.told, stop.overdue) == (StopReason.TIME, False, False)
+        assert (stop.reason, stop.signalled, stop.overdue) == (StopReason.TIME, False, False)
         holds[StopReason.LEASE] = True
         assert stop.reason is StopReason.LEASE
         os.kill(os.getpid(), signal.SIGTERM)
-        assert (stop.reason, stop.told, stop.overdue) == (StopReason.SIGTERM, True, True)
+        assert (stop.reason, stop.signalled, stop.overdue) == (StopReason.SIGTERM, True, True)

@@ -20,7 +20,7 @@ hf2vad.card = (() => {
     if (event.box && event.size) {
       const [x1, y1, x2, y2] = event.box;
       const frame = { x: x1, y: y1, width: x2 - x1, height: y2 - y1, class: "box" };
-      box.append(svg("svg", { viewBox: `0 0 ${event.size.join(" ")}`, "aria-hidden": "true" }, svg("rect", frame)));
+      box.append(svg("svg", { viewBox: `0 0 ${event.size.join(" ")}`, preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", frame)));
     }
     return box;
   }

@@ -1,4 +1,4 @@
-"""Calls on a cluster in the order in which they are given, as many at once as it carries: all that is not a walk."""
+"""Calls in order, as many at once as a cluster takes: what a job does that is not a walk."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from hf2vad.cluster.dispatch import Call, Cluster, Outcome
 
 
 def run_calls(next_call: Callable[[], Call | None], cluster: Cluster) -> Iterator[Outcome]:
-    """The outcomes of calls as they end.
+    """Submit the calls that `next_call` gives, and yield their outcomes as they end.
 
-    `next_call` is asked for one whenever a worker is free, and again after each outcome: none means that there is none
-    now, and the end comes when nothing runs any more. Raises what ends the run (cluster/policy.py).
+    `next_call` is asked whenever the cluster takes one more, and again after each outcome. None means that no call is
+    ready now; when none runs either, that is the end. Raises the Hf2vadError that ends the run (cluster/policy.py).
     """
     while True:
         while cluster.running < cluster.in_flight and (call := next_call()) is not None:
