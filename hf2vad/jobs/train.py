@@ -21,7 +21,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.cluster.settings import RayConfig
@@ -29,7 +29,7 @@ from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import EXIT_OK, Job, required_missing
 from hf2vad.errors import ConfigError
 from hf2vad.features.motion import DensityConfig
-from hf2vad.features.registry import feature_classes, feature_settings, with_feature_settings
+from hf2vad.features.registry import feature_classes, feature_settings, networks_for, with_feature_settings
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
@@ -112,7 +112,7 @@ class TrainJob:
         """The defaults of the chosen preset."""
         name = early["preset"] or "compact"
         chosen = preset(name)
-        settings: dict[str, Any] = {"model": chosen.model, "training": chosen.training, "fusion": chosen.fusion}
+        settings = {name: getattr(chosen, name) for name in ("model", "training", "fusion", "density")}
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
@@ -129,13 +129,15 @@ class TrainJob:
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
         if self.init and self.select:
             raise ConfigError("--select tries networks of other shapes than that of --init; give one of the two")
-        if not self.init and not self.training.stages:
-            raise ConfigError("training.stages must name at least one stage, or --init the weights to use")
-        untrained = not self.init and {"frame", "joint"}.isdisjoint(self.training.stages)
+        if self.select and not self.training.stages:
+            raise ConfigError("--select chooses among networks, and there is none without training.stages")
         settings = feature_settings(self)
         for name in self.fusion.weights:
-            if untrained and "frame_network" in feature_classes()[name].needs:
-                raise ConfigError(f"training.stages has no frame stage, so fusion.{name} must be 0")
+            for network in () if self.init else networks_for([name]):
+                if {"frame", "joint", network}.isdisjoint(self.training.stages):
+                    raise ConfigError(
+                        f"training.stages has no {network} stage, so fusion.{name} must be 0, or --init the weights"
+                    )
             feature_classes()[name].check(settings[name])
         PathPattern.of_camera(self.camera_pattern)
 

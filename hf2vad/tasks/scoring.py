@@ -116,6 +116,7 @@ class ScoringTask:
     def _final_tables(self, video: Video, parts: Parts, health: Health) -> FinalTables:
         (start, stop), timeline = parts.frames, parts.timeline
         calibration = self.bundle.calibration_of(video.path)
+        scorer = Scorer.of(self.bundle, video.path)
         shards = [read_table(self.layout.shard_uri(video, frames)) for frames in parts.done]
         engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
         metadata: dict[str, Any] = {
@@ -126,6 +127,7 @@ class ScoringTask:
             "width": timeline.width,
             "height": timeline.height,
             "frame_count": timeline.frame_count,
+            **({"rule": "surprise"} if self.bundle.fusion.rule == "surprise" else {}),
             **({"sizes": health.sizes} if len(health.sizes) > 1 else {}),
             **timeline.notes,
             **{name: value for name, value in to_dict(self.config.extraction).items() if name == "decode"},
@@ -133,7 +135,8 @@ class ScoringTask:
         return finalise(
             shards,
             pts_s=np.asarray(timeline.pts_s[start:stop]),
-            empty=Scorer.of(self.bundle, video.path).empty,
+            empty=scorer.empty,
+            at_frame=scorer if scorer.at_frame else None,
             smoothing=self.smoothing,
             calibration=calibration,
             events=self.events,

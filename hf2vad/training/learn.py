@@ -39,7 +39,8 @@ from hf2vad.versions import versions
 class Trained:
     """A trained network, and how it came about."""
 
-    model: HF2VAD
+    model: HF2VAD | None
+    """None for a recipe without a network."""
     plan: TrainingPlan
     """With what was chosen."""
     identity: str
@@ -51,7 +52,7 @@ class Trained:
 
 
 def train_network(plan: TrainingPlan, table: StcTable, device: torch.device, stopped: Callable[[], bool]) -> Trained:
-    """Train the network of `plan` on `table`, from the last checkpoint where there is one.
+    """Train the network of `plan`, if it has one, on `table`, from the last checkpoint where there is one.
 
     `stopped`: asked whether to stop; StoppedError is raised then, with a checkpoint written.
     """
@@ -60,6 +61,8 @@ def train_network(plan: TrainingPlan, table: StcTable, device: torch.device, sto
         choice = read_selection(plan.choice)
         plan, rows = plan.with_choice(choice), choice.figures
     group, recipe = Group.current(device), plan.recipe
+    if not recipe.has_network:
+        return Trained(None, plan, identity, [], rows)
     torch.manual_seed(recipe.training.seed)
     model = HF2VAD(recipe.model)
     if recipe.init:
@@ -78,7 +81,9 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
     own = {name: settings for name, settings in recipe.features.items() if name in counted_features(recipe.fusion)}
     features, perspective = fit_features(table, own, seed=recipe.training.seed)
     networks, batch = networks_for(features), recipe.training.batch
-    engine = EagerEngine(trained.model, device=device, batch=batch, networks=networks) if networks else None
+    engine = None
+    if networks and trained.model is not None:
+        engine = EagerEngine(trained.model, device=device, batch=batch, networks=networks)
     unit = perspective if recipe.fusion.perspective else None
     measured = measure_together(table, FeatureSet(features, engine, batch), unit, group)
     if not group.first:
@@ -103,7 +108,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
             features=own,
             perspective=perspective,
         ),
-        weights=trained.model.state_dict(),
+        weights={} if trained.model is None else trained.model.state_dict(),
         features=features,
         probe=probe_cubes(table, recipe.training.probe_cubes),
         examples=normal_examples(table, recipe.training.examples),

@@ -49,6 +49,11 @@ class Recipe:
     selection: SelectionConfig | None
     """How model, fusion and motion density are chosen before training; None: they are used as they are."""
 
+    @property
+    def has_network(self) -> bool:
+        """Whether a network is trained, or taken from `init`."""
+        return bool(self.training.stages or self.init)
+
     def identity(self, table: StcTable) -> str:
         """A hash of the recipe and of the cubes of `table`."""
         weighted = {name: own for name, own in self.features.items() if name in self.fusion.weights}

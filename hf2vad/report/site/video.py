@@ -91,7 +91,7 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "events": events,
         "labels": _labels(sources.labels, scored, seconds),
         "health": health,
-        "media": {"src": media.src, "offset_s": media.offset_s, "why_not": media.why_not},
+        "media": {"src": media.src, "offset_s": media.offset_s, "cuts": media.cuts, "why_not": media.why_not},
     }
     put_data(sources.job.out, f"videos/{name}", page)
     spread_out = spread(place, seconds, score, [event["peak_s"] for event in events])
@@ -108,9 +108,9 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
     for row in rows:
         key = event_key(scored.video, row["start_frame"])
         known = read_evidence(sources.job.out, key) if key in sources.evidence else NOTHING
-        parts = known.parts
+        parts, rarity = known.parts, known.rarity
         if not parts and objects is not None and sources.bundle is not None:
-            parts = peak_terms(row, objects, sources.bundle, path)
+            parts, rarity = peak_terms(row, objects, sources.bundle, path)
         found.append(
             {
                 "key": key,
@@ -126,6 +126,7 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
                 "size": size_at(scored.metadata, row["peak_frame"]),
                 "kind": known.kind or kind_of(parts),
                 "parts": parts,
+                "rarity": rarity,
                 "files": known.files,
                 "nearest": known.nearest,
                 "nearest_distance": known.nearest_distance,
