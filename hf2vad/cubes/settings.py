@@ -75,7 +75,11 @@ class CubeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionConfig:
-    """Everything that decides what a cube holds. It travels with a trained model, which scores no other cubes."""
+    """Everything that decides what a cube holds. It travels with a trained model, which scores no other cubes.
+
+    The settings of a job that cuts cubes inherit from this class: each part is an option of the job, and
+    `job.extraction` has all of them.
+    """
 
     decode: DecodeConfig = field(default_factory=DecodeConfig, metadata={OMIT_DEFAULT: True})
     working: WorkingConfig = field(default_factory=WorkingConfig)
@@ -84,15 +88,15 @@ class ExtractionConfig:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     cube: CubeConfig = field(default_factory=CubeConfig)
 
-    @classmethod
-    def of(cls, job: object) -> ExtractionConfig:
-        """The extraction settings of a job that has each of them in a field of the same name."""
-        return cls(**{part.name: getattr(job, part.name) for part in fields(cls)})
+    @property
+    def extraction(self) -> ExtractionConfig:
+        """These settings without those that a job adds."""
+        return ExtractionConfig(**self.parts)
 
     @property
     def parts(self) -> dict[str, Any]:
-        """These settings by field name, as keyword arguments of such a job."""
-        return {part.name: getattr(self, part.name) for part in fields(self)}
+        """These settings by field name, as keyword arguments of a job."""
+        return {part.name: getattr(self, part.name) for part in fields(ExtractionConfig)}
 
 
 def extraction_fingerprint(extraction: ExtractionConfig) -> str:

@@ -13,22 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from hf2vad.archive.settings import DecodeConfig, LimitsConfig
+from hf2vad.archive.settings import LimitsConfig
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS
 from hf2vad.commandline import Job, required_missing
-from hf2vad.cubes.settings import (
-    CubeConfig,
-    DetectorConfig,
-    ExtractionConfig,
-    FlowConfig,
-    MotionConfig,
-    WorkingConfig,
-    extraction_fingerprint,
-)
+from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.health.settings import HealthConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.settings import OMIT_DEFAULT, to_dict
+from hf2vad.settings import to_dict
 from hf2vad.walk.settings import BreakerConfig, check_walk_options
 
 if TYPE_CHECKING:
@@ -36,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractJob:
+class ExtractJob(ExtractionConfig):
     """Settings of jobs/extract_stc.py."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes")
@@ -78,12 +70,6 @@ class ExtractJob:
     """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
 
     health: HealthConfig = field(default_factory=HealthConfig)
-    decode: DecodeConfig = field(default_factory=DecodeConfig, metadata={OMIT_DEFAULT: True})
-    working: WorkingConfig = field(default_factory=WorkingConfig)
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    motion: MotionConfig = field(default_factory=MotionConfig)
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
-    cube: CubeConfig = field(default_factory=CubeConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     ray: RayConfig = field(default_factory=RayConfig)
@@ -98,11 +84,6 @@ class ExtractJob:
 
     def __post_init__(self) -> None:
         check_walk_options(self.shard_frames, self.image_fps, self.frames, self.grace_seconds)
-
-    @property
-    def extraction(self) -> ExtractionConfig:
-        """The settings that decide what a cube holds."""
-        return ExtractionConfig.of(self)
 
 
 def extract_job(job: ExtractJob) -> int:

@@ -14,28 +14,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
-from hf2vad.archive.settings import DecodeConfig, LimitsConfig
+from hf2vad.archive.settings import LimitsConfig
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS
 from hf2vad.commandline import Job, required_missing
-from hf2vad.cubes.settings import (
-    CubeConfig,
-    DetectorConfig,
-    ExtractionConfig,
-    FlowConfig,
-    MotionConfig,
-    WorkingConfig,
-)
+from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
 from hf2vad.errors import ConfigError
 from hf2vad.health.settings import HealthConfig
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.settings import OMIT_DEFAULT
 from hf2vad.walk.settings import BreakerConfig, check_walk_options
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreSettings:
+class ScoreSettings(ExtractionConfig):
     """Settings of every job that scores."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("bundle",)
@@ -100,12 +92,6 @@ class ScoreSettings:
     events: EventConfig = field(default_factory=EventConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
-    decode: DecodeConfig = field(default_factory=DecodeConfig, metadata={OMIT_DEFAULT: True})
-    working: WorkingConfig = field(default_factory=WorkingConfig)
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    motion: MotionConfig = field(default_factory=MotionConfig)
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
-    cube: CubeConfig = field(default_factory=CubeConfig)
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
@@ -130,11 +116,6 @@ class ScoreSettings:
 
         if self.alarms and self.events.threshold is not None:
             raise ConfigError(f"--alarms {self.alarms} and events.threshold contradict each other; give one of them")
-
-    @property
-    def extraction(self) -> ExtractionConfig:
-        """The settings that decide what a cube holds."""
-        return ExtractionConfig.of(self)
 
 
 @dataclass(frozen=True, kw_only=True)

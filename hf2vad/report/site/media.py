@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import get_args
 from urllib.parse import quote
 
-import av
 import numpy as np
 
 from hf2vad.archive.catalog import Video
@@ -81,12 +80,7 @@ def _media(job: ReportJob, scored: Scored, key: str) -> Media:
     name = f"{FOLDER}/{key}-{video.fingerprint}-{start}-{stop}-{job.longest}{'-cut' * bool(cuts)}.mp4"
     if find_file(join(job.out, name)) is None:
         decode = from_dict(DecodeConfig, scored.metadata.get("decode", {}), where=scored.video)
-        try:
-            data = transcoded(
-                video, start=start, stop=stop, longest=job.longest, image_fps=job.image_fps, decode=decode
-            )
-        except (av.FFmpegError, OSError, ValueError) as error:  # what encoder and muxer do not take
-            raise VideoError(f"{video.id}: cannot be transcoded: {' '.join(str(error).split())}") from None
+        data = transcoded(video, start=start, stop=stop, longest=job.longest, image_fps=job.image_fps, decode=decode)
         put_bytes(join(job.out, name), data)
     return Media(name, -float(times[0]) if len(times) else 0.0, cuts)
 

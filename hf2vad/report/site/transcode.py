@@ -59,8 +59,8 @@ def transcoded(
         path = Path(folder) / "video.mp4"
         try:
             written = _encode(path, _without_pauses(frames, timeline.pts_s[start:stop]), width, height)
-        except av.FFmpegError as error:
-            raise VideoError(f"{video.id}: cannot be transcoded: {error.strerror}") from None
+        except (av.FFmpegError, OSError, ValueError) as error:  # what encoder and muxer do not take
+            raise VideoError(f"{video.id}: cannot be transcoded: {' '.join(str(error).split())}") from None
         if not written:
             raise VideoError(f"{video.id}: no frame of it can be decoded")
         return path.read_bytes()

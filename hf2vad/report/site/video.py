@@ -91,7 +91,7 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "events": events,
         "labels": _labels(sources.labels, scored, seconds),
         "health": health,
-        "media": {"src": media.src, "offset_s": media.offset_s, "why_not": media.why_not},
+        "media": {"src": media.src, "offset_s": media.offset_s, "cuts": media.cuts, "why_not": media.why_not},
     }
     put_data(sources.job.out, f"videos/{name}", page)
     spread_out = spread(place, seconds, score, [event["peak_s"] for event in events])
