@@ -116,7 +116,7 @@ WORKER_MODULES = (
     *(f"hf2vad.tasks.{path.stem}" for path in sorted((ROOT / "hf2vad" / "tasks").glob("[!_]*.py"))),
     "hf2vad.walk.worker",
     "hf2vad.engines.request",
-    "hf2vad.ablation.units",
+    "hf2vad.ablation.nodes",
     "hf2vad.tables.compact",
 )
 """Where the functions stand that jobs have workers call, and the tasks that travel with the calls."""
