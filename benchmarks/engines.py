@@ -36,10 +36,11 @@ from benchmarks.measure import interleave, save, summary
 from hf2vad.bundle.bundle import load_bundle
 from hf2vad.bundle.probe import ProbeCubes
 from hf2vad.bundle.settings import load_bundle_settings
-from hf2vad.engines import BUILD, LOAD, SUFFIX, EngineInputs
 from hf2vad.engines.compiled import compiled_engine
 from hf2vad.engines.eager import BatchEngine, EagerEngine
-from hf2vad.engines.network import NetworkEngine
+from hf2vad.engines.make import BUILD, LOAD
+from hf2vad.engines.network import EngineInputs, NetworkEngine
+from hf2vad.engines.package import SUFFIX
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inference import Inference

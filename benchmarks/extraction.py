@@ -141,14 +141,14 @@ def scaling(shards: Mapping[str, Shard], repeats: int) -> dict[str, dict[str, di
             continue
         with opened(shard.video, pixels=LimitsConfig().pixels) as container:
             frame = next(decoded_frames(container, video_stream(container, shard.video)))
-        one, two = Converter(shard, working), Converter(shard, (shard.width, shard.height))
+        one, two = Converter(settings().working.size), Converter()
 
         def in_two(convert: Converter = two, frame: Any = frame, size: tuple[int, int] = working) -> object:
-            image = convert(frame, 0)
+            image = convert(frame)
             assert image is not None
             return scaled_down(image, size)
 
-        seconds = interleave({"one": partial(one, frame, 0), "two": in_two}, repeats=3 * repeats)
+        seconds = interleave({"one": partial(one, frame), "two": in_two}, repeats=3 * repeats)
         found[size] = summary(seconds, "two")
     return found
 

@@ -9,12 +9,12 @@ The old code renders a small archive with what goes wrong in real ones: footage 
 one of three frames, pictures of which one is torn, names that keys must encode. Both commits extract, train, score,
 find other events, run a night and make a review site of it, each by its own jobs/*.py in processes of its own. Then
 their folders are compared: every table (finished ones, and the shards of videos that cannot be finished), mark, failure
-row, bundle id and weight, and all of the site with its evidence. Records of runs and leases hold times, and are not
+row, bundle id and weight, and the data and evidence of the site. Records of runs and leases hold times, and are not
 compared; nor is archives.json, which is newer.
 
-A Parquet file whose rows and columns are equal, and whose metadata differs in keys named by --may-differ alone, counts
-as equal. Exit code: 0 all equal, 1 a difference, 2 a job did not exit as it should. With --work, what the old commit
-made stays there for the next time.
+A Parquet file counts as equal that differs in what is stated alone: metadata named by --may-differ, and columns named
+by --may-be-null that are null throughout, because what has no weight is no longer measured. Exit code: 0 all equal, 1 a
+difference, 2 a job did not exit as it should. With --work, what the old commit made stays there for the next time.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,6 +80,7 @@ SCORE = ("--archive", "{archive}/night", "--bundle", "{old}/bundle", "--out", "{
 EAGER = ("--engine", "eager", "--device", "cpu", *LOCAL)
 UNHEALTHY = ("--leave-out-unhealthy", "--motion.min-area", "4")
 BY_DAY = ("--archive", "north={archive}/night", "--pattern", "{{camera}}/{{date}}/*", "--order", "newest")
+SITE = ("--scores", "{old}/events", "--archive", "{archive}/night", "--bundle", "{old}/bundle", "--out", "{out}")
 
 
 @dataclass(frozen=True)
@@ -118,20 +120,7 @@ STEPS = {
         begins_with="score",
     ),
     "nights": Step("backfill", (*SCORE, *BY_DAY, *EAGER, "--min-age-minutes", "0"), exit_code=3),
-    "site": Step(
-        "report",
-        (
-            "--scores",
-            "{old}/events",
-            "--archive",
-            "{archive}/night",
-            "--bundle",
-            "{old}/bundle",
-            "--out",
-            "{out}",
-            *LOCAL,
-        ),
-    ),
+    "site": Step("report", (*SITE, *LOCAL), compared=("data/**/*", "events/**/*", "media/**/*")),
 }
 
 
@@ -202,7 +191,17 @@ def files(folder: Path, patterns: Sequence[str]) -> dict[str, Path]:
     }
 
 
-def differences(step: Step, old: Path, new: Path, may_differ: Sequence[str]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Stated:
+    """What may differ in Parquet files, because a commit between the two says that it changes it."""
+
+    keys: frozenset[str]
+    """Metadata."""
+    columns: frozenset[str]
+    """Columns that may be null after where they were not before: what has no weight is not measured."""
+
+
+def differences(step: Step, old: Path, new: Path, stated: Stated) -> Iterator[str]:
     """One line for each file that is not the same in both folders."""
     ours, theirs = files(new, step.compared), files(old, step.compared)
     if not theirs:
@@ -210,12 +209,12 @@ def differences(step: Step, old: Path, new: Path, may_differ: Sequence[str]) -> 
     for name in sorted(ours.keys() | theirs.keys()):
         if name not in ours or name not in theirs:
             yield f"{name}: only {'before' if name in theirs else 'after'}"
-        elif (said := difference(theirs[name], ours[name], may_differ)) is not None:
+        elif (said := difference(theirs[name], ours[name], stated)) is not None:
             yield f"{name}: {said}"
 
 
-def difference(old: Path, new: Path, may_differ: Sequence[str]) -> str | None:
-    """How two files differ; none where they do not, or in metadata that may differ alone."""
+def difference(old: Path, new: Path, stated: Stated) -> str | None:
+    """How two files differ; None where they do not, or only in what is stated."""
     if old.read_bytes() == new.read_bytes():
         return None
     if old.name == "bundle.json":
@@ -224,16 +223,24 @@ def difference(old: Path, new: Path, may_differ: Sequence[str]) -> str | None:
     if old.suffix != ".parquet":
         return f"{old.stat().st_size} bytes became {new.stat().st_size} others"
     before, after = pq.read_table(old), pq.read_table(new)
-    if not before.equals(after) or before.schema.remove_metadata() != after.schema.remove_metadata():
-        return f"{len(before)} rows became {len(after)} others"
+    if before.column_names != after.column_names:
+        return f"columns {', '.join(before.column_names)} became {', '.join(after.column_names)}"
+    columns = {name for name in before.column_names if not same_column(before, after, name)}
+    unmeasured = {name for name in columns & stated.columns if after[name].null_count == len(after)}
+    if columns - unmeasured:
+        return f"{len(before)} rows became {len(after)} others, in {', '.join(sorted(columns - unmeasured))}"
     values = [table.schema.metadata or {} for table in (before, after)]
     keys = {key.decode() for key in values[0].keys() | values[1].keys() if values[0].get(key) != values[1].get(key)}
-    if keys and keys <= {f"hf2vad.{key}" for key in may_differ}:
-        return None
-    return f"the same rows, but metadata differ: {', '.join(sorted(keys)) or 'in their order'}"
+    if keys - {f"hf2vad.{key}" for key in stated.keys}:
+        return f"the same rows, but metadata differ: {', '.join(sorted(keys))}"
+    return None if keys or unmeasured else "the same rows and metadata in other bytes"
 
 
-def compare(sides: tuple[Side, Side], steps: Sequence[str], may_differ: Sequence[str]) -> int:
+def same_column(before: pa.Table, after: pa.Table, name: str) -> bool:
+    return before.schema.field(name) == after.schema.field(name) and before[name].equals(after[name])
+
+
+def compare(sides: tuple[Side, Side], steps: Sequence[str], stated: Stated) -> int:
     """Take `steps` with both commits and print how what they left differs; returns how many files do."""
     work = sides[0].work
     if not (work / "archive" / "night").exists():
@@ -246,7 +253,7 @@ def compare(sides: tuple[Side, Side], steps: Sequence[str], may_differ: Sequence
         for side in sides:
             side.take(name, STEPS[name])
         folders = [side.outputs / name for side in sides]
-        found = list(differences(STEPS[name], *folders, may_differ))
+        found = list(differences(STEPS[name], *folders, stated))
         print(f"{name}: {len(files(folders[1], STEPS[name].compared))} files, {len(found)} differ", flush=True)
         for line in found:
             print(f"  {line}", flush=True)
@@ -261,11 +268,13 @@ def main() -> int:
     parser.add_argument("--steps", nargs="+", choices=tuple(STEPS), default=tuple(STEPS))
     parser.add_argument("--ray", default="local", help="where the new commit works: none is quicker than local")
     parser.add_argument("--may-differ", nargs="*", default=[], metavar="KEY", help="metadata of Parquet files")
+    parser.add_argument("--may-be-null", nargs="*", default=["s_motion"], metavar="COLUMN", help="columns, now null")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="same-bytes-") as temporary:
         work = options.work.resolve() if options.work else Path(temporary)
         sides = Side("old", options.old.resolve(), work), Side("new", ROOT, work, options.ray)
-        return 1 if compare(sides, options.steps, options.may_differ) else 0
+        stated = Stated(frozenset(options.may_differ), frozenset(options.may_be_null))
+        return 1 if compare(sides, options.steps, stated) else 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
+from hf2vad.features.settings import FEATURES
 from hf2vad.jobs import JOBS, load
 from hf2vad.presets import PRESETS, Preset
 from hf2vad.settings import flat, to_dict
@@ -76,12 +77,17 @@ def _tables(kind: type[Any], found: dict[str, type[Any]]) -> Iterator[str]:
             found[title] = hint
             nested.append(f"[`{item.name}`](#{title.replace(' ', '-')})")
         else:
-            cells = (f"`{item.name}`", kind_of(hint), _default(item), _text(documented.get(item.name, "")))
+            cells = (f"`{item.name}`", kind_of(hint), _default(item), _text(documented.get(item.name) or _added(item)))
             rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     if rows:
         yield "\n".join(["| setting | value | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
     if nested:
         yield f"Nested: {', '.join(nested)}.\n"
+
+
+def _added(item: Field[Any]) -> str:
+    """What a setting is that `with_fields` added without a docstring: the weight of a feature."""
+    return f"Weight of the feature `{item.name}`." if item.name in FEATURES else ""
 
 
 def _title(kind: type[Any]) -> str:

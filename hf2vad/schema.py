@@ -43,7 +43,8 @@ FrameStatus = Literal["scored", "no_context", "undecodable"]
 """`scored`: the frame has its four predecessors (with or without cubes). `no_context`: it does not, so it gets no
 score. `undecodable`: it, or a frame that its cubes need, could not be decoded, so it gets no score."""
 
-HealthKind = Literal["undecodable", "black", "blinded", "frozen", "moved", "gap", "rate"]
+TimeKind = Literal["time_back", "time_jump", "time_order", "time_doubled", "time_missing"]
+HealthKind = Literal["undecodable", "black", "blinded", "frozen", "moved", "gap", "rate", "resized", TimeKind]
 """What can be wrong with footage; health/episodes.py says what each is."""
 
 

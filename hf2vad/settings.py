@@ -11,7 +11,7 @@ import json
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar
 
@@ -19,8 +19,8 @@ from hf2vad.errors import ConfigError
 
 T = TypeVar("T")
 
-ADDED = "added"
-"""Metadata key of the fields that `with_fields` added; holds what makes their defaults."""
+OMIT_DEFAULT = "omit_default"
+"""Key of a field's metadata; see `to_dict`."""
 
 
 def require(holds: bool, message: str) -> None:
@@ -41,7 +41,7 @@ def with_fields(defaults: Mapping[str, Callable[[], Any]]) -> Callable[[type[T]]
         for name, default in defaults.items():
             if name not in cls.__annotations__:
                 cls.__annotations__[name] = type(default())
-                setattr(cls, name, field(default_factory=default, metadata={ADDED: default}))
+                setattr(cls, name, field(default_factory=default, metadata={OMIT_DEFAULT: True}))
         return cls
 
     return extend
@@ -51,19 +51,23 @@ def to_dict(settings: Any) -> dict[str, Any]:
     """A settings object as plain JSON values, nested, tuples as lists.
 
     A class may name values that are no settings, because there is only one choice, in `CONSTANTS`: they are written and
-    hashed with the settings, as in ids that were made when they were settings. What `with_fields` added is left out at
-    its default.
+    hashed with the settings, as in ids that were made when they were settings. A field whose metadata has
+    `OMIT_DEFAULT` is left out where it has its default: a setting that is newer than a file changes no hash of it.
     """
     plain: dict[str, Any] = dict(_constants(type(settings)))
     for item in fields(settings):
         value = getattr(settings, item.name)
-        if ADDED in item.metadata and value == item.metadata[ADDED]():
+        if item.metadata.get(OMIT_DEFAULT) and value == _default(item):
             continue
         if is_dataclass(value):
             plain[item.name] = to_dict(value)
         else:
             plain[item.name] = list(value) if isinstance(value, tuple) else value
     return dict(settings.to_plain(plain)) if hasattr(settings, "to_plain") else plain
+
+
+def _default(item: Field[Any]) -> Any:
+    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 def from_dict(kind: type[T], values: Mapping[str, Any], *, base: T | None = None, where: str = "settings") -> T:

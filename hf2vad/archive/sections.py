@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from hf2vad.archive.catalog import EVERYTHING, Video, catalogue
+from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.pattern import Days
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.sources import Source
@@ -46,10 +47,13 @@ class Sections:
                 "nothing else says how old a video is"
             )
 
-    def videos(self) -> Iterator[Video]:
-        """The videos, section by section. Raises NotFoundError where one of the archives is not there."""
+    def videos(self, passed: PassedOver | None = None) -> Iterator[Video]:
+        """The videos, section by section; `passed` is told of what is no video.
+
+        Raises NotFoundError where one of the archives is not there.
+        """
         for section in self._all():
-            for video in catalogue(section.source.uri, self.include, self.scope_of(section)):
+            for video in catalogue(section.source.uri, self.include, self.scope_of(section), passed):
                 yield replace(video, id=section.source.below + video.id, source=section.source.name)
 
     def of(self, video: Video) -> Section:

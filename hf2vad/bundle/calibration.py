@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from hf2vad.errors import BundleError
 from hf2vad.features.settings import FEATURES
+from hf2vad.features.tail import Tail
 
 ALWAYS_WRITTEN = ("flow", "frame", "speed", "motion")
 """Features whose moments are in every bundle.json, 0 and 1 where they were not measured, as the first releases wrote
@@ -30,6 +31,10 @@ class Calibration:
 
     moments: Mapping[str, Moments] = field(default_factory=dict)
     """Of each feature that was measured, in the unit that it is fused in."""
+    tails: Mapping[str, Tail] = field(default_factory=dict)
+    """`fusion.rule = surprise`: the distribution of each feature with a weight; else empty."""
+    total: Tail | None = None
+    """`fusion.rule = surprise`: the distribution of the weighted sums; else None."""
     threshold: float
     """99.9th percentile of smoothed training frame scores: where an event starts by default."""
     low: float
@@ -40,15 +45,22 @@ class Calibration:
     """Training frames with full context."""
 
     def __post_init__(self) -> None:
-        for name, value in self.to_json().items():
+        for name, value in self._figures().items():
             if not math.isfinite(value):
                 raise BundleError(f"calibration.{name} is {value}, not a finite number")
         deviations = tuple(found.std for found in self.moments.values())
         if min(deviations, default=1.0) <= 0:
             raise BundleError(f"calibration: deviations must be positive, got {deviations}")
 
-    def to_json(self) -> dict[str, float]:
-        """Flat, as bundle.json has it: `<feature>_mean`, `<feature>_std`, and the figures."""
+    def to_json(self) -> dict[str, Any]:
+        """As bundle.json has it: flat `<feature>_mean`, `<feature>_std` and figures, and tails where there are some."""
+        plain: dict[str, Any] = self._figures()
+        if self.total is not None:
+            plain["tails"] = {name: tail.to_json() for name, tail in self.tails.items()}
+            plain["total"] = self.total.to_json()
+        return plain
+
+    def _figures(self) -> dict[str, float]:
         written = dict.fromkeys(ALWAYS_WRITTEN, Moments()) | dict(self.moments)
         plain = {
             f"{name}_{which}": getattr(found, which) for name, found in written.items() for which in ("mean", "std")
@@ -60,8 +72,10 @@ class Calibration:
         """The inverse of `to_json`. Raises KeyError or TypeError for what it cannot have written."""
         rest = dict(values)
         figures = {name: rest.pop(name) for name in FIGURES}
+        tails = {name: Tail.from_json(found) for name, found in rest.pop("tails", {}).items()}
+        total = Tail.from_json(rest.pop("total")) if "total" in rest else None
         measured = [name for name in FEATURES if f"{name}_mean" in rest]
         moments = {name: Moments(rest.pop(f"{name}_mean"), rest.pop(f"{name}_std")) for name in measured}
         if rest:
             raise TypeError(f"calibration has unknown keys: {', '.join(rest)}")
-        return cls(moments=moments, **figures)
+        return cls(moments=moments, tails=tails, total=total, **figures)

@@ -135,7 +135,7 @@ def settings_from_json(uri: str, content: Mapping[str, Any]) -> BundleSettings:
             fusion=from_dict(FusionConfig, content["fusion"], where=where),
             smoothing=int(content["smoothing"]),
             calibration=Calibration.from_json(content["calibration"]),
-            camera_pattern=str(content["camera_pattern"]),
+            camera_pattern=PathPattern.of_camera(str(content["camera_pattern"])).text,
             cameras={name: Calibration.from_json(known) for name, known in content["cameras"].items()},
             features={
                 name: from_dict(cls.Settings, content[cls.key()], where=where)

@@ -3,14 +3,16 @@
 | cause | what it was | what follows |
 |---|---|---|
 | INPUT | the video or these frames of it; an error nobody foresaw | not tried again; a failure row |
+| DENIED | the video may not be read, by the rights of a file or object | the same; all of them denied: the run ends |
 | WORKER | its process died (killed, out of memory …), or its GPU failed | again, `retries` times; then a failure row |
 | NODE | its machine is gone | the same, `node_retries` times |
 | STORAGE | storage, after its own retries | the same as WORKER, with growing pauses between |
 | RUN | comes again with every call: access, bucket, full disk, bundle, engine, settings | the run ends |
 | DROPPED | taken back by the driver | as if it had never been started |
 
-A failure row that NODE or STORAGE left says nothing of the video, and so does not count among the runs that failed on
-it (`Cause.blames_video`). storage/ has retried each request with backoff and jitter before a call fails with STORAGE.
+A failure row that DENIED, NODE or STORAGE left says nothing of the video, and so does not count among the runs that
+failed on it (`Cause.blames_video`). storage/ has retried each request with backoff and jitter before a call fails with
+STORAGE.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from hf2vad.errors import (
     SchemaError,
     StorageError,
     StorageFullError,
+    VideoDeniedError,
 )
 
 ENDS_RUN = (
@@ -55,6 +58,7 @@ class Cause(Enum):
     """Why a call has no value."""
 
     INPUT = "input"
+    DENIED = "denied"
     WORKER = "worker"
     NODE = "node"
     STORAGE = "storage"
@@ -71,9 +75,16 @@ class Cause(Enum):
         """Whether it may lie in workers or storage, so that it may hit every other video too."""
         return self in (Cause.WORKER, Cause.NODE, Cause.STORAGE)
 
+    @property
+    def waits(self) -> bool:
+        """Whether its failure row waits until something else works, because it may be no fault of the video's."""
+        return self.blames_machinery or self is Cause.DENIED
+
 
 def cause_of(error: BaseException) -> Cause:
     """Why a call has no value, by what it raised, or by what Ray raised in its place."""
+    if isinstance(error, VideoDeniedError):
+        return Cause.DENIED
     if isinstance(error, ENDS_RUN):
         return Cause.RUN
     if isinstance(error, StorageError) and not isinstance(error, NotFoundError):

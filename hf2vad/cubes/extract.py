@@ -30,8 +30,9 @@ AHEAD = 4
 """Frames that decoding, finding boxes and flow may each be ahead of the step after them."""
 
 
-Look = Callable[[int, U8 | None], None] | None
-"""What may look at each frame: its number and its (H, W) grey picture, none when it cannot be decoded."""
+Look = Callable[[int, U8 | None, tuple[int, int]], None] | None
+"""What may look at each frame: its number, its (H, W) grey picture, none when it cannot be decoded, and the width and
+height that it had before it was scaled."""
 
 TRIM_EVERY = 50
 """Frames after which freed memory is given back."""
@@ -86,63 +87,72 @@ class Extractor:
         cube needs it. Memory depends on the size of a frame and the boxes in it, not on the length of the shard.
         Raises VideoError when the video cannot be read.
         """
-        working = Working.of(self._config.working, shard.width, shard.height)
-        with closing(prefetch(self._flowing(shard, working, look), depth=AHEAD, name="flow")) as ready:
+        with closing(prefetch(self._flowing(shard, look), depth=AHEAD, name="flow")) as ready:
             for count, boxed in enumerate(ready, 1):
                 if count % TRIM_EVERY == 0:
                     give_back_freed()
                 yield self._cut(boxed)
 
-    def _flowing(self, shard: Shard, working: Working, look: Look) -> Iterator[_Boxed]:
+    def _flowing(self, shard: Shard, look: Look) -> Iterator[_Boxed]:
         """The frames that the shard answers for, with the flows that their cubes need."""
-        width, height = working.size
-        try:
-            estimator = FlowEstimator(self._config.flow, width=width, height=height, source=working.source)
-        except VideoError as error:
-            raise VideoError(f"{shard.video.id}: {error}") from None
-        with closing(prefetch(self._boxed(shard, working, look), depth=AHEAD, name="boxes")) as boxed:
+        size = (shard.width, shard.height)
+        estimator = self._estimator(shard, size)
+        with closing(prefetch(self._boxed(shard, look), depth=AHEAD, name="boxes")) as boxed:
             for item in boxed:
                 if len(item.boxes):
+                    if item.frame.size != size:
+                        size = item.frame.size
+                        estimator = self._estimator(shard, size)
                     with span("flow"):
                         _add_flow(item.recent, estimator)
                 yield item
 
-    def _boxed(self, shard: Shard, working: Working, look: Look) -> Iterator[_Boxed]:
+    def _estimator(self, shard: Shard, size: tuple[int, int]) -> FlowEstimator:
+        """What gives flow between frames that have `size` before they are scaled."""
+        working = Working.of(self._config.working, *size)
+        width, height = working.size
+        try:
+            return FlowEstimator(self._config.flow, width=width, height=height, source=working.source)
+        except VideoError as error:
+            raise VideoError(f"{shard.video.id}: {error}") from None
+
+    def _boxed(self, shard: Shard, look: Look) -> Iterator[_Boxed]:
         """The frames that the shard answers for, with their boxes."""
         window: deque[_Prepared] = deque(maxlen=FRAMES)
-        with closing(prefetch(self._prepared(shard, working, look), depth=AHEAD, name="decode")) as prepared:
+        with closing(prefetch(self._prepared(shard, look), depth=AHEAD, name="decode")) as prepared:
             for after in chain(prepared, [None]):
                 if window and shard.start <= window[-1].frame.index < shard.stop:
-                    yield self._with_boxes(shard, working, tuple(window), after)
+                    yield self._with_boxes(shard, tuple(window), after)
                 if after is not None:
                     window.append(after)
 
-    def _prepared(self, shard: Shard, working: Working, look: Look) -> Iterator[_Prepared]:
+    def _prepared(self, shard: Shard, look: Look) -> Iterator[_Prepared]:
         neighbours = self._finder.needs_neighbours
-        for frame in spans("decode", decode(shard, working.size)):
+        for frame in spans("decode", decode(shard, self._config.working.size)):
             if frame.index >= shard.stop and not neighbours:
                 return
             with span("convert"):
                 image = frame.image
                 grey = None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
                 if look is not None:
-                    look(frame.index, grey)
+                    look(frame.index, grey, frame.size)
                 smooth = blurred(grey, self._config.motion) if grey is not None and neighbours else None
             yield _Prepared(frame, grey, smooth)
 
-    def _with_boxes(
-        self, shard: Shard, working: Working, recent: Sequence[_Prepared], after: _Prepared | None
-    ) -> _Boxed:
-        """The last frame of `recent` with its boxes."""
+    def _with_boxes(self, shard: Shard, recent: Sequence[_Prepared], after: _Prepared | None) -> _Boxed:
+        """The last frame of `recent` with its boxes. Frames of another size are no context."""
         frame = recent[-1].frame
-        if frame.index < FRAMES - 1:
+        sizes = {item.frame.size for item in recent if item.grey is not None}
+        if frame.index < FRAMES - 1 or len(sizes) > 1:
             return _Boxed(frame, "no_context", NO_FRAME_BOXES, recent)
         if len(recent) < FRAMES or any(item.grey is None for item in recent):
             return _Boxed(frame, "undecodable", NO_FRAME_BOXES, recent)
         assert frame.image is not None
+        working = Working.of(self._config.working, *frame.size)
         neighbours = None
         if (current := recent[-1].blurred) is not None:
-            neighbours = Neighbours(before=recent[-2].blurred, current=current, after=after.blurred if after else None)
+            following = after.blurred if after is not None and after.frame.size == frame.size else None
+            neighbours = Neighbours(before=recent[-2].blurred, current=current, after=following)
         context = FrameContext(video=shard.video.id, index=frame.index, image=frame.image, neighbours=neighbours)
         with span("boxes"):
             boxes = self._finder.boxes(context, working)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
+from hf2vad.archive.settings import DecodeConfig
 from hf2vad.cubes.detectors.settings import DetectorConfig, MotionConfig
-from hf2vad.settings import fingerprint, flat, require, to_dict
+from hf2vad.settings import OMIT_DEFAULT, fingerprint, flat, require, to_dict
 
 __all__ = [
     "CubeConfig",
@@ -74,23 +75,28 @@ class CubeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionConfig:
-    """Everything that decides what a cube holds. It travels with a trained model, which scores no other cubes."""
+    """Everything that decides what a cube holds. It travels with a trained model, which scores no other cubes.
 
+    The settings of a job that cuts cubes inherit from this class: each part is an option of the job, and
+    `job.extraction` has all of them.
+    """
+
+    decode: DecodeConfig = field(default_factory=DecodeConfig, metadata={OMIT_DEFAULT: True})
     working: WorkingConfig = field(default_factory=WorkingConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     cube: CubeConfig = field(default_factory=CubeConfig)
 
-    @classmethod
-    def of(cls, job: object) -> ExtractionConfig:
-        """The extraction settings of a job that has each of them in a field of the same name."""
-        return cls(**{part.name: getattr(job, part.name) for part in fields(cls)})
+    @property
+    def extraction(self) -> ExtractionConfig:
+        """These settings without those that a job adds."""
+        return ExtractionConfig(**self.parts)
 
     @property
     def parts(self) -> dict[str, Any]:
-        """These settings by field name, as keyword arguments of such a job."""
-        return {part.name: getattr(self, part.name) for part in fields(self)}
+        """These settings by field name, as keyword arguments of a job."""
+        return {part.name: getattr(self, part.name) for part in fields(ExtractionConfig)}
 
 
 def extraction_fingerprint(extraction: ExtractionConfig) -> str:
@@ -100,8 +106,9 @@ def extraction_fingerprint(extraction: ExtractionConfig) -> str:
 
 def extraction_difference(bundle: ExtractionConfig, given: ExtractionConfig) -> str:
     """The settings in which two extractions differ, as `flow.scale: 2.0 in the bundle, 1.0 given; …`; empty if none."""
-    ours = flat(to_dict(replace(bundle, detector=bundle.detector.identity())))
-    theirs = flat(to_dict(replace(given, detector=given.detector.identity())))
+    default = flat({"decode": to_dict(DecodeConfig())})
+    ours = default | flat(to_dict(replace(bundle, detector=bundle.detector.identity())))
+    theirs = default | flat(to_dict(replace(given, detector=given.detector.identity())))
     return "; ".join(
         f"{key}: {ours.get(key)} in the bundle, {theirs.get(key)} given"
         for key in ours | theirs

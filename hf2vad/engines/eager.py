@@ -5,20 +5,18 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hf2vad.engines.settings import Precision
 from hf2vad.errors import ConfigError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors, cube_tensors
 from hf2vad.models.settings import NETWORKS, Network
 from hf2vad.schema import F16, F32, U8
-
-Precision = Literal["fp32", "tf32", "bf16", "fp16"]
-"""Numbers that the networks compute with. Errors are summed in fp32 whatever it is."""
 
 NetworkErrors = Mapping[Network, F32]
 """(B,) float32 for each network that ran: `flow` has S_r, `frame` has S_p (paper §3.3)."""

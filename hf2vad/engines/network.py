@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from hf2vad.bundle.probe import ProbeCubes
-from hf2vad.engines.eager import BatchEngine, EagerEngine, Precision, numerics
-from hf2vad.engines.spec import TOLERANCE, EngineSpec, check_precision
+from hf2vad.engines.eager import BatchEngine, EagerEngine, numerics
+from hf2vad.engines.settings import TOLERANCE, EngineSpec, Precision, check_precision
 from hf2vad.errors import EngineError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inference import FlowInference, Inference

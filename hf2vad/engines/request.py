@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from hf2vad.bundle.bundle import same_bundle
-from hf2vad.engines import PACKAGED, EngineInputs, build_package
 from hf2vad.engines.choose import Choice, choose_engine
-from hf2vad.engines.eager import Precision
+from hf2vad.engines.make import build_package
+from hf2vad.engines.network import EngineInputs
 from hf2vad.engines.package import FOLDER, Package
-from hf2vad.engines.spec import EngineChoice
+from hf2vad.engines.settings import PACKAGED, EngineChoice, Precision
 from hf2vad.models.device import choose_device
 from hf2vad.models.settings import Network
 from hf2vad.storage import absolute, join
@@ -68,7 +68,7 @@ def answer_here(request: EngineRequest) -> EngineAnswer:
     )
     if choice.spec.name not in PACKAGED:
         return EngineAnswer(choice, None)
-    package = Package(choice.spec, request.bundle_id, choice.place, request.batch)
+    package = Package(choice.spec, request.bundle_id, choice.target, request.batch)
     if package.exists() and not request.force:
         return EngineAnswer(choice, None)
     bundle = same_bundle(request.bundle_uri, request.bundle_id)

@@ -83,9 +83,10 @@ def alarm_levels(scores: str, target: AlarmTarget, pattern: PathPattern) -> tupl
     """
     prefix = scores_prefix(scores)
     by_camera: dict[str, list[Footage]] = {}
-    bundle, smoothing = "", 0
+    bundle, smoothing, by_surprise = "", 0, False
     for video in scored_videos(prefix):
         bundle, smoothing = video.metadata["bundle"], video.metadata["smoothing"]
+        by_surprise = video.metadata.get("rule") == "surprise"
         table = video.table("frames").select(["pts_s", "score", "health"])
         low = target.events.low if target.events.low is not None else float(video.metadata["thresholds"][1])
         pts_s, score, health = (table[name].to_numpy() for name in ("pts_s", "score", "health"))
@@ -104,7 +105,11 @@ def alarm_levels(scores: str, target: AlarmTarget, pattern: PathPattern) -> tupl
         camera_pattern=pattern.text,
         threshold=levels[""].threshold,
         cameras=own,
-        figures={"per_hour": target.per_hour, "levels": {name: vars(found) for name, found in levels.items()}},
+        figures={
+            "per_hour": target.per_hour,
+            "levels": {name: vars(found) for name, found in levels.items()},
+            **({"rule": "surprise"} if by_surprise else {}),
+        },
     )
     return alarms, levels
 

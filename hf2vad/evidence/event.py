@@ -17,7 +17,7 @@ from hf2vad.evidence.choose import Chosen
 from hf2vad.evidence.clips import clip_files, clip_range
 from hf2vad.evidence.cube import Cube, check_same, cut_again, explain
 from hf2vad.evidence.footage import Footage, fitted
-from hf2vad.evidence.objects import kind_of, score_terms, shown_object
+from hf2vad.evidence.objects import kind_of, score_terms, score_words, shown_object
 from hf2vad.evidence.pictures import error_colours, flow_colours, jpeg, magnified, png
 from hf2vad.evidence.pixelate import pixelated_crop
 from hf2vad.evidence.settings import EvidenceConfig
@@ -67,7 +67,7 @@ def plain_card(chosen: Chosen) -> EventCard:
     """What is known of an event without its video."""
     columns = {name: chosen.row[name] for name in TABLE_COLUMNS}
     size = [chosen.metadata.get("width"), chosen.metadata.get("height")]
-    return EventCard({**columns, "kind": "", "parts": {}, "frame_size": size, "box": None, "files": {}})
+    return EventCard({**columns, "kind": "", "rarity": "", "parts": {}, "frame_size": size, "box": None, "files": {}})
 
 
 def show_event(chosen: Chosen, footage: Footage, explainer: Explainer | None) -> EventCard:
@@ -84,6 +84,7 @@ def show_event(chosen: Chosen, footage: Footage, explainer: Explainer | None) ->
         terms = score_terms(row, explainer.bundle.settings, footage.video.path)
         card.row["parts"] = {name: round(value, 4) for name, value in terms.items()}
         card.row["kind"] = kind_of(card.row["parts"])
+        card.row["rarity"] = score_words(row, explainer.bundle.settings, footage.video.path)
         steps.append(lambda: _maps(card, footage, row, explainer))
     if footage.config.clips:
         steps.append(lambda: _clips(card, chosen, footage))
@@ -98,7 +99,7 @@ def show_event(chosen: Chosen, footage: Footage, explainer: Explainer | None) ->
 
 
 def _thumbnail(card: EventCard, footage: Footage, frame: int) -> None:
-    for decoded in footage.frames(frame, frame + 1, fitted(footage.size, WIDTH)):
+    for decoded in footage.frames(frame, frame + 1, fitted(footage.shape, WIDTH)):
         if decoded.image is None:
             raise VideoError(f"{footage.video.id}: frame {frame} cannot be decoded")
         card.add("thumb.jpg", jpeg(decoded.image))

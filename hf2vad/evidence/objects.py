@@ -13,7 +13,8 @@ import pyarrow as pa
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.features.registry import feature_classes
 from hf2vad.schema import BOX, F32, FEATURE_COLUMNS, OBJECTS
-from hf2vad.scoring.scorer import Scorer
+from hf2vad.scoring.scorer import FeatureValues, Scorer
+from hf2vad.scoring.words import feature_words, in_words
 from hf2vad.storage import open_parquet
 
 Range = tuple[int, int]
@@ -70,15 +71,27 @@ def shown_object(objects: Objects, event: Mapping[str, Any]) -> Mapping[str, Any
 
 
 def score_terms(found: Mapping[str, Any], bundle: BundleSettings, path: str) -> dict[str, float]:
-    """What each feature with a weight adds to the score of a row of `objects`, in weighted deviations from normal
-    footage.
+    """What each feature with a weight adds to the score of a row of `objects`: weighted deviations from normal footage,
+    or, by surprise, the weighted surprise above the silent part.
 
     `path`: of the video in its archive, which decides the calibration.
     """
     scorer = Scorer.of(bundle, path)
-    values = {name: np.array([found[FEATURE_COLUMNS[name]]], np.float32) for name in scorer.weights}
     box: F32 = np.array([[found[name] for name in BOX]], np.float32)
-    return {name: float(term[0]) for name, term in scorer.terms(scorer.in_units(values, box)).items()}
+    return {name: float(term[0]) for name, term in scorer.terms(scorer.in_units(_values(found, scorer), box)).items()}
+
+
+def score_words(found: Mapping[str, Any], bundle: BundleSettings, path: str) -> str:
+    """How rare each feature of a row of `objects` is: "motion: rarer than 1 in 8,000; shape: usual".
+
+    Empty for a score that is not by surprise. `path`: of the video in its archive.
+    """
+    scorer = Scorer.of(bundle, path)
+    return in_words(feature_words(scorer, _values(found, scorer)))
+
+
+def _values(found: Mapping[str, Any], scorer: Scorer) -> FeatureValues:
+    return {name: np.array([found[FEATURE_COLUMNS[name]]], np.float32) for name in scorer.weights}
 
 
 def kind_of(terms: Mapping[str, float]) -> str:

@@ -13,9 +13,11 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 
-from hf2vad.errors import BundleError, ConfigError, ShapeError
-from hf2vad.features.feature import CubeArrays, CubeSample, Feature, Need
-from hf2vad.schema import F16, F32, F64, FLOW_SHAPE, SIZE
+from hf2vad.errors import BundleError, ConfigError
+from hf2vad.features.exemplars import fit_exemplars, nearest
+from hf2vad.features.feature import CubeArrays, CubeSample, Feature, Need, speeds
+from hf2vad.features.pace import Pace
+from hf2vad.schema import F32, F64, SIZE
 from hf2vad.settings import require
 
 CHUNK = 1024
@@ -23,23 +25,26 @@ CHUNK = 1024
 
 ARRAYS: Mapping[str, tuple[str, ...]] = {
     "none": (),
+    "exemplars": ("exemplars", "fold"),
     "knn": ("exemplars",),
     "gmm": ("log_weights", "means", "precision_roots", "lowest"),
 }
-"""Names of the fitted arrays, by kind. knn: exemplars (N, directions). gmm: log weights (C,), means (C, directions),
-the transposed inverse Cholesky factors of the covariances (C, directions, directions), the lowest training value
-(1,)."""
+"""Names of the fitted arrays, by kind. exemplars: see exemplars.py. knn: exemplars (N, directions). gmm: log weights
+(C,), means (C, directions), the transposed inverse Cholesky factors of the covariances (C, directions, directions), the
+lowest training value (1,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DensityConfig:
     """How likely a cube's motion is among the training cubes: a histogram of its flow over directions."""
 
-    kind: Literal["none", "knn", "gmm"] = "none"
-    """`knn`: mean distance to the nearest exemplars. `gmm`: −log density of a Gaussian mixture."""
+    kind: Literal["none", "exemplars", "knn", "gmm"] = "none"
+    """`exemplars`: distance to the nearest k-means centre. `knn`: mean distance to the nearest training cubes. `gmm`:
+    −log density of a Gaussian mixture."""
 
-    height: Literal["none", "box", "perspective"] = "none"
-    """Divide by nothing, by the box's own height, or by the height expected at its image row."""
+    height: Literal["none", "box", "perspective", "speed"] = "none"
+    """Divide by nothing, by the box's own height, by the height expected at its image row, or by the speed expected
+    there."""
 
     directions: int = 8
     """Bins of the histogram."""
@@ -48,7 +53,7 @@ class DensityConfig:
     """`knn`: exemplars that count."""
 
     exemplars: int = 4096
-    """`knn`: training cubes that are kept, at most."""
+    """`exemplars`, `knn`: how many are kept, at most."""
 
     components: int = 5
     """`gmm`: Gaussians."""
@@ -76,6 +81,8 @@ class Motion(Feature[DensityConfig]):
             raise BundleError(f"density of kind {self.settings.kind} lacks {', '.join(missing)}")
         if self.arrays and self.settings.height == "perspective" and self.perspective is None:
             raise BundleError("density.height = perspective, but there is no perspective")
+        if self.arrays and self.settings.height == "speed":
+            Pace.from_arrays(self.arrays)
 
     @classmethod
     def key(cls) -> str:
@@ -84,39 +91,49 @@ class Motion(Feature[DensityConfig]):
     @classmethod
     def check(cls, settings: DensityConfig) -> None:
         if settings.kind == "none":
-            raise ConfigError("fusion.motion needs a density; give density.kind knn or gmm")
+            raise ConfigError("fusion.motion needs a density; give density.kind exemplars, knn or gmm")
 
     @property
     def fitted(self) -> bool:
         return bool(self.arrays)
 
     def fit(self, sample: CubeSample) -> Self:
+        if self.settings.kind == "none":
+            return self
+        pace = sample.pace.arrays() if self.settings.height == "speed" else {}
         blank = replace(self, perspective=sample.perspective)
-        flow, boxes = sample.cubes.flow, sample.cubes.boxes
-        starts = range(0, len(boxes), CHUNK)
-        histograms = [blank.histograms(flow[i : i + CHUNK], boxes[i : i + CHUNK]) for i in starts]
-        values = np.concatenate(histograms).astype(np.float64)
-        arrays = (
-            self._exemplars(values, sample.seed) if self.settings.kind == "knn" else self._mixture(values, sample.seed)
-        )
-        return replace(blank, arrays=arrays)
+        values = np.concatenate([blank.histograms(chunk, pace) for chunk in sample.cubes.chunks()])
+        return replace(blank, arrays={**pace, **self._fitted(values, sample)})
 
     def measure(self, cubes: CubeArrays) -> F32:
-        histograms = self.histograms(cubes.flow, cubes.boxes).astype(np.float64)
+        histograms = self.histograms(cubes, self.arrays)
+        if self.settings.kind == "exemplars":
+            return nearest(histograms, self.arrays, cubes.fold)
+        exact = histograms.astype(np.float64)
         unusual = self._distance if self.settings.kind == "knn" else self._surprise
-        parts = [unusual(histograms[start : start + CHUNK]) for start in range(0, len(histograms), CHUNK)]
+        parts = [unusual(exact[start : start + CHUNK]) for start in range(0, len(exact), CHUNK)]
         return np.concatenate(parts).astype(np.float32) if parts else np.empty(0, np.float32)
 
-    def histograms(self, flow: F16, boxes: F32) -> F32:
-        """(B, directions) for (B, 4, 32, 32, 2) flow in (B, 4) boxes, divided by heights as `density.height` says."""
-        found = motion_histogram(flow, self.settings.directions)
-        if self.settings.height == "box":
+    def histograms(self, cubes: CubeArrays, pace: Mapping[str, F32]) -> F32:
+        """(B, directions), divided by heights or speeds as `density.height` says; pace: array of expected speeds."""
+        found = motion_histogram(cubes.median_flow, self.settings.directions)
+        height, boxes = self.settings.height, cubes.boxes
+        if height == "box":
             mean = self.perspective.mean if self.perspective is not None else 1.0
             return np.asarray(found * (mean / np.maximum(boxes[:, 3] - boxes[:, 1], 1.0))[:, None], np.float32)
-        if self.settings.height == "perspective":
+        if height == "perspective":
             assert self.perspective is not None
             return np.asarray(found / self.perspective.heights(boxes)[:, None], np.float32)
+        if height == "speed":
+            return np.asarray(found / Pace.from_arrays(pace).speeds(boxes)[:, None], np.float32)
         return found
+
+    def _fitted(self, histograms: F32, sample: CubeSample) -> dict[str, F32]:
+        if self.settings.kind == "exemplars":
+            fold = sample.cubes.fold if sample.cubes.fold is not None else np.zeros(len(histograms), np.int32)
+            return fit_exemplars(histograms, fold, self.settings.exemplars, seed=sample.seed)
+        exact = histograms.astype(np.float64)
+        return self._exemplars(exact, sample.seed) if self.settings.kind == "knn" else self._mixture(exact, sample.seed)
 
     def _exemplars(self, histograms: F64, seed: int) -> dict[str, F32]:
         kept = np.random.default_rng([seed, 3]).permutation(len(histograms))[: self.settings.exemplars]
@@ -150,18 +167,12 @@ class Motion(Feature[DensityConfig]):
         return np.asarray(np.maximum(-np.logaddexp.reduce(each, axis=1) - float(self.arrays["lowest"][0]), 0))
 
 
-def motion_histogram(flow: F16, directions: int) -> F32:
-    """(B, directions) for (B, 4, 32, 32, 2) flow: mean over the crop of the speed of pixels that move that way.
-
-    Of the four flows the median vector counts, component by component, so that one bad field does not.
-    """
-    if flow.shape[1:] != FLOW_SHAPE:
-        raise ShapeError(f"a cube has {FLOW_SHAPE} flow, got {flow.shape[1:]}")
+def motion_histogram(vectors: F32, directions: int) -> F32:
+    """(B, directions) for (B, 32, 32, 2) flow: mean over the crop of the speed of pixels that move that way."""
     pixels = SIZE * SIZE
-    vectors = np.median(flow.astype(np.float32), axis=1)
-    speed = np.sqrt(np.square(vectors).sum(-1))
+    speed = speeds(vectors)
     turn = np.arctan2(vectors[..., 1], vectors[..., 0]) / (2 * math.pi) + 0.5
     way = np.minimum((turn * directions).astype(np.int64), directions - 1)
-    rows = np.repeat(np.arange(len(flow)), pixels)
-    summed = np.bincount(rows * directions + way.ravel(), speed.ravel(), minlength=len(flow) * directions)
-    return (summed.reshape(len(flow), directions) / pixels).astype(np.float32)
+    rows = np.repeat(np.arange(len(vectors)), pixels)
+    summed = np.bincount(rows * directions + way.ravel(), speed.ravel(), minlength=len(vectors) * directions)
+    return (summed.reshape(len(vectors), directions) / pixels).astype(np.float32)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
 
-from hf2vad.settings import require, with_fields
+from hf2vad.settings import OMIT_DEFAULT, require, with_fields
 
 FEATURES: Mapping[str, str] = {
     "flow": "hf2vad.features.flow:Flow",
     "frame": "hf2vad.features.frame:Frame",
     "speed": "hf2vad.features.speed:Speed",
     "motion": "hf2vad.features.motion:Motion",
+    "energy": "hf2vad.features.energy:Energy",
+    "motion_grid": "hf2vad.features.motion_grid:MotionGrid",
+    "shape": "hf2vad.features.shape:Shape",
+    "look": "hf2vad.features.look:Look",
+    "size": "hf2vad.features.size:Size",
+    "place": "hf2vad.features.place:Place",
 }
 """The features of a cube: name, and where its class is. This is the only list of them: table columns, calibration,
 weights, selection, ablation, evidence and the words of the review site follow it, in this order."""
@@ -21,14 +27,31 @@ YARDSTICK = "speed"
 """The feature that every report compares the score with. It is measured even without a weight: it costs microseconds a
 cube."""
 
+Rule = Literal["eq9", "surprise"]
+
+_UNIT_OF_ITS_OWN = "fusion.perspective is for fusion.rule = eq9; with surprise each feature has a unit of its own"
+
 
 @dataclass(frozen=True, kw_only=True)
 @with_fields(dict.fromkeys(FEATURES, float))
 class FusionConfig:
-    """Eq. 9: S = flow · (S_r − μ_r)/σ_r + frame · (S_p − μ_p)/σ_p, and further features of the same form.
+    """How the features of a cube become its score. A feature without a weight is not computed, and its column is null.
 
-    A feature without a weight is not computed, and its column in the tables is null.
+    `eq9` is the paper's: S = flow · (S_r − μ_r)/σ_r + frame · (S_p − μ_p)/σ_p, and further features of the same form.
+    `surprise` adds how rare each feature's value is among normal cubes: S = Σ weight · max(0, surprise − silent), where
+    surprise = −log10 P(a normal cube has this value or more).
     """
+
+    rule: Rule = field(default="eq9", metadata={OMIT_DEFAULT: True})
+    """`eq9`: deviations from the mean. `surprise`: rarity; the score is then itself the surprise of the sum: 2 is one
+    normal object in a hundred, 4 one in ten thousand."""
+
+    silent: float = field(default=1.0, metadata={OMIT_DEFAULT: True})
+    """`surprise`: up to this surprise a feature adds nothing. 1: it is silent for nine of ten normal objects."""
+
+    at: Literal["box", "frame"] = field(default="box", metadata={OMIT_DEFAULT: True})
+    """`surprise`: where features are added. `box`: in each box, and a frame has its highest sum. `frame`: each feature
+    of a frame counts with its highest value over the frame's boxes."""
 
     flow: float = 1.0
     """Weight of the flow reconstruction error S_r."""
@@ -50,11 +73,15 @@ class FusionConfig:
         weights = tuple(getattr(self, name) for name in FEATURES)
         require(min(weights) >= 0, f"fusion weights must not be negative: {weights}")
         require(sum(weights) > 0, "the fusion weights must not all be 0")
+        require(self.silent >= 0, f"fusion.silent must not be negative, got {self.silent}")
+        require(self.at == "box" or self.rule == "surprise", "fusion.at = frame needs fusion.rule = surprise")
+        require(not self.perspective or self.rule == "eq9", _UNIT_OF_ITS_OWN)
 
     @classmethod
-    def of(cls, weights: Mapping[str, float], *, perspective: bool = False) -> Self:
+    def of(cls, weights: Mapping[str, float], *, rule: Rule = "eq9", perspective: bool = False) -> Self:
         """These weights by name, all others 0."""
-        return cls(**{**dict.fromkeys(FEATURES, 0.0), **weights}, perspective=perspective)
+        values: dict[str, Any] = {**dict.fromkeys(FEATURES, 0.0), **weights}
+        return cls(rule=rule, perspective=perspective, **values)
 
     @property
     def weights(self) -> Mapping[str, float]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings
+from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings, median_of_four, speeds
 from hf2vad.schema import F16, F32
 
 
@@ -19,11 +19,9 @@ class Speed(Feature[NoSettings]):
     length_power = 1
 
     def measure(self, cubes: CubeArrays) -> F32:
-        return flow_speed(cubes.flow)
+        return flow_speed(cubes.vectors)
 
 
-def flow_speed(flow: F16) -> F32:
+def flow_speed(flow: F16 | F32) -> F32:
     """(B,) for (B, 4, 32, 32, 2) flow: the median over the four flows of each pixel's speed, averaged over the crop."""
-    vectors = flow.astype(np.float32)
-    speed = np.sqrt(np.square(vectors).sum(axis=-1))
-    return np.asarray(np.median(speed, axis=1).mean(axis=(1, 2)), np.float32)
+    return np.asarray(median_of_four(speeds(flow.astype(np.float32, copy=False))).mean(axis=(1, 2)), np.float32)

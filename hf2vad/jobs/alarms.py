@@ -23,6 +23,7 @@ from hf2vad.archive.pattern import PathPattern
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import ConfigError
 from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.words import threshold_words
 
 if TYPE_CHECKING:
     from hf2vad.evaluation.alarms import Level
@@ -92,6 +93,8 @@ def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float) -> 
     for name, level in levels.items():
         if level.note:
             console.print(f"{name or 'all'}: {level.note}", markup=False)
+    if alarms.figures.get("rule") == "surprise":
+        console.print(f"all: an alarm begins at {threshold_words(alarms.threshold)}", markup=False)
     unsure = [name for name, level in levels.items() if name and not level.supported]
     if unsure:
         console.print(f"{len(unsure)} cameras without support of their own take the threshold of all", markup=False)

@@ -14,31 +14,22 @@ Exit code: 0 done or out of hours, 2 usage, 3 some videos failed, 4 another run 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf2vad import logs
-from hf2vad.archive.catalog import Video
+from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.scope import Scope, parse_day
 from hf2vad.archive.sections import Order, Sections
 from hf2vad.archive.sources import parse_sources
-from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
-from hf2vad.jobs.compact import compact_all
-from hf2vad.jobs.score import ScoreSettings, run_scoring, scoring_task
-from hf2vad.storage import absolute, exists, list_dir, objects_appear_whole, read_json
-from hf2vad.tables.archives import put_archive_names
-from hf2vad.tables.layout import RunLayout, records_folder
-from hf2vad.walk.backlog import Backlog
-from hf2vad.walk.lease import Lease
-from hf2vad.walk.limits import WalkLimits
-from hf2vad.walk.markers import Marks, SectionIndex
-from hf2vad.walk.run import absolute_places
+from hf2vad.jobs.score import ScoreSettings
+
+if TYPE_CHECKING:
+    from hf2vad.cluster.dispatch import Cluster
+    from hf2vad.walk.candidates import Candidates
 
 SHOWN = 20
 """Videos that --dry-run names."""
@@ -119,6 +110,16 @@ class BackfillJob(ScoreSettings):
 
 def backfill_job(job: BackfillJob) -> int:
     """Score what is new; returns the exit code."""
+    from hf2vad.jobs.compact import compact_all
+    from hf2vad.jobs.scoring import run_scoring, scoring_task
+    from hf2vad.storage import absolute, exists
+    from hf2vad.tables.archives import put_archive_names
+    from hf2vad.walk.backlog import Backlog
+    from hf2vad.walk.candidates import Candidates
+    from hf2vad.walk.lease import Lease
+    from hf2vad.walk.limits import WalkLimits
+    from hf2vad.walk.run import absolute_places
+
     job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
     sections = job.sections
     for source in sections.sources:
@@ -126,8 +127,9 @@ def backfill_job(job: BackfillJob) -> int:
             raise NotFoundError(f"--archive {source.uri}: nothing there")
     task = scoring_task(job, tries=0 if job.retry_failed else job.tries)
     layout = task.layout
+    candidates = Candidates(sections, layout, job.min_age_minutes)
     if job.dry_run:
-        return _show_plan(job, layout)
+        return _show_plan(job, candidates)
     try:
         with Lease(layout.prefix, seconds=job.lease_seconds) as lease:
             put_archive_names(layout.prefix, sections.sources)
@@ -140,12 +142,14 @@ def backfill_job(job: BackfillJob) -> int:
                 return compact_all(layout.prefix, sections, cluster, ended) if job.compact else {}
 
             limits = WalkLimits(
-                index=_index(job, layout),
+                index=candidates.index(),
                 videos=job.limit,
                 ends={StopReason.LEASE: lambda: lease.lost, StopReason.TIME: lambda: time.monotonic() > until},
-                backlog=Backlog(lambda: _new(job, layout), partial(_made, job.scope)),
+                backlog=Backlog(candidates.new, candidates.time_of),
             )
-            code = run_scoring("backfill", job, task, _settled(job), limits=limits, then=then)
+            passed = PassedOver()
+            videos = candidates.settled(passed)
+            code = run_scoring("backfill", job, task, videos, passed, limits=limits, then=then)
             if lease.lost:
                 what_next = "what was scored is kept, start again"
                 raise LeaseError(f"{layout.prefix}: the lease ran out or was taken; {what_next}")
@@ -155,42 +159,12 @@ def backfill_job(job: BackfillJob) -> int:
         return EXIT_BUSY
 
 
-def _index(job: BackfillJob, layout: RunLayout) -> SectionIndex:
-    """Which videos earlier runs finished, in the order in which the job takes them."""
-    return SectionIndex(Marks(layout.marks), job.sections)
-
-
-def _settled(job: BackfillJob) -> Iterator[Video]:
-    """The videos that are asked for, less those that are still being written."""
-    before = time.time() - 60 * job.min_age_minutes if job.min_age_minutes else float("inf")
-    for video in job.sections.videos():
-        if video.modified <= before or (video.kind == "file" and objects_appear_whole(video.uri)):
-            yield video
-
-
-def _new(job: BackfillJob, layout: RunLayout) -> Iterator[Video]:
-    """Those of them that no run has come to an end with."""
-    index = _index(job, layout)
-    for video in _settled(job):
-        if index.find(video, layout.state(video)) is None:
-            yield video
-
-
-def _made(scope: Scope, video: Video) -> float:
-    """Unix time that `video` is from: when the day in its path began, else its last change, and where that is not
-    known, now."""
-    days = scope.days_of(video.path)
-    if days is None:
-        return video.modified or time.time()
-    return datetime.combine(days[0], datetime.min.time(), UTC).timestamp()
-
-
-def _show_plan(job: BackfillJob, layout: RunLayout) -> int:
+def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
     """Print what is new, and an estimate from what earlier runs took for a byte of video."""
-    index = _index(job, layout)
     count = size = finished = 0
-    for video in _settled(job):
-        if index.find(video, layout.state(video)) is not None:
+    passed = PassedOver()
+    for video, is_finished in candidates.looked_up(passed):
+        if is_finished:
             finished += 1
             continue
         count, size = count + 1, size + video.size
@@ -200,6 +174,8 @@ def _show_plan(job: BackfillJob, layout: RunLayout) -> int:
             break
     if count > SHOWN:
         print(f"... and {count - SHOWN} more")
+    for line in passed.lines():
+        print(line)
     pace = _seconds_per_byte(job.out)
     hours = "no earlier run to estimate hours from" if pace is None else f"about {size * pace / 3600:.2f} hours"
     print(f"{count:,} new videos, {size / 2**30:.2f} GiB, {hours}; {finished:,} finished before")
@@ -208,6 +184,9 @@ def _show_plan(job: BackfillJob, layout: RunLayout) -> int:
 
 def _seconds_per_byte(out: str) -> float | None:
     """Of the last runs, where there were any."""
+    from hf2vad.storage import list_dir, read_json
+    from hf2vad.tables.layout import records_folder
+
     try:
         names = sorted(entry.uri for entry in list_dir(records_folder(out)) if entry.name.endswith(".json"))
     except NotFoundError:

@@ -11,30 +11,16 @@ there whose code you would not run. Exit code: 0 built or there already, 2 a mis
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from hf2vad.bundle.settings import load_bundle_settings
-from hf2vad.cluster.dispatch import open_cluster
-from hf2vad.cluster.engine import ask_for_engine
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_OK, Job
-from hf2vad.engines import EngineSpec
-from hf2vad.engines.eager import Precision
-from hf2vad.engines.request import EngineRequest, cache_of
+from hf2vad.engines.settings import EngineSpec, Precision
 from hf2vad.errors import ConfigError
-from hf2vad.features.registry import networks_for
-from hf2vad.features.settings import FEATURES
-from hf2vad.progress import ProgressBar
-from hf2vad.scoring.feature_set import counted_features
-from hf2vad.storage import absolute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +62,16 @@ class BuildJob:
 
 def build_engine_job(job: BuildJob) -> int:
     """Build, check and put the package; returns the exit code. Nothing is done where it is there already."""
+    from hf2vad.bundle.settings import load_bundle_settings
+    from hf2vad.cluster.dispatch import open_cluster
+    from hf2vad.cluster.engine import ask_for_engine
+    from hf2vad.engines.request import EngineRequest, cache_of
+    from hf2vad.features.registry import networks_for
+    from hf2vad.features.settings import FEATURES
+    from hf2vad.progress import ticking
+    from hf2vad.scoring.feature_set import counted_features
+    from hf2vad.storage import absolute
+
     uri = absolute(job.bundle)
     bundle = load_bundle_settings(uri)
     networks = networks_for(FEATURES if job.all_parts else counted_features(bundle.fusion))
@@ -95,14 +91,17 @@ def build_engine_job(job: BuildJob) -> int:
         threads=max(1, int(job.ray.cpus)),
         force=job.force,
     )
-    with open_cluster(job.ray, use_gpu=job.device != "cpu") as cluster, _seconds(f"building {job.engine}"):
+    with open_cluster(job.ray, use_gpu=job.device != "cpu") as cluster, ticking(f"building {job.engine}"):
         answer = ask_for_engine(request, cluster)
     if answer.built is None:
         print(f"{cache}: the package is there already; nothing to do (--force builds it again)")
         return EXIT_OK
-    place = answer.choice.place
+    target = answer.choice.target
     table = Table(title=f"engine {answer.choice.spec.label} of bundle {bundle.id}", show_header=False)
-    rows = {"device": f"{place.device} ({place.ability})", **({"threads": str(place.threads)} if place.threads else {})}
+    rows = {
+        "device": f"{target.device} ({target.ability})",
+        **({"threads": str(target.threads)} if target.threads else {}),
+    }
     rows |= {"networks": ", ".join(networks)}
     rows |= {name: f"{answer.built[name]}" for name in ("batch", "seconds", "file")}
     rows |= {"size": f"{answer.built['bytes'] / 2**20:.1f} MiB", "in": cache}
@@ -111,30 +110,6 @@ def build_engine_job(job: BuildJob) -> int:
         table.add_row(*row)
     Console(width=120).print(table)
     return EXIT_OK
-
-
-@contextmanager
-def _seconds(label: str) -> Iterator[None]:
-    """Show that something is being done, by the second."""
-    done = threading.Event()
-    with ProgressBar(label, unit="s") as bar:
-        started = last = time.monotonic()
-
-        def tick() -> None:
-            nonlocal last
-            while not done.wait(1.0):
-                now = time.monotonic()
-                bar.advance(now - last)
-                last = now
-
-        thread = threading.Thread(target=tick, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            bar.advance(time.monotonic() - max(started, last))
 
 
 JOB = Job("build-engine", BuildJob, build_engine_job, __doc__)

@@ -17,15 +17,7 @@ from hf2vad.archive.settings import LimitsConfig
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS
 from hf2vad.commandline import Job, required_missing
-from hf2vad.cubes.settings import (
-    CubeConfig,
-    DetectorConfig,
-    ExtractionConfig,
-    FlowConfig,
-    MotionConfig,
-    WorkingConfig,
-    extraction_fingerprint,
-)
+from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.health.settings import HealthConfig
 from hf2vad.presets import PresetName, preset
 from hf2vad.settings import to_dict
@@ -36,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractJob:
+class ExtractJob(ExtractionConfig):
     """Settings of jobs/extract_stc.py."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes")
@@ -78,11 +70,6 @@ class ExtractJob:
     """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
 
     health: HealthConfig = field(default_factory=HealthConfig)
-    working: WorkingConfig = field(default_factory=WorkingConfig)
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    motion: MotionConfig = field(default_factory=MotionConfig)
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
-    cube: CubeConfig = field(default_factory=CubeConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     ray: RayConfig = field(default_factory=RayConfig)
@@ -98,14 +85,10 @@ class ExtractJob:
     def __post_init__(self) -> None:
         check_walk_options(self.shard_frames, self.image_fps, self.frames, self.grace_seconds)
 
-    @property
-    def extraction(self) -> ExtractionConfig:
-        """The settings that decide what a cube holds."""
-        return ExtractionConfig.of(self)
-
 
 def extract_job(job: ExtractJob) -> int:
     """Extract every video of the archive; returns the exit code."""
+    from hf2vad.archive.passed import PassedOver
     from hf2vad.cubes.detect import resolve_detector
     from hf2vad.storage import absolute
     from hf2vad.walk.run import absolute_places, check_boxes, run_walk, some_videos
@@ -113,7 +96,9 @@ def extract_job(job: ExtractJob) -> int:
     check_boxes(job.boxes, job.detector)
     job = replace(job, archive=absolute(job.archive), **absolute_places(job))
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
-    return run_walk("extract_stc", job, extraction_task(job, extraction), some_videos(job.archive, job.include))
+    passed = PassedOver()
+    videos = some_videos(job.archive, job.include, passed)
+    return run_walk("extract_stc", job, extraction_task(job, extraction), videos, passed=passed)
 
 
 def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> ExtractionTask:

@@ -11,54 +11,23 @@ part (see <out>/bundle=<id>/failures/), 143 stopped by SIGTERM, which lets shard
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
-from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.bundle.bundle import load_bundle
-from hf2vad.bundle.settings import load_bundle_settings
-from hf2vad.cluster.dispatch import Cluster
-from hf2vad.cluster.engine import ask_for_engine
 from hf2vad.cluster.settings import RayConfig
-from hf2vad.cluster.stop import GRACE_SECONDS, Stop
+from hf2vad.cluster.stop import GRACE_SECONDS
 from hf2vad.commandline import Job, required_missing
-from hf2vad.cubes.detect import resolve_detector
-from hf2vad.cubes.settings import (
-    CubeConfig,
-    DetectorConfig,
-    ExtractionConfig,
-    FlowConfig,
-    MotionConfig,
-    WorkingConfig,
-    extraction_difference,
-)
-from hf2vad.engines import EngineChoice, EngineSpec
-from hf2vad.engines.eager import Precision
-from hf2vad.engines.request import EngineRequest, cache_of
-from hf2vad.errors import ConfigError, MismatchError
-from hf2vad.features.registry import networks_for
-from hf2vad.hashes import content_hash, hash_of
-from hf2vad.health.look import EVERY
+from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
+from hf2vad.errors import ConfigError
 from hf2vad.health.settings import HealthConfig
-from hf2vad.models.device import choose_device
-from hf2vad.schema import SCHEMA_VERSION
-from hf2vad.scoring.alarms import read_alarms
-from hf2vad.scoring.feature_set import counted_features, fitted_features
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.settings import to_dict
-from hf2vad.storage import absolute, join
-from hf2vad.tables.layout import ScoreLayout
-from hf2vad.tasks.scoring import ScoringTask
-from hf2vad.walk.limits import WalkLimits
-from hf2vad.walk.run import absolute_places, check_boxes, run_walk, some_videos
 from hf2vad.walk.settings import BreakerConfig, check_walk_options
-from hf2vad.walk.task import WalkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreSettings:
+class ScoreSettings(ExtractionConfig):
     """Settings of every job that scores."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("bundle",)
@@ -123,11 +92,6 @@ class ScoreSettings:
     events: EventConfig = field(default_factory=EventConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
-    working: WorkingConfig = field(default_factory=WorkingConfig)
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    motion: MotionConfig = field(default_factory=MotionConfig)
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
-    cube: CubeConfig = field(default_factory=CubeConfig)
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
@@ -136,6 +100,8 @@ class ScoreSettings:
         """The bundle's own extraction settings as defaults."""
         values = required_missing(cls)
         if early["bundle"]:
+            from hf2vad.bundle.settings import load_bundle_settings
+
             values |= load_bundle_settings(early["bundle"]).extraction.parts
         return cls(**values)
 
@@ -151,18 +117,16 @@ class ScoreSettings:
         if self.alarms and self.events.threshold is not None:
             raise ConfigError(f"--alarms {self.alarms} and events.threshold contradict each other; give one of them")
 
-    @property
-    def extraction(self) -> ExtractionConfig:
-        """The settings that decide what a cube holds."""
-        return ExtractionConfig.of(self)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreJob(ScoreSettings):
     """Settings of jobs/score_archive.py."""
 
     archive: str
-    """Folder or s3://bucket/prefix of video files and folders of numbered images."""
+    """Folder or s3://bucket/prefix of video files and folders of numbered images, or one video file."""
+
+    dry_run: bool = False
+    """Score nothing; list the videos with their frames and hours, and what is passed over and why."""
 
 
 def score_job(job: ScoreJob) -> int:
@@ -170,98 +134,20 @@ def score_job(job: ScoreJob) -> int:
 
     Raises MismatchError when an extraction setting is not the bundle's.
     """
+    from hf2vad.archive.passed import PassedOver
+    from hf2vad.jobs.dry_run import list_archive
+    from hf2vad.jobs.scoring import run_scoring, scoring_task
+    from hf2vad.storage import absolute
+    from hf2vad.walk.run import absolute_places, some_videos
+
     job = replace(job, archive=absolute(job.archive), bundle=absolute(job.bundle), **absolute_places(job))
-    return run_scoring("score_archive", job, scoring_task(job), some_videos(job.archive, job.include))
-
-
-def run_scoring(
-    name: str,
-    job: ScoreSettings,
-    task: ScoringTask,
-    videos: Iterator[Video],
-    *,
-    limits: WalkLimits | None = None,
-    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
-) -> int:
-    """Choose the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code."""
-
-    def prepare(cluster: Cluster) -> tuple[ScoringTask, dict[str, str]]:
-        if job.engine == "eager" or not task.engine.networks:
-            return task, {"engine": task.engine.label}
-        choice = ask_for_engine(engine_request(job, task), cluster).choice
-        print(f"engine: {choice.spec.label} on {choice.place.device}: {choice.why}", flush=True)
-        record = {"engine": choice.spec.label, "engine_why": choice.why, "device": choice.place.device}
-        return task.with_engine(choice.spec), record
-
-    return run_walk(name, job, task, videos, prepare=prepare, limits=limits, then=then)
-
-
-def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
-    """Which engine `job` wants for `task`."""
-    return EngineRequest(
-        bundle_uri=job.bundle,
-        bundle_id=task.bundle.id,
-        wanted=job.engine,
-        precision=job.precision,
-        cache=cache_of(job.bundle, job.engine_cache),
-        networks=task.engine.networks,
-        batch=job.batch,
-        device=job.device,
-        threads=task.config.threads,
-    )
-
-
-def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
-    """What the walk does with each video, for a job whose places are absolute, by the engine `eager` until another is
-    chosen; raises what `score_job` does."""
-    bundle = load_bundle(job.bundle)
-    extraction = replace(job.extraction, detector=resolve_detector(job.detector))
-    if difference := extraction_difference(bundle.settings.extraction, extraction):
-        raise MismatchError(
-            f"{job.bundle} was trained on other cubes than these settings make ({difference}); leave the settings out"
-        )
-    check_boxes(job.boxes, job.detector)
-    if job.device != "auto":
-        choose_device(job.device)
-    settings = bundle.settings
-    smoothing = settings.smoothing if job.smoothing is None else job.smoothing
-    alarms = [content_hash(absolute(job.alarms))] if job.alarms else []
-    if job.alarms:
-        settings = read_alarms(absolute(job.alarms)).applied_to(settings, job.events, smoothing=smoothing)
-    counted = counted_features(settings.fusion)
-    features = fitted_features(bundle) if job.all_parts else counted
-    more = [name for name in features if name not in counted]
-    engine = EngineSpec(name="eager", networks=networks_for(features))
-    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY, *more)
-    return ScoringTask(
-        layout=ScoreLayout(
-            prefix=join(job.out, f"bundle={bundle.id}"),
-            bundle=bundle.id,
-            engine=engine.label,
-            plan=plan,
-            scores=hash_of(plan, smoothing, to_dict(job.health)),
-            final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
-        ),
-        config=WalkConfig(
-            extraction=extraction,
-            boxes=job.boxes,
-            image_fps=job.image_fps,
-            limits=job.limits,
-            threads=max(1, int(job.ray.cpus)),
-            frame_stats=True,
-            profile=job.profile,
-            tries=tries,
-        ),
-        bundle_uri=job.bundle,
-        bundle=settings,
-        features=features,
-        engine=engine,
-        batch=job.batch,
-        device=job.device,
-        smoothing=smoothing,
-        events=job.events,
-        health=job.health,
-    )
+    task = scoring_task(job)
+    passed = PassedOver()
+    videos = some_videos(job.archive, job.include, passed)
+    if job.dry_run:
+        decode = job.extraction.decode
+        return list_archive(videos, passed, image_fps=job.image_fps, limits=job.limits, decode=decode)
+    return run_scoring("score_archive", job, task, videos, passed)
 
 
 JOB = Job("score", ScoreJob, score_job, __doc__)

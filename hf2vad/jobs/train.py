@@ -18,51 +18,29 @@ stopped by SIGTERM, with a checkpoint written first.
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 from hf2vad.archive.pattern import PathPattern
-from hf2vad.bundle.bundle import Bundle, save_bundle
-from hf2vad.bundle.settings import BundleSettings, load_bundle_settings, load_provenance
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import GRACE_SECONDS, Stop
 from hf2vad.commandline import EXIT_OK, Job, required_missing
-from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import ConfigError
-from hf2vad.features.motion import DensityConfig, Motion
+from hf2vad.features.motion import DensityConfig
 from hf2vad.features.registry import feature_classes, feature_settings, networks_for, with_feature_settings
 from hf2vad.features.settings import FusionConfig
-from hf2vad.hashes import hash_of
-from hf2vad.models.device import choose_device
-from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.report.training import print_selection, print_training
-from hf2vad.scoring.feature_set import FeatureSet, counted_features
-from hf2vad.settings import fingerprint, flat, to_dict
-from hf2vad.storage import absolute, exists, join, key_path
-from hf2vad.training.calibrate import calibrate, measure_together
-from hf2vad.training.checkpoint import Checkpoints
-from hf2vad.training.data import StcTable
-from hf2vad.training.group import Group
-from hf2vad.training.initial import initial_identity, put_initial
-from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
-from hf2vad.training.loop import Trainer, check_workers
-from hf2vad.training.probe import normal_examples, probe_cubes
-from hf2vad.training.sample import fit_features
-from hf2vad.training.select import Selector
-from hf2vad.training.selection import put_selection, read_selection
+from hf2vad.settings import to_dict
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
-from hf2vad.versions import versions
 
 if TYPE_CHECKING:
-    from hf2vad.cluster.train_group import Share
+    import torch
+
+    from hf2vad.training.data import StcTable
+    from hf2vad.training.recipe import TrainingPlan
 
 MIN_CUBES = 16
 """A table with fewer cubes says nothing about what is normal."""
@@ -134,7 +112,7 @@ class TrainJob:
         """The defaults of the chosen preset."""
         name = early["preset"] or "compact"
         chosen = preset(name)
-        settings: dict[str, Any] = {"model": chosen.model, "training": chosen.training, "fusion": chosen.fusion}
+        settings = {name: getattr(chosen, name) for name in ("model", "training", "fusion", "density")}
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
@@ -151,46 +129,71 @@ class TrainJob:
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
         if self.init and self.select:
             raise ConfigError("--select tries networks of other shapes than that of --init; give one of the two")
-        if not self.init and not self.training.stages:
-            raise ConfigError("training.stages must name at least one stage, or --init the weights to use")
-        untrained = not self.init and {"frame", "joint"}.isdisjoint(self.training.stages)
+        if self.select and not self.training.stages:
+            raise ConfigError("--select chooses among networks, and there is none without training.stages")
         settings = feature_settings(self)
         for name in self.fusion.weights:
-            if untrained and "frame_network" in feature_classes()[name].needs:
-                raise ConfigError(f"training.stages has no frame stage, so fusion.{name} must be 0")
+            for network in () if self.init else networks_for([name]):
+                if {"frame", "joint", network}.isdisjoint(self.training.stages):
+                    raise ConfigError(
+                        f"training.stages has no {network} stage, so fusion.{name} must be 0, or --init the weights"
+                    )
             feature_classes()[name].check(settings[name])
         PathPattern.of_camera(self.camera_pattern)
 
 
 def train_job(job: TrainJob) -> int:
     """Train, calibrate and put the bundle; goes on from a checkpoint of the same settings. Returns the exit code."""
+    import torch
+
+    from hf2vad.models.device import choose_device
+    from hf2vad.report.training import print_training
+    from hf2vad.storage import absolute, exists, join
+    from hf2vad.training.data import StcTable
+    from hf2vad.training.learn import put_trained, train_network
+    from hf2vad.training.loop import check_workers
+
     job = replace(job, stc=absolute(job.stc), out=absolute(job.out), init=absolute(job.init))
-    workers = max(1, job.workers)
+    workers, plan = max(1, job.workers), training_plan(job)
     check_workers(job.training, workers)
     table = StcTable(job.stc)
     table.require_cubes(max(MIN_CUBES, 2 * workers))
     _check_cameras(job, table)
     if exists(join(job.out, "bundle.json")):
-        return _already_there(job, settings_of(job, table))
+        return _already_there(plan, table)
     started = time.monotonic()
     if job.threads:
         torch.set_num_threads(job.threads)
     if job.select:
-        candidates = join(job.out, "checkpoints", "select")
-        selector = _selector(job, table, candidates)
-        chosen = put_selection(_selection(job), settings_of(job, table), selector, candidates=candidates)
-        if chosen is not None:
-            print_selection(chosen.figures)
+        _select(job, plan, table, choose_device(job.device))
     if workers == 1:
-        learn(job, table, choose_device(job.device))
+        device = choose_device(job.device)
+        with Stop() as stop:
+            trained = train_network(plan, table, device, lambda: stop.signalled)
+        put_trained(trained, table, device)
     else:
-        from hf2vad.cluster.train_group import run_group  # Ray Train takes seconds to import
-
-        print(f"{workers} workers train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
-        work = partial(_work, job)
-        run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
+        _train_together(job, plan, workers)
     print_training(job.out, time.monotonic() - started)
     return EXIT_OK
+
+
+def training_plan(job: TrainJob) -> TrainingPlan:
+    """The training that `job` asks for, whose places are absolute."""
+    from hf2vad.training.recipe import Recipe, TrainingPlan
+
+    recipe = Recipe(
+        model=job.model,
+        init=job.init,
+        training=job.training,
+        loss=job.loss,
+        fusion=job.fusion,
+        features=feature_settings(job),
+        smoothing=job.smoothing,
+        camera_pattern=job.camera_pattern,
+        camera_cubes=job.camera_cubes,
+        selection=job.selection if job.select else None,
+    )
+    return TrainingPlan(recipe=recipe, stc=job.stc, out=job.out, mlflow=job.mlflow, settings=to_dict(job))
 
 
 def _check_cameras(job: TrainJob, table: StcTable) -> None:
@@ -202,143 +205,35 @@ def _check_cameras(job: TrainJob, table: StcTable) -> None:
         )
 
 
-def _work(job: TrainJob, share: Share) -> None:
-    """What each of several workers does."""
-    torch.set_num_threads(job.threads or share.threads)
-    device = torch.device("cuda", torch.cuda.current_device()) if share.gpu else torch.device("cpu")
-    learn(job, StcTable(job.stc), device, share.listen())
+def _already_there(plan: TrainingPlan, table: StcTable) -> int:
+    from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 
-
-def settings_of(job: TrainJob, table: StcTable) -> str:
-    """A hash of everything that decides the bundle."""
-    return hash_of(
-        fingerprint(job.model),
-        job.training.identity,
-        fingerprint(job.loss),
-        fingerprint(job.fusion),
-        fingerprint(job.density),
-        job.camera_pattern,
-        job.camera_cubes,
-        fingerprint(job.selection) if job.select else "",
-        job.smoothing,
-        table.fingerprint,
-        *([initial_identity(job.init)] if job.init else []),
-        *_later_features(job),
-    )
-
-
-def _later_features(job: TrainJob) -> list[Any]:
-    """The settings, beside the density, of the features with a weight; empty where they have none."""
-    settings = {name: own for name, own in feature_settings(job).items() if name in job.fusion.weights}
-    return [[name, to_dict(own)] for name, own in settings.items() if fields(own) and name != Motion.name]
-
-
-def learn(job: TrainJob, table: StcTable, device: torch.device, told: Callable[[], bool] | None = None) -> None:
-    """Train, alone or as one of a process group, calibrate, and put the bundle.
-
-    `told`: says whether to stop training; none: SIGTERM does. Raises StoppedError then, with a checkpoint written.
-    """
-    group = Group.current(device)
-    settings = settings_of(job, table)
-    figures: list[dict[str, Any]] = []
-    if job.select:
-        chosen = read_selection(_selection(job))
-        job = replace(job, model=chosen.model, fusion=chosen.fusion, density=chosen.density)
-        figures = chosen.figures
-    torch.manual_seed(job.training.seed)
-    model = HF2VAD(job.model)
-    if job.init:
-        put_initial(job.init, model)
-    checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
-    journals = partial(_journals, job)
-    trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, journals)
-    with Stop() if told is None else contextlib.nullcontext() as stop:
-        trainer.stop = told or (lambda: stop is not None and stop.signalled)
-        history = trainer.run()
-    own = {name: settings for name, settings in feature_settings(job).items() if name in counted_features(job.fusion)}
-    features, perspective = fit_features(table, own, seed=job.training.seed)
-    networks, batch = networks_for(features), job.training.batch
-    engine = EagerEngine(model, device=device, batch=batch, networks=networks) if networks else None
-    unit = perspective if job.fusion.perspective else None
-    measured = measure_together(table, FeatureSet(features, engine, batch), unit, group)
-    if not group.first:
-        return
-    normal = calibrate(
-        measured,
-        fusion=job.fusion,
-        smoothing=job.smoothing,
-        where=job.stc,
-        camera_pattern=job.camera_pattern,
-        camera_cubes=job.camera_cubes,
-    )
-    bundle = Bundle(
-        settings=BundleSettings(
-            extraction=table.extraction,
-            model=job.model,
-            fusion=job.fusion,
-            smoothing=job.smoothing,
-            calibration=normal.overall,
-            camera_pattern=job.camera_pattern,
-            cameras=normal.cameras,
-            features=own,
-            perspective=perspective,
-        ),
-        weights=model.state_dict(),
-        features=features,
-        probe=probe_cubes(table, job.training.probe_cubes),
-        examples=normal_examples(table, job.training.examples),
-        provenance={
-            "settings": settings,
-            "job": to_dict(job),
-            "table": {"uri": job.stc, "fingerprint": table.fingerprint, "cubes": len(table), "files": len(table.files)},
-            "history": history,
-            "selection": figures,
-            "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
-            "workers": group.world,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "versions": versions(),
-        },
-    )
-    save_bundle(job.out, bundle)
-
-
-def _journals(job: TrainJob, first_step: int) -> Journals:
-    """What training writes its curves to."""
-    found: list[Journal] = []
-    if job.mlflow:
-        found.append(MLflow(job.mlflow, settings=flat(to_dict(job))))
-    if job.training.tensorboard:
-        found.append(TensorBoard(join(job.out, "tensorboard"), first_step=first_step))
-    return Journals(found)
-
-
-def _selection(job: TrainJob) -> str:
-    """Where what --select chose is kept."""
-    return join(job.out, "checkpoints", "selection.json")
-
-
-def _selector(job: TrainJob, table: StcTable, candidates: str) -> Selector:
-    return Selector(
-        table,
-        job.model,
-        job.training,
-        job.loss,
-        job.fusion,
-        job.smoothing,
-        job.selection,
-        choose_device(job.device),
-        lambda name: join(candidates, key_path(name) + ".safetensors"),
-    )
-
-
-def _already_there(job: TrainJob, settings: str) -> int:
-    bundle_id = load_bundle_settings(job.out).id
-    if load_provenance(job.out).get("settings") != settings:
+    bundle_id = load_bundle_settings(plan.out).id
+    if load_provenance(plan.out).get("settings") != plan.recipe.identity(table):
         raise ConfigError(
-            f"{job.out} holds bundle {bundle_id} of other settings or another table; choose another --out"
+            f"{plan.out} holds bundle {bundle_id} of other settings or another table; choose another --out"
         )
-    print(f"{job.out}: bundle {bundle_id} is already trained with these settings on this table; nothing to do")
+    print(f"{plan.out}: bundle {bundle_id} is already trained with these settings on this table; nothing to do")
     return EXIT_OK
+
+
+def _select(job: TrainJob, plan: TrainingPlan, table: StcTable, device: torch.device) -> None:
+    """Choose what --select chooses, unless it was chosen before."""
+    from hf2vad.report.training import print_selection
+    from hf2vad.training.selection import put_selection
+
+    selection = put_selection(plan, table, job.selection, device)
+    if selection is not None:
+        print_selection(selection.figures)
+
+
+def _train_together(job: TrainJob, plan: TrainingPlan, workers: int) -> None:
+    from hf2vad.cluster.train_group import run_group
+    from hf2vad.tasks.training import train_share
+
+    print(f"{workers} workers train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
+    work = partial(train_share, plan, job.threads)
+    run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
 
 
 JOB = Job("train", TrainJob, train_job, __doc__)

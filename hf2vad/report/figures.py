@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf2vad.evaluation.frames import PARTS
+from hf2vad.scoring.words import threshold_words
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,15 @@ def alerts(result: Mapping[str, Any]) -> str:
     return (
         f"Events: {found['told']:,} of {found['anomalies']:,} anomalies told (recall {figure(found['recall'])}){late}; "
         f"{found['alarms']:,} alarms, {found['false_alarms']:,} of them false{hours} "
-        f"(precision {figure(found['precision'])})."
+        f"(precision {figure(found['precision'])}).{_begins(found)}"
     )
+
+
+def _begins(found: Mapping[str, Any]) -> str:
+    """How rare what begins an alarm is; empty for scores that are not by surprise."""
+    if not found.get("surprises"):
+        return ""
+    return f" An alarm begins at {' or '.join(threshold_words(score) for score in found['surprises'])}."
 
 
 def not_computed(result: Mapping[str, Any]) -> str:

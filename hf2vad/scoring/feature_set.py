@@ -64,7 +64,8 @@ def counted_features(fusion: FusionConfig) -> tuple[str, ...]:
 
 def fitted_features(bundle: Bundle) -> tuple[str, ...]:
     """Every feature that can be measured with a bundle, in the order of FEATURES."""
-    return tuple(name for name in FEATURES if bundle.feature(name).fitted)
+    found = {name: bundle.feature(name) for name in FEATURES}
+    return tuple(name for name, own in found.items() if own.fitted and (bundle.weights or not _needs_network(own)))
 
 
 def _needs_network(feature: Feature[Any]) -> bool:

@@ -15,6 +15,7 @@ from hf2vad.bundle.calibration import Calibration
 from hf2vad.features.settings import YARDSTICK
 from hf2vad.schema import BOX, EVENTS, FEATURE_COLUMNS, FRAMES_TABLE, OBJECTS, SHARD, HealthKind, pack_metadata
 from hf2vad.scoring.events import find_events
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.smooth import smooth
 
@@ -35,6 +36,7 @@ def finalise(
     *,
     pts_s: npt.NDArray[np.float64],
     empty: float,
+    at_frame: Scorer | None = None,
     smoothing: int,
     calibration: Calibration,
     events: EventConfig,
@@ -43,7 +45,8 @@ def finalise(
 ) -> FinalTables:
     """The tables of a video from those of its shards; frames that no shard covers get a null score.
 
-    pts_s: (frames,) times of its frames. empty: the score of a frame without a cube. calibration: its thresholds say
+    pts_s: (frames,) times of its frames. empty: the score of a frame without a cube. at_frame: adds the features of all
+    boxes of a frame; none: a frame has the score of its highest box. calibration: its thresholds say
     where events start and end. metadata: what the tables say of themselves, among it `video` and `start`, the first
     frame. health: what is wrong with each frame's footage, none for nothing; events look away there unless set not to.
 
@@ -61,7 +64,7 @@ def finalise(
     raw = np.where(status == "scored", empty, np.nan)
     best = _best_rows(boxed["frame"].to_numpy() - start, boxed["score"].to_numpy(), len(pts_s))
     has_box = best >= 0
-    raw[has_box] = boxed["score"].to_numpy()[best[has_box]]
+    raw[has_box] = _raw_scores(boxed, best, start, at_frame)[has_box]
     score = smooth(raw, smoothing)
     top = boxed.take(pa.array(np.where(has_box, best, 0), mask=~has_box))
     speed = np.where(status == "scored", 0.0, np.nan).astype(np.float32)
@@ -90,6 +93,18 @@ def finalise(
         event_table(frames, events, calibration, metadata),
         int((status == "undecodable").sum()),
     )
+
+
+def _raw_scores(
+    boxed: pa.Table, best: npt.NDArray[np.int64], start: int, at_frame: Scorer | None
+) -> npt.NDArray[np.float64]:
+    """(frames,): the score of each frame's best row, or of all its rows together; any value for a frame without one."""
+    if not len(boxed):
+        return np.zeros(len(best), np.float64)
+    if at_frame is not None:
+        values = {name: boxed[FEATURE_COLUMNS[name]].to_numpy() for name in at_frame.weights}
+        return at_frame.frame_scores(values, boxed["frame"].to_numpy() - start, len(best))
+    return np.asarray(boxed["score"].to_numpy()[best], np.float64)
 
 
 def _best_rows(frame: npt.NDArray[np.int32], score: npt.NDArray[np.float64], frames: int) -> npt.NDArray[np.int64]:

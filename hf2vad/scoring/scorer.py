@@ -1,10 +1,10 @@
-"""The fusion: from the features of cubes to their scores (paper §3.3, Eq. 9). Nothing else adds features up."""
+"""The fusion: from the features of cubes to their scores, by Eq. 9 (paper §3.3) or by surprise. The only one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,14 @@ from hf2vad.bundle.settings import BundleSettings
 from hf2vad.features.perspective import Perspective
 from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
+from hf2vad.features.tail import CameraTail, Tail
 from hf2vad.schema import F32, F64
 
 FeatureValues = Mapping[str, F32]
 """(B,) float32 for each measured feature of B cubes, by name: 0 is no evidence, larger is less normal."""
+
+Frames = npt.NDArray[np.integer[Any]]
+"""(B,): index of each cube's frame."""
 
 
 class Scale(Protocol):
@@ -40,6 +44,22 @@ class ZScore:
         return np.asarray(weight * (values.astype(np.float64) - self.mean) / self.std, np.float64)
 
 
+Rarity = Tail | CameraTail
+"""How rare a value is: of all cameras, or of one."""
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """How far a value's surprise is above what nine of ten normal cubes have: the scale of `fusion.rule = surprise`."""
+
+    rarity: Rarity
+    silent: float
+    """Surprise up to which the feature adds nothing."""
+
+    def term(self, values: F32, weight: float) -> F64:
+        return weight * np.maximum(self.rarity.surprise(values) - self.silent, 0.0)
+
+
 @dataclass(frozen=True)
 class Scorer:
     """Adds the terms of the features that have a weight.
@@ -53,6 +73,10 @@ class Scorer:
     """At least of each feature with a weight."""
     perspective: Perspective | None = None
     """Lengths are fused in box heights that it expects; none: in pixels."""
+    total: Rarity | None = None
+    """The score is how rare a sum of terms is by this distribution; none: the sum itself."""
+    at_frame: bool = False
+    """A frame's score is of the sum of each feature's largest term over its cubes, not of its highest cube."""
 
     @classmethod
     def eq9(cls, fusion: FusionConfig, calibration: Calibration, perspective: Perspective | None = None) -> Self:
@@ -63,7 +87,23 @@ class Scorer:
     @classmethod
     def of(cls, settings: BundleSettings, path: str) -> Self:
         """The scorer of a bundle for the camera that a video's path in its archive names."""
-        return cls.eq9(settings.fusion, settings.calibration_of(path), settings.perspective)
+        own = settings.calibration_of(path)
+        if settings.fusion.rule == "eq9":
+            return cls.eq9(settings.fusion, own, settings.perspective)
+        return cls.surprise(settings.fusion, own, settings.calibration)
+
+    @classmethod
+    def surprise(cls, fusion: FusionConfig, own: Calibration, overall: Calibration) -> Self:
+        """By surprise, with the distributions of one camera, `own`, shrunk towards those of all cameras."""
+
+        def rarity(tail: Tail, general: Tail) -> Rarity:
+            return tail if own is overall else CameraTail(tail, general)
+
+        scales = {
+            name: Surprise(rarity(own.tails[name], overall.tails[name]), fusion.silent) for name in fusion.weights
+        }
+        total = rarity(own.total, overall.total) if own.total is not None and overall.total is not None else None
+        return cls(fusion.weights, scales, total=total, at_frame=fusion.at == "frame")
 
     @property
     def empty(self) -> float:
@@ -75,11 +115,29 @@ class Scorer:
         return {name: self.scales[name].term(values[name], weight) for name, weight in self.weights.items()}
 
     def score(self, values: FeatureValues) -> F64:
-        """(B,) float64: the sum of the terms. Raises KeyError where a feature with a weight was not measured."""
-        score = np.zeros(len(next(iter(values.values()))), np.float64)
-        for term in self.terms(values).values():
-            score += term
-        return score
+        """(B,) float64: the sum of the terms, or how rare it is. Raises KeyError where a feature with a weight was not
+        measured."""
+        return self._scored(self.sums(values))
+
+    def sums(self, values: FeatureValues) -> F64:
+        """(B,) float64: the sum of the terms."""
+        return _sum(self.terms(values), len(next(iter(values.values()))))
+
+    def frame_sums(self, values: FeatureValues, frame: Frames, frames: int) -> F64:
+        """(frames,): for each frame the sum of each feature's largest term over its cubes; frame: (B,) their indices.
+
+        A frame without a cube has 0."""
+        largest = {name: frame_scores(term, frame, frames, empty=0.0) for name, term in self.terms(values).items()}
+        return _sum(largest, frames)
+
+    def frame_scores(self, values: FeatureValues, frame: Frames, frames: int) -> F64:
+        """(frames,): the score of each frame, from the values of its cubes; frame: (B,) index of each cube's frame."""
+        if self.at_frame:
+            return self._scored(self.frame_sums(values, frame, frames))
+        return frame_scores(self.score(values), frame, frames, empty=self.empty)
+
+    def _scored(self, sums: F64) -> F64:
+        return sums if self.total is None else self.total.surprise(sums)
 
     def in_units(self, values: FeatureValues, boxes: F32) -> FeatureValues:
         """Values in pixels, of cubes in (B, 4) boxes, in the unit that they are fused in."""
@@ -95,7 +153,14 @@ def in_heights(values: FeatureValues, heights: F64) -> FeatureValues:
     }
 
 
-def frame_scores(scores: F64, frame: npt.NDArray[np.integer], frames: int, *, empty: float) -> F64:
+def _sum(terms: Mapping[str, F64], count: int) -> F64:
+    total = np.zeros(count, np.float64)
+    for term in terms.values():
+        total += term
+    return total
+
+
+def frame_scores(scores: F64, frame: Frames, frames: int, *, empty: float) -> F64:
     """(frames,): the highest of the (B,) scores of each frame's cubes, `empty` for a frame without one.
 
     frame: (B,) index of each cube's frame.

@@ -172,7 +172,7 @@ def list_dir(uri: str) -> Iterator[Entry]:
     """Files and folders directly below `uri`, in the byte order of their keys (a folder's ends in `/`).
 
     An S3 listing is fetched one page ahead, in the order in which the server gives its pages. Raises NotFoundError
-    where there is nothing. S3 keys with an empty part (`a//b`) name nothing that a path can, and are left out.
+    where there is nothing. An empty part of an S3 key (`a//b`) is a folder without a name, whose URI ends in `//`.
     """
     with _at(uri) as backend:
         yield from backend.list_dir(uri)
@@ -181,6 +181,7 @@ def list_dir(uri: str) -> Iterator[Entry]:
 def list_files(uri: str, suffix: str = "") -> Iterator[Entry]:
     """All files below `uri` whose names end in `suffix`, sorted by key; `name` is the path below `uri`.
 
+    S3 keys with an empty part are left out: they are none of ours.
     Raises NotFoundError where there is nothing. `uri` may also be one file. Links to folders are not followed.
     """
     with _at(uri) as backend:

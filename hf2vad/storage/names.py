@@ -14,8 +14,10 @@ RESERVED = (".parquet", ".json")
 
 
 def join(uri: str, *parts: str) -> str:
-    """`parts` below `uri`."""
-    return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
+    """`parts` below `uri`; of a folder in a store that has no name (`s3://bucket/gate//`), both slashes stay."""
+    nameless = uri.partition("://")[2].endswith("//")
+    folder = uri[:-1] if nameless else uri.rstrip("/")
+    return "/".join([folder, *(part.strip("/") for part in parts)])
 
 
 def readable(name: str) -> str:

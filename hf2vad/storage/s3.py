@@ -230,10 +230,12 @@ def _list(uri: str, **request: str) -> Iterator[Entry]:
             if not item["Key"].endswith("/")
         ]
         for folder in page.get("CommonPrefixes", []):
-            path = folder["Prefix"].removesuffix("/")
-            found.append(Entry(path[skip:], f"s3://{bucket}/{path}", True, 0, ""))
+            prefix = folder["Prefix"]
+            name = prefix[skip:-1]
+            found.append(Entry(name, f"s3://{bucket}/{prefix[:-1] if name else prefix}", True, 0, ""))
         empty = empty and not page.get("Contents") and not page.get("CommonPrefixes")
-        yield from sorted((e for e in found if all(e.name.split("/"))), key=lambda entry: entry.order)
+        shown = found if "Delimiter" in request else [entry for entry in found if all(entry.name.split("/"))]
+        yield from sorted(shown, key=lambda entry: entry.order)
     if empty and key:
         raise FileNotFoundError(uri)
 
@@ -261,6 +263,9 @@ def _unix_time(text: str) -> float:
 
 
 def _prefix(key: str) -> str:
+    """What the keys in a folder begin with; a folder without a name is its whole prefix (`a//`, or `/` at the top)."""
+    if key == "/" or key.endswith("//"):
+        return key
     return key.rstrip("/") + "/" if key.rstrip("/") else ""
 
 

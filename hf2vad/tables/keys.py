@@ -18,9 +18,9 @@ from hf2vad.errors import NotFoundError, SchemaError
 from hf2vad.schema import unpack_metadata
 from hf2vad.storage import Entry, join, key_path, list_dir, list_files, open_parquet
 from hf2vad.storage.names import part_of_key
+from hf2vad.tables.layout import ENDING
 from hf2vad.threads import in_threads
 
-ENDING = ".parquet"
 HASHED = "~"
 """What the folder of a key begins with that was shortened as a whole."""
 READERS = 8

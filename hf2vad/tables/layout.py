@@ -5,6 +5,7 @@
     <out>/bundle=<id>/{shards,looks}/<video>/<start>-<stop>-<state>.parquet    until the video is finished
     <out>/bundle=<id>/{frames,objects,events,health}/<video>.parquet           its final tables
     <out>/bundle=<id>/done/<video>.<state>                                     its mark (walk/markers.py)
+    <out>/bundle=<id>/archives.json             names that ids begin with, if any do (tables/archives.py)
     <out>/bundle=<id>/failures/<video>.json, or <out>/failures/… for cubes     its failure row (walk/failures.py)
     <out>/runs/<run>.json, <run>.trace.json.gz                                 a run's record, and its trace
 

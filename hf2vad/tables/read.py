@@ -17,7 +17,8 @@ from hf2vad.errors import EvaluationError, NotFoundError
 from hf2vad.schema import TABLES, unpack_metadata
 from hf2vad.storage import join, list_dir, list_files, open_parquet, read_json, read_table, readable
 from hf2vad.tables.archives import archive_names
-from hf2vad.tables.keys import ENDING, TableTree
+from hf2vad.tables.keys import TableTree
+from hf2vad.tables.layout import ENDING
 
 
 def scores_prefix(uri: str) -> str:

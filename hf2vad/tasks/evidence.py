@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.archive.sources import Source, find_in
 from hf2vad.archive.timeline import probe
 from hf2vad.bundle.bundle import same_bundle
@@ -31,7 +31,7 @@ from hf2vad.evidence.objects import Objects
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import hash_of
-from hf2vad.settings import to_dict
+from hf2vad.settings import from_dict, to_dict
 from hf2vad.walk.worker import warm_extractor
 
 VERSION = 1
@@ -126,7 +126,8 @@ def _footage(task: EvidenceTask, events: Sequence[Chosen]) -> Footage:
 
 def _opened(task: EvidenceTask, events: Sequence[Chosen], video: Video, metadata: Mapping[str, Any]) -> Footage:
     config = task.evidence
-    timeline = probe(video, image_fps=task.image_fps, limits=task.limits)
+    decode = from_dict(DecodeConfig, metadata.get("decode", {}), where=video.id)
+    timeline = probe(video, image_fps=task.image_fps, limits=task.limits, decode=decode)
     scored = (int(metadata["start"]), min(int(metadata["stop"]), timeline.frame_count))
 
     def ranges() -> Iterator[tuple[int, int]]:
@@ -136,7 +137,7 @@ def _opened(task: EvidenceTask, events: Sequence[Chosen], video: Video, metadata
             yield from (held(timeline, start, stop, config.pixelate_hold) for start, stop in shown if start < stop)
 
     objects = Objects.read(events[0].tables.uri("objects"), list(ranges()))
-    return Footage(video, timeline, scored, objects, config)
+    return Footage(video, timeline, scored, objects, config, metadata)
 
 
 @Warm

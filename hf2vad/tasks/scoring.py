@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -16,17 +16,19 @@ from hf2vad.archive.timeline import Timeline
 from hf2vad.bundle.bundle import same_bundle
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cluster.warm import Warm
-from hf2vad.engines import EngineSpec, make_engine
-from hf2vad.health.judge import judged_health
+from hf2vad.engines.make import make_engine
+from hf2vad.engines.settings import EngineSpec
+from hf2vad.health.judge import Health, judged_health
 from hf2vad.health.settings import HealthConfig
 from hf2vad.models.device import choose_device
-from hf2vad.schema import HealthKind, pack_metadata, unpack_metadata
+from hf2vad.schema import pack_metadata, unpack_metadata
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.final import FinalTables, event_table, finalise
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
+from hf2vad.settings import to_dict
 from hf2vad.storage import read_table
 from hf2vad.tables.layout import Metadata, ScoreLayout
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
@@ -83,7 +85,7 @@ class ScoringTask:
         stats = [self.layout.stats_uri(video, shard) for shard in parts.done]
         metadata = self.layout.metadata(video, parts.frames)
         health = judged_health(self.health, video, parts.timeline, parts.frames, stats, metadata)
-        final = self._final_tables(video, parts, health.kinds)
+        final = self._final_tables(video, parts, health)
         tables = {"health": health.table, "objects": final.objects, "events": final.events, "frames": final.frames}
         counts = {"events": final.events.num_rows, **health.counts}
         return VideoResult(list(tables.items()), counts, list(_shortcomings(parts.timeline, final)))
@@ -111,9 +113,10 @@ class ScoringTask:
             self.bundle_uri, self.bundle.id, self.features, self.engine, self.device, self.batch, threads
         )
 
-    def _final_tables(self, video: Video, parts: Parts, health: Sequence[HealthKind | None]) -> FinalTables:
+    def _final_tables(self, video: Video, parts: Parts, health: Health) -> FinalTables:
         (start, stop), timeline = parts.frames, parts.timeline
         calibration = self.bundle.calibration_of(video.path)
+        scorer = Scorer.of(self.bundle, video.path)
         shards = [read_table(self.layout.shard_uri(video, frames)) for frames in parts.done]
         engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
         metadata: dict[str, Any] = {
@@ -124,16 +127,21 @@ class ScoringTask:
             "width": timeline.width,
             "height": timeline.height,
             "frame_count": timeline.frame_count,
+            **({"rule": "surprise"} if self.bundle.fusion.rule == "surprise" else {}),
+            **({"sizes": health.sizes} if len(health.sizes) > 1 else {}),
+            **timeline.notes,
+            **{name: value for name, value in to_dict(self.config.extraction).items() if name == "decode"},
         }
         return finalise(
             shards,
             pts_s=np.asarray(timeline.pts_s[start:stop]),
-            empty=Scorer.of(self.bundle, video.path).empty,
+            empty=scorer.empty,
+            at_frame=scorer if scorer.at_frame else None,
             smoothing=self.smoothing,
             calibration=calibration,
             events=self.events,
             metadata=metadata,
-            health=health,
+            health=health.kinds,
         )
 
 

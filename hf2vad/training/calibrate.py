@@ -19,12 +19,14 @@ from hf2vad.errors import TrainingError
 from hf2vad.features.feature import CubeArrays
 from hf2vad.features.perspective import Perspective
 from hf2vad.features.settings import FusionConfig
+from hf2vad.features.tail import fit_tail, own_share
 from hf2vad.progress import ProgressBar
 from hf2vad.schema import F32, F64, FRAMES
 from hf2vad.scoring.feature_set import FeatureSet
-from hf2vad.scoring.scorer import FeatureValues, Scorer, frame_scores, in_heights
+from hf2vad.scoring.scorer import FeatureValues, Scorer, in_heights
 from hf2vad.scoring.smooth import smooth
 from hf2vad.training.data import StcFile, StcTable
+from hf2vad.training.folds import Folds
 from hf2vad.training.group import Group
 
 THRESHOLD_PERCENTILE = 99.9
@@ -87,17 +89,25 @@ def measure_files(
     features: FeatureSet,
     perspective: Perspective | None = None,
     files: Sequence[StcFile] | None = None,
+    *,
+    apart: bool = True,
 ) -> list[MeasuredFile]:
     """Measure all cubes of `files` (none: of the table).
 
+    apart: the features were fitted on this table, so each cube is measured against the footage that it is not of.
+
     perspective: values are in box heights that it expects; none: in pixels.
     """
+    folds = Folds.of(table.files)
     files = table.files if files is None else files
     frames: dict[str, list[np.ndarray[tuple[int], np.dtype[np.int32]]]] = {f.uri: [] for f in files}
     measured: dict[str, list[FeatureValues]] = {f.uri: [] for f in files}
     with ProgressBar("calibration", total=sum(sum(file.groups) for file in files), unit="cubes") as bar:
         for file, cubes in table.in_order(appearance=features.reads_pixels, files=files):
-            values = features.measure(CubeArrays(boxes=cubes.boxes, flow=cubes.flow, appearance=cubes.appearance))
+            fold = folds(file.video, cubes.frame) if apart else None
+            values = features.measure(
+                CubeArrays(boxes=cubes.boxes, flow=cubes.flow, appearance=cubes.appearance, fold=fold)
+            )
             if perspective is not None:
                 values = in_heights(values, perspective.heights(cubes.boxes))
             frames[file.uri].append(cubes.frame)
@@ -146,10 +156,12 @@ def calibrate(
     camera_pattern: str = "",
     camera_cubes: int = 1000,
 ) -> Calibrations:
-    """μ and σ of every measured feature over all cubes, and the percentiles of the frame scores; and for each camera.
+    """What is normal over all cubes, and for each camera: μ and σ of every measured feature, with `fusion.rule =
+    surprise` the distribution of each with a weight, and the percentiles of the frame scores.
 
-    A camera with fewer than `camera_cubes` cubes has no calibration of its own. Raises TrainingError, naming `where`,
-    when a feature with a weight is not finite or always the same, so that σ is 0.
+    A camera with fewer than `camera_cubes` cubes has no μ and σ of its own. By surprise every camera has distributions
+    of its own, shrunk towards those of all cameras where they rest on few cubes. Raises TrainingError, naming `where`,
+    when a feature with a weight is not finite or, with Eq. 9, always the same, so that σ is 0.
     """
     overall = _calibration(files, fusion, smoothing, where)
     pattern = PathPattern.of_camera(camera_pattern)
@@ -157,22 +169,29 @@ def calibrate(
     for file in files:
         by_camera.setdefault(pattern.camera_of(file.file.video), []).append(file)
     by_camera.pop("", None)
-    enough = {
-        name: group for name, group in by_camera.items() if sum(len(file.frame) for file in group) >= camera_cubes
-    }
+    least = 1 if fusion.rule == "surprise" else camera_cubes
+    enough = {name: group for name, group in by_camera.items() if sum(len(file.frame) for file in group) >= least}
     cameras = {
-        name: _calibration(group, fusion, smoothing, f"{where}, camera {name}") for name, group in enough.items()
+        name: _calibration(group, fusion, smoothing, f"{where}, camera {name}", overall)
+        for name, group in enough.items()
     }
     return Calibrations(overall, cameras)
 
 
-def _calibration(files: Sequence[MeasuredFile], fusion: FusionConfig, smoothing: int, where: str) -> Calibration:
+def _calibration(
+    files: Sequence[MeasuredFile],
+    fusion: FusionConfig,
+    smoothing: int,
+    where: str,
+    overall: Calibration | None = None,
+) -> Calibration:
+    """Of the cubes of `files`; overall: that of all cameras, where they are one camera's."""
     running = {name: RunningMoments() for name in files[0].values}
     for file in files:
         for name, moments in running.items():
             moments.add(file.values[name])
     for name in fusion.weights:
-        _check(name, running[name], where)
+        _check(name, running[name], where, may_be_equal=fusion.rule == "surprise")
     rough = Calibration(
         moments={name: Moments(found.mean, found.std or 1.0) for name, found in running.items()},
         threshold=0.0,
@@ -180,15 +199,46 @@ def _calibration(files: Sequence[MeasuredFile], fusion: FusionConfig, smoothing:
         cubes=sum(len(file.frame) for file in files),
         frames=0,
     )
-    scores = _smoothed(files, Scorer.eq9(fusion, rough), smoothing)
+    if fusion.rule == "eq9":
+        return _with_thresholds(rough, files, Scorer.eq9(fusion, rough), smoothing)
+    tails = {name: fit_tail(np.concatenate([file.values[name] for file in files])) for name in fusion.weights}
+    rough = replace(rough, tails=tails)
+    sums = _sums(files, Scorer.surprise(fusion, rough, overall or rough))
+    rough = replace(rough, total=fit_tail(sums))
+    own = _with_thresholds(rough, files, Scorer.surprise(fusion, rough, overall or rough), smoothing)
+    return own if overall is None else _shrunk(own, overall)
+
+
+def _sums(files: Sequence[MeasuredFile], scorer: Scorer) -> F64:
+    """What is added up in each cube, or in each frame with a cube, as the scorer has it."""
+    if not scorer.at_frame:
+        return np.concatenate([scorer.sums(file.values) for file in files])
+    sums = []
+    for file in files:
+        frame, number = np.unique(file.frame, return_inverse=True)
+        sums.append(scorer.frame_sums(file.values, number, len(frame)))
+    return np.concatenate(sums)
+
+
+def _with_thresholds(rough: Calibration, files: Sequence[MeasuredFile], scorer: Scorer, smoothing: int) -> Calibration:
+    scores = _smoothed(files, scorer, smoothing)
     threshold, low = np.percentile(scores, [THRESHOLD_PERCENTILE, LOW_PERCENTILE])
     return replace(rough, threshold=float(threshold), low=float(low), frames=len(scores))
 
 
-def _check(name: str, moments: RunningMoments, where: str) -> None:
+def _shrunk(own: Calibration, overall: Calibration) -> Calibration:
+    """A camera's calibration with its thresholds shrunk as its distributions are."""
+    share = own_share(own.cubes)
+    low, threshold = (
+        share * getattr(own, name) + (1 - share) * getattr(overall, name) for name in ("low", "threshold")
+    )
+    return replace(own, threshold=threshold, low=low)
+
+
+def _check(name: str, moments: RunningMoments, where: str, *, may_be_equal: bool) -> None:
     if not math.isfinite(moments.mean) or not math.isfinite(moments.squares):
         raise TrainingError(f"{where}: the {name} errors of the training cubes are not finite")
-    if moments.squares <= 0:
+    if moments.squares <= 0 and not may_be_equal:
         raise TrainingError(f"{where}: the {name} errors of all training cubes are equal; nothing can be normal")
 
 
@@ -214,4 +264,4 @@ def _raw_scores(measured: MeasuredFile, scorer: Scorer) -> F64:
     """The highest score of each frame of one file that has full context, those without a cube included."""
     start = max(measured.file.start, FRAMES - 1)
     frames = max(0, measured.file.stop - start)
-    return frame_scores(scorer.score(measured.values), measured.frame - start, frames, empty=scorer.empty)
+    return scorer.frame_scores(measured.values, measured.frame - start, frames)

@@ -13,6 +13,7 @@ from hf2vad.features.perspective import Perspective, fit_perspective
 from hf2vad.features.registry import feature_classes
 from hf2vad.schema import F16, F32, FLOW_SHAPE, U8
 from hf2vad.training.data import StcTable
+from hf2vad.training.folds import Folds
 
 SAMPLE = 20_000
 """Cubes that features are fitted on, at most: as many of each row group as its share."""
@@ -44,12 +45,15 @@ def cube_sample(
     def some(rows: int) -> npt.NDArray[np.int64]:
         return np.sort(rng.permutation(rows)[: max(1, round(share * rows))])
 
+    folds = Folds.of(table.files)
+    fold: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
     boxes: list[F32] = [np.empty((0, 4), np.float32)]
     flows: list[F16] = [np.empty((0, *FLOW_SHAPE), np.float16)]
     pictures: list[U8] = []
     if flow or pixels:
-        for _, cubes in table.in_order(appearance=pixels):
+        for file, cubes in table.in_order(appearance=pixels):
             chosen = some(len(cubes))
+            fold.append(folds(file.video, cubes.frame[chosen]))
             flows.append(cubes.flow[chosen])
             boxes.append(cubes.boxes[chosen])
             if cubes.appearance is not None:
@@ -60,5 +64,6 @@ def cube_sample(
         boxes=np.concatenate(boxes),
         flow=np.concatenate(flows),
         appearance=np.concatenate(pictures) if pictures else None,
+        fold=np.concatenate(fold) if flow or pixels else None,
     )
     return CubeSample(cubes=arrays, perspective=fit_perspective(arrays.boxes), seed=seed)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import torch
+
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import ModelConfig
 from hf2vad.settings import from_dict, to_dict
 from hf2vad.storage import delete, exists, list_files, put_json, read_json
-from hf2vad.training.select import Selection, Selector
+from hf2vad.training.data import StcTable
+from hf2vad.training.recipe import Selection, TrainingPlan
+from hf2vad.training.select import Selector
+from hf2vad.training.settings import SelectionConfig
 
 
-def put_selection(uri: str, settings: str, selector: Selector, *, candidates: str) -> Selection | None:
-    """Choose and put the choice at `uri`; None where one made with the same `settings` is there already.
+def put_selection(
+    plan: TrainingPlan, table: StcTable, config: SelectionConfig, device: torch.device
+) -> Selection | None:
+    """Choose and put the choice; None where one of the same recipe and table is there already.
 
-    `candidates`: where the checkpoints of what is tried are; they go when the choice is made.
+    The checkpoints of what is tried go when the choice is made.
     """
-    if exists(uri) and read_json(uri).get("settings") == settings:
+    identity = plan.recipe.identity(table)
+    if exists(plan.choice) and read_json(plan.choice).get("settings") == identity:
         return None
-    selection = selector.run()
-    put_json(uri, {"settings": settings, **to_dict(selection)})
-    for entry in list(list_files(candidates)):
+    selection = Selector(table, plan.recipe, config, device, plan.candidate).run()
+    put_json(plan.choice, {"settings": identity, **to_dict(selection)})
+    for entry in list(list_files(plan.candidates)):
         delete(entry.uri)
     return selection
 

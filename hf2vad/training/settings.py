@@ -40,7 +40,8 @@ class TrainingConfig:
     """Stages, data order and numerics of training (paper §4.2)."""
 
     stages: tuple[Literal["flow", "frame", "joint"], ...] = ("flow", "frame")
-    """`flow` trains ML-MemAE-SC, `frame` the CVAE on frozen reconstructions, `joint` fine-tunes both (optional)."""
+    """`flow` trains ML-MemAE-SC, `frame` the CVAE on frozen reconstructions, `joint` fine-tunes both (optional).
+    None: there is no network."""
 
     flow: StageConfig = field(default_factory=lambda: StageConfig(epochs=80))
     frame: StageConfig = field(default_factory=lambda: StageConfig(epochs=80))

@@ -6,7 +6,7 @@ import math
 from collections import deque
 
 from hf2vad.cluster.policy import Cause
-from hf2vad.errors import BreakerError
+from hf2vad.errors import AccessDeniedError, BreakerError
 from hf2vad.walk.settings import BreakerConfig
 
 
@@ -17,6 +17,8 @@ class Breaker:
         self._config = config
         self._machinery: deque[bool] = deque(maxlen=config.calls or 1)
         self._any: deque[bool] = deque(maxlen=config.videos or 1)
+        self._all_denied: str | None = ""
+        """The last reason, as long as nothing but denials is known; empty at first, none once anything else is."""
         self._blamed: deque[tuple[str, Cause]] = deque(maxlen=max(config.videos, config.calls, 1))
 
     @property
@@ -26,6 +28,7 @@ class Breaker:
 
     def succeeded(self) -> None:
         """A shard was done."""
+        self._all_denied = None
         self._machinery.append(False)
         self._any.append(False)
 
@@ -34,6 +37,8 @@ class Breaker:
 
         What may lie in the video counts once for it, however many shards of it fail.
         """
+        if self._all_denied is not None:
+            self._all_denied = reason if cause is Cause.DENIED else None
         if cause.blames_video:
             if (video, cause) in self._blamed:
                 return
@@ -44,6 +49,11 @@ class Breaker:
             raise self._error(self._machinery, "calls were lost to dead workers or failing storage", reason, "calls")
         if self._config.videos and self._is_full(self._any):
             raise self._error(self._any, "videos and shards failed", reason, "videos")
+
+    def end(self) -> None:
+        """All that could be done is done. Raises AccessDeniedError when every call was denied its video."""
+        if self._all_denied:
+            raise AccessDeniedError(f"no video may be read, the last one: {self._all_denied}")
 
     def _is_full(self, recent: deque[bool]) -> bool:
         return len(recent) == recent.maxlen and sum(recent) >= math.ceil(self._config.share * len(recent))

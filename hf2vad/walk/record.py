@@ -14,6 +14,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
+from hf2vad.archive.passed import passed_lines
 from hf2vad.cluster.dispatch import Cluster
 from hf2vad.settings import to_dict
 from hf2vad.storage import put_bytes, put_json
@@ -105,12 +106,14 @@ def print_summary(record: dict[str, Any], counts: RunCounts) -> None:
     """The figures of a run, and its first failures."""
     table = Table(title=f"{record['job']}: {record['run']}", show_header=False)
     for name, value in record.items():
-        if name not in ("run", "job", "stages", "settings", "versions"):
+        if name not in ("run", "job", "stages", "settings", "versions", "passed_over"):
             table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
     console = Console(file=sys.stdout, width=100)
     console.print(table)
     if counts.profile.kept:
         console.print(stage_table(record["stages"]))
+    for line in passed_lines(record.get("passed_over", [])):
+        print(line)
     for failure in counts.failures:
         print(f"failed: {failure['video']!r}: {failure['reason']}")
     if counts.failed > len(counts.failures):

@@ -8,6 +8,7 @@ from itertools import chain, islice
 from typing import Any, Protocol
 
 from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.passed import PassedOver
 from hf2vad.cluster.dispatch import Cluster, open_cluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import Stop
@@ -59,15 +60,17 @@ def run_walk(
     prepare: Callable[[Cluster], tuple[WalkTask, dict[str, Any]]] | None = None,
     limits: WalkLimits | None = None,
     then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
+    passed: PassedOver | None = None,
 ) -> int:
     """Walk over `videos` on the cluster that `job.ray` names, put and print the run's record, and return the exit code.
 
     `prepare`: gives the task in place of `task`, and more to record, once the cluster can be asked.
     `then`: what is done after the walk, unless SIGTERM told the run to stop; returns more to record.
-    Raises StoppedError after SIGTERM, when something is left.
+    `passed`: what listing `videos` passes over. Raises StoppedError after SIGTERM, when something is left.
     """
     ahead, limits = listed_ahead(videos), limits or WalkLimits()
-    record, extra = RunRecord(name, job, job.out), task.layout.about
+    record = RunRecord(name, job, job.out)
+    extra: dict[str, Any] = dict(task.layout.about)
     with (
         Stop(job.grace_seconds, limits.ends) as stop,
         open_cluster(job.ray, use_gpu=task.use_gpu) as cluster,
@@ -83,6 +86,8 @@ def run_walk(
         counts = walk.run(ahead, name)
         if then is not None and not stop.signalled:
             extra = {**extra, **then(cluster, stop)}
+        if passed is not None and passed.total:
+            extra = {**extra, "passed_over": passed.rows()}
         monitor.finish(extra)
     if counts.stopped and stop.signalled:
         raise StoppedError(f"{what_is_left(counts)}; run the same command again to go on")
@@ -110,12 +115,16 @@ def absolute_places(job: WalkJob) -> dict[str, Any]:
     return places | {"detector": absolute_detector(job.detector)}
 
 
-def some_videos(archive: str, include: tuple[str, ...]) -> Iterator[Video]:
-    """The catalogue. Raises ConfigError when it is empty, before a cluster is started for it."""
-    videos = catalogue(archive, include)
+def some_videos(archive: str, include: tuple[str, ...], passed: PassedOver) -> Iterator[Video]:
+    """The catalogue; `passed` is told of what it passes over.
+
+    Raises ConfigError when it is empty, before a cluster is started for it.
+    """
+    videos = catalogue(archive, include, passed=passed)
     first = next(videos, None)
     if first is None:
-        raise ConfigError(f"{archive}: no video there{' that matches --include' if include else ''}")
+        which = " that matches --include" if include else ""
+        raise ConfigError("; ".join([f"{archive}: no video there{which}", *passed.lines()]))
     return chain([first], videos)
 
 

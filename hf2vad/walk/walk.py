@@ -106,6 +106,8 @@ class Walk:
             if not cluster.running:
                 if not self._held:
                     break
+                if not self._counts.skipped:
+                    self._breaker.end()
                 self._let_go()
             if self._stop.overdue:
                 self._drop()
@@ -207,7 +209,7 @@ class Walk:
 
     def _end(self, video: Video, timeline: Timeline | None, plan: Sequence[Range], failures: Sequence[Failure]) -> None:
         call = Call(self._calls.close, (self._task, video, timeline, plan, failures), Closing(video))
-        if self._breaker.watches_machinery and any(failure.cause.blames_machinery for failure in failures):
+        if self._breaker.watches_machinery and any(failure.cause.waits for failure in failures):
             self._held.append(call)
         else:
             self._cluster.submit(call)

@@ -61,7 +61,7 @@ def open_video(task: WalkTask, video: Video) -> Opened:
     state = layout.shard_state(video)
     shards = list_shards(layout.shard_folder(video))
     done = frozenset(frames for _, frames, shard_state in shards if shard_state == state)
-    return Opened(probe(video, image_fps=config.image_fps, limits=config.limits), done)
+    return Opened(probe(video, image_fps=config.image_fps, limits=config.limits, decode=config.extraction.decode), done)
 
 
 def run_shard(task: WalkTask, shard: Shard) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _run_shard(task: WalkTask, shard: Shard) -> dict[str, float]:
         loaded = task.load()
         if extractors != warm_extractor.loads or any(loaded.values()):
             _freeze()
-    stats = Look(*frames) if config.frame_stats else None
+    stats = Look(*frames, (shard.width, shard.height)) if config.frame_stats else None
     counter = _CubeCounter()
     with closing(task.shard(shard, counter.counted(extractor.cubes(shard, stats)))) as tables:
         first = next(tables, None)  # before the file is begun: a worker that is killed leaves less of it

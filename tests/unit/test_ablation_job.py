@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 
 from hf2vad.commandline import EXIT_USAGE, main, parse
-from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.jobs.ablate import AblationJob, ablate_job
 from hf2vad.presets import preset
 from hf2vad.schema import LABELS
@@ -72,7 +71,7 @@ def test_a_detector_that_is_none_is_found_before_any_work(tmp_path: Path, capsys
 
 
 def test_every_setting_of_extraction_reaches_the_rows() -> None:
-    assert ExtractionConfig.of(settings()) == preset("compact").extraction
+    assert settings().extraction == preset("compact").extraction
     assert settings("--working.longest", "1280").working.longest == 1280
 
 

@@ -242,6 +242,15 @@ def test_a_density_that_lacks_an_array_is_refused(tmp_path: Path, model: HF2VAD)
         load_bundle(str(tmp_path))
 
 
+def test_a_malformed_camera_pattern_is_refused(tmp_path: Path, model: HF2VAD) -> None:
+    put(tmp_path, model)
+    edit(tmp_path, lambda settings: settings.update(camera_pattern="{camera/*"), forge=True)
+    with pytest.raises(
+        BundleError, match=r"^pattern '\{camera/\*': each brace must be part of a \{name\}; a right one is"
+    ):
+        load_bundle(str(tmp_path))
+
+
 def test_a_camera_is_calibrated_by_its_own_cubes_where_it_has_enough(tmp_path: Path, model: HF2VAD) -> None:
     gate = replace(CALIBRATION, low=1.0)
     put(tmp_path, model, camera_pattern="{camera}/{date}", cameras={"gate": gate})

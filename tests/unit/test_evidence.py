@@ -418,7 +418,7 @@ def test_boxes_are_held_for_a_time_and_not_for_a_number_of_frames() -> None:
 def test_a_video_is_found_by_its_id_as_the_catalogue_has_it(scored: Scored, tmp_path: Path) -> None:
     shutil.copytree(scored.archive, tmp_path / "cam" / "day")
     (tmp_path / "cam" / "frames.d").mkdir()
-    for number in range(3):
+    for number in range(5):
         cv2.imwrite(str(tmp_path / "cam" / "frames.d" / f"{number}.png"), np.zeros((8, 8, 3), np.uint8))
     listed = list(catalogue(str(tmp_path)))
     assert len(listed) == 3

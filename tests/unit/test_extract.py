@@ -268,15 +268,16 @@ def test_a_video_too_small_for_flow_is_an_error_that_names_it_and_its_size(tmp_p
         extract(only_video(folder), 10, Extractor(MOTION))
 
 
-def test_images_of_different_sizes_are_an_error_after_the_frames_before_it(images: Path) -> None:
-    cv2.imwrite(str(images / "015.png"), np.zeros((HEIGHT + 2, WIDTH, 3), np.uint8))
-    (shard,) = cut_shards(only_video(images), probe(only_video(images)), 100)
-    stream = Extractor(MOTION).cubes(shard)
-    for t in range(14):  # the boxes of frame 14 would look at the bad one
-        assert next(stream).frame == t
-    with pytest.raises(VideoError, match=r"015\.png"):
-        next(stream)
-    assert not prefetching()
+@pytest.mark.parametrize("length", [100, 7, 1])
+def test_no_cube_spans_a_change_of_size_and_boxes_are_in_pixels_of_their_own_picture(
+    tmp_path: Path, length: int
+) -> None:
+    for t, image in enumerate(scene(20)):
+        cv2.imwrite(str(tmp_path / f"{t}.png"), image if t < 10 else cv2.resize(image, None, fx=2, fy=2))
+    batches = extract(only_video(tmp_path), length, Extractor(MOTION))
+    assert [batch.status for batch in batches] == (["no_context"] * 4 + ["scored"] * 6) * 2
+    small, large = (np.concatenate([batch.boxes for batch in part]) for part in (batches[4:9], batches[14:]))
+    assert small[:, 2].max() <= WIDTH < large[:, 2].max()
 
 
 def prefetching() -> list[threading.Thread]:

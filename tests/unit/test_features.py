@@ -35,6 +35,10 @@ def arrays(flow: F16, boxes: F32) -> CubeArrays:
     return CubeArrays(boxes=boxes, flow=flow, appearance=None)
 
 
+def histogram(flow: F16, directions: int) -> F32:
+    return motion_histogram(arrays(flow, boxes(len(flow))).median_flow, directions)
+
+
 def fitted(flow: F16, config: DensityConfig) -> Motion:
     sample = CubeSample(cubes=arrays(flow, boxes(len(flow))), perspective=LEVEL)
     return Motion(config).fit(sample)
@@ -46,7 +50,7 @@ def boxes(count: int, height: float = 20) -> F32:
 
 @pytest.mark.parametrize(("vector", "bin_"), [((2, 1), 4), ((-2, -1), 0), ((-1, 2), 6), ((1, -2), 2)])
 def test_a_histogram_holds_the_speed_in_the_bin_of_its_direction(vector: tuple[float, float], bin_: int) -> None:
-    found = motion_histogram(moving(vector), 8)[0]
+    found = histogram(moving(vector), 8)[0]
     assert found[bin_] == pytest.approx(math.sqrt(5), rel=1e-3)
     assert found.sum() == found[bin_]
 
@@ -55,7 +59,7 @@ def test_a_histogram_averages_over_the_crop_and_one_bad_field_does_not_count() -
     flow = moving((0, 0))
     flow[:, :, :8] = (3, 0.5)
     flow[:, 2] = (-60000, 60000)
-    found = motion_histogram(flow, 8)[0]
+    found = histogram(flow, 8)[0]
     assert found.sum() == pytest.approx(0.25 * math.hypot(3, 0.5), rel=1e-3)
 
 
@@ -64,7 +68,7 @@ def test_a_histogram_averages_over_the_crop_and_one_bad_field_does_not_count() -
 def test_a_histogram_sums_to_the_mean_speed(seed: int, directions: int) -> None:
     flow = np.random.default_rng(seed).normal(0, 2, (3, 4, 32, 32, 2)).astype(np.float16)
     speed = np.linalg.norm(np.median(flow.astype(np.float32), axis=1), axis=-1)
-    found = motion_histogram(flow, directions)
+    found = histogram(flow, directions)
     assert found.shape == (3, directions)
     assert found.sum(1) == pytest.approx(speed.mean((1, 2)), rel=1e-4)
 
@@ -83,7 +87,7 @@ def test_the_distance_is_the_mean_to_the_nearest_exemplars() -> None:
     exemplars = np.array([[0, 0], [0, 1], [0, 9]], np.float32)
     motion = Motion(DensityConfig(kind="knn", directions=2, neighbours=2), {"exemplars": exemplars})
     flow = moving((3, 0.1))
-    features = motion_histogram(flow, 2)[0]
+    features = histogram(flow, 2)[0]
     by_hand = sorted(np.linalg.norm(exemplars - features, axis=1))[:2]
     assert motion.measure(arrays(flow, BOX))[0] == pytest.approx(np.mean(by_hand), rel=1e-5)
 
@@ -92,7 +96,7 @@ def test_the_surprise_is_the_negative_log_density_of_the_mixture() -> None:
     rng = np.random.default_rng(1)
     flow = moving(*rng.normal(0, 2, (300, 2)))
     motion = fitted(flow, DensityConfig(kind="gmm", directions=3, components=2))
-    features = motion.histograms(flow, boxes(300))
+    features = motion.histograms(arrays(flow, boxes(300)), {})
     mixture = {name: value.astype(float) for name, value in motion.arrays.items()}
     total = np.zeros(len(features))
     for weight, mean, root in zip(mixture["log_weights"], mixture["means"], mixture["precision_roots"], strict=True):
@@ -117,7 +121,9 @@ def test_in_heights_of_the_box_or_of_the_perspective_far_and_near_walkers_are_al
     for height in ("box", "perspective"):
         config = DensityConfig(kind="knn", height=height)  # type: ignore[arg-type]
         motion = Motion(config, {"exemplars": np.zeros((8, 8), np.float32)}, ground)
-        walker, distant = motion.histograms(moving((2, 0)), near), motion.histograms(moving((0.5, 0)), far)
+        walker, distant = (
+            motion.histograms(arrays(moving(vector), box), {}) for vector, box in (((2, 0), near), ((0.5, 0), far))
+        )
         assert walker.sum() == pytest.approx(1.0, rel=1e-3)
         assert distant.sum() == pytest.approx(walker.sum() if height == "perspective" else 0.5, rel=1e-2)
 

@@ -15,7 +15,7 @@ from hf2vad.features.feature import CubeArrays
 from hf2vad.features.settings import FusionConfig
 from hf2vad.features.speed import flow_speed
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.schema import EVENTS, FRAMES_TABLE, OBJECTS, SHARD, CubeBatch, unpack_metadata
+from hf2vad.schema import EVENTS, FEATURE_COLUMNS, FRAMES_TABLE, OBJECTS, SHARD, CubeBatch, unpack_metadata
 from hf2vad.scoring.final import FinalTables, finalise
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
@@ -144,7 +144,8 @@ def test_a_frame_takes_the_score_and_the_box_of_its_highest_cube(video: list[Cub
     tables = final([scored(video, engine)])
     assert tables.frames.schema.equals(FRAMES_TABLE)
     assert tables.objects.schema.names == OBJECTS.names
-    assert [item.name for item in tables.objects.schema if item.nullable] == ["s_motion"]
+    unmeasured = [column for name, column in FEATURE_COLUMNS.items() if name not in ("flow", "frame", "speed")]
+    assert [item.name for item in tables.objects.schema if item.nullable] == unmeasured
     assert unpack_metadata(tables.frames.schema, "frames", "")["bundle"] == "b"
     assert unpack_metadata(tables.objects.schema, "objects", "")["bundle"] == "b"
     assert len(tables.objects) == sum(COUNTS.values())

@@ -114,7 +114,7 @@ def test_weights_of_another_shape_are_refused_with_the_settings_that_fit(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--training.stages",), "training.stages must name at least one stage, or --init the weights to use"),
+        (("--training.stages",), "training.stages has no flow stage, so fusion.flow must be 0, or --init the weights"),
         (("--init", "x", "--select"), "--select tries networks of other shapes than that of --init"),
         (("--init", "nowhere.pth"), "nowhere.pth: no such file or folder"),
     ],

@@ -25,6 +25,7 @@ from hf2vad.errors import (
     NotFoundError,
     StorageError,
     StorageFullError,
+    VideoDeniedError,
     VideoError,
 )
 from hf2vad.storage import local, s3
@@ -40,6 +41,7 @@ from hf2vad.walk.settings import BreakerConfig
         (ZeroDivisionError("nobody foresaw it"), Cause.INPUT),
         (StorageError("s3://a: 503"), Cause.STORAGE),
         (AccessDeniedError("s3://a: denied"), Cause.RUN),
+        (VideoDeniedError("a.mp4: s3://a: denied"), Cause.DENIED),
         (BucketNotFoundError("s3://a: no such bucket"), Cause.RUN),
         (StorageFullError("/a: no space"), Cause.RUN),
         (MismatchError("other cubes"), Cause.RUN),

@@ -6,6 +6,7 @@ The jobs run in this process, without Ray; test_walk.py kills real workers and d
 from __future__ import annotations
 
 import gc
+import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from hf2vad.archive.catalog import catalogue
+from hf2vad.archive.shards import cut_shards
+from hf2vad.archive.timeline import probe
 from hf2vad.bundle.bundle import save_bundle
 from hf2vad.cluster.dispatch import Call
 from hf2vad.cluster.inline import InlineCluster
@@ -25,6 +29,7 @@ from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
+from hf2vad.jobs.scoring import scoring_task
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import local
@@ -256,3 +261,15 @@ def test_the_garbage_of_a_shard_is_collected_when_it_is_done(
         gc.callbacks.remove(note)
         gc.enable()
     assert whole.count(2) >= 24 // 12, "two shards"
+
+
+def test_a_call_of_scoring_carries_nothing_of_what_a_worker_reads_from_the_bundle(site: Path, tmp_path: Path) -> None:
+    """Every shard of an archive is a call: 2.2 MiB of cubes that no worker read went with each."""
+    job = ScoreJob.base({"bundle": str(site / "bundle")})
+    job = replace(job, archive=str(site / "archive"), bundle=str(site / "bundle"), out=str(tmp_path))
+    task, (video,) = scoring_task(job), catalogue(job.archive)
+    timeline = probe(video)
+    (shard,) = cut_shards(video, timeline, 200)
+    calls = [(task, video), (task, shard), (task, video, timeline, [(0, 24)], [])]
+    assert (site / "bundle" / "weights.safetensors").stat().st_size > 2**18
+    assert max(len(pickle.dumps(arguments)) for arguments in calls) < 2**13

@@ -213,7 +213,7 @@ def played(path: Path) -> list[float]:
 def test_videos_are_linked_where_a_browser_can_play_them(night: tuple[Path, Path], tmp_path: Path) -> None:
     site = tmp_path / "site"
     found = media(night, site)
-    assert found[FIRST] == {"src": found[FIRST]["src"], "offset_s": 0.0, "why_not": ""}
+    assert found[FIRST] == {"src": found[FIRST]["src"], "offset_s": 0.0, "cuts": [], "why_not": ""}
     assert (site / found[FIRST]["src"]).resolve() == night[0] / FIRST
     hostile = next(video for video in CLIPS if HOSTILE in video)
     assert "<" not in found[hostile]["src"]

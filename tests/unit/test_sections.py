@@ -25,7 +25,8 @@ NIGHTS = [name.replace("/2", "/2026-11-2") for name in NIGHTS]
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    for name in (*NIGHTS, "gate/notes/x.mp4", "gate/2026-11-23/seq/1.png", "late/2026-12-01/z.mp4"):
+    images = [f"gate/2026-11-23/seq/{number}.png" for number in range(5)]
+    for name in (*NIGHTS, "gate/notes/x.mp4", *images, "late/2026-12-01/z.mp4"):
         path = tmp_path / "archive" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"1")

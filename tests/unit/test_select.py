@@ -12,7 +12,8 @@ from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig
 from hf2vad.training.data import StcTable
 from hf2vad.training.pseudo import KINDS
-from hf2vad.training.select import ERRORS, Selection, Selector, split_videos
+from hf2vad.training.recipe import Recipe, Selection
+from hf2vad.training.select import ERRORS, Selector, split_videos
 from hf2vad.training.select_features import DENSITIES, FUSIONS, fitted_weights
 from hf2vad.training.settings import SelectionConfig, StageConfig, TrainingConfig
 from tests.stc import SMALL_MODEL, put_clip
@@ -29,17 +30,19 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> StcTable:
 
 def selector(table: StcTable, out: Path, config: SelectionConfig) -> Selector:
     stage = StageConfig(epochs=1, lr=1e-3)
-    return Selector(
-        table,
-        SMALL_MODEL,
-        TrainingConfig(flow=stage, frame=stage, batch=16),
-        LossConfig(),
-        FusionConfig(flow=1, frame=0.1),
-        5,
-        config,
-        torch.device("cpu"),
-        lambda name: str(out / f"{name}.safetensors"),
+    recipe = Recipe(
+        model=SMALL_MODEL,
+        init="",
+        training=TrainingConfig(flow=stage, frame=stage, batch=16),
+        loss=LossConfig(),
+        fusion=FusionConfig(flow=1, frame=0.1),
+        features={},
+        smoothing=5,
+        camera_pattern="",
+        camera_cubes=1000,
+        selection=config,
     )
+    return Selector(table, recipe, config, torch.device("cpu"), lambda name: str(out / f"{name}.safetensors"))
 
 
 CONFIG = SelectionConfig(slots=(4,), steps=3, cubes=80)

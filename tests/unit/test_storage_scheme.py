@@ -16,11 +16,10 @@ import torch
 
 from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.scope import Scope
-from hf2vad.bundle.bundle import Calibration, save_bundle
+from hf2vad.bundle.bundle import save_bundle
 from hf2vad.commandline import EXIT_OK
 from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
 from hf2vad.errors import ConfigError, NotFoundError, SchemaError, StorageError
-from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.backfill import BackfillJob, backfill_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
@@ -43,6 +42,7 @@ from hf2vad.storage import (
 )
 from hf2vad.storage.backends import BACKENDS
 from hf2vad.storage.failures import mapped_os_errors
+from tests.bundles import make_bundle
 from tests.clips import Clip, write_clip
 from tests.evidence import HERE
 from tests.stc import SMALL_MODEL
@@ -167,18 +167,10 @@ def site(tmp_path: Path) -> ScoreJob:
     for path in ("gate/2026-11-23/a.mp4", "gate/2026-11-24/a.mp4", "yard/2026-11-24/a.mp4"):
         put_bytes(f"mem://b/archive/{path}", (tmp_path / "clip.mp4").read_bytes())
     torch.manual_seed(0)
-    save_bundle(
-        "mem://b/bundle",
-        weights=HF2VAD(SMALL_MODEL).state_dict(),
-        extraction=ExtractionConfig(motion=MotionConfig(min_area=16)),
-        model_config=SMALL_MODEL,
-        fusion=FusionConfig(),
-        smoothing=1,
-        calibration=Calibration(
-            flow_mean=1.0, flow_std=1.0, frame_mean=1.0, frame_std=1.0, threshold=3.0, low=2.0, cubes=10, frames=5
-        ),
-        provenance={},
+    bundle = make_bundle(
+        HF2VAD(SMALL_MODEL).state_dict(), extraction=ExtractionConfig(motion=MotionConfig(min_area=16)), smoothing=1
     )
+    save_bundle("mem://b/bundle", bundle)
     job = replace(ScoreJob.base({"bundle": "mem://b/bundle"}), archive="mem://b/archive", bundle="mem://b/bundle")
     return replace(job, out="mem://b/out", engine="eager", device="cpu", batch=16, shard_frames=6, ray=HERE)
 

@@ -18,7 +18,7 @@ import pytest
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import cut_shards
 from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import decode
+from hf2vad.archive.video import as_stored, decode
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import (
     DetectorConfig,
@@ -73,8 +73,9 @@ def write(path: Path, frames: Iterator[U8], *, lossless: bool = False) -> Video:
 
 
 def images(video: Video, size: tuple[int, int] | None = None) -> list[U8]:
+    sized = as_stored if size is None else lambda *_: size
     (shard,) = cut_shards(video, probe(video), 1000)
-    return [frame.image for frame in decode(shard, size) if frame.image is not None]
+    return [frame.image for frame in decode(shard, sized) if frame.image is not None]
 
 
 def cubes(video: Video, settings: ExtractionConfig, *, length: int = 1000, boxes: str = "") -> list[CubeBatch]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from hf2vad.settings import require
+from hf2vad.settings import require, with_fields
 
 T = TypeVar("T")
 
@@ -99,8 +99,7 @@ class Entry:
 
     def load(self) -> type[Any]:
         """The `Detector` class; imports its module."""
-        module, name = self.place.split(":")
-        detector: type[Any] = getattr(importlib.import_module(module), name)
+        detector: type[Any] = pkgutil.resolve_name(self.place)
         return detector
 
 
@@ -113,17 +112,8 @@ DETECTORS: Mapping[str, Entry] = {
 """Each detector by its name in `detector.kinds`."""
 
 
-def _with_own_sections(kind: type[T]) -> type[T]:
-    """Give a settings class a nested section for each detector with settings of its own."""
-    for name, entry in DETECTORS.items():
-        if entry.settings is None:
-            kind.__annotations__[name] = entry.load().Settings
-            setattr(kind, name, field(default_factory=entry.load().Settings))
-    return kind
-
-
 @dataclass(frozen=True, kw_only=True)
-@_with_own_sections
+@with_fields({name: entry.load().Settings for name, entry in DETECTORS.items() if entry.settings is None})
 class DetectorConfig(NetworkConfig):
     """Where object boxes come from. A detector's own settings are a section under its name."""
 
@@ -153,13 +143,14 @@ class DetectorConfig(NetworkConfig):
         """The kinds that read the network's settings."""
         return [name for name in self.kinds if DETECTORS[name].settings is NetworkConfig]
 
-    def to_plain(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Plain values as they are written and hashed: `kind` for `kinds`, and only the sections of detectors in use.
+    @property
+    def _own(self) -> dict[str, Any]:
+        """The sections of detectors with settings of their own, by the detector's name."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name in DETECTORS}
 
-        So bundles and tables from before `kinds` keep their hashes, and a new detector changes none.
-        """
-        left_out = {"kinds", *DETECTORS} - set(self.kinds)
-        return {"kind": self.kind} | {name: value for name, value in values.items() if name not in left_out}
+    def to_plain(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Plain values as they are written and hashed: under `kind`, as bundles from before `kinds` have them."""
+        return {"kind": self.kind} | {name: value for name, value in values.items() if name != "kinds"}
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -173,12 +164,16 @@ class DetectorConfig(NetworkConfig):
     def with_files(self, change: FileChange, *, unused: bool = False) -> DetectorConfig:
         """These settings with the files of the detectors in `kinds` changed, or with `unused` those of all."""
         changed = _with_files(self, "detector", change) if unused or self._networks else self
-        own = [item.name for item in fields(self) if item.name in (DETECTORS if unused else self.kinds)]
-        return replace(changed, **{name: _with_files(getattr(self, name), f"detector.{name}", change) for name in own})
+        own = {name: settings for name, settings in self._own.items() if unused or name in self.kinds}
+        return replace(
+            changed, **{name: _with_files(settings, f"detector.{name}", change) for name, settings in own.items()}
+        )
 
     def without_unused(self) -> DetectorConfig:
-        """These settings without the network's file where none of `kinds` runs it."""
-        return self if self._networks else replace(self, model="", model_sha256="")
+        """These settings without what no detector in `kinds` reads: a network's file, and others' sections."""
+        changes: dict[str, Any] = {} if self._networks else {"model": "", "model_sha256": ""}
+        changes |= {name: type(settings)() for name, settings in self._own.items() if name not in self.kinds}
+        return replace(self, **changes)
 
     def identity(self) -> DetectorConfig:
         """What decides boxes, to be hashed or compared: a file counts by its content and not by its address."""

@@ -27,6 +27,7 @@ from hf2vad.report.site.write import put_data
 from hf2vad.schema import BOX, F64
 from hf2vad.storage import readable
 from hf2vad.tables.read import VideoTables
+from hf2vad.tables.sizes import size_at
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "events": events,
         "labels": _labels(sources.labels, scored, seconds),
         "health": health,
-        "media": {"src": media.src, "offset_s": media.offset_s, "why_not": media.why_not},
+        "media": {"src": media.src, "offset_s": media.offset_s, "cuts": media.cuts, "why_not": media.why_not},
     }
     put_data(sources.job.out, f"videos/{name}", page)
     spread_out = spread(place, seconds, score, [event["peak_s"] for event in events])
@@ -103,14 +104,13 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
     objects = None
     if rows and sources.bundle is not None:
         objects = tables.table("objects")
-    width, height = scored.metadata.get("width"), scored.metadata.get("height")
     found = []
     for row in rows:
         key = event_key(scored.video, row["start_frame"])
         known = read_evidence(sources.job.out, key) if key in sources.evidence else NOTHING
-        parts = known.parts
+        parts, rarity = known.parts, known.rarity
         if not parts and objects is not None and sources.bundle is not None:
-            parts = peak_terms(row, objects, sources.bundle, path)
+            parts, rarity = peak_terms(row, objects, sources.bundle, path)
         found.append(
             {
                 "key": key,
@@ -123,9 +123,10 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
                 "shown_frame": row["peak_frame"] if known.frame is None else known.frame,
                 "box": known.box or (None if row["x1"] is None else [round(row[name], 1) for name in BOX]),
                 "note": known.note,
-                "size": [width, height] if width and height else None,
+                "size": size_at(scored.metadata, row["peak_frame"]),
                 "kind": known.kind or kind_of(parts),
                 "parts": parts,
+                "rarity": rarity,
                 "files": known.files,
                 "nearest": known.nearest,
                 "nearest_distance": known.nearest_distance,

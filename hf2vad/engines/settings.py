@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hf2vad.engines.eager import Precision
 from hf2vad.errors import ConfigError
 from hf2vad.models.settings import NETWORKS, Network
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+"""Numbers that the networks compute with. Errors are summed in fp32 whatever it is."""
 
 EngineName = Literal["eager", "compiled", "aot", "tensorrt"]
 EngineChoice = Literal["auto", "eager", "compiled", "aot", "tensorrt"]
