@@ -84,7 +84,7 @@ def rest(seconds: float) -> None:
 
 
 def imports(seconds: float) -> int:
-    import hf2vad.jobs.score  # noqa: F401
+    import hf2vad.tasks.scoring  # noqa: F401
 
     time.sleep(seconds)
     return os.getpid()
