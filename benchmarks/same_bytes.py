@@ -9,7 +9,7 @@ The old code renders a small archive with what goes wrong in real ones: footage 
 one of three frames, pictures of which one is torn, names that keys must encode. Both commits extract, train, score,
 find other events, run a night and make a review site of it, each by its own jobs/*.py in processes of its own. Then
 their folders are compared: every table (finished ones, and the shards of videos that cannot be finished), mark, failure
-row, bundle id and weight, and all of the site with its evidence. Records of runs and leases hold times, and are not
+row, bundle id and weight, and the data and evidence of the site. Records of runs and leases hold times, and are not
 compared; nor is archives.json, which is newer.
 
 A Parquet file counts as equal that differs in what is stated alone: metadata named by --may-differ, and columns named
@@ -80,6 +80,7 @@ SCORE = ("--archive", "{archive}/night", "--bundle", "{old}/bundle", "--out", "{
 EAGER = ("--engine", "eager", "--device", "cpu", *LOCAL)
 UNHEALTHY = ("--leave-out-unhealthy", "--motion.min-area", "4")
 BY_DAY = ("--archive", "north={archive}/night", "--pattern", "{{camera}}/{{date}}/*", "--order", "newest")
+SITE = ("--scores", "{old}/events", "--archive", "{archive}/night", "--bundle", "{old}/bundle", "--out", "{out}")
 
 
 @dataclass(frozen=True)
@@ -119,20 +120,7 @@ STEPS = {
         begins_with="score",
     ),
     "nights": Step("backfill", (*SCORE, *BY_DAY, *EAGER, "--min-age-minutes", "0"), exit_code=3),
-    "site": Step(
-        "report",
-        (
-            "--scores",
-            "{old}/events",
-            "--archive",
-            "{archive}/night",
-            "--bundle",
-            "{old}/bundle",
-            "--out",
-            "{out}",
-            *LOCAL,
-        ),
-    ),
+    "site": Step("report", (*SITE, *LOCAL), compared=("data/**/*", "events/**/*", "media/**/*")),
 }
 
 
