@@ -5,7 +5,7 @@ Example:
     python -m benchmarks planned --parts dispatch --videos 10 --shards 300
     python -m benchmarks planned --parts local unfinished s3 --finished 20000 --keys 4000
 
-dispatch     the real walk on real Ray over videos that are only planned; opening, working and closing return at once
+dispatch     the real walk on real Ray over planned videos; calls carry what scoring's carry, and return at once
 local        the walk over an archive of empty files, all of which earlier runs finished: two listings, no call
 unfinished   videos whose shards are all there, but not their final tables: each is opened, and its folder listed
 s3           `local` on a SeaweedFS server of this machine, behind a proxy that waits before each request
@@ -18,12 +18,13 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import pickle
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -35,16 +36,21 @@ from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline
+from hf2vad.bundle.bundle import save_bundle
 from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
 from hf2vad.cluster.settings import RayConfig
+from hf2vad.jobs.score import ScoreJob
+from hf2vad.jobs.scoring import scoring_task
 from hf2vad.storage import exists, put_bytes
 from hf2vad.tables.layout import RunLayout, list_shards, shard_name
+from hf2vad.tasks.scoring import ScoringTask
 from hf2vad.walk.failures import Failure
 from hf2vad.walk.limits import ShardPlan
 from hf2vad.walk.markers import Marks
 from hf2vad.walk.run import listed_ahead
 from hf2vad.walk.walk import Walk, WorkerCalls
 from hf2vad.walk.worker import Opened
+from tests.bundles import whole_bundle
 
 SPAWN = multiprocessing.get_context("spawn")
 SHARD_FRAMES = 200
@@ -64,11 +70,13 @@ class Planned:
     """Of each video."""
     folder: str = ""
     """Where the shards of unfinished videos are."""
+    carried: ScoringTask | None = None
+    """What travels with every call, though nothing is done with it."""
 
 
-def planned_task(prefix: str, shards: int, folder: str = "") -> Planned:
+def planned_task(prefix: str, shards: int, folder: str = "", carried: ScoringTask | None = None) -> Planned:
     """`prefix`: where marks and failure rows are."""
-    return Planned(RunLayout(prefix=prefix, plan="planned", final="planned"), shards, folder)
+    return Planned(RunLayout(prefix=prefix, plan="planned", final="planned"), shards, folder, carried)
 
 
 def open_planned(task: Planned, video: Video) -> Opened:
@@ -97,8 +105,6 @@ CALLS = WorkerCalls(open_planned, work_planned, close_planned)
 
 def walked(videos: Iterator[Video], task: Planned) -> dict[str, Any]:
     """What a walk did, how long it took, and what the driver, with all that a scoring job imports, came to."""
-    import hf2vad.jobs.score  # noqa: F401
-
     with open_cluster(RayConfig(address="local")) as cluster:
         warm(cluster, task)
         before, cpu, started = memory("VmRSS"), time.process_time(), time.perf_counter()
@@ -126,10 +132,14 @@ def warm(cluster: Cluster, task: Planned) -> None:
         cluster.wait()
 
 
-def dispatch(videos: int, shards: int) -> dict[str, Any]:
-    found = walked(planned_videos(videos), planned_task("/nowhere", shards))
+def dispatch(folder: str, videos: int, shards: int) -> dict[str, Any]:
+    save_bundle(folder, whole_bundle({"flow": 1.0, "frame": 0.1, "motion": 0.1}))
+    job = replace(ScoreJob.base({"bundle": folder}), archive=folder, bundle=folder, out=folder)
+    task = planned_task("/nowhere", shards, carried=scoring_task(job))
+    found = walked(planned_videos(videos), task)
     assert found["shards"] == videos * shards, found
-    return {**found, "shards_per_second": round(found["shards"] / found["seconds"], 1)}
+    rate, carried = round(found["shards"] / found["seconds"], 1), len(pickle.dumps(task.carried))
+    return {**found, "shards_per_second": rate, "carried_bytes": carried}
 
 
 def local(archive: str, prefix: str) -> dict[str, Any]:
@@ -330,7 +340,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.work, prefix="planned-") as name:
         folder = Path(name)
         runs: dict[str, Callable[[], dict[str, Any]]] = {
-            "dispatch": lambda: apart(dispatch, options.videos, options.shards),
+            "dispatch": lambda: apart(dispatch, str(folder), options.videos, options.shards),
             "local": lambda: measure_local(folder, options.finished),
             "unfinished": lambda: measure_unfinished(folder, options.videos, options.shards),
             "s3": lambda: measure_s3(folder, options.keys),

@@ -1,4 +1,4 @@
-"""From the rows of an ablation to the units they need."""
+"""From the rows of an ablation to the nodes they need."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hf2vad.ablation.nodes import Cut, Node, Score, Train
 from hf2vad.ablation.rows import Row
 from hf2vad.ablation.settings import STAGES, StageName
-from hf2vad.ablation.units import Cut, Score, Train, Unit
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.features.registry import feature_classes, networks_for
 from hf2vad.features.settings import YARDSTICK, FusionConfig
@@ -54,8 +54,8 @@ class Plan:
     """By feature."""
     fusion: FusionConfig
 
-    def units(self) -> Iterator[Unit]:
-        """All its units; what one needs comes before it."""
+    def nodes(self) -> Iterator[Node]:
+        """All its nodes; what one needs comes before it."""
         for score in self.scores.values():
             chain: list[Train] = []
             needed = score.after
@@ -67,7 +67,7 @@ class Plan:
 
 
 def plan(row: Row, seed: int, base: Base) -> Plan:
-    """The units of `row`. Raises ConfigError for an override that is no setting; `base` must not lack anything."""
+    """The nodes of `row`. Raises ConfigError for an override that is no setting; `base` must not lack anything."""
     where = f"row {row.name}"
     cut = _cut(from_dict(ExtractionConfig, row.extraction, base=base.extraction, where=where), base)
     model = from_dict(ModelConfig, row.model, base=base.model, where=where)
@@ -101,7 +101,7 @@ def plan(row: Row, seed: int, base: Base) -> Plan:
 
 
 def _feature_form(name: str, row: Row, heights: bool, where: str) -> dict[str, Any]:
-    """Settings and unit of a feature that needs no network, as fields of Score."""
+    """Settings, and whether in box heights, of a feature that needs no network, as fields of Score."""
     cls = feature_classes()[name]
     form: dict[str, Any] = {"perspective": heights and cls.length_power > 0}
     if cls.key() in row.settings:
@@ -122,6 +122,6 @@ def _cut(extraction: ExtractionConfig, base: Base) -> Cut:
     return Cut(base.train, base.test, replace(extraction, detector=detector), boxes)
 
 
-def distinct(plans: Iterable[Plan]) -> list[Unit]:
-    """The units of `plans`, each once; what one needs comes before it."""
-    return list(dict.fromkeys(unit for found in plans for unit in found.units()))
+def distinct(plans: Iterable[Plan]) -> list[Node]:
+    """The nodes of `plans`, each once; what one needs comes before it."""
+    return list(dict.fromkeys(node for found in plans for node in found.nodes()))

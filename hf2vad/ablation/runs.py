@@ -1,4 +1,4 @@
-"""Cutting and computing an ablation's units on the cluster, each once, in the order in which they need each other."""
+"""Cutting and computing an ablation's nodes on the cluster, each once, in the order in which they need each other."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from hf2vad.ablation.nodes import Cut, Node, Tables, Workspace, run_node
 from hf2vad.ablation.record import frame_counts
-from hf2vad.ablation.units import Cut, Place, Tables, Unit, run_unit
 from hf2vad.ablation.variants import labelled
 from hf2vad.cluster.calls import run_calls
 from hf2vad.cluster.dispatch import Call, Cluster
@@ -59,13 +59,13 @@ def cut_cubes(cut: Cut, out: str, extract: Extract) -> Tables:
     prefix = join(out, "cubes", hash_of(cut.train, cut.test, cut.boxes, extraction_fingerprint(cut.extraction)))
     stc: dict[str, str] = {}
     for part, archive, boxes in (("train", cut.train, cut.boxes[0]), ("test", cut.test, cut.boxes[1])):
-        place = join(prefix, part)
+        workspace = join(prefix, part)
         with contextlib.redirect_stdout(io.StringIO()):
-            code = extract(archive=archive, boxes=boxes, out=place, dataset=part, extraction=cut.extraction)
+            code = extract(archive=archive, boxes=boxes, out=workspace, dataset=part, extraction=cut.extraction)
         if code != EXIT_OK:
-            rows = list(failure_rows(place))
+            rows = list(failure_rows(workspace))
             raise VideoError(f"{archive}: {len(rows)} videos cannot be cut, {rows[0]['video']!r}: {rows[0]['reason']}")
-        stc[part] = join(place, "stc", part)
+        stc[part] = join(workspace, "stc", part)
     if not exists(join(prefix, "cut.json")):
         put_json(join(prefix, "cut.json"), {"seconds": round(time.monotonic() - started, 2)})
     contents = [StcTable(uri).fingerprint for uri in stc.values()] + [content_hash(boxes) for boxes in cut.boxes]
@@ -73,32 +73,32 @@ def cut_cubes(cut: Cut, out: str, extract: Extract) -> Tables:
     return Tables(stc["train"], stc["test"], hash_of(contents), seconds)
 
 
-def run_units(units: Sequence[Unit], place: Place, cluster: Cluster) -> dict[Unit, str]:
-    """Compute what is not there of `units` (a unit comes after what it needs); returns why some have no result.
+def run_nodes(nodes: Sequence[Node], workspace: Workspace, cluster: Cluster) -> dict[Node, str]:
+    """Compute what is not there of `nodes` (a node comes after what it needs); returns why some have no result.
 
-    What needs a unit that failed fails with its reason.
+    What needs a node that failed fails with its reason.
     """
-    done = {unit for unit in units if place.is_done(unit)}
-    waiting = [unit for unit in units if unit not in done]
-    failures: dict[Unit, str] = {}
+    done = {node for node in nodes if workspace.is_done(node)}
+    waiting = [node for node in nodes if node not in done]
+    failures: dict[Node, str] = {}
 
     def next_ready() -> Call | None:
-        for unit in list(waiting):
-            if unit.after in failures:
-                failures[unit] = failures[unit.after]
-                waiting.remove(unit)
-            elif unit.after is None or unit.after in done:
-                waiting.remove(unit)
-                return Call(run_unit, (place, unit), unit)
+        for node in list(waiting):
+            if node.after in failures:
+                failures[node] = failures[node.after]
+                waiting.remove(node)
+            elif node.after is None or node.after in done:
+                waiting.remove(node)
+                return Call(run_node, (workspace, node), node)
         return None
 
-    with ProgressBar("ablation", total=len(units), unit="units") as bar:
+    with ProgressBar("ablation", total=len(nodes), unit="units") as bar:
         bar.advance(len(done))
         for outcome in run_calls(next_ready, cluster):
-            unit: Unit = outcome.call.tag
+            node: Node = outcome.call.tag
             if outcome.failure is None:
-                done.add(unit)
+                done.add(node)
             else:
-                failures[unit] = f"{place.name(unit)}: {outcome.failure}"
-            bar.advance(1, {"last": place.name(unit), "failed": str(len(failures))})
+                failures[node] = f"{workspace.name(node)}: {outcome.failure}"
+            bar.advance(1, {"last": workspace.name(node), "failed": str(len(failures))})
     return failures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from hf2vad.archive.pattern import Days, PathFields, PathPattern
@@ -20,9 +20,12 @@ class Scope:
     since: date | None = None
     until: date | None = None
     """The last day that is wanted."""
+    paths: PathPattern = field(init=False, repr=False, compare=False)
+    """How paths are read."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a pattern that does not say what is asked for."""
+        object.__setattr__(self, "paths", PathPattern(self.pattern))
         names = self.paths.names
         if self.cameras and "camera" not in names:
             raise ConfigError(f"--cameras needs a --pattern with {{camera}}, got {self.pattern!r}")
@@ -30,11 +33,6 @@ class Scope:
             raise ConfigError(f"--since and --until need a --pattern with {{date}} or {{year}}, got {self.pattern!r}")
         if self.since and self.until and self.since > self.until:
             raise ConfigError(f"--since {self.since} is after --until {self.until}")
-
-    @property
-    def paths(self) -> PathPattern:
-        """How paths are read."""
-        return PathPattern(self.pattern)
 
     @property
     def depth(self) -> int:

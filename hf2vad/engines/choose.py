@@ -8,8 +8,8 @@ import torch
 
 from hf2vad.engines.compiled import no_compiler
 from hf2vad.engines.package import Package
-from hf2vad.engines.place import Place, here
 from hf2vad.engines.settings import PACKAGED, EngineChoice, EngineSpec, Precision, check_precision
+from hf2vad.engines.target import Target, this_target
 from hf2vad.models.settings import Network
 
 
@@ -18,7 +18,7 @@ class Choice:
     """An engine, and why it is the one."""
 
     spec: EngineSpec
-    place: Place
+    target: Target
     """Where it was chosen."""
     why: str
 
@@ -39,22 +39,22 @@ def choose_engine(
     ConfigError for a precision that the device does not have.
     """
     check_precision(precision, device.type)
-    place = here(device)
+    target = this_target(device)
     if wanted != "auto":
         spec = EngineSpec(name=wanted, precision=precision, cache=cache, networks=networks)
-        return Choice(spec, place, "as --engine says")
+        return Choice(spec, target, "as --engine says")
     spec = EngineSpec(name="compiled", precision=precision, cache=cache, networks=networks)
     for name in PACKAGED:
         packaged = replace(spec, name=name)
-        if Package(packaged, bundle_id, place, batch).exists():
-            return Choice(packaged, place, f"its package in {cache} fits this device, these versions and this batch")
+        if Package(packaged, bundle_id, target, batch).exists():
+            return Choice(packaged, target, f"its package in {cache} fits this device, these versions and this batch")
     if device.type == "cuda":
         reason = no_compiler()
         if not reason:
-            return Choice(spec, place, "there is a GPU, and no package that fits it")
-        return Choice(replace(spec, name="eager", precision="fp32"), place, reason)
+            return Choice(spec, target, "there is a GPU, and no package that fits it")
+        return Choice(replace(spec, name="eager", precision="fp32"), target, reason)
     eager = replace(spec, name="eager", precision="fp32")
     hint = (
         "no package fits this processor, these versions and this batch; jobs/build_engine.py makes one that is faster"
     )
-    return Choice(eager, place, hint)
+    return Choice(eager, target, hint)

@@ -16,8 +16,8 @@ from hf2vad.engines.compiled import compiled_engine
 from hf2vad.engines.eager import EagerEngine, Engine
 from hf2vad.engines.network import EngineInputs, NetworkEngine, check_parity
 from hf2vad.engines.package import SUFFIX, Package
-from hf2vad.engines.place import here
 from hf2vad.engines.settings import PACKAGED, EngineName, EngineSpec
+from hf2vad.engines.target import this_target
 from hf2vad.engines.tensorrt import build_tensorrt, load_tensorrt
 
 BUILD: dict[EngineName, Callable[[EngineInputs, Path], None]] = {"aot": build_aot, "tensorrt": build_tensorrt}
@@ -34,7 +34,7 @@ def make_engine(spec: EngineSpec, bundle: Bundle, *, device: torch.device, batch
         return EagerEngine(model, device=device, batch=batch, networks=spec.networks)
     inputs = EngineInputs(model, bundle.probe.or_noise(), device, batch, spec.precision, spec.networks)
     if spec.name in PACKAGED:
-        package = Package(spec, bundle.id, here(device), batch)
+        package = Package(spec, bundle.id, this_target(device), batch)
         if not package.exists():
             build_package(package, inputs)
         with tempfile.TemporaryDirectory(prefix="hf2vad-engine-") as folder:

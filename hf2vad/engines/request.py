@@ -68,7 +68,7 @@ def answer_here(request: EngineRequest) -> EngineAnswer:
     )
     if choice.spec.name not in PACKAGED:
         return EngineAnswer(choice, None)
-    package = Package(choice.spec, request.bundle_id, choice.place, request.batch)
+    package = Package(choice.spec, request.bundle_id, choice.target, request.batch)
     if package.exists() and not request.force:
         return EngineAnswer(choice, None)
     bundle = same_bundle(request.bundle_uri, request.bundle_id)

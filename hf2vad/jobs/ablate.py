@@ -99,11 +99,11 @@ class AblationJob(ExtractionConfig):
 
 def ablate_job(job: AblationJob) -> int:
     """Compute the rows, put and print their table; returns the exit code: 3 where a row failed."""
+    from hf2vad.ablation.nodes import Workspace
     from hf2vad.ablation.plan import distinct, plan
     from hf2vad.ablation.record import Records
     from hf2vad.ablation.rows import select
-    from hf2vad.ablation.runs import cut_all, run_units
-    from hf2vad.ablation.units import Place
+    from hf2vad.ablation.runs import cut_all, run_nodes
     from hf2vad.cluster.dispatch import open_cluster
     from hf2vad.evaluation.labels import read_labels
     from hf2vad.evaluation.smoothing import Smoothing
@@ -119,10 +119,10 @@ def ablate_job(job: AblationJob) -> int:
     out = absolute(job.out)
     with open_cluster(job.ray, use_gpu=job.device != "cpu") as cluster:
         tables, failed_cuts = cut_all([each.cut for each in all_plans], out, labels, partial(_extract, job))
-        place = Place(out, tables, job.device, max(1, int(job.ray.cpus)))
-        units = distinct(each for each in all_plans if each.cut in tables)
-        failed_units = run_units(units, place, cluster)
-    records = Records(place, labels, smoothing)
+        workspace = Workspace(out, tables, job.device, max(1, int(job.ray.cpus)))
+        nodes = distinct(each for each in all_plans if each.cut in tables)
+        failed_nodes = run_nodes(nodes, workspace, cluster)
+    records = Records(workspace, labels, smoothing)
     lines: list[dict[str, Any]] = []
     for row in rows:
         if lacking[row.name]:
@@ -131,12 +131,12 @@ def ablate_job(job: AblationJob) -> int:
             continue
         own = plans[row.name]
         for group in [own] if row.average else [[each] for each in own]:
-            needed = [unit for each in group for unit in each.units()]
-            reasons = [failed_cuts.get(group[0].cut), *(failed_units.get(unit) for unit in needed)]
+            needed = [node for each in group for node in each.nodes()]
+            reasons = [failed_cuts.get(group[0].cut), *(failed_nodes.get(node) for node in needed)]
             reason = next((text for text in reasons if text), None)
             failed = reason and records.without(row, group[0].seed, "failed", reason)
             lines.append(failed or records.of(group))
-    _put(job, lines, units=len(units), seconds=time.monotonic() - started)
+    _put(job, lines, nodes=len(nodes), seconds=time.monotonic() - started)
     return EXIT_FAILURES if any(line["status"] == "failed" for line in lines) else EXIT_OK
 
 
@@ -183,21 +183,21 @@ def _extract(
     return extract_job(replace(cut, **extraction.parts))
 
 
-def _put(job: AblationJob, lines: list[dict[str, Any]], *, units: int, seconds: float) -> None:
+def _put(job: AblationJob, lines: list[dict[str, Any]], *, nodes: int, seconds: float) -> None:
     from hf2vad.ablation.rows import HEAD, cells, records_table
     from hf2vad.storage import join, put_json, put_table
 
     result: dict[str, Any] = {
         "benchmark": "ablation",
         "seconds": round(seconds, 1),
-        "units": units,
+        "units": nodes,
         "settings": to_dict(job),
         "chosen_on_labels": "nothing",
         "rows": lines,
     }
     put_table(join(job.out, "ablation.parquet"), records_table(lines))
     put_json(join(job.out, "ablation.json"), result)
-    table = Table(title=f"frame AUROC, {units} units, {seconds:.0f} s; smoothed / raw")
+    table = Table(title=f"frame AUROC, {nodes} nodes, {seconds:.0f} s; smoothed / raw")
     for column in HEAD:
         table.add_column(column)
     for line in cells(lines):

@@ -26,8 +26,6 @@ from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
 from hf2vad.jobs.score import ScoreSettings
-from hf2vad.storage import absolute, exists, list_dir, read_json
-from hf2vad.tables.layout import records_folder
 
 if TYPE_CHECKING:
     from hf2vad.cluster.dispatch import Cluster
@@ -114,6 +112,7 @@ def backfill_job(job: BackfillJob) -> int:
     """Score what is new; returns the exit code."""
     from hf2vad.jobs.compact import compact_all
     from hf2vad.jobs.scoring import run_scoring, scoring_task
+    from hf2vad.storage import absolute, exists
     from hf2vad.tables.archives import put_archive_names
     from hf2vad.walk.backlog import Backlog
     from hf2vad.walk.candidates import Candidates
@@ -185,6 +184,9 @@ def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
 
 def _seconds_per_byte(out: str) -> float | None:
     """Of the last runs, where there were any."""
+    from hf2vad.storage import list_dir, read_json
+    from hf2vad.tables.layout import records_folder
+
     try:
         names = sorted(entry.uri for entry in list_dir(records_folder(out)) if entry.name.endswith(".json"))
     except NotFoundError:

@@ -96,9 +96,12 @@ def build_engine_job(job: BuildJob) -> int:
     if answer.built is None:
         print(f"{cache}: the package is there already; nothing to do (--force builds it again)")
         return EXIT_OK
-    place = answer.choice.place
+    target = answer.choice.target
     table = Table(title=f"engine {answer.choice.spec.label} of bundle {bundle.id}", show_header=False)
-    rows = {"device": f"{place.device} ({place.ability})", **({"threads": str(place.threads)} if place.threads else {})}
+    rows = {
+        "device": f"{target.device} ({target.ability})",
+        **({"threads": str(target.threads)} if target.threads else {}),
+    }
     rows |= {"networks": ", ".join(networks)}
     rows |= {name: f"{answer.built[name]}" for name in ("batch", "seconds", "file")}
     rows |= {"size": f"{answer.built['bytes'] / 2**20:.1f} MiB", "in": cache}

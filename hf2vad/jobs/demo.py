@@ -14,19 +14,14 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hf2vad.cluster.dispatch import open_cluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
-from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
-from hf2vad.hashes import hash_of
 from hf2vad.jobs.evaluate import EvaluateJob, print_evaluation, put_evaluation
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
-from hf2vad.report.site.night import write_site
-from hf2vad.storage import absolute, is_local, join, key_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +67,10 @@ class DemoJob:
 
 def demo_job(job: DemoJob) -> int:
     """Run all steps; what an earlier run has finished is not done again. Returns the exit code."""
+    from hf2vad.cluster.dispatch import open_cluster
+    from hf2vad.report.site.night import write_site
+    from hf2vad.storage import absolute, is_local, join
+
     started = time.monotonic()
     out = _own_folder(job) if job.archive else job.out
     with open_cluster(job.ray):
@@ -98,6 +97,9 @@ def demo_job(job: DemoJob) -> int:
 
 def _own_folder(job: DemoJob) -> str:
     """A folder for one archive of the user's: two archives do not mix."""
+    from hf2vad.hashes import hash_of
+    from hf2vad.storage import is_local, join, key_path
+
     place = os.path.realpath(job.archive) if is_local(job.archive) else job.archive
     name = key_path(place.rstrip("/").rsplit("/", 1)[-1])
     return join(job.out, f"{name}-{hash_of(place, job.first_part)[:8]}")
@@ -105,6 +107,9 @@ def _own_folder(job: DemoJob) -> str:
 
 def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, str, int]:
     """Labels and tracks (empty for your own videos), the archive that was scored, and the worst exit code."""
+    from hf2vad.demo.archive import generate
+    from hf2vad.storage import join
+
     if job.archive:
         train = test = job.archive
         labels, tracks, first, rest = "", "", f":{job.first_part}%", f"{job.first_part}%:"

@@ -52,8 +52,8 @@ def run_scoring(
         if job.engine == "eager" or not task.engine.networks:
             return task, {"engine": task.engine.label}
         choice = ask_for_engine(engine_request(job, task), cluster).choice
-        print(f"engine: {choice.spec.label} on {choice.place.device}: {choice.why}", flush=True)
-        record = {"engine": choice.spec.label, "engine_why": choice.why, "device": choice.place.device}
+        print(f"engine: {choice.spec.label} on {choice.target.device}: {choice.why}", flush=True)
+        record = {"engine": choice.spec.label, "engine_why": choice.why, "device": choice.target.device}
         return task.with_engine(choice.spec), record
 
     return run_walk(name, job, task, videos, prepare=prepare, limits=limits, then=then, passed=passed)

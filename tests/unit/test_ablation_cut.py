@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from hf2vad.ablation.nodes import Cut
 from hf2vad.ablation.runs import cut_cubes
-from hf2vad.ablation.units import Cut
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import FlowConfig, WorkingConfig
 from hf2vad.demo.archive import generate

@@ -19,8 +19,8 @@ from hf2vad.engines.eager import EagerEngine, NetworkErrors
 from hf2vad.engines.make import make_engine
 from hf2vad.engines.network import EngineInputs, NetworkEngine, check_parity
 from hf2vad.engines.package import Package
-from hf2vad.engines.place import Place, engine_key, here
 from hf2vad.engines.settings import EngineSpec
+from hf2vad.engines.target import Target, engine_key, this_target
 from hf2vad.errors import ConfigError, EngineError
 from hf2vad.models.inference import Inference
 from hf2vad.models.settings import NETWORKS, ModelConfig
@@ -74,7 +74,7 @@ def assert_close(found: NetworkErrors, expected: NetworkErrors) -> None:
 
 
 def package(bundle: Bundle, spec: EngineSpec) -> Package:
-    return Package(spec, bundle.id, here(CPU), BATCH)
+    return Package(spec, bundle.id, this_target(CPU), BATCH)
 
 
 def test_a_package_scores_as_eager_does(aot: NetworkEngine, bundle: Bundle) -> None:
@@ -90,7 +90,7 @@ def test_a_package_says_what_it_is_and_is_not_built_again(aot: NetworkEngine, bu
     kept = package(bundle, spec)
     before = json.loads(Path(kept.about).read_text())
     assert (before["engine"], before["bundle"], before["batch"]) == ("aot", bundle.id, BATCH)
-    assert before["place"]["device"] == here(CPU).device
+    assert before["place"]["device"] == this_target(CPU).device
     assert before["difference"] < 1e-5
     assert (Path(spec.cache) / before["file"]).stat().st_size == before["bytes"]
     assert_close(make_engine(spec, bundle, device=CPU, batch=BATCH).errors(*CUBES), eager(bundle))
@@ -198,9 +198,9 @@ def test_auto_takes_a_package_that_fits_and_eager_where_none_does(
 
 
 def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> None:
-    place = Place(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
+    target = Target(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
     spec = EngineSpec(name="aot")
-    usual: dict[str, Any] = {"spec": spec, "bundle_id": "a", "place": place, "batch": 64}
+    usual: dict[str, Any] = {"spec": spec, "bundle_id": "a", "place": target, "batch": 64}
     changes: list[dict[str, Any]] = [
         {},
         {"spec": replace(spec, name="tensorrt")},
@@ -208,10 +208,10 @@ def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> 
         {"bundle_id": "b"},
         {"spec": replace(spec, precision="bf16")},
         {"batch": 65},
-        {"place": replace(place, device="Xeon")},
-        {"place": replace(place, ability="AVX2")},
-        {"place": replace(place, threads=2)},
-        {"place": replace(place, versions=(("torch", "2.14"),))},
+        {"place": replace(target, device="Xeon")},
+        {"place": replace(target, ability="AVX2")},
+        {"place": replace(target, threads=2)},
+        {"place": replace(target, versions=(("torch", "2.14"),))},
     ]
     keys = {engine_key(**{**usual, **change}) for change in changes}
     assert len(keys) == len(changes)
@@ -220,8 +220,8 @@ def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> 
 
 
 def test_the_key_of_a_package_of_both_networks_is_that_of_earlier_releases() -> None:
-    place = Place(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
-    assert engine_key(EngineSpec(name="aot"), "a", place, batch=64) == "d6afcb14c56eb77a"
+    target = Target(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
+    assert engine_key(EngineSpec(name="aot"), "a", target, batch=64) == "d6afcb14c56eb77a"
 
 
 @pytest.fixture(scope="module")

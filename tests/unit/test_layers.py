@@ -84,32 +84,39 @@ def test_nothing_private_of_ray_is_used() -> None:
     assert not [path for path in MODULES if "ray._private" in path.read_text()]
 
 
-def test_ray_is_imported_where_it_is_used_alone() -> None:
-    """`--ray.address none` and training by one process do without it."""
-    code = "import sys, hf2vad.jobs.backfill, hf2vad.jobs.demo, hf2vad.jobs.ablate, hf2vad.jobs.build_engine"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}; print('ray' in sys.modules)"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "False"
+def imported_by(code: str, libraries: Iterable[str]) -> list[str]:
+    """Those of `libraries` that a fresh process has loaded after `code`, in the order of `libraries`."""
+    loaded = f"[name for name in {list(libraries)} if name in sys.modules]"
+    program = f"import sys\n{code}\nprint(*{loaded}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stderr.split()
 
 
-def test_what_drives_a_run_imports_no_compiler_and_no_plots() -> None:
-    """They take 76 MiB and seconds, in the driver and in every worker."""
-    heavy = ("torch._inductor", "sklearn", "plotly")
-    code = f"import sys, hf2vad.jobs.backfill; print(*(name for name in {heavy} if name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+def test_what_drives_a_run_imports_no_compiler_no_plots_and_no_ray() -> None:
+    """They take 76 MiB and seconds, in the driver and in every worker; `--ray.address none` does without Ray."""
+    code = "import hf2vad.walk.run, hf2vad.jobs.scoring, hf2vad.tasks.extraction"
+    assert imported_by(code, ("torch._inductor", "sklearn", "plotly", "ray")) == []
+
+
+HELP = """
+from hf2vad.jobs import JOBS, load
+for name in JOBS:
+    try:
+        load(name).main(["--help"])
+    except SystemExit as ended:
+        assert ended.code == 0
+"""
+
+
+def test_help_does_not_wait_for_large_libraries() -> None:
+    assert imported_by(HELP, ("torch", "ray", "cv2", "sklearn", "scipy", "av")) == []
 
 
 WORKER_MODULES = (
     *(f"hf2vad.tasks.{path.stem}" for path in sorted((ROOT / "hf2vad" / "tasks").glob("[!_]*.py"))),
     "hf2vad.walk.worker",
     "hf2vad.engines.request",
-    "hf2vad.ablation.units",
+    "hf2vad.ablation.nodes",
     "hf2vad.tables.compact",
 )
 """Where the functions stand that jobs have workers call, and the tasks that travel with the calls."""

@@ -10,32 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from hf2vad.bundle.bundle import Bundle, save_bundle
-from hf2vad.bundle.examples import NormalExamples
-from hf2vad.bundle.probe import noise_cubes
 from hf2vad.cluster.dispatch import Call
 from hf2vad.cluster.inline import InlineCluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.demo.archive import generate
-from hf2vad.features.feature import CubeArrays, CubeSample
-from hf2vad.features.motion import DensityConfig, Motion
-from hf2vad.features.perspective import Perspective
-from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.cvae import CVAE
-from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.memae import FlowAutoencoder
-from tests.bundles import make_bundle, normal
-from tests.stc import make_cubes
+from tests.bundles import whole_bundle
 
-CALIBRATION = normal(flow=(900.0, 300.0), frame=(400.0, 100.0), speed=(1.0, 0.5), motion=(1.0, 1.0))
-KNN = DensityConfig(kind="knn")
 HERE = RayConfig(address="none")
 FEATURES = ("s_flow", "s_frame", "speed", "s_motion")
 
@@ -66,25 +54,7 @@ def networks_counted() -> Iterator[Counter[str]]:
 
 
 def bundle_of(folder: Path, **weights: float) -> str:
-    """A bundle of a network as it was initialised, with probe cubes, examples, and a fitted density."""
-    torch.manual_seed(0)
-    _, flow = make_cubes(64, 3)
-    boxes = np.tile(np.array([[0, 0, 20, 40]], np.float32), (64, 1))
-    ground = Perspective(intercept=1.0, slope=0.0, mean=1.0)
-    sample = CubeSample(cubes=CubeArrays(boxes=boxes, flow=flow, appearance=None), perspective=ground)
-    bundle = make_bundle(
-        HF2VAD(make_bundle({}).settings.model).state_dict(),
-        fusion=FusionConfig.of(weights),
-        calibration=CALIBRATION,
-        features={"motion": KNN},
-        perspective=ground,
-        arrays={
-            "features": {"motion": Motion(KNN).fit(sample)},
-            "probe": noise_cubes(16),
-            "examples": NormalExamples.of(*make_cubes(256, 5)),
-        },
-    )
-    save_bundle(str(folder), bundle)
+    save_bundle(str(folder), whole_bundle(weights))
     return str(folder)
 
 

@@ -1,7 +1,7 @@
-"""Units of an ablation: what is cut, trained and scored once, however many rows need it.
+"""Nodes of an ablation: what is cut, trained and scored once, however many rows need it.
 
-A unit is a value: two rows that need the same have equal units. Its results lie under a key made of its settings and of
-the content of its cubes, `unit.json` last; a unit that is there is not computed again, and one that was killed while
+A node is a value: two rows that need the same have equal nodes. Its results lie under a key made of its settings and of
+the content of its cubes, `unit.json` last; a node that is there is not computed again, and one that was killed while
 training goes on from its checkpoint.
 """
 
@@ -91,7 +91,7 @@ class Score:
     """Of a feature that scales with size: in expected box heights."""
 
 
-Unit = Train | Score
+Node = Train | Score
 
 
 @dataclass(frozen=True)
@@ -107,95 +107,97 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where units are computed; travels to the workers."""
+class Workspace:
+    """Where nodes are computed; travels to the workers."""
 
     out: str
     tables: Mapping[Cut, Tables]
     device: str
     threads: int
 
-    def name(self, unit: Unit) -> str:
-        """What `unit` is called: what it does, and a hash of its settings and its cubes."""
-        what = f"score-{unit.part}" if isinstance(unit, Score) else f"train-{unit.training.stages[0]}"
-        return f"{what}-{hash_of(fingerprint(unit), self.tables[unit.cut].fingerprint)}"
+    def name(self, node: Node) -> str:
+        """What `node` is called: what it does, and a hash of its settings and its cubes."""
+        what = f"score-{node.part}" if isinstance(node, Score) else f"train-{node.training.stages[0]}"
+        return f"{what}-{hash_of(fingerprint(node), self.tables[node.cut].fingerprint)}"
 
-    def folder(self, unit: Unit) -> str:
-        """Where the results of `unit` are."""
-        return join(self.out, "units", self.name(unit))
+    def folder(self, node: Node) -> str:
+        """Where the results of `node` are."""
+        return join(self.out, "units", self.name(node))
 
-    def is_done(self, unit: Unit) -> bool:
+    def is_done(self, node: Node) -> bool:
         """Whether its results are there, all of them."""
-        return exists(join(self.folder(unit), "unit.json"))
+        return exists(join(self.folder(node), "unit.json"))
 
 
-def run_unit(place: Place, unit: Unit) -> dict[str, Any]:
-    """Compute `unit` and put its results; returns what unit.json says.
+def run_node(workspace: Workspace, node: Node) -> dict[str, Any]:
+    """Compute `node` and put its results; returns what unit.json says.
 
     Raises TrainingError when training cannot go on, or leaves a network whose errors are not finite.
     """
-    torch.set_num_threads(place.threads)
-    device = choose_device(place.device)
+    torch.set_num_threads(workspace.threads)
+    device = choose_device(workspace.device)
     started = time.monotonic()
-    tables = place.tables[unit.cut]
-    found = _train(place, unit, tables, device) if isinstance(unit, Train) else _score(place, unit, tables, device)
+    tables = workspace.tables[node.cut]
+    found = (
+        _train(workspace, node, tables, device) if isinstance(node, Train) else _score(workspace, node, tables, device)
+    )
     found |= {"seconds": round(time.monotonic() - started, 2), "hardware": hardware(device)}
     found["date"] = time.strftime("%Y-%m-%d", time.gmtime())
-    put_json(join(place.folder(unit), "unit.json"), found)
+    put_json(join(workspace.folder(node), "unit.json"), found)
     return found
 
 
-def _train(place: Place, unit: Train, tables: Tables, device: torch.device) -> dict[str, Any]:
-    folder, table = place.folder(unit), StcTable(tables.train)
+def _train(workspace: Workspace, node: Train, tables: Tables, device: torch.device) -> dict[str, Any]:
+    folder, table = workspace.folder(node), StcTable(tables.train)
     checkpoint = join(folder, "checkpoint.safetensors")
-    model = _network(place, unit)
-    checkpoints = Checkpoints(checkpoint, settings=place.name(unit))
-    history = Trainer(model, table, unit.training, unit.loss, device, checkpoints).run()
+    model = _network(workspace, node)
+    checkpoints = Checkpoints(checkpoint, settings=workspace.name(node))
+    history = Trainer(model, table, node.training, node.loss, device, checkpoints).run()
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     put_bytes(join(folder, "weights.safetensors"), save(weights))
     delete(checkpoint)
-    stage = getattr(unit.training, unit.training.stages[0])
-    training = unit.training
+    stage = getattr(node.training, node.training.stages[0])
+    training = node.training
     epoch = Order(batch=training.batch, seed=training.seed, epoch=0, window=training.window, steps=stage.steps)
     steps = stage.epochs * epoch.batches(len(table))
     return {"cubes": len(table), "epochs": stage.epochs, "steps": steps, "history": history}
 
 
-def _network(place: Place, unit: Train) -> HF2VAD:
-    """The network of `unit` before training: weights of its seed, and those that the stage before has trained."""
-    torch.manual_seed(unit.training.seed)
-    model = HF2VAD(unit.model)
-    if unit.after is not None:
-        trained = ("flow_autoencoder.",) if unit.after.training.stages == ("flow",) else ("flow_autoencoder.", "cvae.")
-        weights = load(read_bytes(join(place.folder(unit.after), "weights.safetensors")))
+def _network(workspace: Workspace, node: Train) -> HF2VAD:
+    """The network of `node` before training: weights of its seed, and those that the stage before has trained."""
+    torch.manual_seed(node.training.seed)
+    model = HF2VAD(node.model)
+    if node.after is not None:
+        trained = ("flow_autoencoder.",) if node.after.training.stages == ("flow",) else ("flow_autoencoder.", "cvae.")
+        weights = load(read_bytes(join(workspace.folder(node.after), "weights.safetensors")))
         known = {name: value for name, value in weights.items() if name.startswith(trained)}
         model.load_state_dict({**model.state_dict(), **known})
     return model
 
 
-def _score(place: Place, unit: Score, tables: Tables, device: torch.device) -> dict[str, Any]:
+def _score(workspace: Workspace, node: Score, tables: Tables, device: torch.device) -> dict[str, Any]:
     model = None
-    if unit.after is not None:
-        model = HF2VAD(unit.after.model)
-        model.load_state_dict(load(read_bytes(join(place.folder(unit.after), "weights.safetensors"))))
-        model.config = replace(model.config, flow_error=unit.flow_error)
+    if node.after is not None:
+        model = HF2VAD(node.after.model)
+        model.load_state_dict(load(read_bytes(join(workspace.folder(node.after), "weights.safetensors"))))
+        model.config = replace(model.config, flow_error=node.flow_error)
         model.to(device).eval()
-    feature = feature_classes()[unit.part](feature_settings(unit)[unit.part])
+    feature = feature_classes()[node.part](feature_settings(node)[node.part])
     perspective = None
-    if unit.perspective or not feature.fitted:
+    if node.perspective or not feature.fitted:
         needs = set() if feature.fitted else feature.needs
         train = StcTable(tables.train)
         sample = cube_sample(train, most=FITTED, flow="flow" in needs, pixels="pixels" in needs)
         feature = feature.fit(sample)
-        perspective = sample.perspective if unit.perspective else None
+        perspective = sample.perspective if node.perspective else None
     counts = {}
     for name, uri in (("test", tables.test), ("train", tables.train)):
         table = StcTable(uri)
         every = 1
-        if name == "train" and unit.calibration_cubes:
-            every = math.ceil(len(table) / unit.calibration_cubes)
+        if name == "train" and node.calibration_cubes:
+            every = math.ceil(len(table) / node.calibration_cubes)
         found = _measured(table, feature, model, perspective, device, every=max(1, every))
-        put_table(join(place.folder(unit), f"{name}.parquet"), found)
+        put_table(join(workspace.folder(node), f"{name}.parquet"), found)
         counts[f"{name}_cubes"] = found.num_rows
     return counts
 
@@ -238,7 +240,7 @@ def _measured(
 
 
 def hardware(device: torch.device) -> str:
-    """The processor or accelerator that a unit was computed on."""
+    """The processor or accelerator that a node was computed on."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")

@@ -17,8 +17,8 @@ from hf2vad.models.settings import NETWORKS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """A device as an engine sees it, with the software around it."""
+class Target:
+    """A device as engines see it, with the software around it: where a built one is good."""
 
     device: str
     """Model of the processor, or name of the GPU."""
@@ -34,15 +34,15 @@ class Place:
         return self.threads == 0
 
 
-def here(device: torch.device) -> Place:
-    """This process's place, for engines that run on `device`."""
+def this_target(device: torch.device) -> Target:
+    """What engines that run on `device` in this process are good for."""
     versions = [("hf2vad", hf2vad.__version__), ("torch", torch.__version__), ("system", platform.system())]
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         versions += [("cuda", str(torch.version.cuda)), ("tensorrt", _version("tensorrt"))]
         name = torch.cuda.get_device_name(device)
-        return Place(device=name, ability=f"{major}.{minor}", threads=0, versions=tuple(versions))
-    return Place(
+        return Target(device=name, ability=f"{major}.{minor}", threads=0, versions=tuple(versions))
+    return Target(
         device=_processor(),
         ability=f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         threads=torch.get_num_threads(),
@@ -50,12 +50,12 @@ def here(device: torch.device) -> Place:
     )
 
 
-def engine_key(spec: EngineSpec, bundle_id: str, place: Place, *, batch: int) -> str:
+def engine_key(spec: EngineSpec, bundle_id: str, target: Target, *, batch: int) -> str:
     """16 hex digits that say where a package of this engine may be used.
 
     Which networks it holds is part of it where they are not both.
     """
-    facts = [spec.name, bundle_id, asdict(place), spec.precision, batch]
+    facts = [spec.name, bundle_id, asdict(target), spec.precision, batch]
     facts += [list(spec.networks)] if spec.networks != NETWORKS else []
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hf2vad.ablation.units import Cut, Place, Score, Tables, Train, run_unit
+from hf2vad.ablation.nodes import Cut, Score, Tables, Train, Workspace, run_node
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import TrainingError
 from hf2vad.features.speed import flow_speed
@@ -37,44 +37,46 @@ FRAME = Train(CUT, SMALL_MODEL, LossConfig(), training("frame"), FLOW)
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def workspace(tmp_path: Path) -> Workspace:
     """Two training clips of 20 and 17 cubes, and a test clip of 10."""
     put_clip(tmp_path / "train", "a", (0, 40), {5: 8, 6: 12}, seed=1)
     put_clip(tmp_path / "train", "b", (0, 30), {9: 17}, seed=2)
     put_clip(tmp_path / "test", "c", (0, 20), {4: 1, 7: 9}, seed=3)
     tables = Tables(str(tmp_path / "train"), str(tmp_path / "test"), "0", 0.0)
-    return Place(str(tmp_path / "out"), {CUT: tables}, "cpu", torch.get_num_threads())
+    return Workspace(str(tmp_path / "out"), {CUT: tables}, "cpu", torch.get_num_threads())
 
 
-def weights(place: Place, unit: Train) -> dict[str, torch.Tensor]:
-    return load_file(Path(place.folder(unit)) / "weights.safetensors")
+def weights(workspace: Workspace, node: Train) -> dict[str, torch.Tensor]:
+    return load_file(Path(workspace.folder(node)) / "weights.safetensors")
 
 
-def test_a_stage_is_trained_for_its_steps_on_the_weights_of_the_one_before(place: Place) -> None:
-    for unit in (FLOW, FRAME):
-        found = run_unit(place, unit)
+def test_a_stage_is_trained_for_its_steps_on_the_weights_of_the_one_before(workspace: Workspace) -> None:
+    for node in (FLOW, FRAME):
+        found = run_node(workspace, node)
         assert (found["epochs"], found["steps"], found["cubes"]) == (2, 4, 37)
         assert [record["epoch"] for record in found["history"]] == [1, 2]
-    flow, both = weights(place, FLOW), weights(place, FRAME)
+    flow, both = weights(workspace, FLOW), weights(workspace, FRAME)
     autoencoder = [name for name in flow if name.startswith("flow_autoencoder.")]
     assert all(torch.equal(flow[name], both[name]) for name in autoencoder)
     assert any(not torch.equal(flow[name], both[name]) for name in flow if name.startswith("cvae."))
-    assert not list(Path(place.out).rglob("checkpoint*"))
+    assert not list(Path(workspace.out).rglob("checkpoint*"))
 
 
-def test_a_finished_unit_says_so_and_only_then(place: Place) -> None:
-    assert not place.is_done(FLOW)
-    found = run_unit(place, FLOW)
-    assert place.is_done(FLOW)
-    assert json.loads((Path(place.folder(FLOW)) / "unit.json").read_text()) == found
+def test_a_finished_unit_says_so_and_only_then(workspace: Workspace) -> None:
+    assert not workspace.is_done(FLOW)
+    found = run_node(workspace, FLOW)
+    assert workspace.is_done(FLOW)
+    assert json.loads((Path(workspace.folder(FLOW)) / "unit.json").read_text()) == found
     assert "cores" in found["hardware"]
-    assert not place.is_done(FRAME)
+    assert not workspace.is_done(FRAME)
 
 
-def test_training_that_was_killed_goes_on_from_its_checkpoint(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_unit(place, FLOW)
-    expected = weights(place, FLOW)
-    again = replace(place, out=place.out + "_again")
+def test_training_that_was_killed_goes_on_from_its_checkpoint(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_node(workspace, FLOW)
+    expected = weights(workspace, FLOW)
+    again = replace(workspace, out=workspace.out + "_again")
 
     save = Checkpoints.save
 
@@ -85,18 +87,20 @@ def test_training_that_was_killed_goes_on_from_its_checkpoint(place: Place, monk
     with monkeypatch.context() as patched:
         patched.setattr(Checkpoints, "save", save_and_die)
         with pytest.raises(KeyboardInterrupt):
-            run_unit(again, FLOW)
+            run_node(again, FLOW)
     assert not again.is_done(FLOW)
-    run_unit(again, FLOW)
+    run_node(again, FLOW)
     found = weights(again, FLOW)
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-def test_scores_follow_the_table_and_calibrate_on_evenly_spread_training_cubes(place: Place, tmp_path: Path) -> None:
-    unit = Score(CUT, "speed", None, calibration_cubes=10)
-    found = run_unit(place, unit)
+def test_scores_follow_the_table_and_calibrate_on_evenly_spread_training_cubes(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    node = Score(CUT, "speed", None, calibration_cubes=10)
+    found = run_node(workspace, node)
     assert (found["test_cubes"], found["train_cubes"]) == (10, 10)
-    test, train = (pq.read_table(Path(place.folder(unit)) / f"{name}.parquet") for name in ("test", "train"))
+    test, train = (pq.read_table(Path(workspace.folder(node)) / f"{name}.parquet") for name in ("test", "train"))
     assert test.schema.remove_metadata().equals(ERRORS)
     assert test["video"].to_pylist() == ["c"] * 10
     assert test["frame"].to_pylist() == [4] + [7] * 9
@@ -107,34 +111,34 @@ def test_scores_follow_the_table_and_calibrate_on_evenly_spread_training_cubes(p
     assert train["video"].to_pylist() == videos[::4]
 
 
-def test_scores_are_those_of_the_trained_network(place: Place, tmp_path: Path) -> None:
-    for unit in (FLOW, FRAME):
-        run_unit(place, unit)
+def test_scores_are_those_of_the_trained_network(workspace: Workspace, tmp_path: Path) -> None:
+    for node in (FLOW, FRAME):
+        run_node(workspace, node)
     model = HF2VAD(SMALL_MODEL).eval()
-    model.load_state_dict(weights(place, FRAME))
+    model.load_state_dict(weights(workspace, FRAME))
     ((_, cubes),) = list(StcTable(str(tmp_path / "test")).in_order())
     expected = model.errors(cube_tensors(cubes.appearance, cubes.flow, torch.device("cpu")))
     for part, network, errors in zip(("flow", "frame"), (FLOW, FRAME), expected, strict=True):
-        unit = Score(CUT, part, network, calibration_cubes=0)  # type: ignore[arg-type]
-        assert run_unit(place, unit)["train_cubes"] == 37
-        found = pq.read_table(Path(place.folder(unit)) / "test.parquet")["error"].to_numpy()
+        node = Score(CUT, part, network, calibration_cubes=0)  # type: ignore[arg-type]
+        assert run_node(workspace, node)["train_cubes"] == 37
+        found = pq.read_table(Path(workspace.folder(node)) / "test.parquet")["error"].to_numpy()
         np.testing.assert_allclose(found, errors.numpy(), rtol=1e-5)
 
 
-def test_another_table_or_setting_is_another_unit(place: Place) -> None:
+def test_another_table_or_setting_is_another_unit(workspace: Workspace) -> None:
     others = [
-        place.folder(replace(FLOW, training=replace(FLOW.training, seed=1))),
-        place.folder(replace(FLOW, loss=LossConfig(entropy=0.0))),
-        replace(place, tables={CUT: replace(place.tables[CUT], fingerprint="1")}).folder(FLOW),
-        place.folder(FRAME),
+        workspace.folder(replace(FLOW, training=replace(FLOW.training, seed=1))),
+        workspace.folder(replace(FLOW, loss=LossConfig(entropy=0.0))),
+        replace(workspace, tables={CUT: replace(workspace.tables[CUT], fingerprint="1")}).folder(FLOW),
+        workspace.folder(FRAME),
     ]
-    assert len({place.folder(FLOW), *others}) == 5
-    assert re.fullmatch(r"train-flow-[0-9a-f]{16}", place.name(FLOW))
+    assert len({workspace.folder(FLOW), *others}) == 5
+    assert re.fullmatch(r"train-flow-[0-9a-f]{16}", workspace.name(FLOW))
 
 
-def test_errors_that_are_not_finite_are_refused(place: Place, tmp_path: Path) -> None:
+def test_errors_that_are_not_finite_are_refused(workspace: Workspace, tmp_path: Path) -> None:
     appearance, flow = make_cubes(3, 0)
     flow[1, 0, 0, 0, 0] = np.nan
     put_clip(tmp_path / "test", "d", (0, 20), {9: 3}, content=(appearance, flow))
     with pytest.raises(TrainingError, match="speed errors of its cubes are not finite"):
-        run_unit(place, Score(CUT, "speed", None, calibration_cubes=0))
+        run_node(workspace, Score(CUT, "speed", None, calibration_cubes=0))
