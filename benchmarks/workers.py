@@ -7,13 +7,14 @@ Example:
 dispatch   calls that do nothing: calls a second, and the processors' seconds of the driver and of everything else
 start      seconds until each slot has made a call that imports what scoring imports, for the first and for a second job
 of one connection
-processes  processes that 40 calls were made by, on four CPUs, with one and with two CPUs a worker
+processes  processes that 40 calls were made by, with one and with two CPUs a worker
 killed     seconds from a worker's death to the next try's begin
 gpu        the same after a failed GPU, and how long after it the worker has ended
 shared     seconds that a job of four short calls takes beside one that goes on for a minute
 node       what is raised when a node of three is lost, and seconds to the next try's begin
 
-Every part is a process of its own with a head node of its own; tasks and actors take turns, `--rounds` times.
+Every part is a driver of its own; the parts of a round share a head node of two CPUs. Tasks and actors take turns,
+`--rounds` times. The processors' seconds say more than the clock where a machine does other work too.
 """
 
 from __future__ import annotations
@@ -50,18 +51,8 @@ LONG_SECONDS = 60.0
 
 
 @contextlib.contextmanager
-def head(cpus: int = 2) -> Iterator[None]:
-    """A head node, which this process is connected to."""
-    with (
-        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
-        ray_head(Path(folder), cpus=cpus) as node,
-        connected(node.address),
-    ):
-        yield
-
-
-@contextlib.contextmanager
 def cluster(kind: str, **settings: Any) -> Iterator[RetryingCluster]:
+    """A cluster of either kind, on the connected head node."""
     config = RayConfig(**settings)
     if kind == "tasks":
         yield RayCluster(config, use_gpu=False)
@@ -93,7 +84,7 @@ def rest(seconds: float) -> None:
 
 
 def imports(seconds: float) -> int:
-    import hf2vad.jobs.score  # noqa: F401
+    import hf2vad.tasks.scoring  # noqa: F401
 
     time.sleep(seconds)
     return os.getpid()
@@ -122,7 +113,7 @@ def begins(folder: Path) -> list[tuple[int, float]]:
 
 def processor_seconds() -> float:
     """Of all processes on the head node."""
-    mark, ticks = f"{MARK}={os.getpid()}".encode(), 0
+    mark, ticks = f"{MARK}={os.getppid()}".encode(), 0
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
@@ -130,8 +121,8 @@ def processor_seconds() -> float:
     return ticks / CLOCK
 
 
-def dispatch(kind: str) -> dict[str, float]:
-    with head(), cluster(kind) as to:
+def dispatch(kind: str, address: str) -> dict[str, float]:
+    with connected(address), cluster(kind) as to:
         made(200, to, nothing)
         other, driver, started = processor_seconds(), time.process_time(), time.perf_counter()
         made(CALLS, to, nothing)
@@ -143,9 +134,9 @@ def dispatch(kind: str) -> dict[str, float]:
         }
 
 
-def start(kind: str) -> dict[str, float]:
+def start(kind: str, address: str) -> dict[str, float]:
     found = {}
-    with head():
+    with connected(address):
         for job in ("first", "second"):
             started = time.perf_counter()
             with cluster(kind) as to:
@@ -156,9 +147,9 @@ def start(kind: str) -> dict[str, float]:
     return found
 
 
-def processes(kind: str) -> dict[str, float]:
+def processes(kind: str, address: str) -> dict[str, float]:
     found: dict[str, float] = {}
-    with head(cpus=4):
+    with connected(address):
         for cpus in (1, 2):
             with cluster(kind, cpus=float(cpus)) as to:
                 pids = set(made(40, to, imports, 0.05))
@@ -174,8 +165,8 @@ def own_mib(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) / 1024
 
 
-def killed(kind: str) -> dict[str, float]:
-    with head(), cluster(kind) as to, tempfile.TemporaryDirectory() as name:
+def killed(kind: str, address: str) -> dict[str, float]:
+    with connected(address), cluster(kind) as to, tempfile.TemporaryDirectory() as name:
         made(4, to, nothing)
         folder = Path(name)
         to.submit(Call(hold, (name, 60.0), None))
@@ -186,8 +177,8 @@ def killed(kind: str) -> dict[str, float]:
         return {"next_try_s": round(begins(folder)[1][1] - at, 2)}
 
 
-def gpu(kind: str) -> dict[str, Any]:
-    with head(), cluster(kind) as to, tempfile.TemporaryDirectory() as name:
+def gpu(kind: str, address: str) -> dict[str, Any]:
+    with connected(address), cluster(kind) as to, tempfile.TemporaryDirectory() as name:
         made(4, to, nothing)
         folder = Path(name)
         reasons: list[str] = []
@@ -201,12 +192,10 @@ def gpu(kind: str) -> dict[str, Any]:
         return {"next_try_s": round(again - at, 2), "worker_ended_s": round(time.time() - at, 2)}
 
 
-def shared(kind: str) -> dict[str, float]:
+def shared(kind: str, address: str) -> dict[str, float]:
     """The long job makes calls of half a second on both CPUs until the short one ends, or has waited LONG_SECONDS."""
-    with head(), tempfile.TemporaryDirectory() as name:
-        import ray
-
-        address, connected_at = ray.get_runtime_context().gcs_address, Path(name, "connected")
+    with connected(address), tempfile.TemporaryDirectory() as name:
+        connected_at = Path(name, "connected")
         seconds: dict[str, float] = {}
         short = threading.Thread(target=lambda: seconds.update(apart(short_job, kind, address, str(connected_at))))
         with cluster(kind) as to:
@@ -229,7 +218,8 @@ def short_job(kind: str, address: str, connected_at: str) -> dict[str, float]:
         return {"short_job_s": round(time.perf_counter() - started, 1)}
 
 
-def node(kind: str) -> dict[str, Any]:
+def node(kind: str, address: str) -> dict[str, Any]:
+    """On nodes of its own."""
     with (
         RayNodes(3, {}) as nodes,
         connected(nodes.address),
@@ -252,7 +242,7 @@ def node(kind: str) -> dict[str, Any]:
         return {"failure": reasons[0], "next_try_s": round(again - at, 2)}
 
 
-PARTS: dict[str, Callable[[str], dict[str, Any]]] = {
+PARTS: dict[str, Callable[[str, str], dict[str, Any]]] = {
     function.__name__: function for function in (dispatch, start, processes, killed, gpu, shared, node)
 }
 
@@ -282,7 +272,7 @@ def workers() -> str:
         ("dispatch", "other_cpu_ms_a_call", "that of workers and Ray, ms"),
         ("start", "first_job_s", "a job's start, until all workers have imported, s"),
         ("start", "second_job_s", "that of the next job of the same process, s"),
-        ("processes", "processes_at_1_cpus", "processes at work, four CPUs, one a worker"),
+        ("processes", "processes_at_1_cpus", "processes at work, one CPU a worker"),
         ("processes", "processes_at_2_cpus", "the same, two CPUs a worker"),
         ("processes", "mib_a_process", "memory of a worker, imports only, MiB"),
         ("killed", "next_try_s", "from a worker's death to the next try, s"),
@@ -307,9 +297,13 @@ def main() -> None:
     found: dict[str, dict[str, list[Any]]] = {part: {kind: [] for kind in KINDS} for part in options.parts}
     loads = []
     for number in range(options.rounds):
-        for part in options.parts:
-            for kind in KINDS:
-                loads.append(round(os.getloadavg()[0], 1))
-                found[part][kind].append(apart(PARTS[part], kind))
-                print(f"{number + 1}/{options.rounds} {part}, {kind}: {found[part][kind][-1]}", flush=True)
+        with (
+            tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+            ray_head(Path(folder)) as head,
+        ):
+            for part in options.parts:
+                for kind in KINDS:
+                    loads.append(round(os.getloadavg()[0], 1))
+                    found[part][kind].append(apart(PARTS[part], kind, head.address))
+                    print(f"{number + 1}/{options.rounds} {part}, {kind}: {found[part][kind][-1]}", flush=True)
     save("workers", {"rounds": options.rounds, "calls": CALLS, "loads": loads, "median": medians(found), "all": found})

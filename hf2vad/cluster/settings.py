@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from hf2vad.errors import ConfigError
 
+GRACE_SECONDS = 25.0
+"""How long what runs may take to finish after SIGTERM: less than Kubernetes gives a pod (30 s) and spot instances have
+(30 to 120 s)."""
+
 NO_RAY = "none"
 """The address with which a job makes its calls in its own process."""
 

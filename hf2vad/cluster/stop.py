@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from types import MappingProxyType, TracebackType
 
-GRACE_SECONDS = 25.0
-"""Less than what Kubernetes gives a pod (30 s) and spot instances have (30 to 120 s)."""
+from hf2vad.cluster.settings import GRACE_SECONDS
 
 NEVER: Mapping[StopReason, Callable[[], bool]] = MappingProxyType({})
 

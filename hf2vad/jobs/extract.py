@@ -13,22 +13,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from hf2vad.archive.settings import LimitsConfig
-from hf2vad.cluster.settings import RayConfig
-from hf2vad.cluster.stop import GRACE_SECONDS
 from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.health.settings import HealthConfig
 from hf2vad.presets import PresetName, preset
 from hf2vad.settings import to_dict
-from hf2vad.walk.settings import BreakerConfig, check_walk_options
+from hf2vad.walk.settings import WalkSettings
 
 if TYPE_CHECKING:
     from hf2vad.tasks.extraction import ExtractionTask
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractJob(ExtractionConfig):
+class ExtractJob(WalkSettings):
     """Settings of jobs/extract_stc.py."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes")
@@ -39,40 +36,16 @@ class ExtractJob(ExtractionConfig):
     out: str
     """Where the STC table goes: <out>/stc/<dataset>/<video>/<start>-<stop>-<hash>.parquet."""
 
-    boxes: str = ""
-    """Parquet file of boxes (video, frame, x1, y1, x2, y2) to use instead of finding them."""
-
     preset: PresetName = "compact"
     """Where the defaults of flow, motion and detector come from."""
-
-    include: tuple[str, ...] = ()
-    """Only videos whose path in the archive, or name, matches one of these patterns, such as '*.avi'."""
-
-    frames: str = ":"
-    """Part of every video: 0:500 in frames, :50% in shares."""
-
-    shard_frames: int = 200
-    """Frames of one unit of work."""
 
     dataset: str = ""
     """Name of this archive in the table; empty: the last part of the archive's path."""
 
-    image_fps: float = 25.0
-    """Frame rate of folders of images."""
-
     leave_out_unhealthy: bool = False
     """Leave out cubes of frames whose footage is frozen, dark, covered …: what scoring marks as `health`."""
 
-    profile: bool = False
-    """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
-
-    grace_seconds: float = GRACE_SECONDS
-    """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
-
     health: HealthConfig = field(default_factory=HealthConfig)
-    limits: LimitsConfig = field(default_factory=LimitsConfig)
-    breaker: BreakerConfig = field(default_factory=BreakerConfig)
-    ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
     def base(cls, early: dict[str, str | None]) -> ExtractJob:
@@ -81,9 +54,6 @@ class ExtractJob(ExtractionConfig):
         chosen = preset(name).extraction
         detector = replace(chosen.detector, kinds=("boxes",)) if early["boxes"] else chosen.detector
         return cls(**{**required_missing(cls), **chosen.parts, "detector": detector, "preset": name})
-
-    def __post_init__(self) -> None:
-        check_walk_options(self.shard_frames, self.image_fps, self.frames, self.grace_seconds)
 
 
 def extract_job(job: ExtractJob) -> int:
@@ -109,7 +79,7 @@ def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> Extraction
     from hf2vad.storage import key_path
     from hf2vad.tables.layout import CubeLayout
     from hf2vad.tasks.extraction import ExtractionTask
-    from hf2vad.walk.task import WalkConfig
+    from hf2vad.walk.run import walk_config
 
     content = [extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames]
     if job.leave_out_unhealthy:
@@ -124,15 +94,7 @@ def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> Extraction
             extraction=to_dict(extraction),
             left_out=to_dict(job.health) if job.leave_out_unhealthy else None,
         ),
-        config=WalkConfig(
-            extraction=extraction,
-            boxes=job.boxes,
-            image_fps=job.image_fps,
-            limits=job.limits,
-            threads=max(1, int(job.ray.cpus)),
-            frame_stats=job.leave_out_unhealthy,
-            profile=job.profile,
-        ),
+        config=walk_config(job, extraction, frame_stats=job.leave_out_unhealthy),
         health=job.health if job.leave_out_unhealthy else None,
     )
 

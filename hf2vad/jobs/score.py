@@ -14,20 +14,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
-from hf2vad.archive.settings import LimitsConfig
-from hf2vad.cluster.settings import RayConfig
-from hf2vad.cluster.stop import GRACE_SECONDS
 from hf2vad.commandline import Job, required_missing
-from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
 from hf2vad.errors import ConfigError
 from hf2vad.health.settings import HealthConfig
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.walk.settings import BreakerConfig, check_walk_options
+from hf2vad.walk.settings import WalkSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreSettings(ExtractionConfig):
+class ScoreSettings(WalkSettings):
     """Settings of every job that scores."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("bundle",)
@@ -43,18 +39,6 @@ class ScoreSettings(ExtractionConfig):
 
     boxes: str = ""
     """Parquet file of boxes (video, frame, x1, y1, x2, y2), for a bundle that was trained on such boxes."""
-
-    include: tuple[str, ...] = ()
-    """Only videos whose path in the archive, or name, matches one of these patterns, such as '*.avi'."""
-
-    frames: str = ":"
-    """Part of every video: 0:500 in frames, 50%: in shares."""
-
-    shard_frames: int = 200
-    """Frames of one unit of work."""
-
-    image_fps: float = 25.0
-    """Frame rate of folders of images."""
 
     engine: EngineChoice = "auto"
     """What runs the network. `eager`: PyTorch as it is, the reference. `compiled`: by torch.compile, in each worker.
@@ -73,12 +57,6 @@ class ScoreSettings(ExtractionConfig):
     device: str = "auto"
     """`auto`: the GPU where a worker has one. `cpu`, `cuda`."""
 
-    profile: bool = False
-    """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
-
-    grace_seconds: float = GRACE_SECONDS
-    """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
-
     smoothing: int | None = None
     """Frames of the median filter over frame scores; none: the bundle's."""
 
@@ -91,9 +69,6 @@ class ScoreSettings(ExtractionConfig):
 
     events: EventConfig = field(default_factory=EventConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
-    limits: LimitsConfig = field(default_factory=LimitsConfig)
-    breaker: BreakerConfig = field(default_factory=BreakerConfig)
-    ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
     def base(cls, early: dict[str, str | None]) -> Self:
@@ -106,7 +81,7 @@ class ScoreSettings(ExtractionConfig):
         return cls(**values)
 
     def __post_init__(self) -> None:
-        check_walk_options(self.shard_frames, self.image_fps, self.frames, self.grace_seconds)
+        super().__post_init__()
         if self.batch < 1:
             raise ConfigError(f"--batch must be at least 1, got {self.batch}")
         if self.engine != "auto":

@@ -13,9 +13,7 @@ from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.engine import ask_for_engine
 from hf2vad.cluster.stop import Stop
 from hf2vad.cubes.detect import resolve_detector
-from hf2vad.cubes.settings import (
-    extraction_difference,
-)
+from hf2vad.cubes.settings import extraction_difference
 from hf2vad.engines.request import EngineRequest, cache_of
 from hf2vad.engines.settings import EngineSpec
 from hf2vad.errors import MismatchError
@@ -32,8 +30,7 @@ from hf2vad.storage import absolute, join
 from hf2vad.tables.layout import ScoreLayout
 from hf2vad.tasks.scoring import ScoringTask
 from hf2vad.walk.limits import WalkLimits
-from hf2vad.walk.run import check_boxes, run_walk
-from hf2vad.walk.task import WalkConfig
+from hf2vad.walk.run import check_boxes, run_walk, walk_config
 
 
 def run_scoring(
@@ -108,16 +105,7 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
             scores=hash_of(plan, smoothing, to_dict(job.health)),
             final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
         ),
-        config=WalkConfig(
-            extraction=extraction,
-            boxes=job.boxes,
-            image_fps=job.image_fps,
-            limits=job.limits,
-            threads=max(1, int(job.ray.cpus)),
-            frame_stats=True,
-            profile=job.profile,
-            tries=tries,
-        ),
+        config=walk_config(job, extraction, frame_stats=True, tries=tries),
         bundle_uri=job.bundle,
         bundle=settings,
         features=features,

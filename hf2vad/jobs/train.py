@@ -24,8 +24,8 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from hf2vad.archive.pattern import PathPattern
-from hf2vad.cluster.settings import RayConfig
-from hf2vad.cluster.stop import GRACE_SECONDS, Stop
+from hf2vad.cluster.settings import GRACE_SECONDS, RayConfig
+from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_OK, Job, required_missing
 from hf2vad.errors import ConfigError
 from hf2vad.features.motion import DensityConfig

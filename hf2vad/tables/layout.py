@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -71,7 +71,7 @@ def trace_uri(out: str, run: str) -> str:
 class RunLayout:
     """URIs, states and metadata of everything that one run puts.
 
-    A job makes it once, and it travels to the workers. A subclass says what is particular to its tables.
+    A job makes it once, and it travels to the workers. Scores and cubes have subclasses.
     """
 
     prefix: str
@@ -81,19 +81,20 @@ class RunLayout:
     final: str
     """Hash of what decides all final tables of a video beside the video."""
 
+    shard_table: str = "shard"
+    """What a shard's table is called in its metadata."""
+    shard_schema: pa.Schema = SHARD
+    """Columns of a shard's table."""
+    final_table: str = "frames"
+    """Name of the final table that vouches for the others: it is put last and removed first."""
+
     shards_folder: ClassVar[str] = "shards"
     """Name of the folder of shards."""
-    shard_table: ClassVar[str] = "shard"
-    """What a shard's table is called in its metadata."""
-    shard_schema: ClassVar[pa.Schema] = SHARD
-    """Columns of a shard's table."""
     shard_format: ClassVar[Mapping[str, Any]] = {"compression": "zstd"}
     """Options of pyarrow's ParquetWriter for a shard's file."""
     keeps_shards: ClassVar[bool] = False
     """True: shards are the result; they stay, and those of another state are removed when their video is opened. False:
     shards are intermediate, and are removed when their video is finished."""
-    final_table: ClassVar[str] = "frames"
-    """Name of the final table that vouches for the others: it is put last and removed first."""
 
     def state(self, video: Video) -> str:
         """State of `video` when it is finished, as its mark names it."""
@@ -225,9 +226,10 @@ class CubeLayout(RunLayout):
     left_out: Mapping[str, Any] | None
     """The health settings by which cubes of unhealthy footage are left out; none: all stay."""
 
+    shard_table: str = field(default="stc", init=False)
+    shard_schema: pa.Schema = field(default=STC, init=False)
+
     shards_folder: ClassVar[str] = "stc"
-    shard_table: ClassVar[str] = "stc"
-    shard_schema: ClassVar[pa.Schema] = STC
     shard_format: ClassVar[Mapping[str, Any]] = {
         "compression": "none",
         "use_dictionary": False,

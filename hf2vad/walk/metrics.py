@@ -14,9 +14,6 @@ from hf2vad.cluster.dispatch import Cluster, Figure
 from hf2vad.walk.backlog import Backlog
 from hf2vad.walk.counts import RunCounts
 
-OWN_LABELS = ("run", "job_name")
-
-
 FIGURES: dict[str, Figure] = {
     "hf2vad_frames": Figure("counter", "Frames of shards that were done"),
     "hf2vad_cubes": Figure("counter", "Cubes of shards that were done"),
@@ -38,11 +35,6 @@ FIGURES: dict[str, Figure] = {
     "hf2vad_start_time_seconds": Figure("gauge", "Unix time at which the run began"),
     "hf2vad_end_time_seconds": Figure("gauge", "Unix time at which the run ended, and how", ("status",)),
 }
-
-
-def exported(name: str) -> str:
-    """What Prometheus calls a metric."""
-    return f"ray_{name}" + ("_total" if FIGURES[name].kind == "counter" else "")
 
 
 class Metrics:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain, islice
-from typing import Any, Protocol
+from typing import Any
 
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.passed import PassedOver
 from hf2vad.cluster.dispatch import Cluster, open_cluster
-from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.cubes.detect import absolute_detector
-from hf2vad.cubes.settings import DetectorConfig
+from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
 from hf2vad.errors import ConfigError, StoppedError
 from hf2vad.storage import absolute
 from hf2vad.threads import prefetch
@@ -22,38 +21,17 @@ from hf2vad.walk.counts import RunCounts
 from hf2vad.walk.limits import ShardPlan, WalkLimits
 from hf2vad.walk.monitor import RunMonitor
 from hf2vad.walk.record import RunRecord
-from hf2vad.walk.settings import BreakerConfig, FrameRange
-from hf2vad.walk.task import WalkTask
+from hf2vad.walk.settings import FrameRange, WalkSettings
+from hf2vad.walk.task import WalkConfig, WalkTask
 from hf2vad.walk.walk import Walk
 
 LISTED_TOGETHER = 256
 """Videos that the catalogue's thread hands over at once."""
 
 
-class WalkJob(Protocol):
-    """Settings that every walk has."""
-
-    @property
-    def out(self) -> str: ...
-    @property
-    def boxes(self) -> str: ...
-    @property
-    def detector(self) -> DetectorConfig: ...
-    @property
-    def frames(self) -> str: ...
-    @property
-    def shard_frames(self) -> int: ...
-    @property
-    def grace_seconds(self) -> float: ...
-    @property
-    def breaker(self) -> BreakerConfig: ...
-    @property
-    def ray(self) -> RayConfig: ...
-
-
 def run_walk(
     name: str,
-    job: WalkJob,
+    job: WalkSettings,
     task: WalkTask,
     videos: Iterator[Video],
     *,
@@ -94,6 +72,22 @@ def run_walk(
     return EXIT_FAILURES if counts.failed else EXIT_OK
 
 
+def walk_config(
+    job: WalkSettings, extraction: ExtractionConfig, *, frame_stats: bool = False, tries: int = 0
+) -> WalkConfig:
+    """How the workers of `job` open videos and cut cubes; `extraction`: its own, the detector resolved."""
+    return WalkConfig(
+        extraction=extraction,
+        boxes=job.boxes,
+        image_fps=job.image_fps,
+        limits=job.limits,
+        threads=max(1, int(job.ray.cpus)),
+        frame_stats=frame_stats,
+        profile=job.profile,
+        tries=tries,
+    )
+
+
 def what_is_left(counts: RunCounts) -> str:
     """What a run that stopped before its end has left, in words."""
     begun = f"{counts.left} videos begun are left, with {counts.shards_left} shards" if counts.left else ""
@@ -109,13 +103,13 @@ def listed_ahead(videos: Iterator[Video]) -> Iterator[Video]:
             yield from batch
 
 
-def absolute_places(job: WalkJob) -> dict[str, Any]:
+def absolute_places(job: WalkSettings) -> dict[str, Any]:
     """The places of `job` as workers, which run in folders of their own, find them."""
     places = {name: absolute(getattr(job, name)) for name in ("out", "boxes")}
     return places | {"detector": absolute_detector(job.detector)}
 
 
-def some_videos(archive: str, include: tuple[str, ...], passed: PassedOver) -> Iterator[Video]:
+def some_videos(archive: str, include: tuple[str, ...], passed: PassedOver | None = None) -> Iterator[Video]:
     """The catalogue; `passed` is told of what it passes over.
 
     Raises ConfigError when it is empty, before a cluster is started for it.
@@ -124,7 +118,9 @@ def some_videos(archive: str, include: tuple[str, ...], passed: PassedOver) -> I
     first = next(videos, None)
     if first is None:
         which = " that matches --include" if include else ""
-        raise ConfigError("; ".join([f"{archive}: no video there{which}", *passed.lines()]))
+        raise ConfigError(
+            "; ".join([f"{archive}: no video there{which}", *(passed.lines() if passed is not None else ())])
+        )
     return chain([first], videos)
 
 

@@ -1,11 +1,14 @@
-"""Which part of each video a walk takes on, and when the run ends early."""
+"""Settings of a walk: which part of each video it takes on, in which pieces, and when the run ends early."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from hf2vad.archive.settings import LimitsConfig
+from hf2vad.cluster.settings import GRACE_SECONDS, RayConfig
+from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import ConfigError
 from hf2vad.settings import require
 
@@ -62,9 +65,43 @@ class FrameRange:
         raise ConfigError(f"--frames must look like 0:500, :50% or 50%:, got {self.text!r}")
 
 
-def check_walk_options(shard_frames: int, image_fps: float, frames: str, grace_seconds: float) -> None:
-    """Raise ConfigError for options that no walk can have."""
-    require(grace_seconds >= 0, f"--grace-seconds must be at least 0, got {grace_seconds}")
-    require(shard_frames > 0, f"--shard-frames must be at least 1, got {shard_frames}")
-    require(image_fps > 0, f"--image-fps must be positive, got {image_fps}")
-    FrameRange(frames).check()
+@dataclass(frozen=True, kw_only=True)
+class WalkSettings(ExtractionConfig):
+    """Settings of every job that walks an archive and cuts its cubes."""
+
+    archive: str | tuple[str, ...]
+    """What is walked: folder or s3://bucket/prefix of video files and folders of numbered images."""
+
+    out: str
+    """Folder or s3://bucket/prefix of what the job puts."""
+
+    boxes: str = ""
+    """Parquet file of boxes (video, frame, x1, y1, x2, y2) to use instead of finding them."""
+
+    include: tuple[str, ...] = ()
+    """Only videos whose path in the archive, or name, matches one of these patterns, such as '*.avi'."""
+
+    frames: str = ":"
+    """Part of every video: 0:500 in frames, :50% or 50%: in shares."""
+
+    shard_frames: int = 200
+    """Frames of one unit of work."""
+
+    image_fps: float = 25.0
+    """Frame rate of folders of images."""
+
+    profile: bool = False
+    """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
+
+    grace_seconds: float = GRACE_SECONDS
+    """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
+
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
+
+    def __post_init__(self) -> None:
+        require(self.grace_seconds >= 0, f"--grace-seconds must be at least 0, got {self.grace_seconds}")
+        require(self.shard_frames > 0, f"--shard-frames must be at least 1, got {self.shard_frames}")
+        require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")
+        FrameRange(self.frames).check()

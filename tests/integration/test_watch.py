@@ -21,9 +21,10 @@ from hf2vad.cluster.dispatch import open_cluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.errors import BundleError
 from hf2vad.walk.backlog import Backlog
-from hf2vad.walk.metrics import FIGURES, exported
+from hf2vad.walk.metrics import FIGURES
 from hf2vad.walk.monitor import RunMonitor
 from hf2vad.walk.record import RunRecord
+from tests.metrics import exported
 from tests.site import RayCluster, Site, environment, job, last_run, wait_until
 
 NIGHTS = ("gate/2026-11-23", "gate/2026-11-24", "yard/2026-11-24")

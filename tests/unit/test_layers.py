@@ -86,16 +86,15 @@ def test_nothing_private_of_ray_is_used() -> None:
 
 def imported_by(code: str, libraries: Iterable[str]) -> list[str]:
     """Those of `libraries` that a fresh process has loaded after `code`, in the order of `libraries`."""
-    program = (
-        f"import sys\n{code}\nprint(*[name for name in {list(libraries)} if name in sys.modules], file=sys.stderr)"
-    )
+    loaded = f"[name for name in {list(libraries)} if name in sys.modules]"
+    program = f"import sys\n{code}\nprint(*{loaded}, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stderr.split()
 
 
 def test_what_drives_a_run_imports_no_compiler_no_plots_and_no_ray() -> None:
     """They take 76 MiB and seconds, in the driver and in every worker; `--ray.address none` does without Ray."""
-    code = "import hf2vad.walk.run, hf2vad.jobs.scoring, hf2vad.tasks.extraction, hf2vad.ablation.runs"
+    code = "import hf2vad.walk.run, hf2vad.jobs.scoring, hf2vad.tasks.extraction"
     assert imported_by(code, ("torch._inductor", "sklearn", "plotly", "ray")) == []
 
 

@@ -16,7 +16,8 @@ import yaml
 from hf2vad import logs
 from hf2vad.walk.backlog import Backlog
 from hf2vad.walk.counts import RunCounts
-from hf2vad.walk.metrics import FIGURES, OWN_LABELS, Metrics, exported
+from hf2vad.walk.metrics import FIGURES, Metrics
+from tests.metrics import OWN_LABELS, exported
 from tests.site import ROOT
 
 FOLDER = ROOT / "cluster" / "monitoring"

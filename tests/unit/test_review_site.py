@@ -124,9 +124,9 @@ def test_many_hours_are_hours_of_the_day() -> None:
 def test_an_events_parts_are_those_that_its_score_was_made_of(night: tuple[Path, Path], bundle: Any) -> None:
     objects = read_table(str(night[1] / "objects" / f"{FIRST}.parquet"))
     event = read_table(str(night[1] / "events" / f"{FIRST}.parquet")).to_pylist()[0]
-    parts, rarity = peak_terms(event, objects, bundle, FIRST)
-    assert rarity == "", "deviations are no rarities"
+    parts, words = peak_terms(event, objects, bundle, FIRST)
     assert parts == {"flow": 9.0, "frame": 1.0}, "S_r 14 and S_p 15, mean 5, deviation 1, weights 1 and 0.1"
+    assert words == "", "Eq. 9 says nothing of how rare a measure is"
     assert kind_of(parts) == "flow"
     assert kind_of({"flow": -1.0, "frame": 0.5}) == "appearance"
     assert peak_terms(event, OBJECTS.empty_table(), bundle, FIRST) == ({}, "")

@@ -33,14 +33,6 @@ COUNTS = pa.schema([("frame", pa.int32()), ("cubes", pa.int32())])
 FRAMES = 24
 
 
-class CountLayout(RunLayout):
-    """Tables of counts."""
-
-    shard_table: ClassVar[str] = "counts_shard"
-    shard_schema: ClassVar[pa.Schema] = COUNTS
-    final_table: ClassVar[str] = "counts"
-
-
 @dataclass(frozen=True, kw_only=True)
 class CountTask:
     """How many cubes each frame has."""
@@ -99,7 +91,9 @@ def task(out: Path, *, plan: str = "plan", **settings: Any) -> CountTask:
         threads=1,
         frame_stats=False,
     )
-    return CountTask(layout=CountLayout(prefix=str(out), plan=plan, final=plan), config=config, **settings)
+    tables: dict[str, Any] = {"shard_table": "counts_shard", "shard_schema": COUNTS, "final_table": "counts"}
+    layout = RunLayout(prefix=str(out), plan=plan, final=plan, **tables)
+    return CountTask(layout=layout, config=config, **settings)
 
 
 def walk(archive: Path, task: CountTask, shard_frames: int = 10) -> RunCounts:
