@@ -33,7 +33,7 @@ from typing import Any
 
 from benchmarks.actor_cluster import ActorCluster
 from benchmarks.measure import save
-from benchmarks.planned import apart
+from benchmarks.processes import apart
 from benchmarks.tables import markdown, results
 from hf2vad.cluster.connection import connected
 from hf2vad.cluster.dispatch import Call
