@@ -33,14 +33,14 @@ from typing import Any
 
 from benchmarks.actor_cluster import ActorCluster
 from benchmarks.measure import save
-from benchmarks.planned import apart
+from benchmarks.processes import apart
 from benchmarks.tables import markdown, results
+from benchmarks.worker_calls import fail_first, hold, imports, nothing, rest
 from hf2vad.cluster.connection import connected
 from hf2vad.cluster.dispatch import Call
 from hf2vad.cluster.ray_cluster import RayCluster
 from hf2vad.cluster.retries import RetryingCluster
 from hf2vad.cluster.settings import RayConfig
-from tests.calls import fail
 from tests.ray_nodes import RayNodes
 from tests.site import MARK, ray_head, wait_until
 
@@ -73,36 +73,6 @@ def made(calls: int, to: RetryingCluster, function: Callable[..., Any], *args: o
         assert ended.failure is None, ended.failure
         values.append(ended.value)
     return values
-
-
-def nothing() -> None:
-    pass
-
-
-def rest(seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def imports(seconds: float) -> int:
-    import hf2vad.tasks.scoring  # noqa: F401
-
-    time.sleep(seconds)
-    return os.getpid()
-
-
-def hold(folder: str, seconds: float) -> None:
-    """Say in `folder` who makes this call, and since when; the second try returns at once."""
-    tries = len(list(Path(folder).iterdir()))
-    (Path(folder) / f"{tries}-{os.getpid()}-{time.time()}").touch()
-    if not tries:
-        time.sleep(seconds)
-
-
-def fail_first(folder: str) -> None:
-    """As `hold`, but the first try finds its GPU broken."""
-    hold(folder, 0.0)
-    if len(list(Path(folder).iterdir())) == 1:
-        fail("RuntimeError", "CUDA error: an illegal memory access was encountered")
 
 
 def begins(folder: Path) -> list[tuple[int, float]]:
@@ -282,7 +252,8 @@ def workers() -> str:
         ("node", "failure", "what Ray says of a lost node"),
         ("shared", "short_job_s", "four calls of 0.5 s beside a job that goes on for 60 s, s"),
     ):
-        rows.append([label, *(str(found[0]["median"][part][kind][name]) for kind in KINDS)])
+        if part in found[0]["median"]:
+            rows.append([label, *(str(found[0]["median"][part][kind][name]) for kind in KINDS)])
     return markdown(head, rows)
 
 

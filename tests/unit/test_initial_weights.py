@@ -123,16 +123,23 @@ def test_mistakes(stc: Path, tmp_path: Path, options: tuple[str, ...], message: 
     assert message in run_job("train", "--stc", stc, "--out", tmp_path / "b", *SMALL, *options, expect=2).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @needs_shared
 def test_a_bundle_of_released_weights_answers_as_the_original_network(stc: Path, tmp_path: Path) -> None:
     state = {name: torch.from_numpy(np.asarray(value)) for name, value in stand_in_weights().items()}
     torch.save({"model_state_dict": state}, tmp_path / "ped2.pth")
-    init = ("--preset", "ped2", "--init", tmp_path / "ped2.pth", *NO_STAGES)
+    init = ("--preset", "ped2", "--training.batch", 8, "--init", tmp_path / "ped2.pth", *NO_STAGES)
     run_job("train", "--stc", stc, "--out", tmp_path / "b", *init, "--threads", 1)
     model = load_bundle(str(tmp_path / "b")).build(torch.device("cpu"))
     with np.load(SHARED / "release_golden.npz") as golden:
         frames, flows = torch.tensor(golden["frames"]), torch.tensor(golden["flows"])
-        s_flow, s_frame = model.errors(CubeTensors(frames[:, :12], flows, frames[:, 12:]))
+        inputs = CubeTensors(frames[:, :12], flows, frames[:, 12:])
+        s_flow, s_frame = model.errors(inputs)
+        with torch.inference_mode():
+            rebuilt = model.reconstruct(flows).flow
+            frame = model.predict(inputs, rebuilt, sample=False, prior=False).frame
         np.testing.assert_allclose(s_flow.numpy(), golden["S_r"], rtol=1e-3)
         np.testing.assert_allclose(s_frame.numpy(), golden["S_p"], rtol=1e-3)
+        np.testing.assert_allclose(rebuilt.numpy(), golden["flow_reconstruction"], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(frame.numpy(), golden["frame_prediction"], atol=1e-3)
