@@ -255,7 +255,8 @@ def workers() -> str:
         ("node", "failure", "what Ray says of a lost node"),
         ("shared", "short_job_s", "four calls of 0.5 s beside a job that goes on for 60 s, s"),
     ):
-        rows.append([label, *(str(found[0]["median"][part][kind][name]) for kind in KINDS)])
+        if part in found[0]["median"]:
+            rows.append([label, *(str(found[0]["median"][part][kind][name]) for kind in KINDS)])
     return markdown(head, rows)
 
 

@@ -88,7 +88,8 @@ def alerts(result: Mapping[str, Any]) -> str:
     hours = f", {rate:.2f} an hour in {found['hours']:.2f} hours" if rate is not None else ""
     return (
         f"Events: detected {found['told']:,} of {found['anomalies']:,} anomalies "
-        f"(recall {figure(found['recall'])}){late}; {found['alarms']:,} alarms, {found['false_alarms']:,} of them false{hours} "
+        f"(recall {figure(found['recall'])}){late}; "
+        f"{found['alarms']:,} alarms, {found['false_alarms']:,} of them false{hours} "
         f"(precision {figure(found['precision'])}).{_begins(found)}"
     )
 

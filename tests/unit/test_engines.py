@@ -200,7 +200,7 @@ def test_auto_takes_a_package_that_fits_and_eager_where_none_does(
 def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> None:
     target = Target(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
     spec = EngineSpec(name="aot")
-    usual: dict[str, Any] = {"spec": spec, "bundle_id": "a", "place": target, "batch": 64}
+    usual: dict[str, Any] = {"spec": spec, "bundle_id": "a", "target": target, "batch": 64}
     changes: list[dict[str, Any]] = [
         {},
         {"spec": replace(spec, name="tensorrt")},
@@ -208,10 +208,10 @@ def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> 
         {"bundle_id": "b"},
         {"spec": replace(spec, precision="bf16")},
         {"batch": 65},
-        {"place": replace(target, device="Xeon")},
-        {"place": replace(target, ability="AVX2")},
-        {"place": replace(target, threads=2)},
-        {"place": replace(target, versions=(("torch", "2.14"),))},
+        {"target": replace(target, device="Xeon")},
+        {"target": replace(target, ability="AVX2")},
+        {"target": replace(target, threads=2)},
+        {"target": replace(target, versions=(("torch", "2.14"),))},
     ]
     keys = {engine_key(**{**usual, **change}) for change in changes}
     assert len(keys) == len(changes)
