@@ -4,7 +4,8 @@ Example:
     python -m benchmarks workers                                # about ten minutes
     python -m benchmarks workers --parts dispatch start --rounds 3
 
-dispatch   calls that do nothing: calls a second, and the processors' seconds of the driver and of everything else
+dispatch   calls that do nothing: calls a second, the processors' seconds of the driver and of everything else, and the
+driver's memory
 start      seconds until each slot has made a call that imports what scoring imports, for the first and for a second job
 of one connection
 processes  processes that 40 calls were made by, with one and with two CPUs a worker
@@ -101,6 +102,7 @@ def dispatch(kind: str, address: str) -> dict[str, float]:
             "calls_per_second": round(CALLS / seconds, 1),
             "driver_cpu_ms_a_call": round(1000 * (time.process_time() - driver) / CALLS, 3),
             "other_cpu_ms_a_call": round(1000 * (processor_seconds() - other) / CALLS, 3),
+            "driver_mib": round(own_mib(os.getpid()), 1),
         }
 
 
@@ -240,6 +242,7 @@ def workers() -> str:
         ("dispatch", "calls_per_second", "calls that do nothing, a second"),
         ("dispatch", "driver_cpu_ms_a_call", "the driver's processor time for one, ms"),
         ("dispatch", "other_cpu_ms_a_call", "that of workers and Ray, ms"),
+        ("dispatch", "driver_mib", "the driver's memory after 5,000, MiB"),
         ("start", "first_job_s", "a job's start, until all workers have imported, s"),
         ("start", "second_job_s", "that of the next job of the same process, s"),
         ("processes", "processes_at_1_cpus", "processes at work, one CPU a worker"),
