@@ -154,6 +154,7 @@ def examined(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Examined]:
     return {video.video: video for video in examine(archive)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IMAGES)
 def test_an_image_that_claims_too_many_pixels_is_refused_before_it_is_decoded(
     examined: dict[str, Examined], name: str
@@ -164,12 +165,14 @@ def test_an_image_that_claims_too_many_pixels_is_refused_before_it_is_decoded(
     assert video.grown_mib < MEMORY_MIB
 
 
+@pytest.mark.slow
 def test_among_good_images_it_is_a_frame_without_an_image(examined: dict[str, Examined]) -> None:
     video = examined["among good"]
     assert (video.outcome, video.detail) == ("partial", "7 of 8 frames")
     assert video.grown_mib < MEMORY_MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VIDEOS)
 def test_a_video_that_claims_giant_frames_takes_little_memory(examined: dict[str, Examined], name: str) -> None:
     video, reason = examined[name], VIDEOS[name][1]
