@@ -46,6 +46,7 @@ def parameters(bundle: Path) -> dict[str, Any]:
     return {name: value for name, value in weights.items() if "running_" not in name and "batches" not in name}
 
 
+@pytest.mark.slow
 def test_released_weights_become_a_bundle_as_they_are(stc: Path, released: Path, tmp_path: Path) -> None:
     run_job("train", "--stc", stc, "--out", tmp_path / "b", *SMALL, "--init", released, *NO_STAGES)
     weights = load_bundle(str(tmp_path / "b")).weights
@@ -54,6 +55,7 @@ def test_released_weights_become_a_bundle_as_they_are(stc: Path, released: Path,
         assert torch.equal(weights[name], value), name
 
 
+@pytest.mark.slow
 def test_training_starts_from_them(stc: Path, released: Path, tmp_path: Path) -> None:
     run_job("train", "--stc", stc, "--out", tmp_path / "b", *SMALL, "--init", released, *STILL)
     weights = parameters(tmp_path / "b")
@@ -63,6 +65,7 @@ def test_training_starts_from_them(stc: Path, released: Path, tmp_path: Path) ->
     assert [epoch["stage"] for epoch in load_bundle(str(tmp_path / "b")).provenance["history"]] == ["flow", "frame"]
 
 
+@pytest.mark.slow
 def test_it_starts_from_another_bundle_too_and_other_weights_are_another_training(
     stc: Path, released: Path, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def run(checkout: Path, *options: str, code: int = 0) -> dict[str, int]:
     return record
 
 
+@pytest.mark.slow
 def test_a_job_that_walks_an_archive_is_one_file_and_one_line(checkout: Path) -> None:
     (checkout / "videos").mkdir()
     write_clip(checkout / "videos/clip.mp4", Clip(frames=24))

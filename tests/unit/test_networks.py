@@ -30,6 +30,7 @@ def cubes(count: int, seed: int = 0) -> CubeTensors:
     return CubeTensors(frames[:, :12], flows, frames[:, 12:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_preset_has_the_papers_size_and_gives_two_errors_a_cube(name: PresetName) -> None:
     model, inputs = network(PRESETS[name].model), cubes(2)

@@ -120,6 +120,7 @@ def test_something_else_altogether_is_refused() -> None:
         from_release({"conv1.weight": np.zeros((3, 3), np.float32)})
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @needs_shared
 def test_names_and_shapes_are_those_of_the_release() -> None:

@@ -141,6 +141,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_preset_features_has_no_network_and_a_small_bundle(demo: Path) -> None:
     bundle = load_bundle(str(demo / "bundle"))
     assert bundle.weights == {}
@@ -149,6 +150,7 @@ def test_the_preset_features_has_no_network_and_a_small_bundle(demo: Path) -> No
     assert sum(path.stat().st_size for path in (demo / "bundle").glob("*")) < 20e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("everything", [False, True])
 def test_scoring_with_it_makes_and_runs_no_network(
     demo: Path, tmp_path: Path, everything: bool, monkeypatch: pytest.MonkeyPatch

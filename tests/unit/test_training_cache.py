@@ -45,6 +45,7 @@ def train(table: StcTable, out: Path, gib: float, **changes: Any) -> tuple[list[
     return timeless, dict(one.model.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cubes", [60, 120], ids=["reconstructions alone fit", "all fits"])
 def test_training_from_memory_gives_the_same_weights_bit_for_bit(table: StcTable, tmp_path: Path, cubes: int) -> None:
     before, plain = train(table, tmp_path / "plain", 0.0)
