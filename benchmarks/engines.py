@@ -45,6 +45,8 @@ from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inference import Inference
 from hf2vad.models.inputs import cube_tensors
+from hf2vad.models.losses import flow_loss
+from hf2vad.models.settings import LossConfig
 from hf2vad.presets import preset
 from tests.stc import make_cubes
 
@@ -103,10 +105,7 @@ def trained(name: str, steps: int, device: torch.device) -> HF2VAD:
     learner = torch.optim.Adam(model.flow_autoencoder.parameters(), lr=1e-3)
     model.train()
     for step in range(steps):
-        flow = cube_tensors(None, make_cubes(32, step)[1], device).flows[:, 6:8]
-        found = model.flow_autoencoder(flow)
-        entropy = torch.stack([read.entropy for read in found.memories.values()]).sum()
-        loss = (found.flow - flow).square().mean() + 2e-4 * entropy
+        loss = flow_loss(model, cube_tensors(*make_cubes(32, step), device), LossConfig()).total
         learner.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         learner.step()
@@ -115,7 +114,7 @@ def trained(name: str, steps: int, device: torch.device) -> HF2VAD:
 
 def reconstruct(model: HF2VAD, probe: ProbeCubes, device: torch.device) -> Any:
     with torch.inference_mode():
-        return model.reconstruct(cube_tensors(None, probe.flow, device).flows)
+        return model.reconstruct(cube_tensors(probe.appearance, probe.flow, device))
 
 
 def gflop(model: HF2VAD, probe: ProbeCubes, device: torch.device) -> float:

@@ -213,7 +213,7 @@ def _measured(
 ) -> pa.Table:
     """`feature` of every `every`-th cube of `table` (schema.ERRORS); of the network, only what it is made of runs."""
     networks = tuple(network for network in NETWORKS if network == feature.name)
-    pixels = not feature.needs.isdisjoint({"pixels", "frame_network"})
+    pixels = "pixels" in feature.needs or (model is not None and model.config.reads_pixels(networks))
     videos: list[str] = []
     frames, values = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
     seen = 0

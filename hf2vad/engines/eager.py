@@ -15,7 +15,7 @@ from hf2vad.engines.settings import Precision
 from hf2vad.errors import ConfigError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors, cube_tensors
-from hf2vad.models.settings import NETWORKS, Network
+from hf2vad.models.settings import NETWORKS, ModelConfig, Network
 from hf2vad.schema import F16, F32, U8
 
 NetworkErrors = Mapping[Network, F32]
@@ -29,25 +29,30 @@ class Engine(Protocol):
     def batch(self) -> int:
         """Cubes that it works on at once; more or fewer are accepted, but this many are used best."""
 
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether `errors` needs pixels."""
+
     def errors(self, appearance: U8 | None, flow: F16) -> NetworkErrors:
-        """Errors of (B, 5, 32, 32, 3) pixels and (B, 4, 32, 32, 2) flow. The flow network alone needs no pixels."""
+        """Errors of (B, 5, 32, 32, 3) pixels and (B, 4, 32, 32, 2) flow."""
 
 
 class BatchEngine(ABC):
     """Works on batches of one size, the last filled up with its first cube: what a cube scores does not depend on how
     many are scored beside it."""
 
-    def __init__(self, device: torch.device, batch: int, networks: Sequence[Network]) -> None:
+    def __init__(self, config: ModelConfig, device: torch.device, batch: int, networks: Sequence[Network]) -> None:
         if batch < 1:
             raise ConfigError(f"--batch must be at least 1, got {batch}")
         self.device, self.batch, self.networks = device, batch, tuple(networks)
+        self.reads_pixels = config.reads_pixels(networks)
 
     @abstractmethod
     def batch_errors(self, inputs: CubeTensors) -> tuple[Tensor, ...]:
         """The errors of each of `networks`, (batch,) float32, of `batch` cubes on the engine's device."""
 
     def errors(self, appearance: U8 | None, flow: F16) -> NetworkErrors:
-        pixels = appearance if "frame" in self.networks else None
+        pixels = appearance if self.reads_pixels else None
         parts = [
             self._part(None if pixels is None else pixels[start : start + self.batch], flow[start : start + self.batch])
             for start in range(0, len(flow), self.batch)
@@ -73,7 +78,7 @@ class EagerEngine(BatchEngine):
     def __init__(
         self, model: HF2VAD, *, device: torch.device, batch: int, networks: Sequence[Network] = NETWORKS
     ) -> None:
-        super().__init__(device, batch, networks)
+        super().__init__(model.config, device, batch, networks)
         self._model = model.to(device).eval()
 
     def batch_errors(self, inputs: CubeTensors) -> tuple[Tensor, ...]:

@@ -52,13 +52,20 @@ class EngineInputs:
 
     def given(self, cubes: CubeTensors) -> tuple[Tensor, ...]:
         """What of `cubes` the built networks take."""
-        return (cubes.context, cubes.flows, cubes.target) if "frame" in self.networks else (cubes.flows,)
+        if "frame" in self.networks:
+            return cubes.context, cubes.flows, cubes.target
+        return (cubes.flows, cubes.context, cubes.target) if self._reads_pixels else (cubes.flows,)
+
+    @property
+    def _reads_pixels(self) -> bool:
+        return self.model.config.reads_pixels(self.networks)
 
     def network(self) -> Inference | FlowInference:
         """The form of the networks that is built, with room for twice the slots that the probe cubes keep."""
-        flows = cube_tensors(None, self.probe.flow, self.device).flows
+        appearance = self.probe.appearance if self._reads_pixels else None
+        cubes = cube_tensors(appearance, self.probe.flow, self.device)
         with torch.inference_mode(), numerics("fp32"):
-            memories = self.model.reconstruct(flows).memories
+            memories = self.model.reconstruct(cubes).memories
         kept = {level: int(read.slots_kept) for level, read in memories.items()}
         form = Inference if "frame" in self.networks else FlowInference
         network = form(self.model, capacities(kept, self.model.config.slots), batch=self.batch)
@@ -71,7 +78,7 @@ class NetworkEngine(BatchEngine):
     """Runs built networks, and gives a batch that keeps more slots than they can read to the reference."""
 
     def __init__(self, run: Run, inputs: EngineInputs) -> None:
-        super().__init__(inputs.device, inputs.batch, inputs.networks)
+        super().__init__(inputs.model.config, inputs.device, inputs.batch, inputs.networks)
         self._run, self._inputs = run, inputs
         self._eager = EagerEngine(inputs.model, device=inputs.device, batch=inputs.batch, networks=inputs.networks)
         self.overflows = 0

@@ -15,7 +15,7 @@ from hf2vad.archive.shards import cut_shards
 from hf2vad.archive.timeline import Timeline
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import VideoError
-from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.hf2vad import HF2VAD, residual_squares
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.settings import Network
 from hf2vad.schema import BOX, F16, F32, FEATURE_COLUMNS, FLOWS, SIZE, U8
@@ -76,10 +76,11 @@ def explain(model: HF2VAD | None, cube: Cube, networks: Sequence[Network], devic
     flows = _flow_fields(inputs.flows)
     if model is None:
         return Explanation(cube.appearance[0, -1], None, flows[-1], None, FLOWS - 1, {})
-    reconstruction = model.reconstruct(inputs.flows).flow
+    reconstruction = model.reconstruct(inputs).flow
     rebuilt = _flow_fields(reconstruction)
     rank = {"sum": 3, "min": 0, "median": 2}[model.config.flow_error]
-    number = int(np.argsort(np.square(rebuilt - flows).sum((1, 2, 3)), kind="stable")[rank])
+    squares = residual_squares(reconstruction.float() - inputs.flows, model.config)
+    number = int(squares.reshape(FLOWS, -1).sum(1).argsort(stable=True)[rank])
     predicted = None
     if "frame" in networks:
         frame = model.predict(inputs, reconstruction, sample=False, prior=False).frame

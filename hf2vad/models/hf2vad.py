@@ -11,7 +11,7 @@ from hf2vad.models.cvae import CVAE, Prediction
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.memae import FlowAutoencoder, Reconstruction
 from hf2vad.models.settings import NETWORKS, ModelConfig, Network
-from hf2vad.schema import FLOWS
+from hf2vad.schema import FLOWS, SIZE
 
 
 class HF2VAD(nn.Module):
@@ -23,10 +23,10 @@ class HF2VAD(nn.Module):
         self.flow_autoencoder = FlowAutoencoder(config)
         self.cvae = CVAE(config)
 
-    def reconstruct(self, flows: Tensor) -> Reconstruction:
-        """Reconstruct the four flows of each cube, (B, 8, 32, 32), in one batch of 4B."""
-        reconstruction = self.flow_autoencoder(flows.reshape(-1, 2, *flows.shape[2:]))
-        return Reconstruction(reconstruction.flow.reshape(flows.shape), reconstruction.memories)
+    def reconstruct(self, inputs: CubeTensors) -> Reconstruction:
+        """(B, 8, 32, 32): the flows of each cube, reconstructed in one batch of 4B or predicted from its frames."""
+        reconstruction = self.flow_autoencoder(inputs.flow_input(self.config.flow_input))
+        return Reconstruction(reconstruction.flow.reshape(inputs.flows.shape), reconstruction.memories)
 
     def predict(self, inputs: CubeTensors, reconstruction: Tensor, *, sample: bool, prior: bool) -> Prediction:
         """Predict the next frame, guided as the configuration says."""
@@ -40,18 +40,18 @@ class HF2VAD(nn.Module):
         """Error of each of `networks` (paper §3.3), each (B,) float32: sums of squares, larger is less normal.
 
         context: (B, 12, 32, 32), flows: (B, 8, 32, 32), target: (B, 3, 32, 32), as `CubeTensors` has them; frames are
-        not read for the flow network alone. `flow`: S_r, as `ModelConfig.flow_error` says; `frame`: S_p. A network that
-        no error needs does not run. Deterministic in evaluation mode: every latent is its mean, and the prior does not
-        run.
+        read as `ModelConfig.reads_pixels` says. `flow`: S_r, as `ModelConfig.flow_error` and `flow_residual` say;
+        `frame`: S_p. A network that no error needs does not run. Deterministic in evaluation mode: every latent is its
+        mean, and the prior does not run.
         """
         guided = "frame" in networks and self.config.condition == "reconstructed"
-        reconstruction = self.reconstruct(flows).flow if "flow" in networks or guided else flows
+        inputs = CubeTensors(context, flows, target)
+        reconstruction = self.reconstruct(inputs).flow if "flow" in networks or guided else flows
         errors: list[Tensor] = []
         for network in networks:
             if network == "flow":
-                errors.append(flow_error((reconstruction.float() - flows.float()).square(), self.config))
+                errors.append(flow_error(reconstruction.float() - flows.float(), self.config))
             else:
-                inputs = CubeTensors(context, flows, target)
                 frame = self.predict(inputs, reconstruction, sample=False, prior=False).frame
                 errors.append((frame.float() - target.float()).square().flatten(1).sum(1))
         return tuple(errors)
@@ -63,9 +63,25 @@ class HF2VAD(nn.Module):
         return errors
 
 
-def flow_error(squares: Tensor, config: ModelConfig) -> Tensor:
-    """(B,) S_r of (B, 8, …) squared errors, or sums of them, as `config.flow_error` says."""
+def flow_error(residual: Tensor, config: ModelConfig) -> Tensor:
+    """(B,) S_r of (B, 8, 32, 32) differences from the flows, as `config.flow_residual` and `config.flow_error` say."""
+    return sum_of_flows(residual_squares(residual, config), config)
+
+
+def sum_of_flows(squares: Tensor, config: ModelConfig) -> Tensor:
+    """(B,) S_r of (B, 8, …) squares, or sums of them, as `config.flow_error` says."""
     if config.flow_error == "sum":
         return squares.flatten(1).sum(1)
     each = squares.reshape(squares.shape[0], FLOWS, -1).sum(2).sort(dim=1).values
     return FLOWS * (each[:, 0] if config.flow_error == "min" else each[:, 1:3].mean(1))
+
+
+def residual_squares(residual: Tensor, config: ModelConfig) -> Tensor:
+    """(B, 8, …) squares of (B, 8, 32, 32) residuals, or of their means as `config.flow_residual` says."""
+    if config.flow_residual == "pixels":
+        return residual.square()
+    parts = 1 if config.flow_residual == "mean" else 2
+    side = SIZE // parts
+    # Row by row: a compiler adds up one long row in order, which costs a digit.
+    means = residual.reshape(len(residual), 2 * FLOWS, parts, side, parts, side).mean(5).mean(3)
+    return means.square() * side**2

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hf2vad.models.cvae import NormConv
-from hf2vad.models.hf2vad import HF2VAD, flow_error
-from hf2vad.models.memae import FlowAutoencoder, Up
+from hf2vad.models.hf2vad import HF2VAD, residual_squares, sum_of_flows
+from hf2vad.models.inputs import CubeTensors
+from hf2vad.models.memae import Up
 from hf2vad.models.memory import Memory
 from hf2vad.models.memory_grow import MemoryGrow, memory_grow
-from hf2vad.models.settings import Level, ModelConfig
+from hf2vad.models.settings import Level
+from hf2vad.schema import FLOWS
 
 
 class Inference(nn.Module):
@@ -33,7 +35,7 @@ class Inference(nn.Module):
         """
         super().__init__()
         self.config = model.config
-        self.autoencoder = InferenceAutoencoder(model.flow_autoencoder, capacity or {}, queries=4 * batch)
+        self.autoencoder = InferenceAutoencoder(model, capacity or {}, batch=batch)
         self.cvae = copy.deepcopy(model.cvae)
         del self.cvae.generator.prior
         _fold_norms(self.cvae)
@@ -45,7 +47,7 @@ class Inference(nn.Module):
         Third: () int64, the slots that were kept and could not be read; above 0 scores are wrong. Inputs are float32
         whatever the network's own numbers are.
         """
-        reconstruction, s_flow, missed = self.autoencoder.errors(flows, self.config)
+        reconstruction, s_flow, missed = self.autoencoder.errors(CubeTensors(context, flows, target))
         numbers = reconstruction.dtype
         guides = {"reconstructed": reconstruction, "observed": flows.to(numbers), "none": None}
         frame = self.cvae(context.to(numbers), guides[self.config.condition], sample=False, prior=False).frame
@@ -60,20 +62,30 @@ class FlowInference(nn.Module):
         """Copy the flow network of `model`; the arguments are those of `Inference`."""
         super().__init__()
         self.config = model.config
-        self.autoencoder = InferenceAutoencoder(model.flow_autoencoder, capacity or {}, queries=4 * batch)
+        self.autoencoder = InferenceAutoencoder(model, capacity or {}, batch=batch)
         self.requires_grad_(False).eval()
 
-    def forward(self, flows: Tensor) -> tuple[Tensor, Tensor]:
-        """S_r, (B,) float32, of (B, 8, 32, 32) float32 flows; and the slots that could not be read, () int64."""
-        _, s_flow, missed = self.autoencoder.errors(flows, self.config)
+    def forward(
+        self, flows: Tensor, context: Tensor | None = None, target: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """S_r, (B,) float32, of (B, 8, 32, 32) float32 flows; and the slots that could not be read, () int64.
+
+        context, target: the frames, as in `Inference.forward`, for a flow network that reads them.
+        """
+        none = flows[:, :0]
+        cubes = CubeTensors(none if context is None else context, flows, none if target is None else target)
+        _, s_flow, missed = self.autoencoder.errors(cubes)
         return s_flow, missed
 
 
 class InferenceAutoencoder(nn.Module):
     """ML-MemAE-SC: each memory together with the layer that grows what is read from it."""
 
-    def __init__(self, trained: FlowAutoencoder, capacity: Mapping[Level, int], *, queries: int) -> None:
+    def __init__(self, model: HF2VAD, capacity: Mapping[Level, int], *, batch: int) -> None:
         super().__init__()
+        self.config = model.config
+        trained = model.flow_autoencoder
+        queries = batch if model.config.flow_input == "frames" else FLOWS * batch
         self.stem = _folded(trained.stem)
         self.downs = nn.ModuleList(
             nn.Sequential(copy.deepcopy(down[0]), *_folded(down[1]))
@@ -92,20 +104,20 @@ class InferenceAutoencoder(nn.Module):
         self.skips = tuple(up.skip for up in ups.values())
         self.head = copy.deepcopy(trained.head)
 
-    def errors(self, flows: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction of (B, 8, 32, 32) float32 flows, S_r (B,) float32, and what `forward` gives second."""
-        found, missed = self(flows.to(self.head.weight.dtype).reshape(-1, 2, *flows.shape[2:]))
-        reconstruction = found.reshape(flows.shape)
-        s_flow = flow_error(_plane_sums((reconstruction.float() - flows.float()).square()), config)
-        return reconstruction, s_flow, missed
+    def errors(self, cubes: CubeTensors) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction of the flows, (B, 8, 32, 32), S_r (B,) float32, and what `forward` gives second."""
+        found, missed = self(cubes.flow_input(self.config.flow_input).to(self.head.weight.dtype))
+        reconstruction = found.reshape(cubes.flows.shape)
+        squares = residual_squares(reconstruction.float() - cubes.flows.float(), self.config)
+        return reconstruction, sum_of_flows(_plane_sums(squares), self.config), missed
 
-    def forward(self, flow: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruct (B, 2, 32, 32) flow; and the number of kept slots that could not be read, () int64."""
-        levels = [self.stem(flow)]
+    def forward(self, given: Tensor) -> tuple[Tensor, Tensor]:
+        """What `FlowAutoencoder` gives; and the number of kept slots that could not be read, () int64."""
+        levels = [self.stem(given)]
         for down in self.downs:
             levels.append(down(levels[-1]))
         features = levels.pop()
-        missed = torch.zeros((), dtype=torch.int64, device=flow.device)
+        missed = torch.zeros((), dtype=torch.int64, device=given.device)
         for grow, blocks, skip in zip(self.grows, self.blocks, self.skips, strict=True):
             if isinstance(grow, MemoryGrow):
                 grown, more = grow(features)

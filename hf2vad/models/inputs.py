@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hf2vad.errors import ShapeError
+from hf2vad.models.settings import FlowInput
 from hf2vad.schema import APPEARANCE_SHAPE, F16, FLOW_SHAPE, U8
 
 
@@ -21,6 +22,12 @@ class CubeTensors:
     """(B, 8, 32, 32) float32: the four flows, (dx, dy)."""
     target: Tensor
     """(B, 3, 32, 32) float32 in [0, 1]: the frame that is predicted."""
+
+    def flow_input(self, kind: FlowInput) -> Tensor:
+        """What goes into the flow network: (4B, 2, 32, 32), each flow alone, or (B, 15, 32, 32), the five frames."""
+        if kind == "frames":
+            return torch.cat([self.context, self.target], dim=1)
+        return self.flows.reshape(-1, 2, *self.flows.shape[2:])
 
 
 def cube_tensors(appearance: U8 | Tensor | None, flow: F16 | Tensor, device: torch.device) -> CubeTensors:

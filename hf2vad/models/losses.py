@@ -30,22 +30,25 @@ class Loss:
 
 
 def flow_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig) -> Loss:
-    """Stage 1: reconstruct the last flow of each cube (Eq. 3; METHOD: the last flow alone)."""
-    last = inputs.flows[:, -2:]
-    reconstruction = model.flow_autoencoder(last)
-    total, terms = _flow_terms(reconstruction, last, config)
+    """Stage 1: reconstruct the last flow of each cube (Eq. 3), or predict all four from its frames."""
+    if model.config.flow_input == "frames":
+        target, reconstruction = inputs.flows, model.reconstruct(inputs)
+    else:
+        target = inputs.flows[:, -2:]
+        reconstruction = model.flow_autoencoder(target)
+    total, terms = _flow_terms(reconstruction, target, config)
     return Loss(total, terms, _kept(reconstruction))
 
 
 def frame_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig, reconstruction: Tensor | None = None) -> Loss:
     """Stage 2: predict the frame under guidance of the frozen autoencoder's reconstructions (Eq. 8).
 
-    `reconstruction`: what `model.reconstruct` gave for these flows before; none: it is computed here.
+    `reconstruction`: what `model.reconstruct` gave for these cubes before; none: it is computed here.
     """
     kept: dict[str, Tensor] = {}
     if reconstruction is None:
         with torch.no_grad():
-            computed = model.reconstruct(inputs.flows)
+            computed = model.reconstruct(inputs)
         reconstruction, kept = computed.flow, _kept(computed)
     prediction = model.predict(inputs, reconstruction, sample=True, prior=True)
     total, terms = _frame_terms(prediction, inputs.target, config)
@@ -54,7 +57,7 @@ def frame_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig, reconstru
 
 def joint_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig) -> Loss:
     """Stage 3: both, through all four flows."""
-    reconstruction = model.reconstruct(inputs.flows)
+    reconstruction = model.reconstruct(inputs)
     flow_total, flow_terms = _flow_terms(reconstruction, inputs.flows, config)
     prediction = model.predict(inputs, reconstruction.flow, sample=True, prior=True)
     frame_total, frame_terms = _frame_terms(prediction, inputs.target, config)

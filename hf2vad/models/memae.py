@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from hf2vad.models.memory import Addressing, Memory
-from hf2vad.models.settings import Level, ModelConfig
+from hf2vad.models.settings import FlowInput, Level, ModelConfig
+from hf2vad.schema import FLOWS, FRAMES
+
+CHANNELS: Mapping[FlowInput, tuple[int, int]] = {"flow": (2, 2), "frames": (3 * FRAMES, 2 * FLOWS)}
+"""Channels that go into the flow network, and that come out."""
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What the autoencoder makes of a batch of flows."""
+    """What the autoencoder makes of a batch."""
 
     flow: Tensor
-    """(B, 2, 32, 32)."""
+    """(B, 2, 32, 32), or (B, 8, 32, 32) where it predicts the four flows of a cube from its frames."""
     memories: dict[Level, Addressing]
     """How each memory was read."""
 
@@ -58,19 +63,23 @@ class Up(nn.Module):
 
 
 class FlowAutoencoder(nn.Module):
-    """Reconstructs one flow field at a time; the four flows of a cube pass through the same weights."""
+    """Reconstructs one flow field at a time; the four flows of a cube pass through the same weights.
+
+    With `flow_input = frames` it predicts the four flows from the five frames at once.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         root = config.flow_root
-        self.stem = ConvBlocks(2, root)
+        inputs, outputs = CHANNELS[config.flow_input]
+        self.stem = ConvBlocks(inputs, root)
         self.down1 = Down(root, 2 * root)
         self.down2 = Down(2 * root, 4 * root)
         self.down3 = Down(4 * root, 8 * root)
         self.up3 = Up(8 * root, 4 * root, skip="up3" in config.skips)
         self.up2 = Up(4 * root, 2 * root, skip="up2" in config.skips)
         self.up1 = Up(2 * root, root, skip="up1" in config.skips)
-        self.head = nn.Conv2d(root, 2, 1)
+        self.head = nn.Conv2d(root, outputs, 1)
         sizes: dict[Level, int] = {"bottleneck": 8 * root * 4 * 4, "up3": 4 * root * 8 * 8, "up2": 2 * root * 16 * 16}
         sharpness = config.sharpness if config.addressing == "cosine" else None
         self.memories = nn.ModuleDict(
@@ -84,9 +93,9 @@ class FlowAutoencoder(nn.Module):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight)
 
-    def forward(self, flow: Tensor) -> Reconstruction:
-        """Reconstruct (B, 2, 32, 32) flow."""
-        x0 = self.stem(flow)
+    def forward(self, given: Tensor) -> Reconstruction:
+        """Reconstruct (B, 2, 32, 32) flow, or predict (B, 8, 32, 32) flows from (B, 15, 32, 32) frames."""
+        x0 = self.stem(given)
         x1 = self.down1(x0)
         x2 = self.down2(x1)
         memories: dict[Level, Addressing] = {}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Literal
 
-from hf2vad.settings import require
+from hf2vad.settings import OMIT_DEFAULT, require
 
 Level = Literal["bottleneck", "up3", "up2", "up1"]
+FlowInput = Literal["flow", "frames"]
 FlowError = Literal["sum", "median", "min"]
+FlowResidual = Literal["pixels", "quarters", "mean"]
 
 Network = Literal["flow", "frame"]
 NETWORKS: tuple[Network, ...] = ("flow", "frame")
@@ -42,6 +45,15 @@ class ModelConfig:
     """How the squared errors of a cube's four flows make S_r: their sum (paper §3.3), or four times their median or
     their smallest, so that one bad flow field does not rule. Does not change the network."""
 
+    flow_residual: FlowResidual = field(default="pixels", metadata={OMIT_DEFAULT: True})
+    """What of a flow's residual is squared: each pixel's (paper §3.3), its mean over each quarter of the crop, or its
+    mean over the crop. A mean says how far off the motion as a whole is: limbs and flow noise cancel. Times the pixels
+    that it is over, so that a residual which is the same everywhere counts alike. Does not change the network."""
+
+    flow_input: FlowInput = field(default="flow", metadata={OMIT_DEFAULT: True})
+    """What the flow network makes the four flows of. `flow`: it reconstructs each from itself (paper §3.1). `frames`:
+    it predicts all four at once from the five frames, with the same memories and the same loss. Not in the paper."""
+
     skips: tuple[Level, ...] = ("up3", "up2")
     """Upsampling levels that are joined with the encoder's features (`bottleneck` has none)."""
 
@@ -73,6 +85,10 @@ class ModelConfig:
     def shrink_threshold(self) -> float:
         """λ of the hard shrinkage."""
         return 1.0 / self.slots if self.shrink is None else self.shrink
+
+    def reads_pixels(self, networks: Collection[Network]) -> bool:
+        """Whether `networks` read the frames of a cube."""
+        return "frame" in networks or ("flow" in networks and self.flow_input == "frames")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,8 @@ class FeatureSet:
     @property
     def reads_pixels(self) -> bool:
         """Whether `measure` needs the appearance of cubes."""
-        return any(not feature.needs.isdisjoint({"pixels", "frame_network"}) for feature in self.features.values())
+        by_network = self.engine is not None and self.engine.reads_pixels
+        return by_network or any("pixels" in feature.needs for feature in self.features.values())
 
     def measure(self, cubes: CubeArrays) -> FeatureValues:
         """The values, in pixels, of all features of some cubes."""

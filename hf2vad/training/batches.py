@@ -111,7 +111,7 @@ class Reconstructions:
         if not bool(self._known[batch.numbers].all()):
             new = ~self._known[batch.numbers]
             with torch.no_grad():
-                flows = model.reconstruct(batch.inputs.flows).flow.float()
+                flows = model.reconstruct(batch.inputs).flow.float()
             self._kept[there[new.to(there.device)]] = flows[new.to(flows.device)]
             self._known[batch.numbers] = True
         return self._kept[there]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from hf2vad.bundle.bundle import load_bundle
 from hf2vad.bundle.release import load_release
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.errors import ConfigError
 from hf2vad.hashes import content_hash
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.settings import to_dict
 from hf2vad.storage import exists, join, read_bytes
 
 
@@ -32,8 +33,12 @@ def put_initial(uri: str, model: HF2VAD) -> None:
     try:
         model.load_state_dict(state)
     except RuntimeError:
-        ours, theirs = to_dict(model.config), to_dict(config)
-        other = ", ".join(f"model.{name} {value}" for name, value in theirs.items() if value != ours[name])
+        theirs = {item.name: getattr(config, item.name) for item in fields(config)}
+        other = ", ".join(
+            f"model.{name} {list(value) if isinstance(value, tuple) else value}"
+            for name, value in theirs.items()
+            if value != getattr(model.config, name)
+        )
         raise ConfigError(
             f"--init {uri}: its network has another shape; give its --preset, or what differs: {other}"
         ) from None

@@ -98,7 +98,9 @@ class Trainer:
         step = Step(self.model, stage, self.training, self.loss, self.device, self.group, kept)
         if checkpoint and progress.mid_stage:
             step.restore(checkpoint)
-        batches = Batches(self.table, self.device, appearance=stage.needs_appearance, memory=plan.table)
+        batches = Batches(
+            self.table, self.device, appearance=self.model.config.reads_pixels(stage.networks), memory=plan.table
+        )
         number = progress.stage
         cubes = self._order(progress, step).cubes(len(self.table))
         with ProgressBar(f"stage {stage.name}", total=step.settings.epochs * cubes, unit="cubes") as bar:

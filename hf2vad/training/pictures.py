@@ -28,7 +28,7 @@ def example_picture(model: HF2VAD, inputs: CubeTensors, stage: StageName) -> U8:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        rebuilt = model.reconstruct(some.flows).flow.float()
+        rebuilt = model.reconstruct(some).flow.float()
         rows: list[F32] = []
         if stage != "frame":
             longest = float(some.flows[:, -2:].square().sum(1).amax().sqrt()) or 1.0

@@ -16,10 +16,11 @@ import torch
 
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import TrainingError
+from hf2vad.features.feature import CubeArrays
 from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.settings import FlowError, ModelConfig
-from hf2vad.schema import F16, F64
+from hf2vad.schema import F64
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.loop import Trainer
@@ -87,13 +88,13 @@ class Selector:
             yield f"{self.recipe.model.slots} slots by cosine", replace(self.recipe.model, addressing="cosine")
 
     def _choose_network(self, fit: StcTable, held: HeldOut) -> tuple[ModelConfig, list[dict[str, Any]]]:
-        changed = {kind: pseudo_anomalies(held, kind, seed=self.recipe.training.seed).flow for kind in SPEEDS}
+        changed = {kind: pseudo_anomalies(held, kind, seed=self.recipe.training.seed) for kind in SPEEDS}
         rows: list[dict[str, Any]] = []
         configs: list[ModelConfig] = []
         for name, config in self._candidates():
             network = self._trained(fit, config, name, ("flow",))
-            normal = self._errors(network, held.cubes.flow)
-            unusual = {kind: self._errors(network, flow) for kind, flow in changed.items()}
+            normal = self._errors(network, held.cubes)
+            unusual = {kind: self._errors(network, cubes) for kind, cubes in changed.items()}
             for error in ERRORS:
                 figures = {
                     kind: separation(held, normal[error], unusual[kind][error], smoothing=self.recipe.smoothing)
@@ -106,14 +107,14 @@ class Selector:
         return configs[best], rows
 
     @torch.inference_mode()
-    def _errors(self, network: HF2VAD, flow: F16) -> dict[FlowError, F64]:
-        """S_r of (B, 4, 32, 32, 2) flow in each of its forms, without predicting frames."""
+    def _errors(self, network: HF2VAD, cubes: CubeArrays) -> dict[FlowError, F64]:
+        """S_r of `cubes` in each of its forms, without predicting frames."""
         s_flows: dict[FlowError, list[F64]] = {error: [] for error in ERRORS}
-        for start in range(0, len(flow), self.recipe.training.batch):
-            flows = cube_tensors(None, flow[start : start + self.recipe.training.batch], self.device).flows
-            squares = (network.reconstruct(flows).flow.float() - flows).square()
+        for part in cubes.chunks(self.recipe.training.batch):
+            inputs = cube_tensors(part.appearance, part.flow, self.device)
+            residual = network.reconstruct(inputs).flow.float() - inputs.flows
             for error, parts in s_flows.items():
-                s_flow = flow_error(squares, replace(network.config, flow_error=error))
+                s_flow = flow_error(residual, replace(network.config, flow_error=error))
                 parts.append(s_flow.double().cpu().numpy())
         return {error: np.concatenate(parts) for error, parts in s_flows.items()}
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.losses import Loss, flow_loss, frame_loss, joint_loss
-from hf2vad.models.settings import LossConfig
+from hf2vad.models.settings import NETWORKS, LossConfig, Network
 
 StageName = Literal["flow", "frame", "joint"]
 
@@ -23,8 +23,8 @@ class Stage:
     name: StageName
     loss: Callable[[HF2VAD, CubeTensors, LossConfig, Tensor | None], Loss]
     """The last argument: reconstructions of these flows that are known already."""
-    needs_appearance: bool
-    """Whether the loss looks at pixels; without, they are not read."""
+    networks: tuple[Network, ...]
+    """Networks that the loss is of; pixels are read where these need them."""
     frozen_flow: bool = False
     """Whether the flow autoencoder does not change, so that its reconstructions can be kept."""
 
@@ -58,7 +58,7 @@ def _joint(model: HF2VAD, inputs: CubeTensors, config: LossConfig, _: Tensor | N
 
 
 STAGES: dict[StageName, Stage] = {
-    "flow": Stage("flow", _flow, needs_appearance=False),
-    "frame": Stage("frame", _frame, needs_appearance=True, frozen_flow=True),
-    "joint": Stage("joint", _joint, needs_appearance=True),
+    "flow": Stage("flow", _flow, ("flow",)),
+    "frame": Stage("frame", _frame, ("frame",), frozen_flow=True),
+    "joint": Stage("joint", _joint, NETWORKS),
 }

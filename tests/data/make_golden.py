@@ -61,7 +61,7 @@ def golden_cubes(count: int = CUBES, seed: int = 0) -> CubeTensors:
 def answers(model: HF2VAD, inputs: CubeTensors) -> dict[str, Tensor]:
     """Both errors of each cube, and every eighth pixel of both outputs."""
     with torch.no_grad():
-        flow = model.reconstruct(inputs.flows).flow
+        flow = model.reconstruct(inputs).flow
         frame = model.predict(inputs, flow, sample=False, prior=False).frame
         s_flow, s_frame = model(inputs.context, inputs.flows, inputs.target)
     return {"S_r": s_flow, "S_p": s_frame, "flow": flow[:, :, 3::8, 3::8], "frame": frame[:, :, 3::8, 3::8]}

@@ -43,7 +43,7 @@ def test_errors_are_sums_of_squares_over_the_four_flows_and_the_last_frame(
     model.eval()
     inputs = cube_tensors(APPEARANCE, FLOW, CPU)
     with torch.inference_mode():
-        flows = model.reconstruct(inputs.flows).flow
+        flows = model.reconstruct(inputs).flow
         frame = model.predict(inputs, flows, sample=False, prior=False).frame.numpy()
     observed = FLOW.astype(np.float32).transpose(0, 1, 4, 2, 3).reshape(COUNT, 8, 32, 32)
     target = APPEARANCE[:, 4].transpose(0, 3, 1, 2) / 255

@@ -42,6 +42,8 @@ def answers(network: nn.Module) -> tuple[Tensor, ...]:
         {"memories": (), "skips": ()},
         {"memories": ("up3",), "skips": ("up3", "up2", "up1")},
         {"shrink": 0.0},
+        {"flow_input": "frames", "flow_residual": "quarters", "flow_error": "min"},
+        {"flow_input": "frames", "slots": 300},
     ],
 )
 @pytest.mark.parametrize("capacity", [0, 299])
@@ -69,7 +71,7 @@ def test_the_network_it_is_made_of_stays_as_it_is() -> None:
 
 def test_a_batch_that_keeps_more_slots_than_can_be_read_says_so() -> None:
     model = golden_network(MANY).eval()
-    kept = {level: int(read.slots_kept) for level, read in model.reconstruct(INPUTS.flows).memories.items()}
+    kept = {level: int(read.slots_kept) for level, read in model.reconstruct(INPUTS).memories.items()}
     assert max(kept.values()) > 50
     for batch in (1, 10**6):
         found = answers(Inference(model, dict.fromkeys(LEVELS, 40), batch=batch))

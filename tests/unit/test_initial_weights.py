@@ -140,7 +140,7 @@ def test_a_bundle_of_released_weights_answers_as_the_original_network(stc: Path,
         inputs = CubeTensors(frames[:, :12], flows, frames[:, 12:])
         s_flow, s_frame = model.errors(inputs)
         with torch.inference_mode():
-            rebuilt = model.reconstruct(flows).flow
+            rebuilt = model.reconstruct(inputs).flow
             frame = model.predict(inputs, rebuilt, sample=False, prior=False).frame
         np.testing.assert_allclose(s_flow.numpy(), golden["S_r"], rtol=1e-3)
         np.testing.assert_allclose(s_frame.numpy(), golden["S_p"], rtol=1e-3)

@@ -105,7 +105,7 @@ def test_the_frame_loss_takes_the_gradient_loss_that_is_configured() -> None:
         found[form] = frame_loss(model, inputs, replace(CONFIG, gradient_form=form))
     torch.manual_seed(5)
     with torch.no_grad():
-        frame = model.predict(inputs, model.reconstruct(inputs.flows).flow, sample=True, prior=True).frame
+        frame = model.predict(inputs, model.reconstruct(inputs).flow, sample=True, prior=True).frame
     for form, loss in found.items():
         expected = float(gradient_difference(frame, inputs.target, form=form))
         assert float(loss.terms["gradient"]) == pytest.approx(expected, rel=1e-5)
@@ -151,7 +151,7 @@ def test_frame_loss_is_equation_8_guided_by_reconstructions() -> None:
     loss = frame_loss(model, inputs, CONFIG)
     torch.manual_seed(5)
     with torch.no_grad():
-        guide = model.reconstruct(inputs.flows).flow
+        guide = model.reconstruct(inputs).flow
         found = model.predict(inputs, guide, sample=True, prior=True)
     error = float(np.square(found.frame.double().numpy() - inputs.target.double().numpy()).mean())
     kl = float(kl_divergence(found.posterior, found.prior))
@@ -181,7 +181,7 @@ def test_joint_loss_is_both_losses_with_all_four_flows_reconstructed() -> None:
     torch.manual_seed(5)
     frame = frame_loss(model, inputs, CONFIG)
     with torch.no_grad():
-        found = model.reconstruct(inputs.flows)
+        found = model.reconstruct(inputs)
     error = float((found.flow - inputs.flows).square().mean())
     entropy = sum(float(read.entropy) for read in found.memories.values())
     expected = 2.0 * error + 0.3 * entropy + float(frame.total.detach())

@@ -36,7 +36,7 @@ def test_a_preset_has_the_papers_size_and_gives_two_errors_a_cube(name: PresetNa
     model, inputs = network(PRESETS[name].model), cubes(2)
     assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]
     with torch.no_grad():
-        found = model.reconstruct(inputs.flows)
+        found = model.reconstruct(inputs)
         prediction = model.predict(inputs, found.flow, sample=False, prior=True)
     latent = PRESETS[name].model.cvae_widths[-1]
     assert found.flow.shape == (2, 8, 32, 32)
@@ -55,7 +55,7 @@ def test_every_ablation_of_the_paper_runs_forward_and_backward(
     memories: tuple[Level, ...], skips: tuple[Level, ...]
 ) -> None:
     model = network(replace(SMALL_MODEL, memories=memories, skips=skips))
-    found = model.reconstruct(cubes(3).flows)
+    found = model.reconstruct(cubes(3))
     assert found.flow.shape == (3, 8, 32, 32)
     assert tuple(found.memories) == memories
     found.flow.square().mean().backward()
@@ -81,14 +81,15 @@ def test_past_an_empty_memory_a_flow_comes_only_by_a_skip_above_it_and_the_outer
     with torch.no_grad():
         for memory in model.flow_autoencoder.memories.values():
             memory.items.zero_()
-        one, other = (model.reconstruct(cubes(1, seed).flows).flow for seed in (1, 2))
+        one, other = (model.reconstruct(cubes(1, seed)).flow for seed in (1, 2))
     assert torch.equal(one, other) != passes
 
 
 def test_the_four_flows_of_a_cube_are_reconstructed_alike_and_apart() -> None:
-    model, flows = network(), cubes(2).flows
+    model, inputs = network(), cubes(2)
+    flows = inputs.flows
     with torch.no_grad():
-        together = model.reconstruct(flows).flow
+        together = model.reconstruct(inputs).flow
         alone = torch.cat([model.flow_autoencoder(flows[:, 2 * t : 2 * t + 2]).flow for t in range(4)], dim=1)
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
 
@@ -96,7 +97,7 @@ def test_the_four_flows_of_a_cube_are_reconstructed_alike_and_apart() -> None:
 def test_errors_are_sums_of_squares_over_the_flows_and_over_the_target() -> None:
     model, inputs = network(), cubes(3)
     with torch.no_grad():
-        rebuilt = model.reconstruct(inputs.flows).flow
+        rebuilt = model.reconstruct(inputs).flow
         frame = model.predict(inputs, rebuilt, sample=False, prior=False).frame
     s_flow, s_frame = model.errors(inputs)
     for cube in range(3):

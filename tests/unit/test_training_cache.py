@@ -100,7 +100,7 @@ def test_a_cube_is_reconstructed_once(table: StcTable) -> None:
         for batch in streamed.epoch(Order(batch=20, seed=0, epoch=epoch, window=100)):
             found = known.of(model, batch)
             with torch.no_grad():
-                expected = model.reconstruct(batch.inputs.flows).flow
+                expected = model.reconstruct(batch.inputs).flow
             calls.pop()
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert len(calls) == 3
