@@ -36,6 +36,7 @@ from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.smooth import smooth
 from hf2vad.training.calibrate import MeasuredFile, calibrate, measure_files
 from hf2vad.training.data import StcTable
+from hf2vad.training.folds import Folds
 from hf2vad.training.sample import fit_features
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,10 +61,9 @@ def main() -> None:
         started = time.monotonic()
         settings = {name: feature_classes()[name].Settings() for name in PLAIN}
         features, _ = fit_features(train, settings | {"motion": preset("features").density}, seed=seed)
-        normal = measure_files(train, FeatureSet(features, None, 1024))
+        normal = measure_files(train, FeatureSet(features, None, 1024), folds=Folds.of(train.files))
         seconds.append(round(time.monotonic() - started, 1))
-        # A test cube is of no training fold: all exemplars count.
-        measured = measure_files(test, FeatureSet(features, None, 1024), apart=False)
+        measured = measure_files(test, FeatureSet(features, None, 1024))
         for name, fusion in fusions(chosen).items():
             own = calibrate(normal, fusion=fusion, smoothing=SMOOTHING, where=options.train).overall
             scorer = Scorer.surprise(fusion, own, own) if fusion.rule == "surprise" else Scorer.eq9(fusion, own)

@@ -87,7 +87,7 @@ class Batches:
         if self._appearance:
             frames = torch.empty((n, *APPEARANCE_SHAPE), dtype=torch.uint8, device=self._device)
         for piece in self._table.groups:
-            part = slice(piece.first, piece.first + len(piece))
+            part = slice(piece.first + piece.start, piece.first + piece.stop)
             cubes = read_piece(piece, self._appearance)
             flow[part] = torch.tensor(cubes.flow)
             if frames is not None and cubes.appearance is not None:

@@ -90,61 +90,69 @@ def measure_files(
     perspective: Perspective | None = None,
     files: Sequence[StcFile] | None = None,
     *,
-    apart: bool = True,
+    folds: Folds | None = None,
 ) -> list[MeasuredFile]:
     """Measure all cubes of `files` (none: of the table).
 
-    apart: the features were fitted on this table, so each cube is measured against the footage that it is not of.
-
     perspective: values are in box heights that it expects; none: in pixels.
+
+    folds: those of the table that the features were fitted on, where `table` is that table or a part of it: each cube
+    is then measured against the footage that it is not of.
     """
-    folds = Folds.of(table.files)
     files = table.files if files is None else files
-    frames: dict[str, list[np.ndarray[tuple[int], np.dtype[np.int32]]]] = {f.uri: [] for f in files}
-    measured: dict[str, list[FeatureValues]] = {f.uri: [] for f in files}
-    with ProgressBar("calibration", total=sum(sum(file.groups) for file in files), unit="cubes") as bar:
+    frames: dict[StcFile, list[np.ndarray[tuple[int], np.dtype[np.int32]]]] = {f: [] for f in files}
+    measured: dict[StcFile, list[FeatureValues]] = {f: [] for f in files}
+    with ProgressBar("calibration", total=sum(map(len, files)), unit="cubes") as bar:
         for file, cubes in table.in_order(appearance=features.reads_pixels, files=files):
-            fold = folds(file.video, cubes.frame) if apart else None
+            fold = folds(file.video, cubes.frame) if folds else None
             values = features.measure(
                 CubeArrays(boxes=cubes.boxes, flow=cubes.flow, appearance=cubes.appearance, fold=fold)
             )
             if perspective is not None:
                 values = in_heights(values, perspective.heights(cubes.boxes))
-            frames[file.uri].append(cubes.frame)
-            measured[file.uri].append(values)
+            frames[file].append(cubes.frame)
+            measured[file].append(values)
             bar.advance(len(cubes))
     none = {name: np.empty(0, np.float32) for name in features.features}
     return [
         MeasuredFile(
             file,
-            np.concatenate([np.empty(0, np.int32), *frames[file.uri]]),
-            {name: np.concatenate([empty, *(v[name] for v in measured[file.uri])]) for name, empty in none.items()},
+            np.concatenate([np.empty(0, np.int32), *frames[file]]),
+            {name: np.concatenate([empty, *(v[name] for v in measured[file])]) for name, empty in none.items()},
         )
         for file in files
     ]
 
 
 def measure_together(
-    table: StcTable, features: FeatureSet, perspective: Perspective | None, group: Group
+    table: StcTable,
+    features: FeatureSet,
+    perspective: Perspective | None,
+    group: Group,
+    *,
+    folds: Folds | None = None,
 ) -> list[MeasuredFile]:
-    """All files of `table`, each measured by one process of `group`; every process gets all of them, in order."""
+    """All files of `table`, each measured by one process of `group`; every process gets all of them, in order.
+
+    perspective, folds: as `measure_files` has them.
+    """
     shares = [table.files[rank :: group.world] for rank in range(group.world)]
-    own = measure_files(table, features, perspective, shares[group.rank])
+    own = measure_files(table, features, perspective, shares[group.rank], folds=folds)
     if group.world == 1:
         return own
     names = list(features.features)
     columns = [np.column_stack([file.frame, *(file.values[name] for name in names)]) for file in own]
     rows = np.concatenate([np.empty((0, 1 + len(names))), *columns])
-    most = max(sum(sum(file.groups) for file in share) for share in shares)
+    most = max(sum(map(len, share)) for share in shares)
     padded = np.zeros((most, rows.shape[1]))
     padded[: len(rows)] = rows
-    gathered: dict[str, MeasuredFile] = {}
+    gathered: dict[StcFile, MeasuredFile] = {}
     for share, sent in zip(shares, group.gather(torch.from_numpy(padded)), strict=True):
-        ends = np.cumsum([sum(file.groups) for file in share])
+        ends = np.cumsum([len(file) for file in share])
         for file, part in zip(share, np.split(sent.numpy(), ends)[:-1], strict=True):
             values = {name: part[:, 1 + i].astype(np.float32) for i, name in enumerate(names)}
-            gathered[file.uri] = MeasuredFile(file, part[:, 0].astype(np.int32), values)
-    return [gathered[file.uri] for file in table.files]
+            gathered[file] = MeasuredFile(file, part[:, 0].astype(np.int32), values)
+    return [gathered[file] for file in table.files]
 
 
 def calibrate(
@@ -155,40 +163,54 @@ def calibrate(
     where: str,
     camera_pattern: str = "",
     camera_cubes: int = 1000,
+    plain: Sequence[MeasuredFile] | None = None,
 ) -> Calibrations:
     """What is normal over all cubes, and for each camera: μ and σ of every measured feature, with `fusion.rule =
     surprise` the distribution of each with a weight, and the percentiles of the frame scores.
 
     A camera with fewer than `camera_cubes` cubes has no μ and σ of its own. By surprise every camera has distributions
-    of its own, shrunk towards those of all cameras where they rest on few cubes. Raises TrainingError, naming `where`,
-    when a feature with a weight is not finite or, with Eq. 9, always the same, so that σ is 0.
+    of its own, shrunk towards those of all cameras where they rest on few cubes.
+
+    plain: the values of features without a network over more footage, where `files` are held-out footage alone, because
+    the network knows the rest; these features are then judged by all of it. None: `files` are all.
+
+    Raises TrainingError, naming `where`, when a feature with a weight is not finite or, with Eq. 9, always the same, so
+    that σ is 0.
     """
-    overall = _calibration(files, fusion, smoothing, where)
-    pattern = PathPattern.of_camera(camera_pattern)
-    by_camera: dict[str, list[MeasuredFile]] = {}
-    for file in files:
-        by_camera.setdefault(pattern.camera_of(file.file.video), []).append(file)
-    by_camera.pop("", None)
+    plain = files if plain is None else plain
+    overall = _calibration(files, plain, fusion, smoothing, where)
+    groups, plain_groups = _by_camera(files, camera_pattern), _by_camera(plain, camera_pattern)
     least = 1 if fusion.rule == "surprise" else camera_cubes
-    enough = {name: group for name, group in by_camera.items() if sum(len(file.frame) for file in group) >= least}
     cameras = {
-        name: _calibration(group, fusion, smoothing, f"{where}, camera {name}", overall)
-        for name, group in enough.items()
+        name: _calibration(group, plain_groups[name], fusion, smoothing, f"{where}, camera {name}", overall)
+        for name, group in groups.items()
+        if sum(len(file.frame) for file in group) >= least
     }
     return Calibrations(overall, cameras)
 
 
+def _by_camera(files: Sequence[MeasuredFile], camera_pattern: str) -> dict[str, list[MeasuredFile]]:
+    pattern = PathPattern.of_camera(camera_pattern)
+    groups: dict[str, list[MeasuredFile]] = {}
+    for file in files:
+        groups.setdefault(pattern.camera_of(file.file.video), []).append(file)
+    groups.pop("", None)
+    return groups
+
+
 def _calibration(
     files: Sequence[MeasuredFile],
+    plain: Sequence[MeasuredFile],
     fusion: FusionConfig,
     smoothing: int,
     where: str,
     overall: Calibration | None = None,
 ) -> Calibration:
-    """Of the cubes of `files`; overall: that of all cameras, where they are one camera's."""
-    running = {name: RunningMoments() for name in files[0].values}
-    for file in files:
-        for name, moments in running.items():
+    """Of the cubes of `files` and `plain`; overall: that of all cameras, where they are one camera's."""
+    sources = {name: plain if name in plain[0].values else files for name in files[0].values}
+    running = {name: RunningMoments() for name in sources}
+    for name, moments in running.items():
+        for file in sources[name]:
             moments.add(file.values[name])
     for name in fusion.weights:
         _check(name, running[name], where, may_be_equal=fusion.rule == "surprise")
@@ -196,12 +218,12 @@ def _calibration(
         moments={name: Moments(moments.mean, moments.std or 1.0) for name, moments in running.items()},
         threshold=0.0,
         low=0.0,
-        cubes=sum(len(file.frame) for file in files),
+        cubes=sum(len(file.frame) for file in plain),
         frames=0,
     )
     if fusion.rule == "eq9":
         return _with_thresholds(rough, files, Scorer.eq9(fusion, rough), smoothing)
-    tails = {name: fit_tail(np.concatenate([file.values[name] for file in files])) for name in fusion.weights}
+    tails = {name: fit_tail(np.concatenate([file.values[name] for file in sources[name]])) for name in fusion.weights}
     rough = replace(rough, tails=tails)
     sums = _sums(files, Scorer.surprise(fusion, rough, overall or rough))
     rough = replace(rough, total=fit_tail(sums))

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +24,30 @@ BESIDE = ("looks", "health")
 
 @dataclass(frozen=True)
 class StcFile:
-    """One Parquet file of cubes: the cubes of one shard."""
+    """One Parquet file of cubes, those of one shard, or a part of it."""
 
     uri: str
     video: str
     start: int
     stop: int
     groups: tuple[int, ...]
-    """Cubes in each of its row groups."""
+    """Cubes in each of the file's row groups."""
+    rows: tuple[int, int] | None = None
+    """Rows of the file that are this part; None: all of them."""
+
+    def __len__(self) -> int:
+        start, stop = self.rows or (0, sum(self.groups))
+        return stop - start
+
+    def pieces(self) -> Iterator[Piece]:
+        """Its rows in each row group that has some; the first is number 0."""
+        first, last = self.rows or (0, sum(self.groups))
+        before = 0
+        for group, rows in enumerate(self.groups):
+            start, stop = max(first - before, 0), min(last - before, rows)
+            if start < stop:
+                yield Piece(self.uri, group, start, stop, before - first)
+            before += rows
 
 
 @dataclass(frozen=True)
@@ -100,16 +116,15 @@ class StcTable:
     def _row_groups(self) -> Iterator[Piece]:
         first = 0
         for file in self.files:
-            for group, rows in enumerate(file.groups):
-                if rows:
-                    yield Piece(file.uri, group, 0, rows, first)
-                first += rows
+            for piece in file.pieces():
+                yield replace(piece, first=first + piece.first)
+            first += len(file)
 
     def __len__(self) -> int:
-        return sum(sum(file.groups) for file in self.files)
+        return sum(map(len, self.files))
 
     def only(self, files: Sequence[StcFile]) -> StcTable:
-        """The same table without its other files."""
+        """The same table with these files, or parts of files, alone."""
         part = copy.copy(self)
         part.files = list(files)
         part.groups = list(part._row_groups())
@@ -154,28 +169,27 @@ class StcTable:
         """All cubes of `files` (none: of the table), row group by row group, in frame order within a file."""
         for file in self.files if files is None else files:
             parquet = open_parquet(file.uri)
-            for group in range(len(file.groups)):
+            for piece in file.pieces():
                 columns = ["frame", *BOX, "flow", *(["appearance"] if appearance else [])]
-                table = parquet.read_row_group(group, columns=columns).combine_chunks()
-                if table.num_rows:
-                    yield (
-                        file,
-                        FileCubes(
-                            appearance_view(table["appearance"].chunk(0)) if appearance else None,
-                            flow_view(table["flow"].chunk(0)),
-                            table["frame"].to_numpy(),
-                            np.stack([table[name].to_numpy() for name in BOX], axis=1),
-                        ),
-                    )
+                group = parquet.read_row_group(piece.group, columns=columns)
+                table = group.slice(piece.start, len(piece)).combine_chunks()
+                yield (
+                    file,
+                    FileCubes(
+                        appearance_view(table["appearance"].chunk(0)) if appearance else None,
+                        flow_view(table["flow"].chunk(0)),
+                        table["frame"].to_numpy(),
+                        np.stack([table[name].to_numpy() for name in BOX], axis=1),
+                    ),
+                )
 
     def boxes(self) -> Iterator[F32]:
         """(B, 4): the boxes of each row group that has some, in the order of `in_order`; nothing else is read."""
         for file in self.files:
             parquet = open_parquet(file.uri)
-            for group, rows in enumerate(file.groups):
-                if rows:
-                    table = parquet.read_row_group(group, columns=list(BOX))
-                    yield np.stack([table[name].to_numpy() for name in BOX], axis=1)
+            for piece in file.pieces():
+                table = parquet.read_row_group(piece.group, columns=list(BOX)).slice(piece.start, len(piece))
+                yield np.stack([table[name].to_numpy() for name in BOX], axis=1)
 
 
 BlockReader = Callable[[Iterable[tuple[Piece, ...]], bool], Iterator[Cubes]]

@@ -30,7 +30,7 @@ class Folds:
     @classmethod
     def of(cls, files: Sequence[StcFile]) -> Folds:
         """The folds of a table with these files."""
-        videos = sorted({file.video for file in files if sum(file.groups)})
+        videos = sorted({file.video for file in files if len(file)})
         if len(videos) >= LEAST:
             most = min(MOST, len(videos))
             return cls({video: rank * most // len(videos) for rank, video in enumerate(videos)}, {})

@@ -24,7 +24,9 @@ from hf2vad.storage import join
 from hf2vad.training.calibrate import calibrate, measure_together
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
+from hf2vad.training.folds import Folds
 from hf2vad.training.group import Group
+from hf2vad.training.hold_out import hold_out
 from hf2vad.training.initial import put_initial
 from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
 from hf2vad.training.loop import Trainer
@@ -67,6 +69,8 @@ def train_network(plan: TrainingPlan, table: StcTable, device: torch.device, sto
     model = HF2VAD(recipe.model)
     if recipe.init:
         put_initial(recipe.init, model)
+    if recipe.holds_out:
+        table, _ = hold_out(table, recipe.camera_pattern)
     checkpoints = Checkpoints(plan.checkpoint, settings=identity, group=group)
     journals = partial(_journals, plan)
     trainer = Trainer(
@@ -85,7 +89,12 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
     if networks and trained.model is not None:
         engine = EagerEngine(trained.model, device=device, batch=batch, networks=networks)
     unit = perspective if recipe.fusion.perspective else None
-    measured = measure_together(table, FeatureSet(features, engine, batch), unit, group)
+    unseen, plain, folds = table, None, Folds.of(table.files)
+    if recipe.holds_out:
+        _, unseen = hold_out(table, recipe.camera_pattern)
+        without = {name: feature for name, feature in features.items() if not networks_for([name])}
+        plain = measure_together(table, FeatureSet(without, None, batch), unit, group, folds=folds)
+    measured = measure_together(unseen, FeatureSet(features, engine, batch), unit, group, folds=folds)
     if not group.first:
         return
     normal = calibrate(
@@ -95,6 +104,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
         where=plan.stc,
         camera_pattern=recipe.camera_pattern,
         camera_cubes=recipe.camera_cubes,
+        plain=plain,
     )
     bundle = Bundle(
         settings=BundleSettings(
@@ -120,6 +130,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
                 "fingerprint": table.fingerprint,
                 "cubes": len(table),
                 "files": len(table.files),
+                "held_out": len(unseen) if recipe.holds_out else 0,
             },
             "history": trained.history,
             "selection": trained.selection,

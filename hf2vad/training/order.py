@@ -14,7 +14,7 @@ others not at all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ class Piece:
     stop: int
     """Rows of the row group."""
     first: int
-    """Number, in the whole table, of the row group's first cube."""
+    """Number in the table of the cube in row 0; of a row group that begins before the table does, what it would be."""
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -114,7 +114,7 @@ class Order:
             low, high = max(start - before, 0), min(stop - before, len(group))
             before += len(group)
             if low < high:
-                block.append(Piece(group.uri, group.group, low, high, group.first))
+                block.append(replace(group, start=group.start + low, stop=group.start + high))
                 held += high - low
             if held * self.world >= self.window:
                 yield block

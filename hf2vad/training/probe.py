@@ -33,7 +33,7 @@ def normal_examples(table: StcTable, count: int) -> NormalExamples:
 def _evenly(table: StcTable, count: int) -> Iterator[tuple[U8, F16]]:
     """Pixels and flow of `count` cubes, row group by row group; a row group without any is not read."""
     numbers = np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).astype(np.int64))
-    places = np.searchsorted([group.first for group in table.groups], numbers, side="right") - 1
+    places = np.searchsorted([group.first + group.start for group in table.groups], numbers, side="right") - 1
     for place in np.unique(places).tolist():
         group = table.groups[place]
         rows = numbers[places == place] - group.first

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from hf2vad.features.motion import DensityConfig, Motion
+from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FusionConfig
 from hf2vad.hashes import hash_of
 from hf2vad.models.settings import LossConfig, ModelConfig
@@ -53,6 +54,12 @@ class Recipe:
     def has_network(self) -> bool:
         """Whether a network is trained, or taken from `init`."""
         return bool(self.training.stages or self.init)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether a part of the footage is kept from the network, because a tail must be of footage that it has not
+        seen: a network knows what it has learned from, and would be far too sure of itself."""
+        return self.fusion.rule == "surprise" and bool(self.training.stages) and bool(networks_for(self.fusion.weights))
 
     def identity(self, table: StcTable) -> str:
         """A hash of the recipe and of the cubes of `table`."""

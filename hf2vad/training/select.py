@@ -39,7 +39,7 @@ def split_videos(table: StcTable, every: int) -> tuple[StcTable, StcTable]:
 
     Raises TrainingError for a table of one video.
     """
-    videos = sorted({file.video for file in table.files if sum(file.groups)})
+    videos = sorted({file.video for file in table.files if len(file)})
     if len(videos) < 2:
         raise TrainingError(f"{table.uri}: --select needs cubes of two videos at least, to hold one out; it has one")
     held = set(videos[min(every, len(videos)) - 1 :: every])
