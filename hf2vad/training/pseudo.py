@@ -10,22 +10,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 from hf2vad.features.feature import CubeArrays
-from hf2vad.schema import F16, F32, F64
+from hf2vad.schema import F32, F64, FLOWS, SIZE, U8
 from hf2vad.scoring.smooth import smooth
 from hf2vad.training.data import StcTable
 
-Kind = Literal["speed2", "speed3", "against", "content"]
+Kind = Literal["speed2", "speed3", "against", "content", "size", "place"]
 KINDS: Mapping[Kind, str] = {
     "speed2": "every second frame skipped: flows of two steps, summed",
     "speed3": "two of three frames skipped: flows of three steps, summed",
-    "against": "the pixels as they are, the flow turned round",
-    "content": "the pixels of another cube of the same clip, with this cube's flow",
+    "against": "the frames in reverse, the flow turned round",
+    "content": "another object of the same clip that moves as this one does",
+    "size": "in a box as large as another object's of the same clip",
+    "place": "where another object of the same clip is",
 }
+FAMILIES: tuple[tuple[Kind, ...], ...] = (("speed2", "speed3"), ("against",), ("content",), ("size",), ("place",))
+"""Kinds of anomaly, each of which counts the same. There is none for a class never seen: cubes have no classes."""
 
 SAME_OBJECT = 0.3
 """Intersection over union from which a box in the next frame is the same object."""
@@ -62,29 +67,68 @@ def cubes_of(table: StcTable, most: int) -> HeldOut:
 
 
 def pseudo_anomalies(held: HeldOut, kind: Kind, *, seed: int = 0) -> CubeArrays:
-    """Every cube of `held` made unusual in the way of `kind`."""
-    frames, flow = held.cubes.pixels, held.cubes.flow
+    """Every cube of `held` made unusual in the way of `kind`; pixels and flow still say the same."""
+    boxes, flow, frames = held.cubes.boxes, held.cubes.flow, held.cubes.pixels
     step = flow.astype(np.float32)
     if kind == "speed2":
-        flow = _flows(step[:, 0] + step[:, 1], step[:, 2] + step[:, 3])
-        frames = frames[:, [0, 0, 2, 2, 4]]
+        first, second = step[:, 0] + step[:, 1], step[:, 2] + step[:, 3]
+        before = [_moved_back(frames[:, 0], times * first, boxes) for times in (2, 1)]
+        frames = np.stack([*before, frames[:, 0], frames[:, 2], frames[:, 4]], axis=1)
+        flow = np.stack([first, first, first, second], axis=1).astype(np.float16)
     elif kind == "speed3":
-        flow = _flows(step[:, 0] + step[:, 1] + step[:, 2], step[:, 1] + step[:, 2] + step[:, 3])
-        frames = frames[:, [0, 0, 1, 1, 4]]
+        jump = step[:, 1] + step[:, 2] + step[:, 3]
+        before = [_moved_back(frames[:, 1], times * jump, boxes) for times in (3, 2, 1)]
+        frames = np.stack([*before, frames[:, 1], frames[:, 4]], axis=1)
+        flow = np.stack([jump] * FLOWS, axis=1).astype(np.float16)
     elif kind == "against":
-        flow = -flow
+        frames, flow = frames[:, ::-1].copy(), -flow[:, ::-1]
     else:
-        rng = np.random.default_rng([seed, 4])
-        other = np.arange(len(held))
-        for video in np.unique(held.video):
-            rows = np.flatnonzero(held.video == video)
-            other[rows] = rows[(np.arange(len(rows)) + rng.integers(1, max(2, len(rows)))) % len(rows)]
-        frames = frames[other]
-    return CubeArrays(boxes=held.cubes.boxes, flow=flow, appearance=frames)
+        other = _others(held, seed)
+        if kind == "content":
+            still = frames[other, -1]
+            before = [_moved_back(still, step[:, since:].sum(1), boxes) for since in range(FLOWS)]
+            frames = np.stack([*before, still], axis=1)
+        else:
+            boxes = (_in_size_of if kind == "size" else _at_place_of)(boxes, boxes[other])
+    return CubeArrays(boxes=boxes, flow=flow, appearance=frames)
 
 
-def _flows(first: F32, second: F32) -> F16:
-    return np.stack([first, first, second, second], axis=1).astype(np.float16)
+def _others(held: HeldOut, seed: int) -> npt.NDArray[np.int64]:
+    """(B,): for each cube another one of its clip."""
+    rng = np.random.default_rng([seed, 4])
+    other = np.arange(len(held))
+    for video in np.unique(held.video):
+        rows = np.flatnonzero(held.video == video)
+        other[rows] = rows[(np.arange(len(rows)) + rng.integers(1, max(2, len(rows)))) % len(rows)]
+    return other
+
+
+def _moved_back(pictures: U8, motion: F32, boxes: F32) -> U8:
+    """(B, 32, 32, 3) pictures as they were before they moved by (B, 32, 32, 2) pixels of the source.
+
+    boxes: (B, 4), whose crops they are.
+    """
+    size = np.ceil(boxes[:, 2:]) - np.ceil(boxes[:, :2])
+    shift = motion * (SIZE / np.maximum(size, 1.0))[:, None, None].astype(np.float32)
+    rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+    moved = [
+        cv2.remap(picture, columns + dx, rows + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for picture, dx, dy in zip(pictures, shift[..., 0], shift[..., 1], strict=True)
+    ]
+    return np.asarray(moved, np.uint8).reshape(pictures.shape)
+
+
+def _in_size_of(boxes: F32, others: F32) -> F32:
+    """(B, 4) boxes on the same foot points, as large as others."""
+    foot, row = (boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]
+    width, height = others[:, 2] - others[:, 0], others[:, 3] - others[:, 1]
+    return np.stack([foot - width / 2, row - height, foot + width / 2, row], axis=1)
+
+
+def _at_place_of(boxes: F32, others: F32) -> F32:
+    """(B, 4) boxes as large as they are, with their centres where others have theirs."""
+    shift = (others[:, :2] + others[:, 2:] - boxes[:, :2] - boxes[:, 2:]) / 2
+    return np.concatenate([boxes[:, :2] + shift, boxes[:, 2:] + shift], axis=1)
 
 
 def follow(held: HeldOut, *, seed: int = 0) -> npt.NDArray[np.int64]:
@@ -135,8 +179,9 @@ def separation(held: HeldOut, normal: F64, unusual: F64, *, smoothing: int, repe
 
 
 def figure_row(step: str, candidate: str, figures: Mapping[Kind, float]) -> dict[str, Any]:
-    """One row of `Selection.figures`."""
-    mean = float(np.mean(list(figures.values())))
+    """One row of `Selection.figures`; `mean` is over FAMILIES."""
+    families = [[figures[kind] for kind in family if kind in figures] for family in FAMILIES]
+    mean = float(np.mean([np.mean(family) for family in families if family]))
     return {"step": step, "candidate": candidate, **dict(figures.items()), "mean": mean, "chosen": False}
 
 

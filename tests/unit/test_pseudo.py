@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,16 @@ from sklearn.metrics import roc_auc_score
 from hf2vad.features.feature import CubeArrays
 from hf2vad.schema import F16, F32, U8
 from hf2vad.training.data import StcTable
-from hf2vad.training.pseudo import HeldOut, Kind, cubes_of, first_best, follow, pseudo_anomalies, separation
+from hf2vad.training.pseudo import (
+    HeldOut,
+    Kind,
+    cubes_of,
+    figure_row,
+    first_best,
+    follow,
+    pseudo_anomalies,
+    separation,
+)
 from tests.stc import make_cubes, put_clip
 
 
@@ -21,41 +31,56 @@ def held(frames: list[int], boxes: list[list[float]] | None = None, videos: list
 
 
 def changed(held: HeldOut, kind: Kind, seed: int = 0) -> tuple[U8, F16]:
-    """Pixels and flow of unusual cubes, in the boxes of the usual ones."""
+    """Pixels and flow of unusual cubes that are in the boxes of the usual ones."""
     found = pseudo_anomalies(held, kind, seed=seed)
     assert found.boxes is held.cubes.boxes
     return found.pixels, found.flow
 
 
-def test_skipped_frames_add_up_the_flows_between_and_repeat_the_frames_that_are_left() -> None:
+def test_skipped_frames_add_up_the_flows_between_and_keep_the_frames_that_are_left() -> None:
     cubes = held([1, 2, 3])
     step = cubes.cubes.flow.astype(np.float32)
     frames, flow = changed(cubes, "speed2")
     assert flow[:, 0] == pytest.approx(step[:, 0] + step[:, 1], rel=1e-2, abs=1e-2)
     assert flow[:, 3] == pytest.approx(step[:, 2] + step[:, 3], rel=1e-2, abs=1e-2)
     assert np.array_equal(flow[:, 1], flow[:, 0])
-    assert np.array_equal(frames[:, 3:], cubes.cubes.pixels[:, [2, 4]])
-    _, flow = changed(cubes, "speed3")
+    assert np.array_equal(frames[:, 2:], cubes.cubes.pixels[:, [0, 2, 4]])
+    frames, flow = changed(cubes, "speed3")
     assert flow[:, 2] == pytest.approx(step[:, 1:].sum(1), rel=1e-2, abs=1e-2)
+    assert np.array_equal(frames[:, 3:], cubes.cubes.pixels[:, [1, 4]])
 
 
-def test_against_turns_the_flow_round_and_keeps_the_pixels() -> None:
+def test_frames_from_before_the_cube_are_made_to_move_as_the_flow_says() -> None:
+    cubes = held([1], [[10.2, 5, 26.2, 69]])  # 16 by 64 pixels: one of the source is two columns, or half a row
+    flow, pixels = np.zeros_like(cubes.cubes.flow), np.zeros_like(cubes.cubes.pixels)
+    flow[:, :2] = [1, 4]  # two columns and two rows a frame
+    pixels[0, 0, 20, 20] = 200
+    cubes = replace(cubes, cubes=replace(cubes.cubes, flow=flow, appearance=pixels))
+    frames, _ = changed(cubes, "speed2")
+    assert [np.argwhere(frames[0, t, ..., 0]).tolist() for t in range(3)] == [[[12, 12]], [[16, 16]], [[20, 20]]]
+
+
+def test_against_is_the_cube_played_backwards() -> None:
     cubes = held([1, 2])
     frames, flow = changed(cubes, "against")
-    assert np.array_equal(flow, -cubes.cubes.flow)
-    assert frames is cubes.cubes.pixels
+    assert np.array_equal(flow, -cubes.cubes.flow[:, ::-1])
+    assert np.array_equal(frames, cubes.cubes.pixels[:, ::-1])
 
 
-def test_content_gives_every_cube_the_pixels_of_another_of_its_clip() -> None:
-    cubes = held([1, 1, 2, 2, 1, 2, 3], videos=[0, 0, 0, 0, 1, 1, 1])
-    for seed in range(5):
-        frames, flow = changed(cubes, "content", seed=seed)
-        assert flow is cubes.cubes.flow
-        for video in (0, 1):
-            rows = np.flatnonzero(cubes.video == video)
-            owners = [next(r for r in rows if np.array_equal(frames[row], cubes.cubes.pixels[r])) for row in rows]
-            assert sorted(owners) == rows.tolist()
-            assert not (np.array(owners) == rows).any()
+def test_sizes_and_places_are_those_of_another_object_of_the_clip() -> None:
+    cubes = held([1, 1], [[0, 0, 10, 20], [100, 40, 104, 48]])
+    size, place = (pseudo_anomalies(cubes, kind) for kind in ("size", "place"))
+    assert size.boxes.tolist() == [[3, 12, 7, 20], [97, 28, 107, 48]]
+    assert place.boxes.tolist() == [[97, 34, 107, 54], [3, 6, 7, 14]]
+    assert size.pixels is place.pixels is cubes.cubes.pixels
+    assert size.flow is cubes.cubes.flow
+
+
+def test_each_family_of_kinds_counts_the_same() -> None:
+    speeds: dict[Kind, float] = {"speed2": 0.5, "speed3": 1.0}
+    others: dict[Kind, float] = {"against": 0.5, "content": 0.6, "size": 0.7, "place": 0.8}
+    assert figure_row("fusion", "x", speeds | others)["mean"] == pytest.approx(np.mean([0.75, *others.values()]))
+    assert figure_row("network", "x", speeds)["mean"] == 0.75
 
 
 def box(x: float) -> list[float]:
