@@ -101,7 +101,8 @@ class TrainJob:
 
     select: bool = False
     """Choose the network's memories and what the score is made of by pseudo-anomalies of held-out training videos,
-    without labels. Then the model, fusion and density given here are where the choice starts."""
+    without labels. Then the model, fusion and density given here are where the choice starts; by surprise, features
+    that do not help are dropped. What is dropped is neither trained nor computed."""
 
     selection: SelectionConfig = field(default_factory=SelectionConfig)
 
@@ -129,8 +130,10 @@ class TrainJob:
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
         if self.init and self.select:
             raise ConfigError("--select tries networks of other shapes than that of --init; give one of the two")
-        if self.select and not self.training.stages:
-            raise ConfigError("--select chooses among networks, and there is none without training.stages")
+        if self.select and not self.training.stages and self.fusion.rule == "eq9":
+            raise ConfigError(
+                "--select with fusion.rule = eq9 chooses among networks, and there is none without training.stages"
+            )
         settings = feature_settings(self)
         for name in self.fusion.weights:
             for network in () if self.init else networks_for([name]):

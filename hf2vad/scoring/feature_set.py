@@ -30,6 +30,11 @@ class FeatureSet:
         """The features of a bundle with these names."""
         return cls({name: bundle.feature(name) for name in names}, engine, batch)
 
+    def without_networks(self) -> FeatureSet:
+        """Those that need no network."""
+        plain = {name: feature for name, feature in self.features.items() if not _needs_network(feature)}
+        return FeatureSet(plain, None, self.batch)
+
     @property
     def reads_pixels(self) -> bool:
         """Whether `measure` needs the appearance of cubes."""

@@ -155,6 +155,20 @@ def measure_together(
     return [gathered[file] for file in table.files]
 
 
+def measure_normal(
+    table: StcTable, unseen: StcTable | None, features: FeatureSet, perspective: Perspective | None, group: Group
+) -> tuple[list[MeasuredFile], list[MeasuredFile] | None]:
+    """What `calibrate` takes as `files` and `plain`, of the table that the features were fitted on.
+
+    unseen: the part of it that the networks have not learned from, on which alone they run; None: all of it.
+    """
+    folds = Folds.of(table.files)
+    if unseen is None:
+        return measure_together(table, features, perspective, group, folds=folds), None
+    plain = measure_together(table, features.without_networks(), perspective, group, folds=folds)
+    return measure_together(unseen, features, perspective, group, folds=folds), plain
+
+
 def calibrate(
     files: Sequence[MeasuredFile],
     *,

@@ -21,10 +21,9 @@ from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.feature_set import FeatureSet, counted_features
 from hf2vad.settings import flat
 from hf2vad.storage import join
-from hf2vad.training.calibrate import calibrate, measure_together
+from hf2vad.training.calibrate import calibrate, measure_normal
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
-from hf2vad.training.folds import Folds
 from hf2vad.training.group import Group
 from hf2vad.training.hold_out import hold_out
 from hf2vad.training.initial import put_initial
@@ -89,12 +88,8 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
     if networks and trained.model is not None:
         engine = EagerEngine(trained.model, device=device, batch=batch, networks=networks)
     unit = perspective if recipe.fusion.perspective else None
-    unseen, plain, folds = table, None, Folds.of(table.files)
-    if recipe.holds_out:
-        _, unseen = hold_out(table, recipe.camera_pattern)
-        without = {name: feature for name, feature in features.items() if not networks_for([name])}
-        plain = measure_together(table, FeatureSet(without, None, batch), unit, group, folds=folds)
-    measured = measure_together(unseen, FeatureSet(features, engine, batch), unit, group, folds=folds)
+    unseen = hold_out(table, recipe.camera_pattern)[1] if recipe.holds_out else None
+    measured, plain = measure_normal(table, unseen, FeatureSet(features, engine, batch), unit, group)
     if not group.first:
         return
     normal = calibrate(
@@ -130,7 +125,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
                 "fingerprint": table.fingerprint,
                 "cubes": len(table),
                 "files": len(table.files),
-                "held_out": len(unseen) if recipe.holds_out else 0,
+                "held_out": 0 if unseen is None else len(unseen),
             },
             "history": trained.history,
             "selection": trained.selection,

@@ -98,7 +98,8 @@ class TrainingPlan:
     def with_choice(self, choice: Selection) -> TrainingPlan:
         """This plan with what `recipe.selection` has chosen."""
         features = {**self.recipe.features, Motion.name: choice.density}
-        recipe = replace(self.recipe, model=choice.model, fusion=choice.fusion, features=features)
+        training = self.recipe.training.for_networks(networks_for(choice.fusion.weights))
+        recipe = replace(self.recipe, model=choice.model, training=training, fusion=choice.fusion, features=features)
         chosen = {name: to_dict(getattr(choice, name)) for name in ("model", "fusion", "density")}
         return replace(self, recipe=recipe, settings={**self.settings, **chosen})
 

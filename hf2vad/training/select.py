@@ -1,8 +1,9 @@
 """`--select`: network and features chosen without labels, by pseudo-anomalies of held-out training videos.
 
-Two choices, in this order. The network: each candidate's flow stage is trained for a few steps on the other videos and
-judged by S_r alone. The features of the score: the chosen network gets a short frame stage too, features are fitted,
-and sets of them are judged (select_features.py). Something more complicated must be better by a margin.
+Two choices, in this order. The network, where there is one: each candidate's flow stage is trained for a few steps on
+the other videos and judged by S_r alone. The features of the score: the chosen network gets a short frame stage too
+where one counts, features are fitted, and sets of them are judged: by Eq. 9 those of select_features.py, by surprise
+the preset's without some of them (select_parts.py). Something more complicated must be better by a margin.
 """
 
 from __future__ import annotations
@@ -17,16 +18,26 @@ import torch
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import TrainingError
 from hf2vad.features.feature import CubeArrays
+from hf2vad.features.motion import DensityConfig, Motion
+from hf2vad.features.registry import networks_for
+from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.settings import FlowError, ModelConfig
 from hf2vad.schema import F64
+from hf2vad.scoring.feature_set import FeatureSet
+from hf2vad.scoring.scorer import Scorer
+from hf2vad.training.calibrate import calibrate, measure_normal
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
+from hf2vad.training.group import Group
+from hf2vad.training.hold_out import hold_out
 from hf2vad.training.loop import Trainer
 from hf2vad.training.pseudo import HeldOut, Kind, cubes_of, figure_row, first_best, pseudo_anomalies, separation
 from hf2vad.training.recipe import Recipe, Selection
+from hf2vad.training.sample import fit_features
 from hf2vad.training.select_features import choose_features
+from hf2vad.training.select_parts import choose_parts
 from hf2vad.training.settings import SelectionConfig
 
 ERRORS: tuple[FlowError, ...] = ("sum", "median", "min")
@@ -63,11 +74,20 @@ class Selector:
         """Choose. Raises TrainingError for a table of one video."""
         fit, rest = split_videos(self.table, self.config.hold_out)
         held = cubes_of(rest, self.config.cubes)
-        model, figures = self._choose_network(fit, held)
+        model = self.recipe.model
+        figures: list[dict[str, Any]] = []
+        if "flow" in self.recipe.training.stages:
+            model, figures = self._choose_network(fit, held)
+        choose = self._by_surprise if self.recipe.fusion.rule == "surprise" else self._by_eq9
+        fusion, density, rows = choose(fit, held, model)
+        return Selection(model, fusion, density, [*figures, *rows])
+
+    def _by_eq9(
+        self, fit: StcTable, held: HeldOut, model: ModelConfig
+    ) -> tuple[FusionConfig, DensityConfig, list[dict[str, Any]]]:
         network = self._trained(fit, model, "parts", ("flow", "frame"))
-        engine = EagerEngine(network, device=self.device, batch=self.recipe.training.batch)
-        fusion, density, seen = choose_features(
-            engine,
+        return choose_features(
+            EagerEngine(network, device=self.device, batch=self.recipe.training.batch),
             fit,
             held,
             preset=self.recipe.fusion,
@@ -76,7 +96,30 @@ class Selector:
             margin=self.config.margin,
             seed=self.recipe.training.seed,
         )
-        return Selection(model, fusion, density, [*figures, *seen])
+
+    def _by_surprise(
+        self, fit: StcTable, held: HeldOut, model: ModelConfig
+    ) -> tuple[FusionConfig, DensityConfig, list[dict[str, Any]]]:
+        recipe, engine, unseen = self.recipe, None, None
+        counted = {name: own for name, own in recipe.features.items() if name in recipe.fusion.weights}
+        networks, batch = networks_for(recipe.fusion.weights), recipe.training.batch
+        if networks:
+            seen, unseen = hold_out(fit, recipe.camera_pattern)
+            network = self._trained(seen, model, "parts", networks)
+            engine = EagerEngine(network, device=self.device, batch=batch, networks=networks)
+        features = FeatureSet(fit_features(fit, counted, seed=recipe.training.seed)[0], engine, batch)
+        files, plain = measure_normal(fit, unseen, features, None, Group())
+        normal = calibrate(files, fusion=recipe.fusion, smoothing=recipe.smoothing, where=self.table.uri, plain=plain)
+        fusion, rows = choose_parts(
+            features,
+            Scorer.surprise(recipe.fusion, normal.overall, normal.overall),
+            held,
+            preset=recipe.fusion,
+            smoothing=recipe.smoothing,
+            margin=self.config.margin,
+            seed=recipe.training.seed,
+        )
+        return fusion, recipe.features.get(Motion.name, DensityConfig()), rows
 
     def _candidates(self) -> Iterator[tuple[str, ModelConfig]]:
         """The preset's own network first, then those with other memories."""

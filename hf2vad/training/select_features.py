@@ -32,9 +32,10 @@ FUSIONS: Mapping[str, tuple[str, ...]] = {
     "speed + motion": ("speed", "motion"),
     "flow + frame + speed": ("flow", "frame", "speed"),
     "flow + speed + motion": ("flow", "speed", "motion"),
-    "all": tuple(FEATURES),
+    "all": ("flow", "frame", "speed", "motion"),
 }
-"""Equal weights of z-scores, from simple to complicated; the preset's fusion stands before them, a fitted one after."""
+"""Equal weights of z-scores, from simple to complicated; the preset's fusion stands before them, a fitted one after.
+Only the paper's features, speed and motion: the others have outliers by which z-scores are ruled."""
 
 
 def choose_features(
@@ -73,8 +74,10 @@ def choose_features(
     ]
     best = first_best([each["mean"] for each in density_rows], margin)
     density_rows[best]["chosen"] = True
-    others = {name: cls(cls.Settings()).fit(sample) for name, cls in feature_classes().items() if cls is not Motion}
-    features = FeatureSet({name: others.get(name, motions[best]) for name in FEATURES}, engine, engine.batch)
+    names = [name for name in FEATURES if name in FUSIONS["all"] or name in preset.weights]
+    classes = feature_classes()
+    fitted = {name: classes[name](classes[name].Settings()).fit(sample) for name in names if name != Motion.name}
+    features = FeatureSet({name: fitted.get(name, motions[best]) for name in names}, engine, engine.batch)
     in_pixels = {clip: features.measure(cubes) for clip, cubes in {"held": held.cubes, **unusual}.items()}
     training = features.measure(training_cubes.cubes)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from hf2vad.models.settings import Network
 from hf2vad.settings import fingerprint, require, to_dict
 
 
@@ -103,6 +105,11 @@ class TrainingConfig:
         require(self.probe_cubes >= 0, f"training.probe_cubes must not be negative: {self.probe_cubes}")
         require(self.examples >= 0, f"training.examples must not be negative: {self.examples}")
         require(self.cache_gib >= 0, f"training.cache_gib must not be negative: {self.cache_gib}")
+
+    def for_networks(self, networks: Collection[Network]) -> TrainingConfig:
+        """Without the stages that train nothing of `networks`."""
+        needed = {"flow": bool(networks), "frame": "frame" in networks, "joint": "frame" in networks}
+        return replace(self, stages=tuple(stage for stage in self.stages if needed[stage]))
 
     @property
     def identity(self) -> str:

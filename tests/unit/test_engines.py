@@ -23,7 +23,7 @@ from hf2vad.engines.settings import EngineSpec
 from hf2vad.engines.target import Target, engine_key, this_target
 from hf2vad.errors import ConfigError, EngineError
 from hf2vad.models.inference import Inference
-from hf2vad.models.settings import NETWORKS, ModelConfig
+from hf2vad.models.settings import NETWORKS, FlowResidual, ModelConfig
 from hf2vad.schema import F16, U8
 from tests.bundles import make_bundle
 from tests.data.make_golden import golden_network
@@ -261,6 +261,17 @@ def test_a_package_of_the_flow_network_is_no_package_of_both(
     spec, _ = flow_engine
     assert choose(bundle, "auto", spec.cache, networks=("flow",))[0] == "aot fp32"
     assert choose(bundle, "auto", spec.cache)[0] == "eager fp32"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("residual", ["pixels", "quarters", "mean"])
+def test_a_package_of_a_flow_network_that_reads_frames_gives_its_errors(tmp_path: Path, residual: FlowResidual) -> None:
+    config = replace(TINY, flow_input="frames", flow_residual=residual, flow_error="min")
+    frames = put_bundle(tmp_path / "bundle", golden_network(config), config, ProbeCubes(*make_cubes(5, 1)))
+    spec = EngineSpec(name="aot", cache=str(tmp_path / "engines"), networks=("flow",))
+    engine = make_engine(spec, frames, device=CPU, batch=BATCH)
+    assert engine.reads_pixels
+    np.testing.assert_allclose(engine.errors(*CUBES)["flow"], eager(frames)["flow"], rtol=1e-5)
 
 
 def test_the_form_of_the_flow_network_alone_is_half_of_that_of_both(bundle: Bundle) -> None:

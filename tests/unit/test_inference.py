@@ -44,6 +44,7 @@ def answers(network: nn.Module) -> tuple[Tensor, ...]:
         {"shrink": 0.0},
         {"flow_input": "frames", "flow_residual": "quarters", "flow_error": "min"},
         {"flow_input": "frames", "slots": 300},
+        {"flow_residual": "mean"},
     ],
 )
 @pytest.mark.parametrize("capacity", [0, 299])

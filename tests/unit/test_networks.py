@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from hf2vad.models.cvae import AutoregressivePrior, NormConv, depth_to_space, space_to_depth
-from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.inputs import CubeTensors
-from hf2vad.models.settings import Level, ModelConfig
+from hf2vad.models.settings import FlowResidual, Level, ModelConfig
 from hf2vad.presets import PRESETS, PresetName
+from hf2vad.settings import to_dict
 from tests.stc import SMALL_MODEL
 
 ALL: tuple[Level, ...] = ("bottleneck", "up3", "up2")
@@ -105,6 +106,50 @@ def test_errors_are_sums_of_squares_over_the_flows_and_over_the_target() -> None
         assert float(s_flow[cube]) == pytest.approx(by_hand, rel=1e-5)
         by_hand = float(np.square(frame[cube].double().numpy() - inputs.target[cube].double().numpy()).sum())
         assert float(s_frame[cube]) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_flows_are_predicted_from_all_five_frames_and_from_no_flow() -> None:
+    model, inputs = network(replace(SMALL_MODEL, flow_input="frames")), cubes(2)
+    calls: list[int] = []
+    model.flow_autoencoder.register_forward_hook(lambda _, given, __: calls.append(len(given[0])))
+    with torch.no_grad():
+        flows = model.reconstruct(inputs).flow
+        other = model.reconstruct(replace(inputs, flows=inputs.flows + 1)).flow
+    assert calls == [2, 2]  # once for each cube, not once for each flow
+    assert flows.shape == (2, 8, 32, 32)
+    assert torch.equal(flows, other)
+    frames = torch.cat([inputs.context, inputs.target], dim=1).requires_grad_()
+    model.reconstruct(CubeTensors(frames[:, :12], inputs.flows, frames[:, 12:])).flow.sum().backward()
+    assert frames.grad is not None
+    assert (frames.grad.reshape(2, 5, -1).abs().sum(2) > 0).all()
+
+
+def test_a_residual_that_cancels_over_the_crop_or_its_quarters_counts_only_by_pixels() -> None:
+    residual = torch.zeros(1, 8, 32, 32)
+    residual[:, :, :, 0::2], residual[:, :, :, 1::2] = 3.0, -3.0
+    halves = torch.ones(1, 8, 32, 32)
+    halves[:, :, 16:] = -1.0
+    level = torch.full((1, 8, 32, 32), 2.0)
+
+    def error(values: Tensor, kind: FlowResidual) -> float:
+        return float(flow_error(values, replace(SMALL_MODEL, flow_residual=kind)))
+
+    pixels = 8 * 32 * 32
+    assert [error(residual, kind) for kind in ("pixels", "quarters", "mean")] == [9 * pixels, 0, 0]
+    assert [error(halves, kind) for kind in ("pixels", "quarters", "mean")] == [pixels, pixels, 0]
+    assert [error(level, kind) for kind in ("pixels", "quarters", "mean")] == [4 * pixels] * 3
+
+
+def test_the_smallest_and_the_median_are_taken_of_the_flows_mean_residuals() -> None:
+    residual = torch.arange(1.0, 5.0).repeat_interleave(2).reshape(1, 8, 1, 1).expand(1, 8, 32, 32)
+    config = replace(SMALL_MODEL, flow_residual="mean")
+    found = [float(flow_error(residual, replace(config, flow_error=kind))) for kind in ("sum", "median", "min")]
+    assert found == [2 * 1024 * (1 + 4 + 9 + 16), 4 * 2 * 1024 * (4 + 9) / 2, 4 * 2 * 1024]
+
+
+def test_settings_that_came_later_change_no_hash_at_their_defaults() -> None:
+    assert not {"flow_input", "flow_residual"} & set(to_dict(ModelConfig()))
+    assert to_dict(replace(SMALL_MODEL, flow_input="frames"))["flow_input"] == "frames"
 
 
 @pytest.mark.parametrize("condition", ["reconstructed", "observed", "none"])

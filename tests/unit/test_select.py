@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from hf2vad.errors import TrainingError
+from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig
 from hf2vad.training.data import StcTable
-from hf2vad.training.pseudo import KINDS
+from hf2vad.training.pseudo import FAMILIES, KINDS
 from hf2vad.training.recipe import Recipe, Selection
 from hf2vad.training.select import ERRORS, Selector, split_videos
 from hf2vad.training.select_features import DENSITIES, FUSIONS, fitted_weights
 from hf2vad.training.settings import SelectionConfig, StageConfig, TrainingConfig
+from hf2vad.training.stages import StageName
 from tests.stc import SMALL_MODEL, put_clip
 
 
@@ -71,9 +75,9 @@ def test_every_candidate_has_a_row_of_figures(selection: Selection) -> None:
     assert steps.count("density") == len(DENSITIES)
     assert 2 * (1 + len(FUSIONS)) <= steps.count("fusion") <= 2 * (2 + len(FUSIONS))
     for row in selection.figures:
-        kinds = [row[kind] for kind in KINDS if kind in row]
-        assert row["mean"] == pytest.approx(np.mean(kinds))
-        assert all(0 <= value <= 1 for value in kinds)
+        families = [[row[kind] for kind in family if kind in row] for family in FAMILIES]
+        assert row["mean"] == pytest.approx(np.mean([np.mean(family) for family in families if family]))
+        assert all(0 <= value <= 1 for family in families for value in family)
     assert all(set(KINDS) <= set(row) for row in selection.figures if row["step"] != "network")
 
 
@@ -108,6 +112,63 @@ def test_a_selection_that_was_stopped_goes_on_to_the_same_choice(
 def test_a_margin_that_nothing_can_beat_leaves_the_preset_as_it_is(table: StcTable, tmp_path: Path) -> None:
     found = selector(table, tmp_path, replace(CONFIG, slots=(), cosine=False, margin=1.0)).run()
     assert (found.model, found.fusion) == (SMALL_MODEL, FusionConfig(flow=1, frame=0.1))
+
+
+@pytest.fixture(scope="module")
+def surprise(table: StcTable, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Selection]:
+    """Chooses among features by surprise."""
+
+    def choose(*names: str, margin: float, stages: tuple[StageName, ...]) -> Selection:
+        base = selector(
+            table, tmp_path_factory.mktemp("surprise"), replace(CONFIG, slots=(), cosine=False, margin=margin)
+        )
+        recipe = replace(
+            base.recipe,
+            fusion=FusionConfig.of(dict.fromkeys(names, 1.0), rule="surprise"),
+            features={name: cls.Settings() for name, cls in feature_classes().items()},
+            training=replace(base.recipe.training, stages=stages),
+        )
+        return replace(base, recipe=recipe).run()
+
+    return choose
+
+
+def dropped(row: dict[str, Any]) -> set[str]:
+    return set(row["candidate"].removeprefix("without ").split(", "))
+
+
+@pytest.mark.slow
+def test_by_surprise_features_are_dropped_as_long_as_that_costs_no_more_than_the_margin(
+    surprise: Callable[..., Selection],
+) -> None:
+    choice = surprise("flow", "frame", "energy", "size", margin=1.0, stages=("flow", "frame"))
+    assert len(choice.fusion.weights) == 1
+    rows = [row for row in choice.figures if row["step"] == "fusion"]
+    assert len(rows) == 1 + 4 + 3 + 2
+    assert rows[0]["candidate"] == "the preset's"
+    for start, count in ((1, 4), (5, 3)):
+        best = max(rows[start : start + count], key=lambda row: row["mean"])
+        following = rows[start + count : start + 2 * count - 1]
+        assert all(dropped(best) < dropped(row) for row in following)
+    assert all(set(KINDS) <= set(row) for row in rows)
+
+
+def test_by_surprise_a_choice_needs_no_network_and_keeps_what_helps(surprise: Callable[..., Selection]) -> None:
+    choice = surprise("energy", "size", "place", margin=0.02, stages=())
+    assert {row["step"] for row in choice.figures} == {"fusion"}
+    (kept,) = [row for row in choice.figures if row["chosen"]]
+    left_out = [name for name in ("energy", "size", "place") if name not in choice.fusion.weights]
+    assert kept["candidate"] == (f"without {', '.join(left_out)}" if left_out else "the preset's")
+    assert kept["mean"] >= choice.figures[0]["mean"] - 0.02 * len(left_out)
+    last = choice.figures[-len(choice.fusion.weights) :]
+    assert len(choice.fusion.weights) == 1 or all(row["mean"] < kept["mean"] - 0.02 for row in last)
+
+
+def test_stages_of_networks_that_do_not_count_are_left_out() -> None:
+    training = TrainingConfig(stages=("flow", "frame", "joint"))
+    assert training.for_networks(("flow", "frame")) == training
+    assert training.for_networks(("flow",)).stages == ("flow",)
+    assert training.for_networks(()).stages == ()
 
 
 def test_every_so_many_th_video_is_held_out_whole(table: StcTable) -> None:

@@ -190,6 +190,8 @@ def test_the_same_table_gives_the_same_bundle(demo: Path) -> None:
     assert load_bundle(str(demo / "again")).id == load_bundle(str(demo / "bundle")).id
 
 
-def test_a_choice_among_networks_needs_one() -> None:
-    with pytest.raises(ConfigError, match="--select chooses among networks"):
-        replace(TrainJob.base({"preset": "features"}), stc="s", out="o", select=True)
+def test_a_choice_by_equation_9_is_among_networks_and_needs_one() -> None:
+    features = TrainJob.base({"preset": "features"})
+    replace(features, stc="s", out="o", select=True)
+    with pytest.raises(ConfigError, match=r"--select with fusion\.rule = eq9 chooses among networks"):
+        replace(features, stc="s", out="o", select=True, fusion=FusionConfig.of({"energy": 1.0}))
