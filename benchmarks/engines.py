@@ -58,7 +58,7 @@ PRECISIONS = {"cpu": ("fp32",), "cuda": ("fp32", "tf32", "bf16")}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--presets", nargs="+", default=["ped2", "compact"], help="ped2 is the paper's size")
+    parser.add_argument("--presets", nargs="+", default=["ped2", "compact_eq9"], help="ped2 is the paper's size")
     parser.add_argument("--batches", nargs="+", type=int, help="default: 10 64 128, on a GPU 64 1024 8192")
     parser.add_argument("--precisions", nargs="+", help="default: fp32, on a GPU fp32 tf32 bf16")
     parser.add_argument("--engines", nargs="+", default=["eager", "folded", "sparse", "compiled", "aot"])

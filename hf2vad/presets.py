@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, MotionConfig, WorkingConfig
@@ -14,7 +14,7 @@ from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import ModelConfig
 from hf2vad.training.settings import StageConfig, TrainingConfig
 
-PresetName = Literal["ped2", "avenue", "shanghaitech", "compact", "features"]
+PresetName = Literal["ped2", "avenue", "shanghaitech", "compact", "compact_eq9", "features"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,17 @@ def _extraction(
     )
 
 
+SMALL_NETWORK = ModelConfig(flow_root=16, slots=20, cvae_widths=(32, 64, 64, 64))
+SHORT_TRAINING = TrainingConfig(
+    batch=64,
+    flow=StageConfig(epochs=2, lr=1e-3),
+    frame=StageConfig(epochs=1, lr=1e-3),
+    joint=StageConfig(epochs=1, lr=1e-4),
+)
+PLAIN = ("motion", "energy", "motion_grid", "shape", "size")
+"""Features without a network that count by surprise."""
+DENSITY = DensityConfig(kind="exemplars", height="speed", exemplars=1024)
+
 PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
     {
         "ped2": Preset(extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6)),
@@ -62,26 +73,25 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
         ),
         "compact": Preset(
             extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6),
-            model=ModelConfig(flow_root=16, slots=20, cvae_widths=(32, 64, 64, 64)),
-            training=TrainingConfig(
-                batch=64,
-                flow=StageConfig(epochs=2, lr=1e-3),
-                frame=StageConfig(epochs=1, lr=1e-3),
-                joint=StageConfig(epochs=1, lr=1e-4),
-            ),
+            model=replace(SMALL_NETWORK, flow_input="frames", flow_error="min"),
+            training=replace(SHORT_TRAINING, stages=("flow",)),
+            fusion=FusionConfig.of(dict.fromkeys(("flow", *PLAIN), 1.0), rule="surprise"),
+            density=DENSITY,
+        ),
+        "compact_eq9": Preset(
+            extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6), model=SMALL_NETWORK, training=SHORT_TRAINING
         ),
         "features": Preset(
             extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6),
             training=TrainingConfig(stages=()),
-            fusion=FusionConfig.of(
-                {"motion": 1.0, "energy": 1.0, "motion_grid": 1.0, "shape": 1.0, "size": 1.0}, rule="surprise"
-            ),
-            density=DensityConfig(kind="exemplars", height="speed", exemplars=1024),
+            fusion=FusionConfig.of(dict.fromkeys(PLAIN, 1.0), rule="surprise"),
+            density=DENSITY,
         ),
     }
 )
-"""The paper's three data sets at the paper's size; `compact`, which trains on two CPU cores; and `features`, without a
-network, which is fitted in seconds."""
+"""The paper's three data sets at the paper's size; `compact`, a flow network that trains on two CPU cores beside the
+features of `features`; `compact_eq9`, the paper's networks and fusion at that size; and `features`, without a network,
+which is fitted in seconds."""
 
 
 def preset(name: str) -> Preset:

@@ -32,6 +32,7 @@ MARK = "HF2VAD_TEST_SESSION"
 """Variable by which a head node's processes are told from those of others on the machine."""
 
 SMALL = (
+    "--preset=compact_eq9",
     "--model.flow-root=4",
     "--model.slots=8",
     *("--model.cvae-widths", "8", "16", "16", "16"),

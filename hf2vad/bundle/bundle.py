@@ -22,8 +22,9 @@ from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
 from hf2vad.bundle.settings import SETTINGS, BundleSettings, content_id, read_bundle_json, settings_from_json
 from hf2vad.errors import BundleError, MismatchError
 from hf2vad.features.feature import Feature
-from hf2vad.features.registry import feature_classes
-from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.features.registry import feature_classes, networks_for
+from hf2vad.models.hf2vad import HF2VAD, networks_of
+from hf2vad.models.settings import Network
 from hf2vad.storage import join, put_bytes, put_json, read_bytes
 
 WEIGHTS = "weights.safetensors"
@@ -39,7 +40,7 @@ class Bundle:
 
     settings: BundleSettings
     weights: Mapping[str, Tensor] = field(repr=False, compare=False)
-    """State of the network, on the CPU."""
+    """State of the networks that were trained, on the CPU; empty where there are none."""
     features: Mapping[str, Feature[Any]] = field(default_factory=dict, repr=False, compare=False)
     """Fitted features by name; one that is not named is as its class makes it without a fit."""
     probe: ProbeCubes = field(default=NO_PROBE, repr=False, compare=False)
@@ -54,6 +55,11 @@ class Bundle:
         """16 hex digits: a hash of what decides scores."""
         return self.settings.id
 
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The networks that it has weights of."""
+        return networks_of(self.weights)
+
     def feature(self, name: str) -> Feature[Any]:
         """A feature, fitted where it was fitted in training."""
         cls = feature_classes()[name]
@@ -61,13 +67,13 @@ class Bundle:
         return self.features.get(name) or cls(settings, perspective=self.settings.perspective)
 
     def build(self, device: torch.device) -> HF2VAD:
-        """The network with these weights on `device`, in evaluation mode.
+        """The networks with these weights on `device`, in evaluation mode; one without weights must not be run.
 
-        Raises BundleError when the weights are not those of the network that the bundle describes.
+        Raises BundleError when the weights are not those of the networks that the bundle describes.
         """
         model = HF2VAD(self.settings.model)
         try:
-            model.load_state_dict(dict(self.weights))
+            model.load_networks(self.weights)
         except RuntimeError as error:
             raise BundleError(f"bundle {self.id}: weights do not fit its network: {error}") from None
         return model.to(device).eval()
@@ -127,6 +133,8 @@ def load_bundle(uri: str) -> Bundle:
         raise BundleError(
             f"{join(uri, WEIGHTS)}: {', '.join(missing)} count in its score and were not fitted; train again"
         )
+    if absent := [name for name in networks_for(settings.fusion.weights) if name not in bundle.networks]:
+        raise BundleError(f"{join(uri, WEIGHTS)}: has no weights of its {' and '.join(absent)} network; train again")
     return bundle
 
 

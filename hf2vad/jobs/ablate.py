@@ -65,7 +65,7 @@ class AblationJob(ExtractionConfig):
     seeds: tuple[int, ...] = (0,)
     """Every row is trained once with each of these."""
 
-    preset: PresetName = "compact"
+    preset: PresetName = "compact_eq9"
     """Where the defaults of extraction, model, training and fusion come from."""
 
     smoothing: int = 17
@@ -84,7 +84,7 @@ class AblationJob(ExtractionConfig):
     @classmethod
     def base(cls, early: dict[str, str | None]) -> AblationJob:
         """The defaults of the chosen preset; --boxes-train makes given boxes the default."""
-        name = early["preset"] or "compact"
+        name = early["preset"] or "compact_eq9"
         chosen = preset(name)
         detector = chosen.extraction.detector
         if early["boxes_train"]:

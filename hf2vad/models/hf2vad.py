@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,18 @@ from hf2vad.models.memae import FlowAutoencoder, Reconstruction
 from hf2vad.models.settings import NETWORKS, ModelConfig, Network
 from hf2vad.schema import FLOWS, SIZE
 
+PREFIX: Mapping[Network, str] = {"flow": "flow_autoencoder.", "frame": "cvae."}
+"""What the names of a network's weights begin with."""
+
+
+def networks_of(weights: Collection[str]) -> tuple[Network, ...]:
+    """The networks that weights of these names are of, in the order of NETWORKS."""
+    return tuple(network for network in NETWORKS if any(_is_of(name, (network,)) for name in weights))
+
+
+def _is_of(name: str, networks: Sequence[Network]) -> bool:
+    return name.startswith(tuple(PREFIX[network] for network in networks))
+
 
 class HF2VAD(nn.Module):
     """ML-MemAE-SC and CVAE."""
@@ -22,6 +34,16 @@ class HF2VAD(nn.Module):
         self.config = config
         self.flow_autoencoder = FlowAutoencoder(config)
         self.cvae = CVAE(config)
+
+    def load_networks(self, weights: Mapping[str, Tensor]) -> tuple[Network, ...]:
+        """Set the weights of the networks that `weights` are of, and return which; the others stay as they are.
+
+        Raises RuntimeError for weights of networks of another shape, and for none.
+        """
+        networks = networks_of(weights)
+        kept = {name: value for name, value in self.state_dict().items() if not _is_of(name, networks)}
+        self.load_state_dict({**(kept if networks else {}), **weights})
+        return networks
 
     def reconstruct(self, inputs: CubeTensors) -> Reconstruction:
         """(B, 8, 32, 32): the flows of each cube, reconstructed in one batch of 4B or predicted from its frames."""
@@ -55,6 +77,10 @@ class HF2VAD(nn.Module):
                 frame = self.predict(inputs, reconstruction, sample=False, prior=False).frame
                 errors.append((frame.float() - target.float()).square().flatten(1).sum(1))
         return tuple(errors)
+
+    def weights_of(self, networks: Sequence[Network]) -> dict[str, Tensor]:
+        """The state of these networks alone."""
+        return {name: value for name, value in self.state_dict().items() if _is_of(name, networks)}
 
     @torch.inference_mode()
     def errors(self, inputs: CubeTensors, networks: Sequence[Network] = NETWORKS) -> tuple[Tensor, ...]:

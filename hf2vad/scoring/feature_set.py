@@ -9,6 +9,7 @@ from typing import Any, Self
 from hf2vad.bundle.bundle import Bundle
 from hf2vad.engines.eager import Engine
 from hf2vad.features.feature import NETWORK_OF, CubeArrays, Feature
+from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FEATURES, YARDSTICK, FusionConfig
 from hf2vad.schema import F32
 from hf2vad.scoring.scorer import FeatureValues
@@ -70,8 +71,8 @@ def counted_features(fusion: FusionConfig) -> tuple[str, ...]:
 
 def fitted_features(bundle: Bundle) -> tuple[str, ...]:
     """Every feature that can be measured with a bundle, in the order of FEATURES."""
-    found = {name: bundle.feature(name) for name in FEATURES}
-    return tuple(name for name, own in found.items() if own.fitted and (bundle.weights or not _needs_network(own)))
+    trained = set(bundle.networks)
+    return tuple(name for name in FEATURES if bundle.feature(name).fitted and trained.issuperset(networks_for([name])))
 
 
 def _needs_network(feature: Feature[Any]) -> bool:

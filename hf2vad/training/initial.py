@@ -10,6 +10,7 @@ from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.errors import ConfigError
 from hf2vad.hashes import content_hash
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.settings import Network
 from hf2vad.storage import exists, join, read_bytes
 
 
@@ -18,8 +19,10 @@ def initial_identity(uri: str) -> str:
     return load_bundle_settings(uri).id if _is_bundle(uri) else content_hash(uri)
 
 
-def put_initial(uri: str, model: HF2VAD) -> None:
+def put_initial(uri: str, model: HF2VAD) -> tuple[Network, ...]:
     """Set the weights of `model` to those of the bundle at `uri`, or in the checkpoint file of the paper's code there.
+
+    Returns the networks that have weights there.
 
     Raises ConfigError, which names the settings, when they are of a network of another shape; BundleError for a damaged
     bundle and for a file that is something else.
@@ -31,7 +34,7 @@ def put_initial(uri: str, model: HF2VAD) -> None:
         released = load_release(read_bytes(uri), uri)
         config, state = released.config, released.state_dict()
     try:
-        model.load_state_dict(state)
+        return model.load_networks(state)
     except RuntimeError:
         theirs = {item.name: getattr(config, item.name) for item in fields(config)}
         other = ", ".join(

@@ -16,8 +16,10 @@ import torch
 from hf2vad.bundle.bundle import Bundle, save_bundle
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.engines.eager import EagerEngine
+from hf2vad.errors import ConfigError
 from hf2vad.features.registry import networks_for
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.settings import NETWORKS, Network
 from hf2vad.scoring.feature_set import FeatureSet, counted_features
 from hf2vad.settings import flat
 from hf2vad.storage import join
@@ -33,6 +35,7 @@ from hf2vad.training.probe import normal_examples, probe_cubes
 from hf2vad.training.recipe import TrainingPlan
 from hf2vad.training.sample import fit_features
 from hf2vad.training.selection import read_selection
+from hf2vad.training.stages import STAGES
 from hf2vad.versions import versions
 
 
@@ -42,6 +45,8 @@ class Trained:
 
     model: HF2VAD | None
     """None for a recipe without a network."""
+    networks: tuple[Network, ...]
+    """Networks of it that were trained, here or before."""
     plan: TrainingPlan
     """With what was chosen."""
     identity: str
@@ -63,11 +68,17 @@ def train_network(plan: TrainingPlan, table: StcTable, device: torch.device, sto
         plan, rows = plan.with_choice(choice), choice.figures
     group, recipe = Group.current(device), plan.recipe
     if not recipe.has_network:
-        return Trained(None, plan, identity, [], rows)
+        return Trained(None, (), plan, identity, [], rows)
     torch.manual_seed(recipe.training.seed)
     model = HF2VAD(recipe.model)
+    trained = {network for stage in recipe.training.stages for network in STAGES[stage].networks}
     if recipe.init:
-        put_initial(recipe.init, model)
+        trained.update(put_initial(recipe.init, model))
+    networks = tuple(network for network in NETWORKS if network in trained)
+    if absent := [network for network in networks_for(recipe.fusion.weights) if network not in networks]:
+        raise ConfigError(
+            f"--init {recipe.init}: has no {' and '.join(absent)} network; add its stage to training.stages"
+        )
     if recipe.holds_out:
         table, _ = hold_out(table, recipe.camera_pattern)
     checkpoints = Checkpoints(plan.checkpoint, settings=identity, group=group)
@@ -75,7 +86,7 @@ def train_network(plan: TrainingPlan, table: StcTable, device: torch.device, sto
     trainer = Trainer(
         model, table, recipe.training, recipe.loss, device, checkpoints, group=group, journals=journals, stop=stopped
     )
-    return Trained(model, plan, identity, trainer.run(), rows)
+    return Trained(model, networks, plan, identity, trainer.run(), rows)
 
 
 def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None:
@@ -113,7 +124,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
             features=own,
             perspective=perspective,
         ),
-        weights={} if trained.model is None else trained.model.state_dict(),
+        weights={} if trained.model is None else trained.model.weights_of(trained.networks),
         features=features,
         probe=probe_cubes(table, recipe.training.probe_cubes),
         examples=normal_examples(table, recipe.training.examples),

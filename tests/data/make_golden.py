@@ -43,7 +43,7 @@ def fixed_weights(model: HF2VAD, seed: int = 0) -> dict[str, Tensor]:
     return weights
 
 
-def golden_network(config: ModelConfig = PRESETS["compact"].model) -> HF2VAD:
+def golden_network(config: ModelConfig = PRESETS["compact_eq9"].model) -> HF2VAD:
     """A network with those weights, in evaluation mode."""
     model = HF2VAD(config)
     model.load_state_dict(fixed_weights(model))

@@ -142,7 +142,7 @@ def test_a_row_says_what_its_network_says_as_a_bundle(
     (table,) = (found for path in out.glob("cubes/*/train") if len(found := StcTable(str(path))))
     model = HF2VAD(SMALL_MODEL).eval()
     model.load_state_dict(network)
-    fusion = preset("compact").fusion
+    fusion = preset("compact_eq9").fusion
     engine = EagerEngine(model, device=torch.device("cpu"), batch=64)
     measured = measure_files(table, feature_set(engine))
     calibration = calibrate(measured, fusion=fusion, smoothing=17, where=table.uri).overall

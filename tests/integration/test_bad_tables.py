@@ -18,6 +18,7 @@ from tests.site import Done, RayCluster, run_job, run_process
 from tests.stc import make_cubes, put_clip
 
 SMALL = (
+    "--preset=compact_eq9",
     "--model.flow-root=4",
     "--model.slots=8",
     *("--model.cvae-widths", "8", "16", "16", "16"),

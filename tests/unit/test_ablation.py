@@ -17,7 +17,7 @@ from hf2vad.models.settings import LossConfig
 from hf2vad.presets import preset
 from hf2vad.schema import ABLATION
 
-COMPACT = preset("compact")
+COMPACT = preset("compact_eq9")
 BASE = Base(
     train="/train",
     test="/test",

@@ -71,7 +71,7 @@ def test_a_detector_that_is_none_is_found_before_any_work(tmp_path: Path, capsys
 
 
 def test_every_setting_of_extraction_reaches_the_rows() -> None:
-    assert settings().extraction == preset("compact").extraction
+    assert settings().extraction == preset("compact_eq9").extraction
     assert settings("--working.longest", "1280").working.longest == 1280
 
 

@@ -26,7 +26,7 @@ RULE = EventConfig(min_length=1, merge_gap=0)
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> BundleSettings:
-    chosen = preset("compact")
+    chosen = preset("compact_eq9")
     wanted = {"extraction": chosen.extraction, "model": chosen.model, "fusion": chosen.fusion}
     bundle = make_bundle({}, **wanted, smoothing=17, calibration=CALIBRATION)
     return save_bundle(str(tmp_path / "bundle"), bundle).settings

@@ -25,6 +25,7 @@ from hf2vad.features.motion import DensityConfig, Motion
 from hf2vad.features.perspective import Perspective
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.scoring.feature_set import fitted_features
 from tests.bundles import make_bundle, normal
 from tests.data.make_golden import golden_cubes, golden_network
 from tests.seaweed import SeaweedServer
@@ -265,6 +266,19 @@ def test_a_bundle_of_another_release_is_refused(tmp_path: Path, model: HF2VAD, v
     edit(tmp_path, lambda settings: settings.update(schema=version), forge=True)
     with pytest.raises(SchemaError, match=rf"schema version {version}, but this release reads 3; train again"):
         load_bundle(str(tmp_path))
+
+
+def test_a_bundle_may_have_the_flow_network_alone(tmp_path: Path, model: HF2VAD) -> None:
+    flow_alone = model.weights_of(("flow",))
+    bundle = put(tmp_path, model, flow_alone, fusion=FusionConfig(frame=0.0))
+    assert bundle.weights.keys() == flow_alone.keys() < model.state_dict().keys()
+    assert bundle.networks == ("flow",)
+    assert {"flow", "frame"} & set(fitted_features(bundle)) == {"flow"}
+    again = bundle.build(torch.device("cpu")).state_dict()
+    assert all(torch.equal(again[name], value) for name, value in flow_alone.items())
+    put(tmp_path / "both", model, flow_alone)
+    with pytest.raises(BundleError, match=r"weights\.safetensors: has no weights of its frame network; train again"):
+        load_bundle(str(tmp_path / "both"))
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[]"])

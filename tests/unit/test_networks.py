@@ -16,7 +16,13 @@ from hf2vad.settings import to_dict
 from tests.stc import SMALL_MODEL
 
 ALL: tuple[Level, ...] = ("bottleneck", "up3", "up2")
-PARAMETERS = {"ped2": 69_243_246, "avenue": 69_243_246, "shanghaitech": 36_475_246, "compact": 3_272_126}
+PARAMETERS = {
+    "ped2": 69_243_246,
+    "avenue": 69_243_246,
+    "shanghaitech": 36_475_246,
+    "compact": 3_274_100,
+    "compact_eq9": 3_272_126,
+}
 
 
 def network(config: ModelConfig = SMALL_MODEL) -> HF2VAD:

@@ -62,7 +62,7 @@ def test_tensors_do_as_well_as_arrays_and_the_checkpoint_is_not_shared_with_the_
     assert torch.equal(model.flow_autoencoder.head.bias, before)
 
 
-@pytest.mark.parametrize("name", ["ped2", "shanghaitech", "compact"])
+@pytest.mark.parametrize("name", ["ped2", "shanghaitech", "compact_eq9"])
 def test_names_are_one_to_one(name: Any) -> None:
     names = release_names(PRESETS[name].model)
     assert len(names) > 400

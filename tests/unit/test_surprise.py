@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hf2vad.bundle.bundle import load_bundle
 from hf2vad.bundle.calibration import Calibration
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
+from hf2vad.evidence.cube import Cube, explain
 from hf2vad.evidence.objects import score_words
 from hf2vad.features.settings import FusionConfig
 from hf2vad.features.tail import fit_tail
@@ -20,13 +22,17 @@ from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.models.inputs import cube_tensors
 from hf2vad.report.training import support_lines
-from hf2vad.schema import FEATURE_COLUMNS
+from hf2vad.schema import F32, FEATURE_COLUMNS
 from hf2vad.scoring.scorer import FeatureValues, Scorer
 from hf2vad.scoring.words import feature_words, in_words
 from hf2vad.tables.read import scored_videos, scores_prefix
 from hf2vad.training.calibrate import Calibrations, MeasuredFile, calibrate
-from hf2vad.training.data import StcFile
+from hf2vad.training.data import StcFile, StcTable
+from tests.stc import SMALL_MODEL
+
+CPU = torch.device("cpu")
 
 FUSION = FusionConfig.of({"energy": 1.0, "shape": 2.0}, rule="surprise")
 
@@ -195,3 +201,89 @@ def test_a_choice_by_equation_9_is_among_networks_and_needs_one() -> None:
     replace(features, stc="s", out="o", select=True)
     with pytest.raises(ConfigError, match=r"--select with fusion\.rule = eq9 chooses among networks"):
         replace(features, stc="s", out="o", select=True, fusion=FusionConfig.of({"energy": 1.0}))
+
+
+@pytest.fixture(scope="module")
+def compact(demo: Path) -> Path:
+    """The bundle that --preset compact makes of the same cubes, with a network that trains in seconds."""
+    job = TrainJob.base({"preset": "compact"})
+    model = replace(job.model, flow_root=4, slots=8, cvae_widths=SMALL_MODEL.cvae_widths)
+    training = replace(job.training, flow=replace(job.training.flow, epochs=1), batch=32)
+    out = demo / "compact"
+    assert train_job(replace(job, stc=str(demo / "stc"), out=str(out), model=model, training=training, threads=1)) == 0
+    return out
+
+
+@pytest.mark.slow
+def test_the_preset_compact_adds_a_flow_network_judged_by_footage_that_it_has_not_seen(
+    demo: Path, compact: Path
+) -> None:
+    bundle, features = load_bundle(str(compact)), load_bundle(str(demo / "bundle"))
+    own, plain = bundle.settings.calibration, features.settings.calibration
+    assert set(bundle.settings.fusion.weights) == {"flow", *features.settings.fusion.weights}
+    assert own.tails.keys() - {"flow"} == plain.tails.keys()
+    assert all(own.tails[name] == plain.tails[name] for name in plain.tails)
+    held = bundle.provenance["table"]["held_out"]
+    assert 0.2 * plain.cubes < held < 0.3 * plain.cubes
+    assert own.total is not None
+    assert own.tails["flow"].cubes == own.total.cubes == held
+    assert bundle.networks == ("flow",)
+    assert bundle.provenance["history"][0]["stage"] == "flow"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("everything", [False, True])
+def test_with_it_the_frame_network_is_neither_made_nor_measured(
+    demo: Path, compact: Path, tmp_path: Path, everything: bool
+) -> None:
+    ray = replace(ExtractJob(archive="", out="").ray, address="none")
+    job = ScoreJob(
+        archive=str(demo / "archive" / "test"), bundle=str(compact), out=str(tmp_path), ray=ray, batch=16,
+        engine="eager", all_parts=everything,
+    )  # fmt: skip
+    assert score_job(job) == 0
+    (video,) = scored_videos(scores_prefix(str(tmp_path)))
+    objects = video.table("objects")
+    assert objects["s_flow"].null_count == 0
+    assert objects["s_frame"].null_count == len(objects)
+    assert np.isfinite(objects["score"].to_numpy()).all()
+    words = score_words(objects.to_pylist()[0], load_bundle(str(compact)).settings, "a.mp4")
+    assert "flow: " in words
+
+
+@pytest.mark.slow
+def test_what_a_network_that_reads_frames_made_of_a_cube_is_shown(demo: Path, compact: Path) -> None:
+    bundle = load_bundle(str(compact))
+    _, cubes = next(iter(StcTable(str(demo / "stc")).in_order()))
+    assert cubes.appearance is not None
+    model, cube = bundle.build(CPU), Cube(cubes.appearance[:1], cubes.flow[:1])
+    shown = explain(model, cube, ("flow",), CPU)
+    errors = [np.square(part).sum() for part in _residuals(model, cube)]
+    assert shown.number == int(np.argmin(errors))
+    assert shown.errors["flow"] == pytest.approx(4 * min(errors), rel=1e-4)
+    assert shown.predicted is None
+    assert shown.reconstructed is not None
+    assert np.square(shown.reconstructed - shown.flow).sum() == pytest.approx(min(errors), rel=1e-4)
+
+
+def _residuals(model: HF2VAD, cube: Cube) -> F32:
+    inputs = cube_tensors(cube.appearance, cube.flow, CPU)
+    with torch.inference_mode():
+        residual: F32 = (model.reconstruct(inputs).flow - inputs.flows)[0].reshape(4, -1).numpy()
+    return residual
+
+
+@pytest.mark.slow
+def test_its_weights_start_another_training_but_not_one_of_a_network_that_it_lacks(
+    demo: Path, compact: Path, tmp_path: Path
+) -> None:
+    known = load_bundle(str(compact))
+    job = replace(TrainJob.base({"preset": "compact"}), stc=str(demo / "stc"), model=known.settings.model, threads=1)
+    job = replace(job, init=str(compact), training=replace(job.training, stages=()))
+    assert train_job(replace(job, out=str(tmp_path / "again"))) == 0
+    again = load_bundle(str(tmp_path / "again"))
+    assert again.weights.keys() == known.weights.keys()
+    assert again.provenance["table"]["held_out"] == 0
+    fusion = replace(job.fusion, frame=1.0)
+    with pytest.raises(ConfigError, match=r"has no frame network; add its stage to training\.stages"):
+        train_job(replace(job, out=str(tmp_path / "other"), fusion=fusion))
