@@ -7,13 +7,16 @@ import json
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar
 
 from hf2vad.errors import ConfigError
 
 T = TypeVar("T")
+
+OMIT_DEFAULT = "omit_default"
+"""Key of a field's metadata; see `to_dict`."""
 
 
 def require(holds: bool, message: str) -> None:
@@ -23,10 +26,18 @@ def require(holds: bool, message: str) -> None:
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
-    """A settings object as plain JSON values, nested, tuples as lists."""
+    """A settings object as plain JSON values, nested, tuples as lists.
+
+    A field whose metadata has `OMIT_DEFAULT` is left out where it has its default, so that settings which are newer
+    than a file change neither its content nor its hash.
+    """
     plain: dict[str, Any] = {}
     for item in fields(settings):
         value = getattr(settings, item.name)
+        if item.metadata.get(OMIT_DEFAULT):
+            default = item.default if item.default_factory is MISSING else item.default_factory()
+            if value == default:
+                continue
         if is_dataclass(value):
             plain[item.name] = to_dict(value)
         else:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from hf2vad.archive.video import Frame, decode
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detect import NO_BOXES, BoxFinder
 from hf2vad.cubes.detectors.motion import blurred
-from hf2vad.cubes.flow import FlowEstimator
+from hf2vad.cubes.flow import FlowEstimator, flow_regions
 from hf2vad.cubes.opencv import cv2
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.cubes.working import Working
@@ -52,16 +52,21 @@ class _Prepared:
 
 @dataclass(frozen=True)
 class _Boxed:
-    """A frame that the shard answers for, with its boxes and the frames and flows that cubes are cut from."""
+    """A frame with its boxes, and the frames and flows that its cubes are cut from."""
 
     frame: Frame
     status: FrameStatus
     in_source: F32
-    """(N, 4) boxes in pixels of the source; none where the frame makes no cube."""
+    """(N, 4) boxes in pixels of the source."""
     in_working: F32
     """(N, 4): the same boxes in pixels of the frames that are worked on."""
     recent: Sequence[_Prepared]
-    """It and the four frames before it; fewer where it has no full context."""
+    """It and the four frames before it; fewer where they are not there."""
+
+    @property
+    def makes_cubes(self) -> bool:
+        """Whether cubes are cut from it."""
+        return self.status == "scored" and len(self.in_working) > 0
 
 
 class Extractor:
@@ -70,15 +75,17 @@ class Extractor:
     def __init__(self, config: ExtractionConfig, boxes_uri: str = "") -> None:
         self._config = config
         self._finder = BoxFinder(config, boxes_uri)
+        self._ahead = FRAMES - 2 if config.flow.region == "boxes" else 0
+        """Frames before and after a shard whose boxes decide where its flow is computed."""
 
     def cubes(self, shard: Shard, look: Look = None) -> Generator[CubeBatch, None, None]:
         """One batch for every frame of `shard`, in order.
 
         `look` is called for each frame, those of the halo too, in another thread, before the stream ends.
 
-        Decoding, finding boxes and flow run in threads of their own. Flow between two frames is computed only where a
-        cube needs it. Memory depends on the size of a frame and the boxes in it, not on the length of the shard.
-        Raises VideoError when the video cannot be read.
+        Decoding, finding boxes and flow run in threads of their own. Flow between two frames is computed only when a
+        cube needs it, and with region `boxes` only where one does. Memory depends on the size of a frame and the boxes
+        in it, not on the length of the shard. Raises VideoError when the video cannot be read.
         """
         working = Working.of(self._config.working, shard.width, shard.height)
         with closing(prefetch(self._flowing(shard, working, look), depth=AHEAD, name="flow")) as ready:
@@ -94,26 +101,49 @@ class Extractor:
             estimator = FlowEstimator(self._config.flow, width=width, height=height, source=working.source)
         except VideoError as error:
             raise VideoError(f"{shard.video.id}: {error}") from None
+        ahead = self._ahead
+        window: deque[_Boxed | None] = deque(maxlen=FRAMES - 1 + ahead)
         with closing(prefetch(self._boxed(shard, working, look), depth=AHEAD, name="boxes")) as boxed:
-            for item in boxed:
-                if len(item.in_working):
-                    with span("flow"):
-                        _add_flow(item.recent, estimator)
-                yield item
+            for latest in chain(boxed, repeat(None, ahead)):
+                window.append(latest)
+                current = window[-1 - ahead] if len(window) > ahead else None
+                if current is not None and shard.start <= current.frame.index < shard.stop:
+                    if current.makes_cubes:
+                        with span("flow"):
+                            self._add_flows(current, [item for item in window if item is not None], estimator)
+                    yield current
+
+    def _add_flows(self, boxed: _Boxed, window: Sequence[_Boxed], estimator: FlowEstimator) -> None:
+        """Compute the flows of a frame's cubes that no frame before it needed. `window` holds all frames whose cubes
+        need one of them."""
+        for before, after in pairwise(boxed.recent):
+            if after.flow is not None:
+                continue
+            assert before.grey is not None
+            assert after.grey is not None
+            first = after.frame.index
+            if self._config.flow.region == "frame":
+                after.flow = estimator.between(_enlarged(before, estimator), _enlarged(after, estimator))
+            else:
+                boxes = [item.in_working for item in window if first <= item.frame.index < first + FRAMES - 1]
+                regions = flow_regions(np.concatenate(boxes), estimator.size, self._config.flow.margin)
+                after.flow = estimator.around(before.grey, after.grey, regions)
 
     def _boxed(self, shard: Shard, working: Working, look: Look) -> Iterator[_Boxed]:
-        """The frames that the shard answers for, with their boxes."""
+        """The frames that the shard answers for, and those before and after whose boxes decide where flow is
+        computed, with their boxes."""
+        first, stop = shard.start - self._ahead, shard.stop + self._ahead
         window: deque[_Prepared] = deque(maxlen=FRAMES)
         with closing(prefetch(self._prepared(shard, working, look), depth=AHEAD, name="decode")) as prepared:
             for after in chain(prepared, [None]):
-                if window and shard.start <= window[-1].frame.index < shard.stop:
+                if window and first <= window[-1].frame.index < stop:
                     yield self._with_boxes(shard, working, tuple(window), after)
                 if after is not None:
                     window.append(after)
 
     def _prepared(self, shard: Shard, working: Working, look: Look) -> Iterator[_Prepared]:
         for frame in spans("decode", decode(shard, working.size)):
-            if frame.index >= shard.stop and not self._finder.needs_motion:
+            if frame.index >= shard.stop + self._ahead + self._finder.needs_motion:
                 return
             with span("convert"):
                 image = frame.image
@@ -127,23 +157,21 @@ class Extractor:
         self, shard: Shard, working: Working, recent: Sequence[_Prepared], after: _Prepared | None
     ) -> _Boxed:
         """The last frame of `recent` with its boxes."""
-        frame = recent[-1].frame
-        if frame.index < FRAMES - 1:
-            return _Boxed(frame, "no_context", NO_BOXES, NO_BOXES, recent)
-        if len(recent) < FRAMES or any(item.grey is None for item in recent):
-            return _Boxed(frame, "undecodable", NO_BOXES, NO_BOXES, recent)
-        assert frame.image is not None
-        neighbours = (recent[-2].blurred, recent[-1].blurred, after.blurred if after else None)
+        frame, status = recent[-1].frame, _status(recent)
+        if frame.image is None or (status != "scored" and not (self._ahead and frame.index >= FRAMES - 1)):
+            return _Boxed(frame, status, NO_BOXES, NO_BOXES, recent)
+        before = recent[-2].blurred if len(recent) > 1 else None
+        neighbours = (before, recent[-1].blurred, after.blurred if after else None)
         with span("boxes"):
             boxes = self._finder.boxes(shard.video.id, frame.index, frame.image, neighbours)
         if self._finder.in_source_pixels:
-            return _Boxed(frame, "scored", boxes, working.from_source(boxes), recent)
-        return _Boxed(frame, "scored", working.to_source(boxes), boxes, recent)
+            return _Boxed(frame, status, boxes, working.from_source(boxes), recent)
+        return _Boxed(frame, status, working.to_source(boxes), boxes, recent)
 
     def _cut(self, boxed: _Boxed) -> CubeBatch:
         """The cubes of a frame; none where it makes none."""
         frame = boxed.frame
-        if not len(boxed.in_working):
+        if not boxed.makes_cubes:
             return CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status=boxed.status)
         images = [item.frame.image for item in boxed.recent if item.frame.image is not None]
         flows = [item.flow for item in boxed.recent[1:] if item.flow is not None]
@@ -160,11 +188,12 @@ class Extractor:
         )
 
 
-def _add_flow(recent: Sequence[_Prepared], estimator: FlowEstimator) -> None:
-    """Compute the flows between neighbours of `recent` that no cube needed before."""
-    for before, after in pairwise(recent):
-        if after.flow is None:
-            after.flow = estimator.between(_enlarged(before, estimator), _enlarged(after, estimator))
+def _status(recent: Sequence[_Prepared]) -> FrameStatus:
+    """Whether the last of `recent` frames can be scored."""
+    if recent[-1].frame.index < FRAMES - 1:
+        return "no_context"
+    complete = len(recent) == FRAMES and all(item.grey is not None for item in recent)
+    return "scored" if complete else "undecodable"
 
 
 def _enlarged(item: _Prepared, estimator: FlowEstimator) -> U8:

@@ -20,7 +20,7 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 
-from hf2vad.archive.shards import HALO_AFTER, HALO_BEFORE
+from hf2vad.archive.shards import HALO_BEFORE, LOOK_AHEAD
 from hf2vad.health.moves import MoveFinder
 from hf2vad.health.settings import HealthConfig
 from hf2vad.health.steps import gaps, median_step, odd_rates
@@ -142,7 +142,7 @@ def affected(episodes: Iterable[Episode], *, start: int, frames: int) -> list[He
     """
     kinds: list[HealthKind | None] = [None] * frames
     for episode in sorted(episodes, key=lambda episode: -KINDS.index(episode.kind)):
-        first, last = max(0, episode.start - HALO_AFTER - start), min(frames, episode.stop + HALO_BEFORE - start)
+        first, last = max(0, episode.start - LOOK_AHEAD - start), min(frames, episode.stop + HALO_BEFORE - start)
         kinds[first:last] = [episode.kind] * max(0, last - first)
     return kinds
 
