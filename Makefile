@@ -1,5 +1,5 @@
 # make demo   the main job on a generated archive, from a bare clone (make demo ARCHIVE=path: on your own videos)
-# make test   all tests, from a bare clone
+# make test   all tests, from a bare clone (make test-fast: what takes two minutes)
 # make chaos  the main job through kills and failing storage, compared with a quiet run
 # make check  format, lint and types
 # make bench  the benchmarks of speed, on a machine that does nothing else (make bench OPTIONS='--data PED2 --archive VIDEO')
@@ -14,10 +14,10 @@ INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_AUTH_MODE ?= token
 
-.PHONY: demo test chaos check bench docs wheel format install lock audit clean help
+.PHONY: demo test test-fast chaos check bench docs wheel format install lock audit clean help
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile
 
 install: $(INSTALLED)  ## the virtual environment .venv, with everything that demo and tests need
 
@@ -31,6 +31,9 @@ demo: $(INSTALLED)  ## generate an archive, learn from it, score it, and write d
 
 test: $(INSTALLED)  ## all tests
 	$(BIN)/python -m pytest
+
+test-fast: $(INSTALLED)  ## the unit tests but the slow ones, in two minutes: for the inner loop
+	$(BIN)/python -m pytest -m 'not slow' tests/unit
 
 chaos: $(INSTALLED)  ## score 200 videos through killed workers, nodes and drivers and failing storage; some ten minutes
 	RAY_AUTH_MODE=disabled $(BIN)/python -m benchmarks chaos

@@ -7,7 +7,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
-HELPERS = ("machine", "measure", "pinned", "processes")
+HELPERS = ("actor_cluster", "machine", "measure", "pinned", "processes")
 
 
 def main() -> int:

@@ -78,7 +78,7 @@ def stages(shard: Shard, config: ExtractionConfig, cuts: list[Cut] | None = None
     working = Working.of(config.working, shard.width, shard.height)
     width, height = working.size
     estimator = FlowEstimator(config.flow, width=width, height=height, source=working.source)
-    convert = Converter(shard, working.size)
+    convert = Converter(config.working.size)
     window: deque[tuple[U8, U8, U8, F32 | None]] = deque(maxlen=FRAMES + 1)
     with opened(shard.video, pixels=LimitsConfig().pixels) as container:
         decoded = decoded_frames(container, video_stream(container, shard.video))
@@ -88,7 +88,7 @@ def stages(shard: Shard, config: ExtractionConfig, cuts: list[Cut] | None = None
             if frame is None:
                 return lap.seconds
             with lap("convert"):
-                image = convert(frame, 0)
+                image = convert(frame)
             assert image is not None
             with lap("grey and blur"):
                 grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)

@@ -37,14 +37,14 @@ import torch
 
 from benchmarks.measure import save
 from benchmarks.tables import markdown, results
-from hf2vad.bundle.bundle import Calibration, save_bundle
-from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.bundle.bundle import save_bundle
 from hf2vad.demo.archive import generate
-from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.backfill import BackfillJob
-from hf2vad.jobs.score import scoring_work
+from hf2vad.jobs.scoring import scoring_task
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.storage import list_files, put_bytes, read_json
+from hf2vad.walk.markers import Marks
+from tests.bundles import make_bundle
 from tests.fault_proxy import FaultProxy, Faults
 from tests.seaweed import SeaweedServer
 from tests.site import environment, job, run_process, upload, wait_until
@@ -69,18 +69,7 @@ def fill(work: Path, days: int) -> None:
     """The archive, a bundle, and the marks of all but the last day."""
     site = generate(work / "site", train_clips=0, test_clips=5, frames=40)
     torch.manual_seed(0)
-    save_bundle(
-        str(work / "bundle"),
-        weights=HF2VAD(SMALL_MODEL).state_dict(),
-        extraction=ExtractionConfig(),
-        model_config=SMALL_MODEL,
-        fusion=FusionConfig(),
-        smoothing=5,
-        calibration=Calibration(
-            flow_mean=1.0, flow_std=1.0, frame_mean=1.0, frame_std=1.0, threshold=3.0, low=2.0, cubes=10, frames=5
-        ),
-        provenance={},
-    )
+    save_bundle(str(work / "bundle"), make_bundle(HF2VAD(SMALL_MODEL).state_dict()))
     upload(work / "bundle", f"{BUCKET}/bundle")
     clips = [path.read_bytes() for path in sorted(site.test.glob("*.mp4"))]
     content = dict.fromkeys(names([LAST - timedelta(n) for n in range(1, days)]), b"1")
@@ -89,9 +78,10 @@ def fill(work: Path, days: int) -> None:
         list(pool.map(lambda name: put_bytes(f"{BUCKET}/archive/{name}", content[name]), content))
         asked = BackfillJob.base({"bundle": f"{BUCKET}/bundle"})
         asked = replace(asked, archive=(f"{BUCKET}/archive",), bundle=f"{BUCKET}/bundle", out=f"{BUCKET}/out")
-        scoring = scoring_work(asked)
+        layout = scoring_task(asked).layout
+        marks = Marks(layout.marks)
         done = [video for video in asked.sections.videos() if str(LAST) not in video.id]
-        list(pool.map(lambda video: scoring.marks.put(video, scoring.state(video), failed=False), done))
+        list(pool.map(lambda video: marks.put(video, layout.state(video), failed=False), done))
 
 
 def timed(proxy: FaultProxy, *more: object) -> dict[str, Any]:

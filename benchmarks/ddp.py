@@ -3,8 +3,8 @@
 Example:
     python -m benchmarks ddp --work /tmp/ddp
 
-Also: reading through Ray Data against direct reading, and the frame stage on kept reconstructions against computing
-them again in every epoch. Speeds are those of the last epoch, in cubes a second; losses are those of the last epoch.
+Also: the frame stage on kept reconstructions against computing them again in every epoch. Speeds are those of the last
+epoch, in cubes a second; losses are those of the last epoch.
 """
 
 from __future__ import annotations
@@ -27,10 +27,6 @@ RUNS: dict[str, list[object]] = {
     "1 worker, 1 thread": ["--threads", 1, "--training.cache-gib", 0],
     "1 worker, 2 threads": ["--threads", 2, "--training.cache-gib", 0],
     "2 workers, 1 thread each": ["--workers", 2, "--threads", 1, "--training.cache-gib", 0],
-    "2 workers, 1 thread each, Ray Data": [
-        *("--workers", 2, "--threads", 1, "--training.cache-gib", 0),
-        *("--training.reader", "ray"),
-    ],
     "1 worker, 2 threads, all kept in memory": ["--threads", 2],
     "2 workers, 1 thread each, all kept in memory": ["--workers", 2, "--threads", 1],
 }
@@ -52,7 +48,6 @@ def main() -> None:
         print(f"{name}: {speeds[name]}", flush=True)
     one, two = speeds["1 worker, 2 threads"], speeds["2 workers, 1 thread each"]
     alone, kept = speeds["1 worker, 1 thread"], speeds["1 worker, 2 threads, all kept in memory"]
-    through_ray = speeds["2 workers, 1 thread each, Ray Data"]
     result = {
         "benchmark": "ddp",
         "machine": describe(),
@@ -66,7 +61,6 @@ def main() -> None:
         "losses": losses,
         "two_workers_against_one_on_the_same_cores": ratios(two, one),
         "two_workers_against_one_thread": ratios(two, alone),
-        "ray_data_against_direct": ratios(through_ray, two),
         "kept_in_memory_against_not": ratios(kept, one),
     }
     out = ROOT / "benchmarks" / "results" / "ddp.json"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 import time
 from functools import partial
 from itertools import islice
@@ -22,8 +23,10 @@ import numpy as np
 
 from benchmarks.measure import interleave, save, summary
 from benchmarks.tables import markdown, results
+from hf2vad.cubes.detectors.detector import Resources
+from hf2vad.cubes.detectors.network import tiles
 from hf2vad.cubes.detectors.onnx import OnnxDetector
-from hf2vad.cubes.settings import DetectorConfig
+from hf2vad.cubes.detectors.settings import NetworkConfig
 from hf2vad.schema import U8
 
 BATCHES = (1, 4, 16)
@@ -52,7 +55,7 @@ def opened_batch(model: bytes) -> bytes:
 
 def searched(detector: OnnxDetector, images: list[U8]) -> bytes:
     """The boxes of all `images`, as bytes."""
-    return b"".join(detector.detect(image).tobytes() for image in images)
+    return b"".join(detector.detect(image).boxes.tobytes() for image in images)
 
 
 def main() -> None:
@@ -68,10 +71,11 @@ def main() -> None:
     with av.open(str(options.video)) as container:
         frames = islice(container.decode(video=0), 0, STEP * options.frames, STEP)
         images = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames]
-    config = DetectorConfig(kind="onnx", model=str(options.model), tile=options.tile, confidence=0.3)
-    model = opened_batch(options.model.read_bytes())
-    detectors = {str(batch): OnnxDetector(model, config, batch=batch) for batch in BATCHES}
-    pictures = len(list(detectors["1"]._parts(images[0])))
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+        Path(file.name).write_bytes(opened_batch(options.model.read_bytes()))
+        config = NetworkConfig(model=file.name, tile=options.tile, confidence=0.3)
+        detectors = {str(batch): OnnxDetector(config, Resources(), batch=batch) for batch in BATCHES}
+    pictures = len(list(tiles(images[0], config.tile, config.tile_overlap)))
     boxes = {name: searched(detector, images) for name, detector in detectors.items()}
     runs = {name: partial(searched, detector, images) for name, detector in detectors.items()}
     seconds = interleave(runs, repeats=options.repeats, clock=time.process_time)

@@ -35,10 +35,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.measure import interleave, save, summary
 from hf2vad.bundle.bundle import load_bundle
 from hf2vad.bundle.probe import ProbeCubes
-from hf2vad.engines import BUILD, LOAD, SUFFIX, Material
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.engines.compiled import compiled_engine
 from hf2vad.engines.eager import BatchEngine, EagerEngine
-from hf2vad.engines.network import NetworkEngine
+from hf2vad.engines.make import BUILD, LOAD
+from hf2vad.engines.network import EngineInputs, NetworkEngine
+from hf2vad.engines.package import SUFFIX
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inference import Inference
@@ -144,16 +146,16 @@ def measured(
         for precision in precisions:
             if name != "eager":
                 started = time.monotonic()
-                material = Material(model, probe, device, batch, precision)  # type: ignore[arg-type]
-                engines[f"{name} {precision}"] = engine(name, material)
+                given = EngineInputs(model, probe, device, batch, precision)  # type: ignore[arg-type]
+                engines[f"{name} {precision}"] = engine(name, given)
                 built[f"{name} {precision}"] = round(time.monotonic() - started, 1)
                 print(f"batch {batch}: {name} {precision} ready after {built[f'{name} {precision}']} s", flush=True)
-    expected = reference.errors(inputs)
+    expected = reference.batch_errors(inputs)
 
     def run(one: BatchEngine) -> Callable[[], object]:
-        return lambda: [value.cpu() for value in one.errors(inputs)]
+        return lambda: [value.cpu() for value in one.batch_errors(inputs)]
 
-    differences = {name: difference(one.errors(inputs), expected) for name, one in engines.items()}
+    differences = {name: difference(one.batch_errors(inputs), expected) for name, one in engines.items()}
     found = summary(
         interleave({name: run(one) for name, one in engines.items()}, repeats=repeats), "eager fp32", units=batch
     )
@@ -167,22 +169,22 @@ def measured(
     return {"batch": batch, "engines": found}
 
 
-def engine(name: str, material: Material) -> NetworkEngine:
+def engine(name: str, inputs: EngineInputs) -> NetworkEngine:
     """An engine, or a trick alone, ready to run."""
     if name == "folded":
-        network = Inference(material.model, batch=material.batch)
-        return NetworkEngine(network.to(material.network().autoencoder.head.weight.dtype), material)
+        network = Inference(inputs.model, batch=inputs.batch)
+        return NetworkEngine(network.to(inputs.network().autoencoder.head.weight.dtype), inputs)
     if name == "sparse":
-        return NetworkEngine(material.network(), material)
+        return NetworkEngine(inputs.network(), inputs)
     if name == "compiled":
-        return compiled_engine(material)
+        return compiled_engine(inputs)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"engine{SUFFIX[name]}"  # type: ignore[index]
-        BUILD[name](material, path)  # type: ignore[index]
-        return LOAD[name](path, material)  # type: ignore[index]
+        BUILD[name](inputs, path)  # type: ignore[index]
+        return LOAD[name](path, inputs)  # type: ignore[index]
 
 
-def difference(found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> float:
+def difference(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> float:
     """The largest relative one, over cubes and both errors."""
     return max(float(((f - e).abs() / e.abs()).max()) for f, e in zip(found, expected, strict=True))
 
@@ -191,7 +193,7 @@ def accuracy(bundle: str, data: Path, names: list[str], precisions: tuple[str, .
     """Frame AUROC on Ped2's test clips by each engine, through the jobs."""
     frames, labels = data / "testing" / "frames", data / "testing" / "frame_labels.parquet"
     boxes = ["--boxes", data / "testing" / "boxes.parquet"]
-    if load_bundle(bundle).extraction.detector.kind != "boxes":
+    if load_bundle_settings(bundle).extraction.detector.kinds != ("boxes",):
         boxes = []
     kinds = [("eager", "fp32")]
     kinds += [(n, p) for n in names for p in precisions if n in ("compiled", "aot", "tensorrt")]

@@ -35,9 +35,9 @@ from hf2vad.archive.shards import Shard
 from hf2vad.archive.video import Converter
 from hf2vad.cubes.cut import cut_cubes, pixel_boxes
 from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.jobs.extract import ExtractWork, extract_shard
+from hf2vad.jobs.extract import ExtractJob, extraction_task
 from hf2vad.schema import APPEARANCE_BYTES, F32, FLOW_BYTES, FRAMES, U8
-from hf2vad.walk.markers import Marks
+from hf2vad.walk.worker import run_shard
 
 SIZES = {"360x240": 120, "640x360": 120, "1280x720": 60, "1920x1080": 40, "3840x2160": 20}
 """Frames of the clip of each size."""
@@ -70,19 +70,8 @@ def written(shard: Shard, config: ExtractionConfig) -> Callable[[], object]:
 
     def run() -> object:
         with tempfile.TemporaryDirectory() as out:
-            work = ExtractWork(
-                extraction=config,
-                boxes="",
-                out=out,
-                prefix=f"{out}/stc",
-                marks=Marks(f"{out}/done"),
-                image_fps=25.0,
-                threads=1,
-                profile=False,
-                limits=LimitsConfig(),
-                plan_id="",
-            )
-            return extract_shard(work, shard)
+            job = ExtractJob(archive="", out=out, boxes="")
+            return run_shard(extraction_task(job, config), shard)
 
     return run
 
@@ -152,14 +141,14 @@ def scaling(shards: Mapping[str, Shard], repeats: int) -> dict[str, dict[str, di
             continue
         with opened(shard.video, pixels=LimitsConfig().pixels) as container:
             frame = next(decoded_frames(container, video_stream(container, shard.video)))
-        one, two = Converter(shard, working), Converter(shard, (shard.width, shard.height))
+        one, two = Converter(settings().working.size), Converter()
 
         def in_two(convert: Converter = two, frame: Any = frame, size: tuple[int, int] = working) -> object:
-            image = convert(frame, 0)
+            image = convert(frame)
             assert image is not None
             return scaled_down(image, size)
 
-        seconds = interleave({"one": partial(one, frame, 0), "two": in_two}, repeats=3 * repeats)
+        seconds = interleave({"one": partial(one, frame), "two": in_two}, repeats=3 * repeats)
         found[size] = summary(seconds, "two")
     return found
 

@@ -21,11 +21,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.machine import describe
-from hf2vad.bundle.bundle import load_bundle
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.demo.archive import generate
 from hf2vad.evaluation.auroc import micro_auroc
 from hf2vad.evaluation.labels import read_labels
-from hf2vad.scoring.fuse import smooth
+from hf2vad.schema import FEATURE_COLUMNS
+from hf2vad.scoring.scorer import FeatureValues, in_heights
+from hf2vad.scoring.smooth import smooth
 from hf2vad.tables.read import scored_videos, scores_prefix
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,15 +48,15 @@ def main() -> None:
     run("extract_stc", "--archive", archive.train, "--out", work / "stc")
     run("train", "--stc", work / "stc", "--out", work / "bundle", "--training.frame.steps", options.steps, *FLOW)
     run("score_archive", "--archive", archive.test, "--bundle", work / "bundle", "--out", work / "scores")
-    perspective = load_bundle(str(work / "bundle")).perspective
+    perspective = load_bundle_settings(str(work / "bundle")).perspective
     assert perspective is not None
     labels = read_labels(str(archive.labels))
     found: dict[str, dict[str, dict[str, float | None]]] = {}
-    forms: dict[str, Callable[..., np.ndarray]] = {
-        "pixels": lambda values, heights, power: values,
-        "box heights": lambda values, heights, power: values / heights**power,
+    forms: dict[str, Callable[..., FeatureValues]] = {
+        "pixels": lambda values, heights: values,
+        "box heights": in_heights,
     }
-    for part, column, power in (("flow", "s_flow", 2), ("speed", "speed", 1)):
+    for part in ("flow", "speed"):
         for unit, form in forms.items():
             videos = {}
             for video in scored_videos(scores_prefix(str(work / "scores"))):
@@ -62,7 +64,8 @@ def main() -> None:
                 heights = perspective.heights(objects[["x1", "y1", "x2", "y2"]].to_numpy(np.float32))
                 _, truth = labels[video.video]
                 best = np.where(np.arange(len(truth)) < 4, np.nan, 0.0)
-                np.maximum.at(best, objects["frame"].to_numpy(), form(objects[column].to_numpy(), heights, power))
+                values = {part: objects[FEATURE_COLUMNS[part]].to_numpy()}
+                np.maximum.at(best, objects["frame"].to_numpy(), form(values, heights)[part])
                 videos[video.video] = (truth[4:], smooth(best, 17)[4:])
             (far,) = [name for name in videos if "far_runner" in name]
             found.setdefault(part, {})[unit] = {

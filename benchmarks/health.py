@@ -33,7 +33,7 @@ SIZES = ((320, 240), (640, 480), (1280, 720))
 
 
 def consume(extractor: Extractor, shard: Shard, *, looking: bool) -> None:
-    look = Look(shard.start, shard.stop) if looking else None
+    look = Look(shard.start, shard.stop, (shard.width, shard.height)) if looking else None
     for _ in extractor.cubes(shard, look):
         pass
 
@@ -47,9 +47,9 @@ def measured(folder: Path, size: tuple[int, int], *, frames: int, repeats: int) 
     greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in pictures]
 
     def look_alone() -> None:
-        look = Look(0, frames)
+        look = Look(0, frames, size)
         for t, grey in enumerate(greys):
-            look(t, grey)
+            look(t, grey, size)
 
     extractor = Extractor(ExtractionConfig())
     seconds = interleave(

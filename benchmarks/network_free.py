@@ -23,11 +23,12 @@ from hf2vad.ablation.variants import Cubes, frame_scores, labelled
 from hf2vad.evaluation.auroc import micro_auroc
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.evaluation.smoothing import Smoothing
-from hf2vad.features.perspective import Perspective
-from hf2vad.features.settings import DensityConfig
+from hf2vad.features.feature import CubeArrays
+from hf2vad.features.motion import DensityConfig, Motion
 from hf2vad.features.speed import flow_speed
+from hf2vad.scoring.scorer import Scorer, ZScore
 from hf2vad.training.data import StcTable
-from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
+from hf2vad.training.sample import cube_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = (0, 1, 2)
@@ -41,20 +42,20 @@ SCORES = [("speed",), ("speed, box heights",), *((name,) for name in DENSITIES),
 
 def parts(train: StcTable, table: StcTable, seed: int) -> dict[str, np.ndarray]:
     """Each part of all cubes of `table`, fitted on `train`."""
-    sample = motion_sample(train, seed=seed)
-    perspective: Perspective = fit_perspective(sample.boxes)
+    sample = cube_sample(train, seed=seed)
     densities = {
-        name: fit_density(sample, DensityConfig(kind=kind, height=height), perspective, seed=seed)  # type: ignore[arg-type]
+        name: Motion(DensityConfig(kind=kind, height=height)).fit(sample)  # type: ignore[arg-type]
         for name, (kind, height) in DENSITIES.items()
     }
     found: dict[str, list[np.ndarray]] = {}
     for _, cubes in table.in_order(appearance=False):
         speed = flow_speed(cubes.flow)
         found.setdefault("speed", []).append(speed)
-        found.setdefault("speed, box heights", []).append(speed / perspective.heights(cubes.boxes))
+        found.setdefault("speed, box heights", []).append(speed / sample.perspective.heights(cubes.boxes))
         for name, density in densities.items():
-            found.setdefault(name, []).append(density.score(cubes.flow, cubes.boxes))
-    return {name: np.concatenate(values).astype(np.float64) for name, values in found.items()}
+            arrays = CubeArrays(boxes=cubes.boxes, flow=cubes.flow, appearance=None)
+            found.setdefault(name, []).append(density.measure(arrays))
+    return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def main() -> None:
@@ -72,10 +73,10 @@ def main() -> None:
     figures: dict[str, dict[str, list[float | None]]] = {}
     for seed in SEEDS:
         normal, found = parts(train, train, seed), parts(train, test, seed)
+        scales = {name: ZScore(values.mean(dtype=float), values.std(dtype=float)) for name, values in normal.items()}
         for names in SCORES:
-            score = sum((found[n] - normal[n].mean()) / normal[n].std() for n in names)
-            nothing = sum(-normal[n].mean() / normal[n].std() for n in names)
-            raw = frame_scores(np.asarray(score), float(nothing), cubes)
+            scorer = Scorer(dict.fromkeys(names, 1.0), scales)
+            raw = frame_scores(scorer.score(found), scorer.empty, cubes)
             for form, smoothing in (("smoothed", Smoothing("median", 17)), ("raw", Smoothing("none", 1))):
                 pairs = {}
                 for video, (frame, truth) in labels.items():

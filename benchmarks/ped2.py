@@ -61,7 +61,7 @@ def main() -> None:
 
     detector = []
     if options.boxes == "both":
-        detector = ["--detector.kind", "onnx+motion", "--detector.model", options.detector]
+        detector = ["--detector.kinds", "onnx", "motion", "--detector.model", options.detector]
         detector += ["--detector.tile", 256, "--detector.confidence", 0.3]
 
     training = ["--training.seed", options.seed, *options.train]

@@ -14,29 +14,29 @@ from typing import Any
 
 from benchmarks.measure import interleave
 from hf2vad.archive.catalog import catalogue
-from hf2vad.archive.shards import Shard, cut_shards
-from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
-from hf2vad.jobs.score_work import ScoreWork, close_video, open_video, score_frames
-from hf2vad.walk.limits import FrameSpan
-from hf2vad.walk.walk import walk
+from hf2vad.archive.shards import Shard
+from hf2vad.cluster.dispatch import open_cluster
+from hf2vad.cluster.settings import RayConfig
+from hf2vad.tasks.scoring import ScoringTask
+from hf2vad.walk.limits import ShardPlan
+from hf2vad.walk.settings import FrameRange
+from hf2vad.walk.walk import Walk, WorkerCalls
+from hf2vad.walk.worker import close_video, open_video, run_shard
 
 
 @dataclass(frozen=True, kw_only=True)
-class PinnedWork(ScoreWork):
+class PinnedTask(ScoringTask):
     """Scoring, each call on a core that no other call has at that moment."""
 
     cores: tuple[int, ...]
     locks: str
     """Folder with a file for each core that is taken."""
 
-    def work(self, shard: Shard) -> Call:
-        return Call(score_pinned, (self, shard), None)
 
-
-def score_pinned(work: PinnedWork, shard: Shard) -> dict[str, Any]:
-    with taken(Path(work.locks), work.cores) as core:
+def run_pinned(task: PinnedTask, shard: Shard) -> dict[str, Any]:
+    with taken(Path(task.locks), task.cores) as core:
         pin_process([core])
-        return score_frames(work, shard)
+        return run_shard(task, shard)
 
 
 @contextlib.contextmanager
@@ -63,22 +63,21 @@ def pin_process(cores: Sequence[int]) -> None:
             os.sched_setaffinity(int(thread), cores)
 
 
-def walk_plainly(work: PinnedWork, archive: str, span: str, shard_frames: int) -> float:
+def walk_plainly(task: PinnedTask, archive: str, plan: ShardPlan) -> float:
     """The walk of walk/walk.py in one process, one call after the other; returns how many models were loaded."""
     loads = 0.0
     for video in catalogue(archive, ()):
-        timeline = open_video(work, video).timeline
+        timeline = open_video(task, video).timeline
         assert timeline is not None
-        start, stop = FrameSpan(span).of(timeline.frame_count)
-        shards = list(cut_shards(video, timeline, shard_frames, start=start, stop=stop))
+        shards = list(plan.shards(video, timeline))
         for shard in shards:
-            loads += score_pinned(work, shard)["model_loads"]
-        close_video(work, video, timeline, [(shard.start, shard.stop) for shard in shards], [])
+            loads += run_pinned(task, shard)["model_loads"]
+        close_video(task, video, timeline, [(shard.start, shard.stop) for shard in shards], [])
     return loads
 
 
 def timed_walks(
-    work: ScoreWork, archive: str, span: str, shard_frames: int, *, folder: Path, cores: Sequence[int], repeats: int
+    task: ScoringTask, archive: str, frames: str, shard_frames: int, *, folder: Path, cores: Sequence[int], repeats: int
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Seconds of the rounds of each variant, and models that were loaded in all rounds of it.
 
@@ -87,37 +86,36 @@ def timed_walks(
     that `plain` does, at the same time. Ray, the processes and their models are there before the rounds that count;
     every walk scores all of the archive, into a prefix of its own.
     """
-    values = {item.name: getattr(work, item.name) for item in fields(ScoreWork)}
+    values = {item.name: getattr(task, item.name) for item in fields(ScoringTask)}
+    plan = ShardPlan(shard_frames, FrameRange(frames))
     locks = folder / f"locks-{os.getpid()}"
     locks.mkdir(parents=True)
     numbers = itertools.count()
     loads = dict.fromkeys(("plain", "plain_2", "ray_1", "ray_2"), 0.0)
 
-    def pinned(*own: int) -> PinnedWork:
-        found = PinnedWork(**values, cores=own, locks=str(locks))
-        return replace(found, prefix=str(folder / f"{os.getpid()}-{next(numbers)}"))
+    def pinned(*own: int) -> PinnedTask:
+        found = PinnedTask(**values, cores=own, locks=str(locks))
+        return replace(found, layout=replace(found.layout, prefix=str(folder / f"{os.getpid()}-{next(numbers)}")))
 
     def with_ray(name: str, *own: int) -> Callable[[], None]:
         def run() -> None:
-            dispatcher = Dispatcher(RayConfig(workers=len(own)), use_gpu=False)
-            videos = catalogue(archive, ())
-            step = walk(videos, dispatcher, pinned(*own), shard_frames=shard_frames, span=FrameSpan(span), label=name)
-            if step.failures:
-                raise SystemExit(f"{name}: {step.failures[0]}")
-            loads[name] += step.counts["model_loads"]
+            with open_cluster(RayConfig(workers=len(own))) as cluster:
+                walk = Walk(cluster, pinned(*own), plan, calls=WorkerCalls(work=run_pinned))
+                counts = walk.run(catalogue(archive, ()), name)
+            if counts.failures:
+                raise SystemExit(f"{name}: {counts.failures[0]}")
+            loads[name] += counts.figures["model_loads"]
 
         return run
 
     spawning = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as open_now:
-        open_now.enter_context(cluster(RayConfig(address="local")))
+        open_now.enter_context(open_cluster(RayConfig(address="local")))
         processes = {core: open_now.enter_context(ProcessPoolExecutor(1, mp_context=spawning)) for core in cores}
 
         def plainly(name: str, *own: int) -> Callable[[], None]:
             def run() -> None:
-                asked = [
-                    processes[core].submit(walk_plainly, pinned(core), archive, span, shard_frames) for core in own
-                ]
+                asked = [processes[core].submit(walk_plainly, pinned(core), archive, plan) for core in own]
                 loads[name] += sum(each.result() for each in asked)
 
             return run

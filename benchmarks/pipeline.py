@@ -36,15 +36,17 @@ from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import probe
-from hf2vad.cluster.dispatch import WORKER_ENVIRONMENT
+from hf2vad.cluster.ray_cluster import WORKER_ENVIRONMENT
 from hf2vad.demo.archive import DemoArchive, generate
-from hf2vad.jobs.engine_choice import settle_here
-from hf2vad.jobs.extract import warm_extractor
-from hf2vad.jobs.score import ScoreJob, engine_request, scoring_work
-from hf2vad.jobs.score_work import ScoreWork, warm_measure
+from hf2vad.engines.request import answer_here
+from hf2vad.jobs.score import ScoreJob
+from hf2vad.jobs.scoring import engine_request, scoring_task
 from hf2vad.profile import recording, span
 from hf2vad.schema import CubeBatch
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.shard import score_shard
+from hf2vad.tasks.scoring import ScoringTask, warm_features
+from hf2vad.walk.worker import warm_extractor
 
 LARGE = (1920, 1080)
 """Width and height of the clip that peak memory is measured on."""
@@ -69,9 +71,9 @@ def main() -> None:
     known = {"archive": archive, "bundle": str(bundle), "frames": f"0:{options.frames}", "device": "cpu"}
     known |= {"engine": options.engine, "shard_frames": options.shard_frames, "out": str(options.work)}
     asked = replace(ScoreJob.base({"bundle": str(bundle)}), **known)
-    work = scoring_work(asked)
+    task = scoring_task(asked)
     if options.engine != "eager":
-        work = replace(work, engine=settle_here(engine_request(asked, work)).choice.spec)
+        task = task.with_engine(answer_here(engine_request(asked, task)).choice.spec)
     shards = [
         shard
         for video in catalogue(archive, ())
@@ -85,16 +87,16 @@ def main() -> None:
         "shard_frames": options.shard_frames,
         "repeats": options.repeats,
         "engine": options.engine,
-        "batch": work.batch,
+        "batch": task.batch,
         "threads": "a worker: three that extract, one of torch; pinned as the benchmark's docstring says",
-        "overlap": overlap(work, shards, options),
+        "overlap": overlap(task, shards, options),
     }
     if options.overlap_only:
         save("pipeline_overlap", result)
         return
     how = (asked.archive, asked.frames, asked.shard_frames)
     seconds, loads = timed_walks(
-        work, *how, folder=options.work / "walks", cores=options.cores, repeats=options.repeats
+        task, *how, folder=options.work / "walks", cores=options.cores, repeats=options.repeats
     )
     result |= {
         "walks": {**summary(seconds, "plain", units=frames), "model_loads": loads},
@@ -122,10 +124,10 @@ def train(folder: Path, archive: str) -> Path:
     return bundle
 
 
-def extract_forever(work: ScoreWork, shards: list[Shard], core: int, ready: Event) -> None:
+def extract_forever(task: ScoringTask, shards: list[Shard], core: int, ready: Event) -> None:
     """Extract on `core`, over and over."""
     os.sched_setaffinity(0, [core])
-    extractor = warm_extractor(work.extraction, work.boxes)
+    extractor = warm_extractor(task.config.extraction, task.config.boxes, task.config.threads)
     while True:
         for shard in shards:
             for _ in extractor.cubes(shard):
@@ -133,11 +135,11 @@ def extract_forever(work: ScoreWork, shards: list[Shard], core: int, ready: Even
 
 
 @contextlib.contextmanager
-def neighbour(work: ScoreWork, shards: list[Shard], core: int) -> Iterator[Callable[[int], None]]:
+def neighbour(task: ScoringTask, shards: list[Shard], core: int) -> Iterator[Callable[[int], None]]:
     """Another process that extracts on `core` while it is let; gives what sends it SIGCONT and SIGSTOP."""
     spawn = multiprocessing.get_context("spawn")
     ready = spawn.Event()
-    process = spawn.Process(target=extract_forever, args=(work, shards, core, ready), daemon=True)
+    process = spawn.Process(target=extract_forever, args=(task, shards, core, ready), daemon=True)
     process.start()
     pid = process.pid
     assert pid is not None
@@ -150,14 +152,18 @@ def neighbour(work: ScoreWork, shards: list[Shard], core: int) -> Iterator[Calla
         process.join()
 
 
-def overlap(work: ScoreWork, shards: list[Shard], options: argparse.Namespace) -> dict[str, Any]:
+def overlap(task: ScoringTask, shards: list[Shard], options: argparse.Namespace) -> dict[str, Any]:
     """Extraction alone on one core, the network alone on the other, and both together as a worker does it.
 
     `beside`: the network alone while another process, which shares neither interpreter nor queue with it, extracts on
     the other core: what it costs that the two cores have one memory.
     """
-    extractor = warm_extractor(work.extraction, work.boxes)
-    measure = warm_measure(work.bundle_uri, work.bundle.id, work.engine, work.device, work.batch, work.threads)
+    extractor = warm_extractor(task.config.extraction, task.config.boxes, task.config.threads)
+    threads = task.config.threads
+    features = warm_features(
+        task.bundle_uri, task.bundle.id, task.features, task.engine, task.device, task.batch, threads
+    )
+    assert features.engine is not None, "the bundle's score needs no network"
     first, second = options.cores
     ready = []
     for shard in shards:
@@ -173,7 +179,7 @@ def overlap(work: ScoreWork, shards: list[Shard], options: argparse.Namespace) -
     def network() -> None:
         os.sched_setaffinity(0, [second])
         for appearance, flow in ready:
-            measure.engine.score(appearance, flow)
+            features.engine.errors(appearance, flow)
 
     def on_first(shard: Shard) -> Generator[CubeBatch, None, None]:
         os.sched_setaffinity(0, [first])  # of the thread that extracts, and of those that it starts
@@ -186,14 +192,13 @@ def overlap(work: ScoreWork, shards: list[Shard], options: argparse.Namespace) -
             score_shard(
                 shard.video.id,
                 on_first(shard),
-                measure,
-                calibration=work.bundle.calibration,
-                fusion=work.bundle.fusion,
+                features,
+                Scorer.of(task.bundle, shard.video.path),
                 metadata={},
             )
 
     allowed = os.sched_getaffinity(0)
-    with neighbour(work, shards, first) as tell:
+    with neighbour(task, shards, first) as tell:
 
         def beside() -> None:
             tell(signal.SIGCONT)

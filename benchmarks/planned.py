@@ -5,7 +5,7 @@ Example:
     python -m benchmarks planned --parts dispatch --videos 10 --shards 300
     python -m benchmarks planned --parts local unfinished s3 --finished 20000 --keys 4000
 
-dispatch     the real walk on real Ray over videos that are only planned; opening, working and closing return at once
+dispatch     the real walk on real Ray over planned videos; calls carry what scoring's carry, and return at once
 local        the walk over an archive of empty files, all of which earlier runs finished: two listings, no call
 unfinished   videos whose shards are all there, but not their final tables: each is opened, and its folder listed
 s3           `local` on a SeaweedFS server of this machine, behind a proxy that waits before each request
@@ -18,12 +18,13 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import pickle
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,21 @@ from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.shards import Range, Shard
 from hf2vad.archive.timeline import Timeline
-from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
-from hf2vad.hashes import hash_of
+from hf2vad.bundle.bundle import save_bundle
+from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
+from hf2vad.cluster.settings import RayConfig
+from hf2vad.jobs.score import ScoreJob
+from hf2vad.jobs.scoring import scoring_task
 from hf2vad.storage import exists, put_bytes
-from hf2vad.walk.limits import FrameSpan
-from hf2vad.walk.markers import Marks, list_shards, shard_name
+from hf2vad.tables.layout import RunLayout, list_shards, shard_name
+from hf2vad.tasks.scoring import ScoringTask
+from hf2vad.walk.failures import Failure
+from hf2vad.walk.limits import ShardPlan
+from hf2vad.walk.markers import Marks
 from hf2vad.walk.run import listed_ahead
-from hf2vad.walk.walk import Failure, Opened, walk
+from hf2vad.walk.walk import Walk, WorkerCalls
+from hf2vad.walk.worker import Opened
+from tests.bundles import whole_bundle
 
 SPAWN = multiprocessing.get_context("spawn")
 SHARD_FRAMES = 200
@@ -54,45 +63,35 @@ WALKED = 1_000_000
 
 @dataclass(frozen=True)
 class Planned:
-    """The steps of a walk whose work is to do nothing."""
+    """A task whose work is to do nothing."""
 
-    marks: Marks
+    layout: RunLayout
     shards: int
     """Of each video."""
     folder: str = ""
     """Where the shards of unfinished videos are."""
-
-    def state(self, video: Video) -> str:
-        return hash_of(video.fingerprint, "planned")
-
-    def failure(self, video: Video) -> str | None:
-        return None
-
-    def open(self, video: Video) -> Call:
-        return Call(open_planned, (self, video), None)
-
-    def work(self, shard: Shard) -> Call:
-        return Call(work_planned, (self, shard), None)
-
-    def close(self, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]) -> Call:
-        return Call(close_planned, (self, video, timeline, plan, failures), None)
+    carried: ScoringTask | None = None
+    """What travels with every call, though nothing is done with it."""
 
 
-def open_planned(steps: Planned, video: Video) -> Opened:
-    frames = steps.shards * SHARD_FRAMES
+def planned_task(prefix: str, shards: int, folder: str = "", carried: ScoringTask | None = None) -> Planned:
+    """`prefix`: where marks and failure rows are."""
+    return Planned(RunLayout(prefix=prefix, plan="planned", final="planned"), shards, folder, carried)
+
+
+def open_planned(task: Planned, video: Video) -> Opened:
+    frames = task.shards * SHARD_FRAMES
     times = np.arange(frames, dtype=np.int64)
-    done = (
-        frozenset(found for _, found, _ in list_shards(f"{steps.folder}/{video.id}")) if steps.folder else frozenset()
-    )
+    done = frozenset(found for _, found, _ in list_shards(f"{task.folder}/{video.id}")) if task.folder else frozenset()
     return Opened(Timeline(frames, 640, 360, times / 25, times, times[::50]), done)
 
 
-def work_planned(steps: Planned, shard: Shard) -> dict[str, float]:
+def work_planned(task: Planned, shard: Shard) -> dict[str, float]:
     return {"frames": shard.stop - shard.start, "cubes": 0}
 
 
 def close_planned(
-    steps: Planned, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
+    task: Planned, video: Video, timeline: Timeline | None, plan: list[Range], failures: list[Failure]
 ) -> dict[str, Any]:
     return {"failure": None}
 
@@ -101,23 +100,22 @@ def planned_videos(count: int) -> Iterator[Video]:
     return (Video(f"{n:06d}.mp4", f"s3://planned/{n:06d}.mp4", "file", f"{n:016x}", 1) for n in range(count))
 
 
-def walked(videos: Iterator[Video], steps: Planned) -> dict[str, Any]:
-    """What a walk did, how long it took, and what the driver, with all that a scoring job imports, came to."""
-    import hf2vad.jobs.score  # noqa: F401
+CALLS = WorkerCalls(open_planned, work_planned, close_planned)
 
-    config = RayConfig(address="local")
-    with cluster(config):
-        dispatcher = Dispatcher(config, use_gpu=False)
-        warm(dispatcher, steps)
+
+def walked(videos: Iterator[Video], task: Planned) -> dict[str, Any]:
+    """What a walk did, how long it took, and what the driver, with all that a scoring job imports, came to."""
+    with open_cluster(RayConfig(address="local")) as cluster:
+        warm(cluster, task)
         before, cpu, started = memory("VmRSS"), time.process_time(), time.perf_counter()
-        tally = walk(videos, dispatcher, steps, shard_frames=SHARD_FRAMES, span=FrameSpan(), label="planned")
+        counts = Walk(cluster, task, ShardPlan(SHARD_FRAMES), calls=CALLS).run(videos, "planned")
         seconds = time.perf_counter() - started
     return {
-        "videos": tally.videos,
-        "skipped": tally.skipped,
-        "shards": tally.shards,
-        "shards_found": tally.shards_found,
-        "failed": tally.failed,
+        "videos": counts.videos,
+        "skipped": counts.skipped,
+        "shards": counts.shards,
+        "shards_found": counts.shards_found,
+        "failed": counts.failed,
         "seconds": round(seconds, 2),
         "driver_cpu_s": round(time.process_time() - cpu, 2),
         "driver_mib_before": before,
@@ -125,29 +123,33 @@ def walked(videos: Iterator[Video], steps: Planned) -> dict[str, Any]:
     }
 
 
-def warm(dispatcher: Dispatcher, steps: Planned) -> None:
+def warm(cluster: Cluster, task: Planned) -> None:
     """Workers have started and imported, and the connection to the store is there, before anything is timed."""
-    exists(steps.marks.folder)
-    for video in planned_videos(2 * dispatcher.in_flight):
-        dispatcher.submit(Call(close_planned, (steps, video, None, [], []), None))
-    while dispatcher.running:
-        dispatcher.wait()
+    exists(task.layout.marks)
+    for video in planned_videos(2 * cluster.in_flight):
+        cluster.submit(Call(close_planned, (task, video, None, [], []), None))
+    while cluster.running:
+        cluster.wait()
 
 
-def dispatch(videos: int, shards: int) -> dict[str, Any]:
-    found = walked(planned_videos(videos), Planned(Marks("/nowhere"), shards))
+def dispatch(folder: str, videos: int, shards: int) -> dict[str, Any]:
+    save_bundle(folder, whole_bundle({"flow": 1.0, "frame": 0.1, "motion": 0.1}))
+    job = replace(ScoreJob.base({"bundle": folder}), archive=folder, bundle=folder, out=folder)
+    task = planned_task("/nowhere", shards, carried=scoring_task(job))
+    found = walked(planned_videos(videos), task)
     assert found["shards"] == videos * shards, found
-    return {**found, "shards_per_second": round(found["shards"] / found["seconds"], 1)}
+    rate, carried = round(found["shards"] / found["seconds"], 1), len(pickle.dumps(task.carried))
+    return {**found, "shards_per_second": rate, "carried_bytes": carried}
 
 
-def local(archive: str, marks: str) -> dict[str, Any]:
-    found = walked(listed_ahead(catalogue(archive)), Planned(Marks(marks), 1))
+def local(archive: str, prefix: str) -> dict[str, Any]:
+    found = walked(listed_ahead(catalogue(archive)), planned_task(prefix, 1))
     assert found["skipped"] == found["videos"], found
     return found
 
 
 def unfinished(folder: str, videos: int, shards: int) -> dict[str, Any]:
-    found = walked(planned_videos(videos), Planned(Marks("/nowhere"), shards, folder))
+    found = walked(planned_videos(videos), planned_task("/nowhere", shards, folder))
     assert (found["shards_found"], found["shards"]) == (videos * shards, 0), found
     return found
 
@@ -180,11 +182,11 @@ def empty_videos(archive: Path, count: int) -> None:
         (folder / f"{number % FOLDER:06d}.mp4").touch()
 
 
-def mark_all(archive: str, marks: Marks, steps: Planned) -> None:
+def mark_all(archive: str, task: Planned) -> None:
     """Leave the marks that finished videos leave; as empty files without a sync each, which would take hours."""
     made = set()
     for video in catalogue(archive):
-        path = Path(marks.folder) / f"{video.id}.{steps.state(video)}"
+        path = Path(task.layout.marks) / f"{video.id}.{task.layout.state(video)}"
         if path.parent not in made:
             path.parent.mkdir(parents=True)
             made.add(path.parent)
@@ -195,10 +197,10 @@ def measure_local(folder: Path, finished: int) -> dict[str, Any]:
     """All finished, and a tenth of them: memory must not grow."""
     found = {}
     for name, count in (("tenth", finished // 10), ("all", finished)):
-        archive, marks = folder / name / "archive", Marks(str(folder / name / "done"))
+        archive, prefix = folder / name / "archive", str(folder / name)
         empty_videos(archive, count)
-        mark_all(str(archive), marks, Planned(marks, 1))
-        found[name] = apart(local, str(archive), marks.folder)
+        mark_all(str(archive), planned_task(prefix, 1))
+        found[name] = apart(local, str(archive), prefix)
         shutil.rmtree(folder / name)
     return found
 
@@ -246,14 +248,14 @@ def stated(found: dict[str, Any], keys: int, wait: float) -> dict[str, float]:
 
 def finished_in_s3(prefix: str, count: int) -> None:
     """An archive of empty objects in folders of FOLDER, and a mark for each."""
-    marks = Marks(f"{prefix}/done")
-    steps = Planned(marks, 1)
+    layout = planned_task(prefix, 1).layout
+    marks = Marks(layout.marks)
     put_bytes(f"{prefix}/archive/camera_0000/000000.mp4", b"")
     with ThreadPoolExecutor(16) as pool:
         uris = [f"{prefix}/archive/camera_{n // FOLDER:04d}/{n % FOLDER:06d}.mp4" for n in range(1, count)]
         list(pool.map(lambda uri: put_bytes(uri, b""), uris))
         videos = catalogue(f"{prefix}/archive")
-        list(pool.map(lambda video: marks.put(video, steps.state(video), failed=False), videos))
+        list(pool.map(lambda video: marks.put(video, layout.state(video), failed=False), videos))
 
 
 def through_proxy(endpoint: str, wait_ms: float, prefix: str) -> dict[str, Any]:
@@ -265,7 +267,7 @@ def through_proxy(endpoint: str, wait_ms: float, prefix: str) -> dict[str, Any]:
     before = os.environ["AWS_ENDPOINT_URL"]
     os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{listening.recv()}"
     try:
-        found = apart(local, f"{prefix}/archive", f"{prefix}/done")
+        found = apart(local, f"{prefix}/archive", prefix)
     finally:
         os.environ["AWS_ENDPOINT_URL"] = before
         proxy.terminate()
@@ -338,7 +340,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.work, prefix="planned-") as name:
         folder = Path(name)
         runs: dict[str, Callable[[], dict[str, Any]]] = {
-            "dispatch": lambda: apart(dispatch, options.videos, options.shards),
+            "dispatch": lambda: apart(dispatch, str(folder), options.videos, options.shards),
             "local": lambda: measure_local(folder, options.finished),
             "unfinished": lambda: measure_unfinished(folder, options.videos, options.shards),
             "s3": lambda: measure_s3(folder, options.keys),

@@ -43,7 +43,7 @@ def watch(pid: int, peaks: dict[int, float]) -> None:
     """Note the peak of a process that is, or was, at work on a shard."""
     if pid not in peaks:
         ours = f"{MARK}={os.getpid()}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        if not ours or not Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::score_frames"):
+        if not ours or not Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::run_shard"):
             return
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):

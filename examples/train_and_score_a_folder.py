@@ -21,14 +21,15 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 
-from hf2vad.cluster.dispatch import RayConfig, cluster
+from hf2vad.cluster.dispatch import open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
 
 VIDEOS = os.path.expanduser(os.environ.get("VIDEOS", "videos"))
 OUT = Path(os.environ.get("OUT", "trained"))
-ray = RayConfig()  # an address goes here; without one, RAY_ADDRESS, or Ray is started on this machine
+ray = RayConfig()  # an address goes here; without one, RAY_ADDRESS, or Ray is started on this machine; "none": no Ray
 
 # %% [markdown]
 # ## Settings
@@ -55,7 +56,7 @@ print("frames are worked on at", extract.working.longest, "pixels;", train.train
 # Each call returns the exit code that the job would have: 3 when some videos failed.
 
 # %%
-with cluster(ray):
+with open_cluster(ray):
     codes = [extract_job(extract), train_job(train)]
     score = replace(
         ScoreJob.base({"bundle": train.out}),

@@ -17,9 +17,9 @@ import signal
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import tyro
 
@@ -37,26 +37,58 @@ EXIT_INTERRUPTED = 130
 EXIT_STOPPED = 143
 """Not 0: a scheduler must not take a job that was told to stop for one that is done."""
 
+RENAMED = {"--detector.kind": "--detector.kinds"}
+"""Options whose earlier names are still read."""
+
 EVERYWHERE = """
 
 --config FILE reads the same settings from a TOML file. --log text, or --log json, writes what happens as lines to
 stderr, in place of a progress bar."""
 
 
-def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequence[str] | None = None) -> int:
-    """Parse `argv` into a `kind`, `run` it and return its exit code; an Hf2vadError becomes one line on stderr.
+@dataclass(frozen=True)
+class Job(Generic[T]):
+    """A job that a command line starts: `hf2vad NAME`, or a file in jobs/."""
 
-    Without `argv` it is the process's own, which ends with that code whatever comes: SIGTERM is ignored from then on.
-    """
-    code = _code(kind, run, description=description, argv=sys.argv[1:] if argv is None else argv)
-    if argv is None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Python takes a second or two to wind up
-    return code
+    name: str
+    """Its name as an argument of `hf2vad`."""
+    settings: type[T]
+    """Dataclass of its options."""
+    run: Callable[[T], int]
+    """Does the job; returns the exit code."""
+    description: str | None
+    """Help text: one sentence, an empty line, then example command lines and exit codes."""
+
+    @property
+    def summary(self) -> str:
+        """The first line of the description."""
+        return (self.description or "").partition("\n")[0]
+
+    def main(self, argv: Sequence[str] | None = None) -> int:
+        """Run the job with the options `argv`, by default those of this process; returns the exit code.
+
+        A mistake in the options raises SystemExit with code 2, and --help with code 0. At the end of the process's own
+        job SIGTERM is ignored, so that the process ends with that code.
+        """
+        if argv is not None:
+            return self._run(argv, prog=f"hf2vad {self.name}")
+        code = self._run(sys.argv[1:], prog=os.path.relpath(sys.argv[0]))
+        wind_up()
+        return code
+
+    def _run(self, argv: Sequence[str], prog: str) -> int:
+        return main(self.settings, self.run, description=self.description or "", argv=argv, prog=prog)
 
 
-def _code(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequence[str]) -> int:
+def wind_up() -> None:
+    """Ignore SIGTERM from now on: a process takes a second or two to end, and its exit code is settled."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequence[str], prog: str = "") -> int:
+    """Parse `argv` into a `kind`, `run` it and return its exit code; an Hf2vadError becomes one line on stderr."""
     try:
-        return run(parse(kind, argv, description=description))
+        return run(parse(kind, argv, description=description, prog=prog))
     except StoppedError as error:
         logs.end_with(f"stopped: {error}")
         return EXIT_STOPPED
@@ -74,13 +106,13 @@ def _code(kind: type[T], run: Callable[[T], int], *, description: str, argv: Seq
         return EXIT_STOPPED
 
 
-def parse(kind: type[T], argv: Sequence[str], *, description: str) -> T:
-    """The settings that `argv` and its --config file describe.
+def parse(kind: type[T], argv: Sequence[str], *, description: str, prog: str = "") -> T:
+    """The settings that `argv` and its --config file describe. `prog`: the command in the usage line.
 
     Raises ConfigError for a setting that is refused; the command line's own mistakes end the process with exit code 2.
     """
     early_names = tuple(getattr(kind, "EARLY", ()))
-    early, rest = _early_options(argv, early_names)
+    early, rest = _early_options([_renamed(argument) for argument in argv], early_names)
     config, log = early.pop("config"), early.pop("log")
     if log is not None:
         logs.write_logs(log)
@@ -93,8 +125,8 @@ def parse(kind: type[T], argv: Sequence[str], *, description: str) -> T:
         kind,
         args=list(rest),
         default=base,
-        prog=os.path.relpath(sys.argv[0]) if sys.argv[0] else None,
-        description=_as_called(description.strip()) + EVERYWHERE,
+        prog=prog or None,
+        description=_as_called(description.strip(), prog) + EVERYWHERE,
     )
 
 
@@ -108,11 +140,17 @@ def required_missing(kind: type[Any]) -> dict[str, Any]:
     return {f.name: tyro.MISSING for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
 
 
-def _as_called(description: str) -> str:
+def _as_called(description: str, prog: str) -> str:
     """A job's description with its commands as whoever calls the job has them: `hf2vad score` without a checkout."""
-    if not sys.argv[0].startswith("hf2vad "):
+    if not prog.startswith("hf2vad "):
         return description
     return re.sub(r"(?:python )?jobs/(\w+)\.py", lambda found: f"hf2vad {command(found[1])}", description)
+
+
+def _renamed(argument: str) -> str:
+    """An option by its present name."""
+    name, equals, value = argument.partition("=")
+    return RENAMED.get(name, name) + equals + value
 
 
 def _defaults(kind: type[T]) -> T:

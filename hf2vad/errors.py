@@ -8,6 +8,7 @@ Hf2vadError
 │   ├── AccessDeniedError    the credentials do not allow it
 │   └── StorageFullError     the disk is full, or a quota is used up
 ├── VideoError           one video, or a range of it, cannot be read: it ends as a failure row, the run goes on
+│   └── VideoDeniedError     because it may not be read
 ├── SchemaError          a table or bundle of another schema version, or without a column it must have
 ├── BundleError          a bundle that is damaged or incomplete
 │   └── MismatchError        a bundle that was trained on differently extracted cubes
@@ -57,6 +58,10 @@ class StorageFullError(StorageError):
 
 class VideoError(Hf2vadError):
     """One video, or a frame range of it, cannot be read."""
+
+
+class VideoDeniedError(VideoError):
+    """Storage refuses to let one video be read; others may be."""
 
 
 class SchemaError(Hf2vadError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -75,6 +77,29 @@ class ProgressBar:
         shown_left = "" if left is None else f", {_duration(left)} left"
         line = f"{self._label}: {share}{unit}, {rate:,.1f}/s{shown_left}  {_shown(self._figures)}"
         print(line.rstrip(), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def ticking(label: str) -> Iterator[None]:
+    """A bar that counts the seconds of the block, for work without a measure of its own."""
+    done = threading.Event()
+    with ProgressBar(label, unit="s") as bar:
+
+        def tick() -> None:
+            last = time.monotonic()
+            while not done.is_set():
+                done.wait(1.0)
+                now = time.monotonic()
+                bar.advance(now - last)
+                last = now
+
+        thread = threading.Thread(target=tick, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
 
 def _shown(figures: Mapping[str, str]) -> str:

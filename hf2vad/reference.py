@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
-import runpy
 import textwrap
 import types
 import typing
@@ -16,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
-from hf2vad.__main__ import jobs, summary
+from hf2vad.features.settings import FEATURES
+from hf2vad.jobs import JOBS, load
 from hf2vad.presets import PRESETS, Preset
 from hf2vad.settings import flat, to_dict
 
@@ -46,7 +46,7 @@ def page() -> str:
     parts = [HEAD, "## Jobs\n"]
     for name, kind in job_settings().items():
         parts.append(f"### hf2vad {name}\n")
-        parts.append(_first_sentence(kind) or f"{summary(jobs()[name])}\n")
+        parts.append(f"{load(name).summary}\n")
         parts += _tables(kind, found)
     parts.append("## Settings that jobs share\n")
     waiting = list(found)
@@ -60,42 +60,34 @@ def page() -> str:
 
 
 def job_settings() -> Mapping[str, type[Any]]:
-    """The settings class of each job, by the name of its command: the one dataclass that its file names."""
-    settings = {}
-    for name, path in jobs().items():
-        kinds = [value for value in runpy.run_path(str(path)).values() if isinstance(value, type)]
-        (settings[name],) = [kind for kind in kinds if is_dataclass(kind)]
-    return settings
-
-
-def _first_sentence(kind: type[Any]) -> str:
-    """For a job that takes another's options too."""
-    base = kind.__mro__[1]
-    of = [name for name, other in job_settings().items() if other is base]
-    return f"All options of [hf2vad {of[0]}](#hf2vad-{of[0]}), and:\n" if of else ""
+    """The settings class of each job, by the name of its command."""
+    return {name: load(name).settings for name in JOBS}
 
 
 def _tables(kind: type[Any], found: dict[str, type[Any]]) -> Iterator[str]:
     """The options of a class of its own as a table, and its nested settings as links; `found` takes up the latter."""
     hints, documented = typing.get_type_hints(kind), field_docs(kind)
-    base = kind.__mro__[1]
-    inherited = {item.name for item in fields(base)} if is_dataclass(base) else set()
     rows, nested = [], []
     for item in fields(kind):
         hint = hints[item.name]
-        if item.name in inherited:
+        if is_dataclass(hint) and not fields(hint):
             continue
         if is_dataclass(hint) and isinstance(hint, type):
             title = _title(hint)
             found[title] = hint
             nested.append(f"[`{item.name}`](#{title.replace(' ', '-')})")
         else:
-            cells = (f"`{item.name}`", kind_of(hint), _default(item), _text(documented.get(item.name, "")))
+            cells = (f"`{item.name}`", kind_of(hint), _default(item), _text(documented.get(item.name) or _added(item)))
             rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     if rows:
         yield "\n".join(["| setting | value | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
     if nested:
         yield f"Nested: {', '.join(nested)}.\n"
+
+
+def _added(item: Field[Any]) -> str:
+    """What a setting is that `with_fields` added without a docstring: the weight of a feature."""
+    return f"Weight of the feature `{item.name}`." if item.name in FEATURES else ""
 
 
 def _title(kind: type[Any]) -> str:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hf2vad.errors import SchemaError, ShapeError
+from hf2vad.features.settings import FEATURES, YARDSTICK
 
 SCHEMA_VERSION = 1
 """Raised when a reader of an older release would misread a table."""
@@ -36,12 +37,14 @@ U8 = npt.NDArray[np.uint8]
 F16 = npt.NDArray[np.float16]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
 
 FrameStatus = Literal["scored", "no_context", "undecodable"]
 """`scored`: the frame has its four predecessors (with or without cubes). `no_context`: it does not, so it gets no
 score. `undecodable`: it, or a frame that its cubes need, could not be decoded, so it gets no score."""
 
-HealthKind = Literal["undecodable", "black", "blinded", "frozen", "moved", "gap", "rate"]
+TimeKind = Literal["time_back", "time_jump", "time_order", "time_doubled", "time_missing"]
+HealthKind = Literal["undecodable", "black", "blinded", "frozen", "moved", "gap", "rate", "resized", TimeKind]
 """What can be wrong with footage; health/episodes.py says what each is."""
 
 
@@ -63,6 +66,10 @@ class CubeBatch:
     """(B, 4, 32, 32, 2): crops of the flow fields t-4→t-3 … t-1→t, (dx, dy) in the bundle's flow units."""
     dropped: int = 0
     """Boxes that had no area after rounding and clipping to the frame."""
+    classes: I32 | None = None
+    """(B,): index of each box's most probable class, -1 where its detector has no classes; None where nobody says."""
+    class_scores: F32 | None = None
+    """(B,): probability of that class, in [0, 1], 0 without one; None where nobody says."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
@@ -110,17 +117,22 @@ STC = pa.schema(
 )
 """One row a cube: `appearance` is uint8 [5, 32, 32, 3] (BGR), `flow` little-endian float16 [4, 32, 32, 2] (dx, dy)."""
 
-_ERRORS = ("s_flow", "s_frame", "speed", "s_motion")
+FEATURE_COLUMNS: Mapping[str, str] = {name: name if name == YARDSTICK else f"s_{name}" for name in FEATURES}
+"""Column of each feature in the tables of scores: `s_<name>`; the yardstick's is its name alone."""
+
+_FEATURES = _fields(*((column, pa.float32(), True) for column in FEATURE_COLUMNS.values()))
 
 SHARD = pa.schema(
     [
         *_FRAME_KEY,
         *_fields(("status", pa.string(), False)),
         *_box(True),
-        *_fields(*((name, pa.float32(), True) for name in _ERRORS), ("score", pa.float64(), True)),
+        *_FEATURES,
+        *_fields(("score", pa.float64(), True)),
     ]
 )
-"""One row a scored box, and one row with nulls for each frame without a box: what a shard found (intermediate)."""
+"""One row a scored box, and one row with nulls for each frame without a box: what a shard found (intermediate). A
+feature that was not computed is null."""
 
 FRAMES_TABLE = pa.schema(
     [
@@ -128,30 +140,30 @@ FRAMES_TABLE = pa.schema(
         *_fields(
             ("score_raw", pa.float64(), True),
             ("score", pa.float64(), True),
-            ("s_flow", pa.float32(), True),
-            ("s_frame", pa.float32(), True),
-            ("speed", pa.float32(), True),
-            ("s_motion", pa.float32(), True),
-            ("n_objects", pa.int32(), False),
         ),
+        *_FEATURES,
+        *_fields(("n_objects", pa.int32(), False)),
         *_box(True),
         *_fields(("health", pa.string(), True)),
     ]
 )
 """One row a frame. `score_raw`: maximum over its cubes, or the score of a zero-error cube; `score`: smoothed over
-time; both null without full context. `s_flow`, `s_frame`, `s_motion` and the box are those of the highest scoring
-cube, null without cubes; `speed` is the fastest box's median flow speed, 0 without cubes. `health`: what is wrong with
-the footage that the frame's cubes are made of, a kind of the table `health`; null for nothing."""
+time; both null without full context. Features (`s_<name>`) and the box are those of the highest scoring cube, null
+without cubes, and a feature that was not computed is null; `speed` is the fastest box's median flow speed, 0 without
+cubes. `health`: what is wrong with the footage that the frame's cubes are made of, a kind of the table `health`; null
+for nothing."""
 
 OBJECTS = pa.schema(
     [
         *_FRAME_KEY,
         *_box(False),
-        *_fields(*((name, pa.float32(), False) for name in _ERRORS), ("score", pa.float64(), False)),
+        *_FEATURES,
+        *_fields(("score", pa.float64(), False)),
     ]
 )
-"""One row a scored box: S_r (`s_flow`), S_p (`s_frame`), mean over the box of the cube's median flow speed, the motion
-density's score (`s_motion`, 0 in a bundle without one), Eq. 9 (`score`)."""
+"""One row a scored box: its features, in pixels (`s_flow` is S_r, `s_frame` S_p, `speed` the mean over the box of the
+cube's median flow speed, `s_motion` the motion density's value), and the fused score (`score`). A feature that was not
+computed is null; a file whose rows all have one has it as a required column."""
 
 EVENTS = pa.schema(
     [
@@ -218,7 +230,7 @@ ERRORS = pa.schema(_fields(("video", pa.string(), False), ("frame", pa.int32(), 
 """One part's error of some cubes of an STC table, in its order (the ablation's intermediate)."""
 
 _STAGES = ("flow", "frame", "joint")
-_FIGURES = ("auroc", "fused", "flow", "frame", "speed")
+_FIGURES = ("auroc", "fused", *FEATURES)
 
 ABLATION = pa.schema(
     [

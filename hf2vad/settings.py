@@ -1,4 +1,8 @@
-"""Settings objects as plain values: from TOML, the command line or JSON and back, and their hashes."""
+"""Settings objects as plain values: from TOML, the command line or JSON and back, and their hashes.
+
+A class whose fields are not what is written has two methods: `to_plain(values)`, which returns what is written for the
+plain values of its fields, and the class method `from_plain(values)`, which returns the latter for what was written.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar
 
@@ -25,31 +29,52 @@ def require(holds: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def with_fields(defaults: Mapping[str, Callable[[], Any]]) -> Callable[[type[T]], type[T]]:
+    """Class decorator for use below `@dataclass`: adds a field of each name that the class does not declare itself.
+
+    defaults: for each name a callable without arguments that makes the default, such as a settings class; the field has
+    the default's type. `to_dict` leaves such a field out while it has its default, so that hashes and ids which were
+    made before the field was added stay valid.
+    """
+
+    def extend(cls: type[T]) -> type[T]:
+        for name, default in defaults.items():
+            if name not in cls.__annotations__:
+                cls.__annotations__[name] = type(default())
+                setattr(cls, name, field(default_factory=default, metadata={OMIT_DEFAULT: True}))
+        return cls
+
+    return extend
+
+
 def to_dict(settings: Any) -> dict[str, Any]:
     """A settings object as plain JSON values, nested, tuples as lists.
 
-    A field whose metadata has `OMIT_DEFAULT` is left out where it has its default, so that settings which are newer
-    than a file change neither its content nor its hash.
+    A class may name values that are no settings, because there is only one choice, in `CONSTANTS`: they are written and
+    hashed with the settings, as in ids that were made when they were settings. A field whose metadata has
+    `OMIT_DEFAULT` is left out where it has its default: a setting that is newer than a file changes no hash of it.
     """
-    plain: dict[str, Any] = {}
+    plain: dict[str, Any] = dict(_constants(type(settings)))
     for item in fields(settings):
         value = getattr(settings, item.name)
-        if item.metadata.get(OMIT_DEFAULT):
-            default = item.default if item.default_factory is MISSING else item.default_factory()
-            if value == default:
-                continue
+        if item.metadata.get(OMIT_DEFAULT) and value == _default(item):
+            continue
         if is_dataclass(value):
             plain[item.name] = to_dict(value)
         else:
             plain[item.name] = list(value) if isinstance(value, tuple) else value
-    return plain
+    return dict(settings.to_plain(plain)) if hasattr(settings, "to_plain") else plain
+
+
+def _default(item: Field[Any]) -> Any:
+    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 def from_dict(kind: type[T], values: Mapping[str, Any], *, base: T | None = None, where: str = "settings") -> T:
     """The settings object of class `kind` that `values` describe, on top of `base` (or the class's defaults).
 
-    Raises ConfigError on an unknown key (naming the nearest known one), a value of the wrong type, or a value that the
-    class refuses. `where` names the source in messages.
+    Raises ConfigError on an unknown key (naming the nearest known one), a value of the wrong type, a constant with
+    another value, or a value that the class refuses. `where` names the source in messages.
     """
     return _build(kind, values, base, where, prefix="")
 
@@ -57,8 +82,12 @@ def from_dict(kind: type[T], values: Mapping[str, Any], *, base: T | None = None
 def _build(kind: type[T], values: Mapping[str, Any], base: T | None, where: str, prefix: str) -> T:
     hints = typing.get_type_hints(kind)
     known = {item.name for item in fields(kind) if item.init}  # type: ignore[arg-type]
+    constants = _constants(kind)
     changes: dict[str, Any] = {}
-    for key, value in values.items():
+    for key, value in _read(kind, values, where).items():
+        if key in constants:
+            _coerce(Literal[constants[key]], value, None, where, prefix + key)
+            continue
         if key not in known:
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(sorted(known))}"
@@ -68,6 +97,14 @@ def _build(kind: type[T], values: Mapping[str, Any], base: T | None, where: str,
         return replace(base, **changes) if base is not None else kind(**changes)  # type: ignore[type-var]
     except TypeError as error:
         raise ConfigError(f"{where}: {prefix or kind.__name__}: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _read(kind: type[Any], values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """`values` under the names of the fields of `kind`."""
+    try:
+        return dict(kind.from_plain(values)) if hasattr(kind, "from_plain") else values
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -95,6 +132,8 @@ def _coerce(hint: Any, value: Any, base: Any, where: str, name: str) -> Any:
         return _coerce(inner, value, base, where, name)
     if origin is tuple:
         args = typing.get_args(hint)
+        if args == (str, ...) and isinstance(value, str):  # a list of one
+            value = (value,)
         inner_hints = [args[0]] * len(value) if isinstance(value, list | tuple) and args[-1] is ... else list(args)
         if not isinstance(value, list | tuple) or len(value) != len(inner_hints):
             raise ConfigError(
@@ -110,9 +149,15 @@ def _coerce(hint: Any, value: Any, base: Any, where: str, name: str) -> Any:
     return value
 
 
+def _constants(kind: type[Any]) -> Mapping[str, Any]:
+    constants: Mapping[str, Any] = getattr(kind, "CONSTANTS", {})
+    return constants
+
+
 def fingerprint(settings: Any) -> str:
-    """First 16 hex digits of the SHA-256 of the settings' canonical JSON."""
-    canonical = json.dumps(to_dict(settings), sort_keys=True, separators=(",", ":"))
+    """First 16 hex digits of the SHA-256 of the canonical JSON of a settings object, or of its plain values."""
+    values = settings if isinstance(settings, Mapping) else to_dict(settings)
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hf2vad.cluster.dispatch import RayConfig, cluster
+from hf2vad.cluster.connection import connected
 from hf2vad.demo.archive import generate
 from tests.seaweed import SeaweedServer
 from tests.site import SMALL, RayCluster, Site, ray_head, run_job
@@ -39,7 +39,7 @@ def ray_cluster(s3: SeaweedServer) -> Iterator[RayCluster]:
     """
     folder = Path(tempfile.mkdtemp(prefix="hf2vad-ray-"))  # short: Ray's sockets have paths of at most 107 bytes
     try:
-        with ray_head(folder) as head, cluster(RayConfig(address=head.address)):
+        with ray_head(folder) as head, connected(head.address):
             before = os.environ.get("RAY_ADDRESS")
             os.environ["RAY_ADDRESS"] = head.address
             yield head

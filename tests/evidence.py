@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
-from hf2vad.bundle.bundle import Calibration, save_bundle
+from hf2vad.bundle.bundle import save_bundle
 from hf2vad.bundle.examples import NormalExamples
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, WorkingConfig
 from hf2vad.demo.archive import generate
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.features.settings import FusionConfig
-from hf2vad.jobs import evidence
-from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
+from hf2vad.jobs.evidence import EvidenceJob
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.walk import run
+from tests.bundles import make_bundle, normal
 from tests.stc import SMALL_MODEL, make_cubes
-from tests.unit.test_resume import InProcess
 
 FRAMES = 40
 VIDEOS = ("01_runner.mp4", "02_cyclist.mp4")
+HERE = RayConfig(address="none")
 
 
 @dataclass(frozen=True)
@@ -38,47 +35,23 @@ class Scored:
     scores: Path
 
     def job(self, site: Path, **settings: Any) -> EvidenceJob:
-        config = EvidenceConfig(**settings)
-        return EvidenceJob(
-            scores=str(self.scores), archive=str(self.archive), bundle=str(self.bundle), site=str(site), evidence=config
-        )
-
-
-@contextlib.contextmanager
-def without_ray() -> Iterator[None]:
-    """Calls are made in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (run, evidence):
-            patch.setattr(module, "cluster", lambda config: contextlib.nullcontext())
-            patch.setattr(module, "Dispatcher", InProcess)
-        yield
-
-
-def gathered(job: EvidenceJob) -> dict[str, int]:
-    with without_ray():
-        return gather_evidence(job)
+        places = {name: str(getattr(self, name)) for name in ("scores", "archive", "bundle")}
+        return EvidenceJob(**places, site=str(site), evidence=EvidenceConfig(**settings), ray=HERE)
 
 
 def scored_archive(folder: Path) -> Scored:
     """Every clip has one event: each frame with a score is part of it."""
     made = generate(folder / "archive", train_clips=0, test_clips=2, frames=FRAMES)
     torch.manual_seed(0)
-    save_bundle(
-        str(folder / "bundle"),
-        weights=HF2VAD(SMALL_MODEL).state_dict(),
+    bundle = make_bundle(
+        HF2VAD(SMALL_MODEL).state_dict(),
         extraction=ExtractionConfig(working=WorkingConfig(longest=200)),
-        model_config=SMALL_MODEL,
         fusion=FusionConfig(speed=0.5),
-        smoothing=5,
-        calibration=Calibration(
-            flow_mean=900.0, flow_std=300.0, frame_mean=400.0, frame_std=100.0, threshold=-99.0, low=-99.0, cubes=9,
-            frames=5,
-        ),
-        provenance={},
-        examples=NormalExamples.of(*make_cubes(12, seed=3)),
-    )  # fmt: skip
+        calibration=normal(flow=(900.0, 300.0), frame=(400.0, 100.0), speed=(0.0, 1.0), threshold=-99.0, low=-99.0),
+        arrays={"examples": NormalExamples.of(*make_cubes(12, seed=3))},
+    )
+    save_bundle(str(folder / "bundle"), bundle)
     job = ScoreJob.base({"bundle": str(folder / "bundle")})
     job = replace(job, archive=str(made.test), bundle=str(folder / "bundle"), out=str(folder / "scores"), device="cpu")
-    with without_ray():
-        score_job(replace(job, batch=16, engine="eager"))
+    score_job(replace(job, batch=16, engine="eager", ray=HERE))
     return Scored(made.test, folder / "bundle", folder / "scores")

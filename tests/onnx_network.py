@@ -1,4 +1,4 @@
-"""A YOLOX-style network small enough to be written by hand, as ONNX bytes (protobuf wire format).
+"""Networks small enough to be written by hand, as ONNX bytes (protobuf wire format): YOLOX-style, and DETR.
 
 Every output number is `scale · pixel + bias` of one chosen input pixel, so that a test decides what is detected by the
 image that it shows: enough to check letterboxing, channel order, decoding and suppression to the last digit.
@@ -66,12 +66,90 @@ class PixelNetwork:
             _tensor("scale", self.scale, shape),
             _tensor("bias", self.bias, shape),
         ]
-        graph = b"".join(_bytes(1, node) for node in nodes) + _bytes(2, b"pixels")
-        graph += b"".join(_bytes(5, tensor) for tensor in tensors)
-        graph += _bytes(11, _value("images", element, [batch, channels, self.side, self.side]))
-        graph += _bytes(12, _value("output", FLOAT, [batch, *shape]))
-        opset = _bytes(1, b"") + _number(2, 13)
-        return _number(1, 8) + _bytes(7, graph) + _bytes(8, opset)
+        inputs = [_value("images", element, [batch, channels, self.side, self.side])]
+        return _network(nodes, tensors, inputs, [_value("output", FLOAT, [batch, *shape])])
+
+
+class QueryNetwork:
+    """A network as the DETR line exports it, input (B, 3, side, side); `query` programs one of its answers.
+
+    A query's box is fixed, in shares of the picture; its score is `scale · pixel + bias` of one input number.
+    """
+
+    def __init__(self, side: int = 64) -> None:
+        self.side = side
+        self._boxes: list[tuple[float, float, float, float]] = []
+        self._labels: list[int] = []
+        self._scores: list[tuple[int, float, float]] = []
+
+    def query(
+        self,
+        box: tuple[float, float, float, float],
+        *,
+        label: int = 0,
+        score: float = 1.0,
+        seen: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Let a query answer these; `seen` (channel, y, x): its score is that input number instead."""
+        self._boxes.append(box)
+        self._labels.append(label)
+        if seen is None:
+            self._scores.append((0, 0.0, score))
+        else:
+            channel, y, x = seen
+            self._scores.append(((channel * self.side + y) * self.side + x, 1.0, 0.0))
+
+    def to_bytes(self, *, sizes: int = INT64, boxes: str = "boxes", corners: int = 4, batch: int | str = "n") -> bytes:
+        """The network as an ONNX file.
+
+        What may be wrong: `sizes`, the type of the sizes; `boxes`, the name of that output, and `corners`, the numbers
+        of a box in it; a fixed `batch`.
+        """
+        count = len(self._labels)
+        pixel, scale, bias = (list(values) for values in zip(*self._scores, strict=True))
+        nodes = [
+            _node("Reshape", ["images", "flat"], "line"),
+            _node("Gather", ["line", "pixel"], "picked", axis=1),
+            _node("Mul", ["picked", "scale"], "scaled"),
+            _node("Add", ["scaled", "bias"], "scores"),
+            _node("Mul", ["scores", "nothing"], "zeros"),
+            _node("Add", ["zeros", "label"], "named"),
+            _node("Cast", ["named"], "labels", to=INT64),
+            _node("Gather", ["orig_target_sizes", "corners"], "extent", axis=1),
+            _node("Cast", ["extent"], "pixels", to=FLOAT),
+            _node("Unsqueeze", ["pixels", "one"], "each"),
+            _node("Mul", ["each", "shares"], boxes),
+        ]
+        tensors = [
+            _tensor("flat", np.array([0, 3 * self.side**2], np.int64), [2]),
+            _tensor("pixel", np.array(pixel, np.int64), [count]),
+            *(
+                _tensor(name, np.array(values, np.float32), [count])
+                for name, values in {"scale": scale, "bias": bias, "label": self._labels}.items()
+            ),
+            _tensor("nothing", np.zeros(1, np.float32), [1]),
+            _tensor("corners", np.array([0, 1, 0, 1][:corners], np.int64), [corners]),
+            _tensor("one", np.array([1], np.int64), [1]),
+            _tensor("shares", np.array(self._boxes, np.float32)[:, :corners], [count, corners]),
+        ]
+        inputs = [
+            _value("images", FLOAT, [batch, 3, self.side, self.side]),
+            _value("orig_target_sizes", sizes, [batch, 2]),
+        ]
+        outputs = [
+            _value("labels", INT64, [batch, count]),
+            _value(boxes, FLOAT, [batch, count, corners]),
+            _value("scores", FLOAT, [batch, count]),
+        ]
+        return _network(nodes, tensors, inputs, outputs)
+
+
+def _network(nodes: list[bytes], tensors: list[bytes], inputs: list[bytes], outputs: list[bytes]) -> bytes:
+    graph = b"".join(_bytes(1, node) for node in nodes) + _bytes(2, b"pixels")
+    graph += b"".join(_bytes(5, tensor) for tensor in tensors)
+    graph += b"".join(_bytes(11, value) for value in inputs) + b"".join(_bytes(12, value) for value in outputs)
+    opset = _bytes(1, b"") + _number(2, 13)
+    return _number(1, 8) + _bytes(7, graph) + _bytes(8, opset)
 
 
 def _varint(value: int) -> bytes:
@@ -91,10 +169,12 @@ def _bytes(field: int, value: bytes) -> bytes:
     return _varint(field << 3 | 2) + _varint(len(value)) + value
 
 
-def _node(operator: str, inputs: Sequence[str], output: str, *, axis: int | None = None) -> bytes:
+def _node(operator: str, inputs: Sequence[str], output: str, **attributes: int) -> bytes:
     names = b"".join(_bytes(1, name.encode()) for name in inputs)
-    attribute = b"" if axis is None else _bytes(5, _bytes(1, b"axis") + _number(3, axis) + _number(20, 2))
-    return names + _bytes(2, output.encode()) + _bytes(4, operator.encode()) + attribute
+    numbers = b"".join(
+        _bytes(5, _bytes(1, name.encode()) + _number(3, value) + _number(20, 2)) for name, value in attributes.items()
+    )
+    return names + _bytes(2, output.encode()) + _bytes(4, operator.encode()) + numbers
 
 
 def _tensor(name: str, values: npt.NDArray[np.int64] | Raw, shape: Sequence[int]) -> bytes:

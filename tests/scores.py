@@ -9,16 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf2vad.bundle.bundle import Calibration
-from hf2vad.features.settings import FusionConfig
 from hf2vad.schema import LABELS, SHARD
 from hf2vad.scoring.final import finalise
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import key_path, put_table, read_table
+from tests.bundles import normal
 
-CALIBRATION = Calibration(
-    flow_mean=5.0, flow_std=1.0, frame_mean=5.0, frame_std=1.0, threshold=3.0, low=2.0, cubes=10, frames=5
-)
+CALIBRATION = normal(flow=(5.0, 1.0), frame=(5.0, 1.0))
 
 Box = tuple[float, float, float, float]
 Frames = Sequence[Sequence[float | tuple[float, Box]] | None]
@@ -42,9 +39,9 @@ def put_scores(
             for s, corners in found
         ] or [row]
     tables = finalise(
-        video, [pa.Table.from_pylist(rows, schema=SHARD)], start=start, pts_s=np.arange(len(frames)) / 25,
-        calibration=CALIBRATION, fusion=FusionConfig(flow=1, frame=0), smoothing=smoothing, events=EventConfig(),
-        metadata={"video": video, "bundle": bundle, "smoothing": smoothing, "thresholds": [3.0, 2.0]},
+        [pa.Table.from_pylist(rows, schema=SHARD)], pts_s=np.arange(len(frames)) / 25, empty=-5.0,
+        smoothing=smoothing, calibration=CALIBRATION, events=EventConfig(),
+        metadata={"video": video, "start": start, "bundle": bundle, "smoothing": smoothing, "thresholds": [3.0, 2.0]},
     )  # fmt: skip
     for name in ("frames", "objects", "events"):
         put_table(table_path(out, video, name, bundle=bundle), getattr(tables, name))

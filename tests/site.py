@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import re
-import runpy
 import signal
 import socket
 import subprocess
@@ -23,6 +22,8 @@ from typing import Any
 
 import torch
 
+from hf2vad.commandline import command
+from hf2vad.jobs import load
 from hf2vad.storage import join, put_bytes
 
 ROOT = Path(__file__).parents[1]
@@ -165,10 +166,8 @@ def run_job(name: str, *arguments: object, expect: int = 0) -> Done:
     """
     shown, said = io.StringIO(), io.StringIO()
     with _as_it_was(), contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
-        sys.argv = job(name, *arguments)[1:]
         try:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-            code = 0
+            code = load(command(name)).main(list(map(str, arguments)))
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     done = Done(code, shown.getvalue(), said.getvalue())
@@ -196,14 +195,13 @@ def run_process(
 @contextlib.contextmanager
 def _as_it_was() -> Iterator[None]:
     """Undo what a job may do to its process."""
-    argv, threads, deterministic = sys.argv, torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     log = logging.getLogger("hf2vad")
     handlers, level, on_sigterm = log.handlers, log.level, signal.getsignal(signal.SIGTERM)
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
-        sys.argv = argv
         signal.signal(signal.SIGTERM, on_sigterm)
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)

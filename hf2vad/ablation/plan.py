@@ -1,67 +1,20 @@
-"""From the rows of an ablation to the units they need."""
+"""From the rows of an ablation to the nodes they need."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
+from hf2vad.ablation.nodes import Cut, Node, Score, Train
 from hf2vad.ablation.rows import Row
-from hf2vad.ablation.units import Cut, Part, Score, Train, Unit
-from hf2vad.ablation.variants import NETWORK
+from hf2vad.ablation.settings import STAGES, StageName
 from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.errors import ConfigError
-from hf2vad.features.settings import DensityConfig, FusionConfig
-from hf2vad.models.settings import LossConfig, ModelConfig
+from hf2vad.features.registry import feature_classes, networks_for
+from hf2vad.features.settings import YARDSTICK, FusionConfig
+from hf2vad.models.settings import NETWORKS, LossConfig, ModelConfig
 from hf2vad.settings import from_dict
 from hf2vad.training.settings import StageConfig, TrainingConfig
-
-StageName = Literal["flow", "frame", "joint"]
-STAGES: tuple[StageName, ...] = ("flow", "frame", "joint")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """How long each network is trained, and on how many cubes it is calibrated: short, so that all rows can be had."""
-
-    flow_epochs: int = 1
-    """Epochs of the flow stage."""
-
-    flow_steps: int = 0
-    """Optimizer steps of such an epoch at most; 0: the whole table."""
-
-    frame_epochs: int = 1
-    """Epochs of the frame stage."""
-
-    frame_steps: int = 40
-    """Optimizer steps of such an epoch at most; 0: the whole table."""
-
-    joint_epochs: int = 1
-    """Epochs of the joint stage, of the rows that have one."""
-
-    joint_steps: int = 40
-    """Optimizer steps of such an epoch at most; 0: the whole table."""
-
-    calibration_cubes: int = 2048
-    """Training cubes, evenly spread over the table, that mean, deviation and ranks are taken from; 0: all."""
-
-    def __post_init__(self) -> None:
-        for stage in STAGES:
-            StageConfig(epochs=getattr(self, f"{stage}_epochs"), steps=getattr(self, f"{stage}_steps"))
-        if self.calibration_cubes < 0 or self.calibration_cubes == 1:
-            raise ConfigError(f"schedule.calibration_cubes must be 0 or at least 2, got {self.calibration_cubes}")
-
-    def of(self, training: TrainingConfig) -> TrainingConfig:
-        """`training` with this schedule."""
-        stages: dict[str, Any] = {
-            stage: replace(
-                getattr(training, stage),
-                epochs=getattr(self, f"{stage}_epochs"),
-                steps=getattr(self, f"{stage}_steps"),
-            )
-            for stage in STAGES
-        }
-        return replace(training, **stages)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +50,12 @@ class Plan:
     row: Row
     seed: int
     cut: Cut
-    scores: Mapping[Part, Score]
+    scores: Mapping[str, Score]
+    """By feature."""
     fusion: FusionConfig
 
-    def units(self) -> Iterator[Unit]:
-        """All its units; what one needs comes before it."""
+    def nodes(self) -> Iterator[Node]:
+        """All its nodes; what one needs comes before it."""
         for score in self.scores.values():
             chain: list[Train] = []
             needed = score.after
@@ -113,7 +67,7 @@ class Plan:
 
 
 def plan(row: Row, seed: int, base: Base) -> Plan:
-    """The units of `row`. Raises ConfigError for an override that is no setting; `base` must not lack anything."""
+    """The nodes of `row`. Raises ConfigError for an override that is no setting; `base` must not lack anything."""
     where = f"row {row.name}"
     cut = _cut(from_dict(ExtractionConfig, row.extraction, base=base.extraction, where=where), base)
     model = from_dict(ModelConfig, row.model, base=base.model, where=where)
@@ -135,27 +89,39 @@ def plan(row: Row, seed: int, base: Base) -> Plan:
         joint = stage("joint", model, loss, networks["frame"])
         networks = {"flow": joint, "frame": joint}
     fusion = from_dict(FusionConfig, row.fusion, base=base.fusion, where=where)
-    density = from_dict(DensityConfig, row.density, where=where)
-    of_fused = NETWORK if row.fusion_form != "weights" else tuple(p for p in NETWORK if getattr(fusion, p))
-    parts: dict[str, tuple[StageName, ...]] = {"flow": ("flow",), "frame": ("frame",), "fused": of_fused}
     count, heights = base.calibration_cubes, fusion.perspective
-    scores: dict[Part, Score] = {"speed": Score(cut, "speed", None, count, perspective=heights)}
-    if fusion.motion:
-        scores["motion"] = Score(cut, "motion", None, count, density=density)
-    for part in parts[row.part]:
-        form = {"flow_error": flow_error, "perspective": heights} if part == "flow" else {}
-        scores[part] = Score(cut, part, networks[part], count, **form)  # type: ignore[index, arg-type]
+    scores = {YARDSTICK: Score(cut, YARDSTICK, None, count, perspective=heights)}
+    for name in fusion.weights:
+        if name != YARDSTICK and not networks_for([name]):
+            scores[name] = Score(cut, name, None, count, **_feature_form(name, row, heights, where))
+    for name in _network_features(row, fusion):
+        form = {"flow_error": flow_error, "perspective": heights} if name == "flow" else {}
+        scores[name] = Score(cut, name, networks[name], count, **form)  # type: ignore[arg-type]
     return Plan(row, seed, cut, scores, fusion)
+
+
+def _feature_form(name: str, row: Row, heights: bool, where: str) -> dict[str, Any]:
+    """Settings, and whether in box heights, of a feature that needs no network, as fields of Score."""
+    cls = feature_classes()[name]
+    form: dict[str, Any] = {"perspective": heights and cls.length_power > 0}
+    if cls.key() in row.settings:
+        form[cls.key()] = from_dict(cls.Settings, row.settings[cls.key()], where=where)
+    return form
+
+
+def _network_features(row: Row, fusion: FusionConfig) -> tuple[StageName, ...]:
+    if row.part != "fused":
+        return (row.part,)
+    return NETWORKS if row.fusion_form != "weights" else tuple(name for name in NETWORKS if name in fusion.weights)
 
 
 def _cut(extraction: ExtractionConfig, base: Base) -> Cut:
     """The Cut of an extraction, without what does not touch its cubes."""
-    detector = extraction.detector
-    if "onnx" not in detector.kind:
-        extraction = replace(extraction, detector=replace(detector, model="", model_sha256=""))
-    return Cut(base.train, base.test, extraction, base.boxes if detector.kind == "boxes" else ("", ""))
+    detector = extraction.detector.without_unused()
+    boxes = base.boxes if "boxes" in detector.kinds else ("", "")
+    return Cut(base.train, base.test, replace(extraction, detector=detector), boxes)
 
 
-def distinct(plans: Iterable[Plan]) -> list[Unit]:
-    """The units of `plans`, each once; what one needs comes before it."""
-    return list(dict.fromkeys(unit for found in plans for unit in found.units()))
+def distinct(plans: Iterable[Plan]) -> list[Node]:
+    """The nodes of `plans`, each once; what one needs comes before it."""
+    return list(dict.fromkeys(node for found in plans for node in found.nodes()))

@@ -1,4 +1,4 @@
-"""From the scores of a row's units to its line in the result table."""
+"""From the scores of a row's nodes to its line in the result table."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from hf2vad.ablation.plan import STAGES, Plan
+from hf2vad.ablation.nodes import Node, Score, Train, Workspace
+from hf2vad.ablation.plan import Plan
 from hf2vad.ablation.rows import Row
-from hf2vad.ablation.units import Place, Score, Train, Unit
+from hf2vad.ablation.settings import STAGES
 from hf2vad.ablation.variants import Cubes, Errors, auroc_interval, aurocs, frame_scores, fused, labelled
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.smoothing import Smoothing
+from hf2vad.features.settings import YARDSTICK
 from hf2vad.schema import ABLATION, F64
 from hf2vad.storage import join, read_json, read_table
 from hf2vad.training.data import StcTable
@@ -34,9 +36,9 @@ def frame_counts(uri: str) -> dict[str, int]:
 class Records:
     """Makes lines of the result table (schema.ABLATION)."""
 
-    def __init__(self, place: Place, labels: FrameLabels, smoothing: Smoothing) -> None:
+    def __init__(self, workspace: Workspace, labels: FrameLabels, smoothing: Smoothing) -> None:
         """`smoothing`: of the rows that do not say another."""
-        self._place, self._labels, self._smoothing = place, labels, smoothing
+        self._workspace, self._labels, self._smoothing = workspace, labels, smoothing
         self._versions = ", ".join(f"{name} {version}" for name, version in versions().items())
         self._read = lru_cache(maxsize=64)(self._errors)
 
@@ -49,7 +51,7 @@ class Records:
         return {**dict.fromkeys(ABLATION.names), **known}
 
     def of(self, plans: Sequence[Plan]) -> dict[str, Any]:
-        """The line of a row whose units are all there; `failed` where its scores cannot be evaluated.
+        """The line of a row whose nodes are all there; `failed` where its scores cannot be evaluated.
 
         `plans`: the row's, under one seed, or under all where it averages them.
         """
@@ -58,20 +60,20 @@ class Records:
             figures = self._figures(plans)
         except EvaluationError as error:
             return self.without(plan.row, plan.seed, "failed", str(error))
-        needed = [unit for found in plans for unit in found.units()]
-        units = {unit: read_json(join(self._place.folder(unit), "unit.json")) for unit in needed}
+        needed = [node for found in plans for node in found.nodes()]
+        nodes = {node: read_json(join(self._workspace.folder(node), "unit.json")) for node in needed}
         note = f"seeds {', '.join(str(found.seed) for found in plans)}" if plan.row.average else ""
-        line = {**self.without(plan.row, plan.seed, "done", note), **figures, **self._training(units)}
-        seconds = self._place.tables[plan.cut].seconds + sum(found["seconds"] for found in units.values())
-        hardware = "; ".join(dict.fromkeys(found["hardware"] for found in units.values()))
-        date = max(found["date"] for found in units.values())
+        line = {**self.without(plan.row, plan.seed, "done", note), **figures, **self._training(nodes)}
+        seconds = self._workspace.tables[plan.cut].seconds + sum(found["seconds"] for found in nodes.values())
+        hardware = "; ".join(dict.fromkeys(found["hardware"] for found in nodes.values()))
+        date = max(found["date"] for found in nodes.values())
         return {**line, "seconds": round(seconds, 1), "hardware": hardware, "date": date}
 
-    def _training(self, units: Mapping[Unit, dict[str, Any]]) -> dict[str, int]:
+    def _training(self, nodes: Mapping[Node, dict[str, Any]]) -> dict[str, int]:
         known: dict[str, int] = {}
-        for unit, found in units.items():
-            if isinstance(unit, Train):
-                (stage,) = unit.training.stages
+        for node, found in nodes.items():
+            if isinstance(node, Train):
+                (stage,) = node.training.stages
                 assert stage in STAGES
                 known |= {f"{stage}_epochs": found["epochs"], f"{stage}_steps": found["steps"]}
                 known["train_cubes"] = found["cubes"]
@@ -80,11 +82,11 @@ class Records:
         return known
 
     def _figures(self, plans: Sequence[Plan]) -> dict[str, Any]:
-        """AUROC of the fused score, of each part and of plain speed; and how many frames they are over."""
+        """AUROC of the fused score, of each feature and of plain speed; and how many frames they are over."""
         plan = plans[0]
         smoothing = plan.row.smoothing or self._smoothing
         read = {part: self._read(score) for part, score in plan.scores.items()}
-        cubes = read["speed"][0]
+        cubes = read[YARDSTICK][0]
         errors: dict[str, Errors] = {part: found for part, (_, found) in read.items()}
         labels = labelled(self._labels, cubes.frames)
         raw: dict[str, dict[str, F64]] = {
@@ -95,13 +97,13 @@ class Records:
             score = np.mean([score for score, _ in each], axis=0)
             raw["fused"] = frame_scores(score, float(np.mean([nothing for _, nothing in each])), cubes)
             if plan.row.average:
-                raw = {part: raw[part] for part in ("fused", "speed")}
+                raw = {part: raw[part] for part in ("fused", YARDSTICK)}
         found: dict[str, Any] = {}
         for part, scores in raw.items():
             found[part], found[part + "_raw"] = aurocs(scores, labels, (smoothing, RAW))
         found["auroc"], found["auroc_raw"] = found[plan.row.part], found[plan.row.part + "_raw"]
         found["auroc_low"], found["auroc_high"] = auroc_interval(raw[plan.row.part], labels, smoothing)
-        scored = [~np.isnan(raw["speed"][video][frame]) for video, (frame, _) in labels.items()]
+        scored = [~np.isnan(raw[YARDSTICK][video][frame]) for video, (frame, _) in labels.items()]
         truth = [truth for _, truth in labels.values()]
         found["frames"] = int(sum(there.sum() for there in scored))
         found["anomalous"] = int(sum((there & true).sum() for there, true in zip(scored, truth, strict=True)))
@@ -112,8 +114,8 @@ class Records:
         return fused(errors, plan.row.fusion_form, plan.fusion)
 
     def _errors(self, score: Score) -> tuple[Cubes, Errors]:
-        folder = self._place.folder(score)
+        folder = self._workspace.folder(score)
         test, train = (read_table(join(folder, f"{name}.parquet")) for name in ("test", "train"))
         videos = np.array(test["video"].to_pylist(), object)
-        cubes = Cubes(videos, test["frame"].to_numpy(), frame_counts(self._place.tables[score.cut].test))
+        cubes = Cubes(videos, test["frame"].to_numpy(), frame_counts(self._workspace.tables[score.cut].test))
         return cubes, Errors(test["error"].to_numpy(), train["error"].to_numpy())

@@ -19,6 +19,8 @@ import pyarrow as pa
 from hf2vad.ablation.variants import FusionForm
 from hf2vad.errors import ConfigError
 from hf2vad.evaluation.smoothing import Smoothing
+from hf2vad.features.settings import FEATURES, YARDSTICK
+from hf2vad.models.settings import NETWORKS
 from hf2vad.schema import ABLATION
 
 Part = Literal["flow", "frame", "fused"]
@@ -47,9 +49,10 @@ class Row:
     loss: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     fusion: Mapping[str, Any] = field(default_factory=dict)
-    density: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Of features, under their keys."""
     fusion_form: FusionForm = "weights"
-    """How the parts' errors become one score."""
+    """How features become one score."""
     average: bool = False
     """Whether it is one row for all seeds: the mean of their fused scores, cube by cube."""
     smoothing: Smoothing | None = None
@@ -68,8 +71,8 @@ def _flow(preset: str, scale: float, units: str = "source") -> Mapping[str, Any]
     return {"flow": {"preset": preset, "scale": scale, "units": units}}
 
 
-def _boxes(kind: str) -> Mapping[str, Any]:
-    return {"detector": {"kind": kind}}
+def _boxes(*kinds: str) -> Mapping[str, Any]:
+    return {"detector": {"kinds": list(kinds)}}
 
 
 def _error(form: str) -> Mapping[str, Any]:
@@ -78,12 +81,12 @@ def _error(form: str) -> Mapping[str, Any]:
 
 def _only(*parts: str, perspective: bool = False) -> Mapping[str, Any]:
     """Equal weights of these parts, the others left out."""
-    weights = {part: float(part in parts) for part in ("flow", "frame", "speed", "motion")}
+    weights = {name: float(name in parts) for name in FEATURES}
     return {**weights, "perspective": perspective}
 
 
 def _density(kind: str, height: str = "none") -> Mapping[str, Any]:
-    return {"kind": kind, "height": height}
+    return {"density": {"kind": kind, "height": height}}
 
 
 _T2, _DIS, _BOX, _SMOOTH, _ADD = "paper, Table 2", "DIS flow", "boxes", "smoothing", "additions"
@@ -126,7 +129,7 @@ ROWS: tuple[Row, ...] = (
         group=_BOX,
         title="detector and motion",
         part="flow",
-        extraction=_boxes("onnx+motion"),
+        extraction=_boxes("onnx", "motion"),
         needs="detector",
     ),
     Row(name="boxes-given", group=_BOX, title="given", part="flow", extraction=_boxes("boxes"), needs="boxes"),
@@ -142,35 +145,35 @@ ROWS: tuple[Row, ...] = (
     Row(name="speed-heights", group=_ADD, title="speed in box heights", fusion=_only("speed", perspective=True)),
     Row(name="flow-speed", group=_ADD, title="flow and speed", fusion=_only("flow", "speed")),
     Row(name="flow-frame-speed", group=_ADD, title="flow, frame, speed", fusion=_only("flow", "frame", "speed")),
-    Row(name="knn", group=_ADD, title="density, k nearest", fusion=_only("motion"), density=_density("knn")),
+    Row(name="knn", group=_ADD, title="density, k nearest", fusion=_only("motion"), settings=_density("knn")),
     Row(
         name="knn-heights",
         group=_ADD,
         title="the same in box heights",
         fusion=_only("motion"),
-        density=_density("knn", "perspective"),
+        settings=_density("knn", "perspective"),
     ),
-    Row(name="gmm", group=_ADD, title="density, Gaussian mixture", fusion=_only("motion"), density=_density("gmm")),
+    Row(name="gmm", group=_ADD, title="density, Gaussian mixture", fusion=_only("motion"), settings=_density("gmm")),
     Row(
         name="gmm-heights",
         group=_ADD,
         title="the same in box heights",
         fusion=_only("motion"),
-        density=_density("gmm", "perspective"),
+        settings=_density("gmm", "perspective"),
     ),
     Row(
         name="speed-knn",
         group=_ADD,
         title="speed and k nearest",
         fusion=_only("speed", "motion"),
-        density=_density("knn"),
+        settings=_density("knn"),
     ),
     Row(
         name="all",
         group=_ADD,
         title="flow, frame, speed, k nearest",
         fusion=_only("flow", "frame", "speed", "motion"),
-        density=_density("knn"),
+        settings=_density("knn"),
     ),
     Row(name="smoothing-none", group=_SMOOTH, title="none", smoothing=Smoothing("none", 1)),
     Row(name="smoothing-median-9", group=_SMOOTH, title="median 9", smoothing=Smoothing("median", 9)),
@@ -215,7 +218,7 @@ def cells(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
         first = found[0]
         figures = [
             f"{_percent(found, part)} / {_percent(found, part + '_raw')}" if _values(found, part) else "–"
-            for part in ("fused", "flow", "frame", "speed")
+            for part in ("fused", *NETWORKS, YARDSTICK)
         ]
         bounds = [statistics.mean(ends) for end in ("low", "high") if (ends := _values(found, f"auroc_{end}"))]
         over = " to ".join(f"{bound:.1f}" for bound in bounds)

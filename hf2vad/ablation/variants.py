@@ -18,24 +18,23 @@ from hf2vad.evaluation.bootstrap import draw_videos, interval, resampled_micro
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.features.settings import FusionConfig
+from hf2vad.models.settings import NETWORKS
 from hf2vad.schema import F32, F64, FRAMES
-from hf2vad.settings import to_dict
+from hf2vad.scoring.scorer import Scale, Scorer, ZScore
+from hf2vad.scoring.scorer import frame_scores as highest
 from hf2vad.tables.read import stem
 
 FusionForm = Literal["weights", "zscores", "ranks"]
-"""`weights`: Eq. 9. `zscores`: the same with equal weights. `ranks`: each error replaced by the share of training cubes
-whose error is smaller, and the shares added."""
+"""`weights`: Eq. 9. `zscores`: the same with equal weights of S_r and S_p. `ranks`: each of these two replaced by the
+share of training cubes whose error is smaller, and the shares added."""
 
 VideoLabels = Mapping[str, tuple[npt.NDArray[np.int64], Labels]]
 """For each video, labelled frames and whether they are anomalous."""
 
-NETWORK: tuple[Literal["flow", "frame"], ...] = ("flow", "frame")
-"""The parts that the network has; `zscores` and `ranks` weigh them alike."""
-
 
 @dataclass(frozen=True)
 class Errors:
-    """One part's errors."""
+    """The values of one feature."""
 
     test: F32
     """(B,): of the test cubes."""
@@ -55,45 +54,50 @@ class Cubes:
     """Frames of each video."""
 
 
+@dataclass(frozen=True)
+class Ranks:
+    """The scale of shares: how many training cubes have a smaller value."""
+
+    ordered: F32
+    """(N,): values of training cubes, ascending."""
+
+    def term(self, values: F32, weight: float) -> F64:
+        below = np.searchsorted(self.ordered, values, side="left")
+        return np.asarray(weight * (below / len(self.ordered)), np.float64)
+
+
 def fused(errors: Mapping[str, Errors], form: FusionForm, fusion: FusionConfig) -> tuple[F64, float]:
     """(B,) fused scores of the test cubes, and the score of a cube without error.
 
-    `weights` takes every part of `errors` that `fusion` has a weight for. Raises EvaluationError when the training
-    cubes' errors of a part are all equal.
+    `weights` takes every feature of `errors` that `fusion` has a weight for. Raises EvaluationError when the training
+    cubes' values of a feature are all equal.
     """
-    weights = {part: float(w) for part, w in to_dict(fusion).items() if part in errors and w}
+    weights = {name: weight for name, weight in fusion.weights.items() if name in errors}
     if form != "weights":
-        weights = dict.fromkeys(NETWORK, 1.0)
-    scale = _ranks if form == "ranks" else _deviations
-    total, nothing = np.zeros(len(next(iter(errors.values())).test)), 0.0
-    for part, weight in weights.items():
-        found = errors[part]
-        total += weight * scale(found.test, found.train)
-        nothing += weight * float(scale(np.zeros(1, np.float32), found.train)[0])
-    return total, nothing
+        weights = dict.fromkeys(NETWORKS, 1.0)
+    scale_of = _ranks if form == "ranks" else _z_score
+    scorer = Scorer(weights, {name: scale_of(errors[name].train) for name in weights})
+    return scorer.score({name: errors[name].test for name in weights}), scorer.empty
 
 
-def _deviations(values: F32, train: F32) -> F64:
+def _z_score(train: F32) -> Scale:
     normal = train.astype(np.float64)
     if not normal.std() > 0:
         raise EvaluationError(f"the errors of all {len(train)} training cubes are equal; nothing can be normal")
-    return np.asarray((values.astype(np.float64) - normal.mean()) / normal.std(), np.float64)
+    return ZScore(float(normal.mean()), float(normal.std()))
 
 
-def _ranks(values: F32, train: F32) -> F64:
-    return np.asarray(np.searchsorted(np.sort(train), values, side="left") / len(train), np.float64)
+def _ranks(train: F32) -> Scale:
+    return Ranks(np.sort(train))
 
 
 def frame_scores(scores: F64, nothing: float, cubes: Cubes) -> dict[str, F64]:
     """For each video its frames' highest scores: `nothing` without a cube, NaN without full context."""
     found = {}
     for video, frames in cubes.frames.items():
-        raw = np.full(frames, -np.inf)
         mine = cubes.video == video
-        np.maximum.at(raw, cubes.frame[mine], scores[mine])
-        raw[np.isneginf(raw)] = nothing
-        raw[: FRAMES - 1] = np.nan
-        found[video] = raw
+        found[video] = highest(scores[mine], cubes.frame[mine], frames, empty=nothing)
+        found[video][: FRAMES - 1] = np.nan
     return found
 
 

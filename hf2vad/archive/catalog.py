@@ -8,19 +8,31 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Literal
 
+from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.scope import Scope
-from hf2vad.errors import BucketNotFoundError, NotFoundError
-from hf2vad.storage import Entry, exists, find_file, is_s3, join, list_dir, list_files, readable
+from hf2vad.archive.stills import IMAGE_SUFFIXES, LEAST_IMAGES, VIDEO_SUFFIXES, StillFilter, suffix_of
+from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError
+from hf2vad.storage import Entry, exists, find_file, is_local, list_dir, readable
 from hf2vad.storage.ahead import with_listings
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".ts", ".webm")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-
-
 EVERYTHING = Scope()
+
+SYSTEM_FOLDERS = frozenset(
+    ("@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found")
+) | {"thumbs", "thumbnails"}
+"""Folders, in small letters, that a NAS, a file system or a recorder keeps for itself."""
+
+_PLAYLIST = "playlist; make a file of it: ffmpeg -i PLAYLIST -c copy OUT.mkv"
+NOT_READ = {
+    ".m4s": "fragment of a stream; make a file of its playlist: ffmpeg -i PLAYLIST -c copy OUT.mkv",
+    **dict.fromkeys((".m3u8", ".m3u", ".mpd"), _PLAYLIST),
+}
+"""Why files that are of a video are not read, by ending."""
+
+DENIED = hashlib.sha256(b"denied").hexdigest()[:16]
+"""Fingerprint of a folder that may not be listed."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +62,22 @@ class Video:
         return self.id.removeprefix(f"{self.source}/") if self.source else self.id
 
 
-def catalogue(archive: str, include: Sequence[str] = (), scope: Scope = EVERYTHING) -> Iterator[Video]:
+def catalogue(
+    archive: str, include: Sequence[str] = (), scope: Scope = EVERYTHING, passed: PassedOver | None = None
+) -> Iterator[Video]:
     """The videos of `archive`, a folder, an s3://bucket/prefix or one video file, without a full listing in memory.
 
     Sorted: within a folder, files and subfolders in the byte order of their keys, and then, as one video, the images
-    that lie directly in the folder. Hidden files and folders (`.name`) are passed over. `include`: only videos whose
-    id or name matches one of these patterns. `scope`: only what it holds; folders that it does not enter are not
-    listed. What merely looks like a video is listed too; it fails when it is opened.
+    that lie directly in the folder, where there are at least LEAST_IMAGES that are frames (stills.py). `include`: only
+    videos whose id or name matches one of these patterns. `scope`: only what it holds; folders that it does not enter
+    are not listed. What merely looks like a video is listed too, and so is a folder that may not be: they fail when
+    they are opened. `passed`: is told of files and folders that are no videos, hidden ones (`.name`) among them.
 
     Raises NotFoundError where there is nothing.
     """
     single = _single_file(archive)
-    found = iter([single]) if single else _folder(archive, list_dir(archive), "", frozenset(), scope)
+    walk = _Listing(scope, passed or PassedOver())
+    found = iter([single]) if single else walk.folder(archive, list_dir(archive), "", frozenset())
     return (video for video in found if _included(video, include) and scope.holds(video.id))
 
 
@@ -74,13 +90,13 @@ def find_video(archive: str, video: str, *, fingerprint: str | None = None) -> V
     found = _single_file(archive)
     if found is not None:
         found = found if found.id == video else None
-    elif {"", ".", ".."}.isdisjoint(video.split("/")):
+    elif {".", "..", *([""] if is_local(archive) else [])}.isdisjoint(video.split("/")):
         found = _inside(archive, video, fingerprint)
     return found if found is None or fingerprint is None else replace(found, fingerprint=fingerprint)
 
 
 def _inside(archive: str, video: str, fingerprint: str | None) -> Video | None:
-    uri = join(archive, video)
+    uri = f"{archive.rstrip('/')}/{video}"
     entry = find_file(uri) if video.lower().endswith(VIDEO_SUFFIXES) else None
     if entry is not None:
         return replace(_file_video(entry, ""), id=video)
@@ -102,43 +118,125 @@ def _included(video: Video, patterns: Sequence[str]) -> bool:
 def _single_file(archive: str) -> Video | None:
     if not archive.lower().endswith(VIDEO_SUFFIXES):
         return None
-    if not is_s3(archive):
-        return _file_video(next(list_files(archive)), "") if Path(archive).is_file() else None
-    parent, name = archive.rsplit("/", 1)
-    return next((_file_video(e, "") for e in list_dir(parent) if e.name == name and not e.is_dir), None)
+    entry = find_file(archive)
+    return None if entry is None else _file_video(entry, "")
 
 
-def _folder(uri: str, listing: Iterator[Entry], prefix: str, above: frozenset[str], scope: Scope) -> Iterator[Video]:
-    modified = 0.0
-    if not is_s3(uri):
-        real = os.path.realpath(uri)
-        if real in above:  # a symbolic link to a folder that holds it
+@dataclass(frozen=True)
+class _Listing:
+    """A walk through the folders of an archive."""
+
+    scope: Scope
+    passed: PassedOver
+
+    def folder(self, uri: str, listing: Iterator[Entry], prefix: str, above: frozenset[str]) -> Iterator[Video]:
+        if is_local(uri):
+            real = os.path.realpath(uri)
+            if real in above:  # a symbolic link to a folder that holds it
+                return
+            above = above | {real}
+        images = _Images(prefix, self.passed)
+        try:
+            yield from self._entries(listing, prefix, above, images)
+        except AccessDeniedError:
+            if not prefix:
+                raise
+            yield Video(readable(prefix[:-1]), uri, "images", DENIED, 0)
             return
-        above = above | {real}
-    digest, size, images = hashlib.sha256(), 0, 0
-    shown = (entry for entry in listing if not entry.name.startswith("."))
-    for entry, below in with_listings(shown, lambda folder: scope.enters(prefix + folder.name)):
-        suffix = os.path.splitext(entry.name)[1].lower()
-        if entry.is_dir:
-            if below is not None:
-                try:
-                    yield from _folder(entry.uri, below, f"{prefix}{entry.name}/", above, scope)
-                except BucketNotFoundError:
-                    raise
-                except NotFoundError:  # the folder is gone by now
-                    continue
-        elif suffix in VIDEO_SUFFIXES:
-            yield _file_video(entry, prefix)
-        elif suffix in IMAGE_SUFFIXES:
-            digest.update(f"{entry.name}\0{entry.size}\0{entry.version}\n".encode(errors="surrogateescape"))
-            size, images = size + entry.size, images + 1
-            modified = max(modified, entry.modified)
-    if images:
-        if not is_s3(uri):
+        yield from images.video(uri)
+
+    def _entries(
+        self, listing: Iterator[Entry], prefix: str, above: frozenset[str], images: _Images
+    ) -> Iterator[Video]:
+        fragments: list[str] = []
+        starts: list[Entry] = []
+        for entry, below in with_listings(self._visible(listing, prefix), lambda folder: self._enters(prefix, folder)):
+            path, suffix = prefix + entry.name, suffix_of(entry.name)
+            if entry.is_dir:
+                if entry.name.lower() in SYSTEM_FOLDERS:
+                    self.passed.note(f"{path}/", "folder of a storage system")
+                elif below is not None:
+                    yield from self._below(entry, below, f"{path}/", above)
+                continue
+            if suffix == ".mp4" and entry.name.lower().startswith("init"):
+                starts.append(entry)
+                continue
+            if suffix == ".m4s":
+                fragments.append(suffix)
+            if suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES:
+                images.show(entry)
+            if suffix in VIDEO_SUFFIXES:
+                yield _file_video(entry, prefix)
+            elif suffix not in IMAGE_SUFFIXES:
+                self.passed.note(path, NOT_READ.get(suffix, "not a video"))
+        for entry in starts:
+            if fragments:
+                self.passed.note(prefix + entry.name, NOT_READ[".m4s"])
+            else:
+                yield _file_video(entry, prefix)
+
+    def _visible(self, listing: Iterator[Entry], prefix: str) -> Iterator[Entry]:
+        for entry in listing:
+            if entry.name.startswith("."):
+                self.passed.note(f"{prefix}{entry.name}{'/' * entry.is_dir}", "hidden")
+            else:
+                yield entry
+
+    def _enters(self, prefix: str, folder: Entry) -> bool:
+        return folder.name.lower() not in SYSTEM_FOLDERS and self.scope.enters(prefix + folder.name)
+
+    def _below(self, entry: Entry, listing: Iterator[Entry], prefix: str, above: frozenset[str]) -> Iterator[Video]:
+        try:
+            yield from self.folder(entry.uri, listing, prefix, above)
+        except BucketNotFoundError:
+            raise
+        except NotFoundError:  # the folder is gone by now
+            return
+
+
+class _Images:
+    """The images that lie directly in a folder, as the video that they may be."""
+
+    def __init__(self, prefix: str, passed: PassedOver) -> None:
+        self._prefix, self._passed = prefix, passed
+        self._chosen = StillFilter()
+        self._waiting: dict[str, Entry] = {}
+        self._digest = hashlib.sha256()
+        self._size = self._count = 0
+        self._modified = 0.0
+        self._first: list[str] = []
+
+    def show(self, entry: Entry) -> None:
+        """Take a video or image of the folder, in the byte order of names."""
+        if suffix_of(entry.name) in IMAGE_SUFFIXES:
+            self._waiting[entry.name] = entry
+        self._take(self._chosen.show(entry.name))
+
+    def video(self, uri: str) -> Iterator[Video]:
+        """The folder at `uri` as a video, if it has enough frames."""
+        self._take(self._chosen.end())
+        if self._count < LEAST_IMAGES:
+            for name in self._first:
+                self._passed.note(self._prefix + name, f"fewer than {LEAST_IMAGES} images in a folder")
+            return
+        if is_local(uri):
             with contextlib.suppress(OSError):  # it is gone by now
-                modified = max(modified, os.stat(uri).st_mtime)
-        name = prefix.rstrip("/") or os.path.basename(uri.rstrip("/")) or "images"
-        yield Video(readable(name), uri, "images", digest.hexdigest()[:16], size, modified)
+                self._modified = max(self._modified, os.stat(uri).st_mtime)
+        name = self._prefix[:-1] or os.path.basename(uri.rstrip("/")) or "images"
+        yield Video(readable(name), uri, "images", self._digest.hexdigest()[:16], self._size, self._modified)
+
+    def _take(self, frames: Iterator[str]) -> None:
+        for name in frames:
+            entry = self._waiting.pop(name)
+            self._digest.update(f"{name}\0{entry.size}\0{entry.version}\n".encode(errors="surrogateescape"))
+            self._size, self._count = self._size + entry.size, self._count + 1
+            self._modified = max(self._modified, entry.modified)
+            if len(self._first) < LEAST_IMAGES:
+                self._first.append(name)
+        for still in self._chosen.passed:
+            del self._waiting[still.name]
+            self._passed.note(self._prefix + still.name, still.why)
+        self._chosen.passed.clear()
 
 
 def _file_video(entry: Entry, prefix: str) -> Video:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import PIL.Image
 
+from hf2vad.archive.upright import EXIF, UPRIGHT, Turn
 from hf2vad.schema import U8
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 """Kinds that may be decoded, by their content; a file's name decides nothing."""
+
+ORIENTATION = 0x0112
+"""EXIF tag."""
 
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -20,22 +25,34 @@ PIL.Image.MAX_IMAGE_PIXELS = None  # The limit is ours (LimitsConfig), and check
 warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # A line for each damaged tag.
 
 
-def image_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height that an image's header gives, without decoding it; none when it is no image."""
+class ImageHeader(NamedTuple):
+    """What an image's header says."""
+
+    width: int
+    height: int
+    """Size as stored."""
+    turn: Turn
+    """What has it upright, by its EXIF tag."""
+
+
+def image_header(data: bytes) -> ImageHeader | None:
+    """What an image's header says, without decoding it; none when it is no image."""
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return image.size
+            # Of other kinds the tags may stand behind the pixels, which would be decoded.
+            tag = int(image.getexif().get(ORIENTATION, 1)) if image.format == "JPEG" else 1
+            return ImageHeader(*image.size, EXIF.get(tag, UPRIGHT))
     except Exception:  # a damaged header makes the parsers raise whatever comes of it
         return None
 
 
-def decode_image(data: bytes, size: tuple[int, int]) -> U8 | None:
-    """(H, W, 3) uint8 BGR, as stored (orientation tags are ignored); none when it cannot be decoded to its `size`."""
+def decode_image(data: bytes, header: ImageHeader) -> U8 | None:
+    """(H, W, 3) uint8 BGR as stored, orientation tags ignored; none when it cannot be decoded to the header's size."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
     except cv2.error:
         return None
-    fits = image is not None and (image.shape[1], image.shape[0]) == size
+    fits = image is not None and (image.shape[1], image.shape[0]) == (header.width, header.height)
     return np.asarray(image, np.uint8) if fits else None
 
 

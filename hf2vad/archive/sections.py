@@ -7,53 +7,19 @@ listed when its turn comes.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from hf2vad.archive.catalog import EVERYTHING, Video, catalogue
-from hf2vad.archive.scope import Days, Scope
+from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.pattern import Days
+from hf2vad.archive.scope import Scope
+from hf2vad.archive.sources import Source
 from hf2vad.errors import ConfigError
-from hf2vad.storage import Entry, absolute, list_dir
+from hf2vad.storage import Entry, list_dir
 
 Order = Literal["name", "oldest", "newest"]
-
-_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,63})=(.+)", re.DOTALL)
-
-
-class Source(NamedTuple):
-    """An archive among others."""
-
-    name: str
-    """What the ids of its videos begin with; empty: an archive that has no name, whose ids are paths."""
-    uri: str
-
-    @property
-    def below(self) -> str:
-        """The beginning of its videos' ids."""
-        return f"{self.name}/" if self.name else ""
-
-
-def parse_sources(given: Sequence[str]) -> tuple[Source, ...]:
-    """The archives that `uri`, or `name=uri` for each of several, stand for; local paths become absolute.
-
-    Raises ConfigError for several of which one has no name, or two have the same.
-    """
-    found = [_NAMED.fullmatch(text) for text in given]
-    sources = tuple(
-        Source(named[1], absolute(named[2])) if named else Source("", absolute(text))
-        for text, named in zip(given, found, strict=True)
-    )
-    if len(sources) > 1 and (missing := [source.uri for source in sources if not source.name]):
-        raise ConfigError(
-            f"--archive {missing[0]}: of several archives each needs a name, such as north={missing[0]} (letters, "
-            "digits, _ and -); the ids of its videos begin with it"
-        )
-    names = [source.name for source in sources]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"--archive: the name {twice[0]!r} is there twice")
-    return sources
 
 
 class Section(NamedTuple):
@@ -81,10 +47,13 @@ class Sections:
                 "nothing else says how old a video is"
             )
 
-    def videos(self) -> Iterator[Video]:
-        """The videos, section by section. Raises NotFoundError where one of the archives is not there."""
+    def videos(self, passed: PassedOver | None = None) -> Iterator[Video]:
+        """The videos, section by section; `passed` is told of what is no video.
+
+        Raises NotFoundError where one of the archives is not there.
+        """
         for section in self._all():
-            for video in catalogue(section.source.uri, self.include, self.scope_of(section)):
+            for video in catalogue(section.source.uri, self.include, self.scope_of(section), passed):
                 yield replace(video, id=section.source.below + video.id, source=section.source.name)
 
     def of(self, video: Video) -> Section:
@@ -100,24 +69,33 @@ class Sections:
         if self.order == "name":
             yield from map(Section, self.sources)
             return
-        days = {found for source in self.sources for found in days_below(source.uri, self.scope)}
+        days = {day for source in self.sources for day in days_below(source.uri, self.scope)}
         for some in sorted(days, reverse=self.order == "newest"):
             yield from (Section(source, some) for source in self.sources)
 
 
-def days_below(uri: str, scope: Scope, path_of: Callable[[Entry], str] = lambda entry: entry.name) -> set[Days]:
+def _files_and_folders(uri: str, path: str) -> Iterator[tuple[str, Entry]]:
+    return ((path + entry.name, entry) for entry in list_dir(uri))
+
+
+def days_below(
+    uri: str,
+    scope: Scope,
+    entries: Callable[[str, str], Iterable[tuple[str, Entry]]] = _files_and_folders,
+) -> set[Days]:
     """The days of what is below `uri` and in `scope`, whose pattern has them. Nothing deeper than the days is listed.
 
-    `path_of`: the part of a path that an entry stands for.
+    `entries`: what is directly below a folder, each with its path, of the folder's URI and what paths begin with there.
     """
-    return set(_days_below(uri, "", scope, scope.depth, path_of))
+    return set(_days_below(uri, "", scope, scope.depth, entries))
 
 
-def _days_below(uri: str, above: str, scope: Scope, depth: int, path_of: Callable[[Entry], str]) -> Iterator[Days]:
-    for entry in list_dir(uri):
-        path = above + path_of(entry)
+def _days_below(
+    uri: str, above: str, scope: Scope, depth: int, entries: Callable[[str, str], Iterable[tuple[str, Entry]]]
+) -> Iterator[Days]:
+    for path, entry in entries(uri, above):
         if depth > 1:
             if entry.is_dir and scope.enters(path):
-                yield from _days_below(entry.uri, f"{path}/", scope, depth - 1, path_of)
+                yield from _days_below(entry.uri, f"{path}/", scope, depth - 1, entries)
         elif days := scope.days_of(path):
             yield days

@@ -1,10 +1,23 @@
-"""How large a video may be."""
+"""How large a video may be, and how its pictures are made of what is stored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hf2vad.settings import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeConfig:
+    """How pictures are made of what is stored. Decides pixels, so it travels with a trained model."""
+
+    rotate: bool = True
+    """Turn pictures upright as their file says (display matrix, EXIF); boxes are in pixels of the upright picture."""
+
+    deinterlace: Literal["auto", "never"] = "auto"
+    """`auto`: pictures that are flagged as interlaced go through FFmpeg's bwdif, because combs are motion to a frame
+    difference. `never`: both fields stay as stored."""
 
 
 @dataclass(frozen=True, kw_only=True)

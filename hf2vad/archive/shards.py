@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.counting import Restart
 from hf2vad.archive.timeline import Timeline
 
 Range = tuple[int, int]
@@ -35,12 +36,23 @@ class Shard:
     """Frames of the whole video."""
     width: int
     height: int
+    """Size of the video's first frame, upright."""
     pts_s: npt.NDArray[np.float64]
     """(last − first,): times of the decoded frames, seconds from the video's first."""
+    around: Range
+    """The frames that have to be decoded for them: one more on each side where they are deinterlaced."""
     pts: npt.NDArray[np.int64] | None
-    """The same in the stream's time base; none for images and for a video that is decoded from its start."""
+    """Times of those in the stream's time base; none for images and for a video whose frames were counted."""
     seek_pts: tuple[int, ...]
     """Times of the keyframes that decoding can start from: the last one, and the one before it."""
+    packets: npt.NDArray[np.int64] | None
+    """Numbers of their packets in a video whose frames were counted; else none."""
+    restart: Restart
+    """Where decoding of such a video starts."""
+    rotate: bool
+    """Whether frames are turned upright."""
+    interlaced: bool
+    """Whether frames go through the deinterlacer."""
     names: tuple[str, ...]
     """File names of the images; empty for a video file."""
 
@@ -48,16 +60,16 @@ class Shard:
 def cut_shards(
     video: Video, timeline: Timeline, shard_frames: int, *, start: int = 0, stop: int | None = None
 ) -> Iterator[Shard]:
-    """Cut frames `start` … `stop` of a video into shards of at most `shard_frames`, in order.
-
-    A video without usable timestamps can only be decoded from its start, so it is one shard.
-    """
+    """Cut frames `start` … `stop` of a video into shards of at most `shard_frames`, in order."""
     stop = timeline.frame_count if stop is None else min(stop, timeline.frame_count)
-    step = max(1, stop - start) if timeline.sequential else shard_frames
-    for begin in range(start, stop, step):
-        end = min(begin + step, stop)
+    more = int(timeline.interlaced)
+    for begin in range(start, stop, shard_frames):
+        end = min(begin + shard_frames, stop)
         first, last = max(0, begin - HALO_BEFORE), min(timeline.frame_count, end + HALO_AFTER)
-        pts = None if timeline.pts is None else timeline.pts[first:last].copy()
+        around = max(0, first - more), min(timeline.frame_count, last + more)
+        pts, packets = (
+            None if array is None else array[slice(*around)].copy() for array in (timeline.pts, timeline.packets)
+        )
         yield Shard(
             video=video,
             start=begin,
@@ -68,7 +80,12 @@ def cut_shards(
             width=timeline.width,
             height=timeline.height,
             pts_s=timeline.pts_s[first:last].copy(),
+            around=around,
             pts=pts,
             seek_pts=() if pts is None else timeline.keyframes_before(int(pts[0])),
+            packets=packets,
+            restart=timeline.restart_before(around[0]),
+            rotate=timeline.rotate,
+            interlaced=timeline.interlaced,
             names=timeline.names[first:last],
         )

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+from fractions import Fraction
 from typing import Any
 
-import av
 import numpy as np
 import numpy.typing as npt
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
-from hf2vad.archive.catalog import IMAGE_SUFFIXES, Video
-from hf2vad.archive.container import decoded_frames, opened, video_stream
-from hf2vad.archive.images import decode_image, image_size
-from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.container import STREAMS, opened, readable_by_us, video_stream, video_streams
+from hf2vad.archive.counting import BEGINNING, Counted, Restart, count_frames
+from hf2vad.archive.images import decode_image, image_header
+from hf2vad.archive.packets import PROGRESSIVE, in_order, read_packets
+from hf2vad.archive.settings import DecodeConfig, LimitsConfig
+from hf2vad.archive.stills import counted_places, frame_names
+from hf2vad.archive.times import Repair, repaired
+from hf2vad.archive.upright import UPRIGHT, turn_of
 from hf2vad.errors import VideoError
 from hf2vad.storage import join, list_dir, read_bytes
 
@@ -26,11 +32,12 @@ FIRST_TRIES = 10
 IMAGE_BYTES = 8
 """Bytes of a file for each pixel that it may have: 16 bits for each of red, green, blue and opacity, not compressed."""
 DEFAULT_LIMITS = LimitsConfig()
+DEFAULT_DECODE = DecodeConfig()
 
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """What is known of a video before a frame of it is decoded: 16 bytes a frame.
+    """What is known of a video before a frame of it is scored: 16 bytes a frame.
 
     On its way between processes it is packed, so that it stays out of Ray's object store, which counts as memory of the
     driver: even spacing takes a fraction of a byte a frame, and no bit is lost.
@@ -39,18 +46,36 @@ class Timeline:
     frame_count: int
     width: int
     height: int
+    """Size of the first frame, upright; later ones may have another."""
     pts_s: npt.NDArray[np.float64]
-    """(frames,): presentation times, seconds from the first frame."""
+    """(frames,): presentation times, seconds from the first frame, ascending."""
     pts: npt.NDArray[np.int64] | None = None
-    """(frames,): the same in the stream's time base, ascending; none for images and sequential videos."""
+    """(frames,): the same in the stream's time base, of a file whose packets say all; else none."""
     keyframes: npt.NDArray[np.int64] | None = None
     """Those of the frames that decoding can start from."""
+    packets: npt.NDArray[np.int64] | None = None
+    """(frames,): numbers of the frames' packets, of a file whose frames were counted by decoding it; else none."""
+    restarts: tuple[Restart, ...] = ()
+    """Where decoding of such a file can start, beside its beginning."""
     names: tuple[str, ...] = ()
     """File names of the images."""
-    sequential: bool = False
-    """The timestamps are unusable (missing, or not one a frame): frames are counted from the start."""
     promised: int = 0
-    """Frames that the file's header promises; 0 when it does not say."""
+    """Frames that the file's header promises, less those that it hides or marks as dropped; 0 when it does not say."""
+    rotate: bool = True
+    """Whether frames are turned upright."""
+    interlaced: bool = False
+    """Whether frames go through the deinterlacer."""
+    pixel_aspect: tuple[int, int] = (1, 1)
+    """Width to height of a pixel on a screen, upright."""
+    repairs: tuple[Repair, ...] = ()
+    """Times that are not the frames' own, and numbers of images that are missing."""
+    chosen: str = ""
+    """Which video stream this is, where the file has several."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether its frames were counted by decoding them."""
+        return self.packets is not None
 
     @property
     def truncated(self) -> str | None:
@@ -59,15 +84,32 @@ class Timeline:
             return None
         return f"truncated: its header promises {self.promised} frames, {self.frame_count} are there"
 
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """Width and height of the first frame with square pixels."""
+        across, high = self.pixel_aspect
+        return max(1, round(self.width * across / high)), self.height
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What tables say of the video where it is out of the ordinary."""
+        aspect = {"pixel_aspect": list(self.pixel_aspect)} if self.pixel_aspect != (1, 1) else {}
+        return aspect | ({"stream": self.chosen} if self.chosen else {})
+
     def keyframes_before(self, pts: int) -> tuple[int, ...]:
         """Times of the last keyframe at or before `pts` and, if there is one, of the one before it."""
         assert self.keyframes is not None
         end = int(np.searchsorted(self.keyframes, pts, side="right"))
         return tuple(int(time) for time in self.keyframes[max(0, end - 2) : end][::-1])
 
+    def restart_before(self, frame: int) -> Restart:
+        """The last place that decoding gives `frame` from."""
+        return max((restart for restart in self.restarts if restart.frame <= frame), default=BEGINNING)
+
     def __reduce__(self) -> tuple[Callable[..., Timeline], tuple[dict[str, Any], dict[str, _Packed]]]:
         values = dict(vars(self))
-        packed = {name: _pack(values.pop(name)) for name in ("pts_s", "pts", "keyframes") if values[name] is not None}
+        arrays = ("pts_s", "pts", "keyframes", "packets")
+        packed = {name: _pack(values.pop(name)) for name in arrays if values[name] is not None}
         return _unpickled, (values, packed)
 
 
@@ -89,39 +131,49 @@ def _unpickled(values: dict[str, Any], packed: dict[str, _Packed]) -> Timeline:
     return Timeline(**(values | {name: _unpack(array) for name, array in packed.items()}))
 
 
-def probe(video: Video, *, image_fps: float = 25.0, limits: LimitsConfig = DEFAULT_LIMITS) -> Timeline:
+def probe(
+    video: Video,
+    *,
+    image_fps: float = 25.0,
+    limits: LimitsConfig = DEFAULT_LIMITS,
+    decode: DecodeConfig = DEFAULT_DECODE,
+) -> Timeline:
     """Count and time the frames of `video`; folders of images play at `image_fps`.
 
     Raises VideoError when it is no video, has no frame that can be read, or is larger than `limits`.
     """
-    images = video.kind == "images"
-    timeline = _probe_images(video, image_fps, limits) if images else _probe_file(video, limits)
+    with readable_by_us(video.id):
+        images = video.kind == "images"
+        timeline = _probe_images(video, image_fps, limits, decode) if images else _probe_file(video, limits, decode)
     if timeline.pts_s[-1] > 3600 * limits.hours:
         raise VideoError(f"{video.id}: {timeline.pts_s[-1] / 3600:.1f} hours, limits.hours allows {limits.hours:g}")
     return timeline
 
 
-def _probe_images(video: Video, fps: float, limits: LimitsConfig) -> Timeline:
-    found = {entry.name: entry.size for entry in list_dir(video.uri) if not entry.is_dir and entry.name[0] != "."}
-    names = sorted((name for name in found if name.lower().endswith(IMAGE_SUFFIXES)), key=_natural)
+def _probe_images(video: Video, fps: float, limits: LimitsConfig, decode: DecodeConfig) -> Timeline:
+    sizes = {entry.name: entry.size for entry in list_dir(video.uri) if not entry.is_dir and entry.name[0] != "."}
+    names = frame_names(sizes)
     _check_count(video, len(names), limits)
     for name in names:
-        if found[name] > IMAGE_BYTES * limits.pixels:
-            raise VideoError(f"{video.id}: image {name!r} has {found[name]:,} bytes, too many for limits.pixels")
+        if sizes[name] > IMAGE_BYTES * limits.pixels:
+            raise VideoError(f"{video.id}: image {name!r} has {sizes[name]:,} bytes, too many for limits.pixels")
+    places = counted_places(names)
+    repairs = tuple(
+        Repair("gap", int(i), int(i) + 1, (places[i] - places[i - 1] - 1) / fps)
+        for i in np.flatnonzero(np.diff(places, prepend=-1) > 1)
+    )
     for name in names[:FIRST_TRIES]:
         data = read_bytes(join(video.uri, name))
-        size = image_size(data)
-        if size is not None:
-            _check_size(video, *size, limits)
-            if decode_image(data, size) is not None:
-                return Timeline(len(names), *size, np.arange(len(names)) / fps, names=tuple(names))
+        header = image_header(data)
+        if header is not None:
+            _check_size(video, header.width, header.height, limits)
+            turn = header.turn if decode.rotate else UPRIGHT
+            if decode_image(data, header) is not None:
+                size = turn.size(header.width, header.height)
+                return Timeline(
+                    len(names), *size, places / fps, names=tuple(names), rotate=decode.rotate, repairs=repairs
+                )
     raise VideoError(f"{video.id}: none of its first {min(len(names), FIRST_TRIES)} images can be decoded")
-
-
-def _natural(name: str) -> tuple[tuple[int | str, ...], str]:
-    """Sorts 2.jpg before 10.jpg: odd parts are numbers."""
-    parts = re.split(r"(\d+)", name)
-    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), name
 
 
 def _check_size(video: Video, width: int, height: int, limits: LimitsConfig) -> None:
@@ -136,56 +188,104 @@ def _check_count(video: Video, frames: int, limits: LimitsConfig) -> None:
         raise VideoError(f"{video.id}: more frames than limits.frames allows, {limits.frames:,}")
 
 
-def _probe_file(video: Video, limits: LimitsConfig) -> Timeline:
+def _probe_file(video: Video, limits: LimitsConfig, decode: DecodeConfig) -> Timeline:
     with opened(video, pixels=limits.pixels) as container:
         stream = video_stream(container, video)
-        context = stream.codec_context
-        size = (context.width, context.height)
-        _check_size(video, *size, limits)
-        # Packets without bytes stand for frames that were dropped when recording: a decoder gives nothing for them.
-        times: list[int | None] = []
-        keys: list[int] = []
-        packets = 0
-        try:
-            for packet in container.demux(stream):
-                packets += packet.dts is not None
-                if packet.size and not packet.is_discard:
-                    times.append(packet.pts)
-                    _check_count(video, len(times), limits)
-                    if packet.is_keyframe and packet.pts is not None:
-                        keys.append(packet.pts)
-        except av.FFmpegError as error:
-            if not times:
-                raise VideoError(f"{video.id}: no packet can be read: {error.strerror}") from None
-        if not times:
-            raise VideoError(f"{video.id}: its video stream has no frame")
-        known = [time for time in times if time is not None]
-        pts = np.unique(np.array(known, np.int64))
-        usable = len(pts) == len(times) and keys and min(keys) <= pts[0]
-        if container.format.name == "avi":
-            # AVI has no times, FFmpeg counts packets. It knows where MPEG-4's B-frames are shown, but leaves those of
-            # H.264 and HEVC in decoding order. Behind packets that are lost it counts on, but a seek goes by the index.
-            in_decoding_order = context.has_b_frames and known == sorted(known)
-            usable = usable and not in_decoding_order and packets >= stream.frames
-        if not usable:
-            return _probe_sequential(video, limits)
+        _check_size(video, stream.codec_context.width, stream.codec_context.height, limits)
+        packets = read_packets(video, container, stream, most=limits.frames)
+        _check_count(video, len(packets.times), limits)
+        pts = in_order(packets, container, stream)
+        if pts is None:
+            return _probe_counting(video, container, stream, limits, decode)
         seconds = (pts - pts[0]) * float(stream.time_base or 0)
-        keyframes = np.unique(np.array(keys, np.int64))
-        return Timeline(len(pts), *size, seconds, pts, keyframes, promised=stream.frames)
+        seconds, repairs = repaired(seconds, step=1 / _rate(stream), reordered=False)
+        return Timeline(
+            len(pts),
+            pts_s=seconds,
+            pts=pts,
+            keyframes=np.unique(np.array(packets.keys, np.int64)),
+            promised=stream.frames if stream.frames > packets.all else 0,
+            repairs=repairs,
+            **_described(container, stream, packets.first, decode),
+        )
 
 
-def _probe_sequential(video: Video, limits: LimitsConfig) -> Timeline:
+def _probe_counting(
+    video: Video, container: InputContainer, stream: VideoStream, limits: LimitsConfig, decode: DecodeConfig
+) -> Timeline:
     """Count frames by decoding them all."""
-    with opened(video, pixels=limits.pixels) as container:
-        stream = video_stream(container, video)
-        rate = float(stream.average_rate or stream.guessed_rate or 25)
-        size = (stream.codec_context.width, stream.codec_context.height)
-        promised = stream.frames
-        count = sum(1 for _ in islice(decoded_frames(container, stream), limits.frames + 1))
-    _check_count(video, count, limits)
-    if not count:
+    counted = count_frames(video, pixels=limits.pixels, most=limits.frames)
+    _check_count(video, len(counted.packets), limits)
+    if counted.first is None:
         raise VideoError(f"{video.id}: no frame can be decoded")
-    return Timeline(count, *size, np.arange(count) / rate, sequential=True, promised=promised)
+    name, base = container.format.name, stream.time_base or Fraction(1)
+    rate = (counted.rate if name in STREAMS.split(",") else None) or _rate(stream)
+    seconds = (counted.times - next(iter(counted.times[~np.isnan(counted.times)]), 0.0)) / float(1 / base)
+    seconds, repairs = repaired(seconds, step=1 / rate, reordered=stream.codec_context.has_b_frames)
+    if name == "avi":  # FFmpeg has made its times up, in the order of decoding
+        repairs = tuple(repair for repair in repairs if repair.kind != "time_order")
+    return Timeline(
+        len(seconds),
+        pts_s=seconds - seconds[0],
+        packets=counted.packets,
+        restarts=counted.restarts,
+        promised=_promised(name, stream, counted),
+        repairs=repairs,
+        **_described(container, stream, counted.first, decode, interlaced=counted.interlaced),
+    )
+
+
+def _described(
+    container: InputContainer,
+    stream: VideoStream,
+    first: VideoFrame | None,
+    decode: DecodeConfig,
+    *,
+    interlaced: bool = False,
+) -> dict[str, Any]:
+    """What a stream and its first frame say of its pictures."""
+    context = stream.codec_context
+    coded = (context.width, context.height) if first is None else (first.width, first.height)
+    turn = turn_of(first) if first is not None and decode.rotate else UPRIGHT
+    width, height = turn.size(*coded)
+    aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
+    flagged = interlaced or context.field_order > PROGRESSIVE or (first is not None and first.interlaced_frame)
+    return {
+        "width": width,
+        "height": height,
+        "rotate": decode.rotate,
+        "interlaced": flagged and decode.deinterlace == "auto",
+        "pixel_aspect": turn.size(aspect.numerator, aspect.denominator) if aspect > 0 else (1, 1),
+        "chosen": _chosen(container, stream),
+    }
+
+
+def _chosen(container: InputContainer, stream: VideoStream) -> str:
+    streams = video_streams(container)
+    if len(streams) == 1:
+        return ""
+    context = stream.codec_context
+    return (
+        f"{streams.index(stream) + 1} of {len(streams)} video streams, the largest: "
+        f"{context.name} {context.width}×{context.height}"
+    )
+
+
+def _rate(stream: VideoStream) -> float:
+    return float(stream.average_rate or stream.guessed_rate or 25)
+
+
+def _promised(container: str, stream: VideoStream, counted: Counted) -> int:
+    """Frames that the header promises where some of them are missing, else 0.
+
+    Frames that are hidden or damaged have packets all the same. AVI has none for frames that were dropped when
+    recording, but counts them in its times.
+    """
+    read = counted.read
+    if container == "avi" and len(counted.times):
+        ticks = np.sort(counted.times[~np.isnan(counted.times)])
+        read = int(ticks[-1] + np.median(np.diff(ticks))) if len(ticks) > 1 else read
+    return stream.frames if stream.frames > read else 0
 
 
 def shown_seconds(times: list[float], frames: int) -> float:

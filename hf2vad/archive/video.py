@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from hf2vad.archive.container import decode_packets, opened, video_stream
-from hf2vad.archive.images import decode_image, image_size, scaled_down
+from hf2vad.archive.container import decode_packets, numbered_frames, opened, readable_by_us, video_stream
+from hf2vad.archive.counting import sought_packets
+from hf2vad.archive.images import decode_image, image_header, scaled_down
+from hf2vad.archive.interlaced import Picture, deinterlaced
 from hf2vad.archive.shards import Shard
 from hf2vad.archive.timeline import DEFAULT_LIMITS
+from hf2vad.archive.upright import UPRIGHT, turn_of
 from hf2vad.errors import VideoError
 from hf2vad.profile import span
 from hf2vad.schema import U8
@@ -34,55 +40,92 @@ class Frame:
     pts_s: float
     """Presentation time, seconds from the video's first frame."""
     image: U8 | None
-    """(H, W, 3) BGR, rotation tags ignored; none when it cannot be decoded."""
+    """(H, W, 3) BGR, upright; none when it cannot be decoded."""
+    size: tuple[int, int] = (0, 0)
+    """Width and height of the picture before it was scaled; nothing without an image."""
 
 
-def decode(shard: Shard, size: tuple[int, int] | None = None) -> Iterator[Frame]:
+Sized = Callable[[int, int], tuple[int, int]]
+"""From a picture's own width and height to those that it is wanted in."""
+
+
+def as_stored(width: int, height: int) -> tuple[int, int]:
+    """The picture's own size."""
+    return width, height
+
+
+def decode(shard: Shard, sized: Sized = as_stored) -> Iterator[Frame]:
     """Every frame from `shard.first` to `shard.last`, once, in order; the same pixels whatever the shard.
 
-    A video file is decoded from the keyframe before the shard, and frames are told by their timestamps. Images are as
-    coded, or scaled down to `size` (width, height) by averaging areas. Raises VideoError when a frame has another size
-    than the video.
+    Each picture has its own size, or that which `sized` makes of it by averaging areas. Raises VideoError when the
+    video cannot be read.
     """
-    size = size or (shard.width, shard.height)
     if shard.names:
-        yield from _decode_images(shard, size)
-    elif shard.pts is None:
-        yield from _decode_counting(shard, Converter(shard, size))
-    else:
-        yield from _decode_timed(shard, Converter(shard, size))
+        yield from _decode_images(shard, sized)
+        return
+    pictures = _timed(shard) if shard.pts is not None else _counted(shard)
+    if shard.interlaced:
+        pictures = deinterlaced(pictures, goes_on=shard.around[1] < shard.frame_count)
+    convert = Converter(sized, rotate=shard.rotate)
+    with readable_by_us(shard.video.id):
+        for index, picture in pictures:
+            if shard.first <= index < shard.last:
+                image, size = (None, (0, 0)) if picture is None else convert.sized(picture)
+                yield Frame(index, float(shard.pts_s[index - shard.first]), image, size)
 
 
-def _decode_images(shard: Shard, size: tuple[int, int]) -> Iterator[Frame]:
+def _decode_images(shard: Shard, sized: Sized) -> Iterator[Frame]:
     for i, name in enumerate(shard.names):
         data = read_bytes(join(shard.video.uri, name))
-        coded = image_size(data)
-        image = None
-        if coded is not None and coded[0] * coded[1] <= _room(shard):
-            image = decode_image(data, coded)
-        if image is not None:
-            _check_size(shard, image.shape[1], image.shape[0], f"image {name!r}")
-            image = scaled_down(image, size)
-        yield Frame(shard.first + i, float(shard.pts_s[i]), image)
+        header = image_header(data)
+        image, size = None, (0, 0)
+        if header is not None and header.width * header.height <= _room(shard):
+            image = decode_image(data, header)
+        if image is not None and header is not None:
+            image = (header.turn if shard.rotate else UPRIGHT).upright(image)
+            size = image.shape[1], image.shape[0]
+            image = scaled_down(image, sized(*size))
+        yield Frame(shard.first + i, float(shard.pts_s[i]), image, size)
 
 
-def _decode_timed(shard: Shard, convert: Converter) -> Iterator[Frame]:
+def _timed(shard: Shard) -> Iterator[Picture]:
+    """Pictures by their times, in a file whose packets say them."""
     assert shard.pts is not None
-    wanted = [int(time) for time in shard.pts]
-    i = 0
     with opened(shard.video, pixels=_room(shard)) as container:
         stream = video_stream(container, shard.video)
-        for time, frame in _timed_frames(container, stream, shard.seek_pts, wanted[0]):
-            while i < len(wanted) and wanted[i] < time:
-                yield Frame(shard.first + i, float(shard.pts_s[i]), None)
-                i += 1
-            if i < len(wanted) and wanted[i] == time:
-                yield Frame(shard.first + i, float(shard.pts_s[i]), convert(frame, shard.first + i))
-                i += 1
-            if i == len(wanted):
-                return
-    for rest in range(i, len(wanted)):
-        yield Frame(shard.first + rest, float(shard.pts_s[rest]), None)
+        frames = _timed_frames(container, stream, shard.seek_pts, int(shard.pts[0]))
+        yield from _placed(shard, shard.pts, frames)
+
+
+def _counted(shard: Shard) -> Iterator[Picture]:
+    """Pictures by the numbers of their packets."""
+    assert shard.packets is not None
+    with opened(shard.video, pixels=_room(shard)) as container:
+        stream = video_stream(container, shard.video)
+        packets = sought_packets(container, stream, shard.restart)
+        if packets is None:
+            raise VideoError(f"{shard.video.id}: changed while it was scored; run again")
+        frames = numbered_frames(packets, stream)
+        before = shard.restart.skip + shard.around[0] - shard.restart.frame
+        yield from _placed(shard, shard.packets, islice(frames, before, None))
+
+
+def _placed(shard: Shard, keys: npt.NDArray[np.int64], frames: Iterable[tuple[int, VideoFrame]]) -> Iterator[Picture]:
+    """One picture for each of `keys`; none where no frame has it."""
+    places: dict[int, list[int]] = {}
+    for number, key in enumerate(keys.tolist()):
+        places.setdefault(key, []).append(number)
+    following = 0
+    for key, frame in frames:
+        place = next((place for place in places.get(key, ()) if place >= following), None)
+        if place is None:
+            continue
+        yield from ((shard.around[0] + missing, None) for missing in range(following, place))
+        yield shard.around[0] + place, frame
+        following = place + 1
+        if following == len(keys):
+            return
+    yield from ((shard.around[0] + missing, None) for missing in range(following, len(keys)))
 
 
 def _timed_frames(
@@ -96,7 +139,7 @@ def _timed_frames(
     start = None
     for pts in seek_pts:
         decoded = decode_packets(_packets_from_keyframe(container, stream, pts), stream)
-        frames = ((frame.pts, frame) for frame in decoded if frame.pts is not None and frame.pts >= first)
+        frames = ((time, frame) for frame in decoded if (time := frame.pts) is not None and time >= first)
         start = next(frames, None)
         if start is not None and start[0] == first:
             break
@@ -129,42 +172,35 @@ def _packets_from_keyframe(container: InputContainer, stream: VideoStream, pts: 
             yield packet
 
 
-def _decode_counting(shard: Shard, convert: Converter) -> Iterator[Frame]:
-    """Frames by their number, from the start of the file."""
-    index = 0
-    with opened(shard.video, pixels=_room(shard)) as container:
-        stream = video_stream(container, shard.video)
-        for index, frame in enumerate(decode_packets(container.demux(stream), stream)):
-            if index >= shard.last:
-                return
-            if index >= shard.first:
-                yield Frame(index, float(shard.pts_s[index - shard.first]), convert(frame, index))
-    for rest in range(max(index + 1, shard.first), shard.last):
-        yield Frame(rest, float(shard.pts_s[rest - shard.first]), None)
-
-
 class Converter:
-    """Decoded frames as BGR arrays of one size.
+    """Decoded frames as upright BGR arrays.
 
     Where they are scaled, FFmpeg does it before it converts colours: a large picture in colour is never made.
     """
 
-    def __init__(self, shard: Shard, size: tuple[int, int]) -> None:
-        self._shard = shard
-        self._width, self._height = size
-        # A frame that keeps its size is converted as it always was: the default, which interpolates nothing.
-        self._how = None if size == (shard.width, shard.height) else Interpolation.AREA
+    def __init__(self, sized: Sized = as_stored, *, rotate: bool = True) -> None:
+        self._sized, self._rotate = sized, rotate
         self._reformatter = VideoReformatter()
 
-    def __call__(self, frame: VideoFrame, index: int) -> U8 | None:
+    def __call__(self, frame: VideoFrame) -> U8 | None:
+        """(H, W, 3) BGR; none for a damaged frame."""
+        return self.sized(frame)[0]
+
+    def sized(self, frame: VideoFrame) -> tuple[U8 | None, tuple[int, int]]:
+        """The same, and the width and height that it would have if it kept its size."""
         if frame.is_corrupt:
-            return None
-        _check_size(self._shard, frame.width, frame.height, f"frame {index}")
+            return None, (0, 0)
+        turn = turn_of(frame) if self._rotate else UPRIGHT
+        size = turn.size(frame.width, frame.height)
+        wanted = self._sized(*size)
+        width, height = turn.size(*wanted)
+        # A frame that keeps its size is converted as it always was: the default, which interpolates nothing.
+        how = None if wanted == size else Interpolation.AREA
         with span("convert"):
             image = self._reformatter.reformat(
-                frame, width=self._width, height=self._height, format="bgr24", interpolation=self._how, threads=1
+                frame, width=width, height=height, format="bgr24", interpolation=how, threads=1
             )
-            return cast(U8, image.to_ndarray())
+            return turn.upright(cast(U8, image.to_ndarray())), size
 
 
 def _room(shard: Shard) -> int:
@@ -172,8 +208,3 @@ def _room(shard: Shard) -> int:
     at the edges. No fewer than the usual limit, so that an odd frame is an error that says so; no more, whatever a
     damaged header asks for."""
     return max((shard.width + EDGE) * (shard.height + EDGE), DEFAULT_LIMITS.pixels)
-
-
-def _check_size(shard: Shard, width: int, height: int, what: str) -> None:
-    if (width, height) != (shard.width, shard.height):
-        raise VideoError(f"{shard.video.id}: {what} is {width}×{height}, the video {shard.width}×{shard.height}")

@@ -1,11 +1,8 @@
-"""Weights of the original release, as our network. Its checkpoints are torch-saved dicts, to be read without code:
-
-state = torch.load("ped2.pth", weights_only=True)["model_state_dict"]
-model = from_release(state)
-"""
+"""Weights of the original release, as our network."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +22,26 @@ _CONV = {
     "gain": "gamma",
     "offset": "beta",
 }
+
+
+def load_release(data: bytes, where: str) -> HF2VAD:
+    """The network in the content of a released checkpoint file, which is read without running code from it.
+
+    The file is a torch-saved state dict, or a dict that has one as `model_state_dict`. `where` names it in messages.
+    Raises BundleError for a file that is something else.
+    """
+    try:
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # what a file of another kind makes it raise has no common class
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise BundleError(f"{where}: not a released HF2-VAD checkpoint: torch cannot load it: {reason}") from None
+    state = content.get("model_state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise BundleError(f"{where}: not a released HF2-VAD checkpoint: it holds no state dict")
+    try:
+        return from_release(state)
+    except BundleError as error:
+        raise BundleError(f"{where}: {error}") from None
 
 
 def from_release(state_dict: Mapping[str, Any]) -> HF2VAD:

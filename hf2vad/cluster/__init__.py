@@ -1,1 +1,1 @@
-"""Calls on a Ray cluster. The only package that imports ray."""
+"""The calls of a job, made by Ray's workers or in the job's own process. The only package that imports ray."""

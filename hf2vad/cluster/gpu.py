@@ -7,43 +7,38 @@ Where only memory is short, its own or that of others on the same GPU, nothing i
 from __future__ import annotations
 
 import functools
+import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
-import ray
-import ray._private.worker
-
 from hf2vad.errors import DeviceError, DeviceMemoryError, Hf2vadError
 
-UNLIMITED = 2**31 - 1
-"""Calls after which Ray would end a worker by itself."""
+ENDING_SECONDS = 2.0
+"""How long a worker lives on after its GPU failed, for the driver to be told why."""
 
 _SAID = re.compile(r"\b(CUDA|CUDA driver|cuDNN|cuBLAS|cuFFT|NVRTC|HIP) (error|failure)\b|\bCU(BLAS|DNN)_STATUS_", re.I)
 """In errors of a GPU without a class of their own: torch's before 2.8, onnxruntime's, some libraries' still."""
 _FULL = re.compile(r"out of memory|_STATUS_ALLOC_FAILED")
 
-
-def remote(function: Callable[..., Any]) -> Any:
-    """`function` for Ray, with errors of the GPU as DeviceErrors; a worker whose GPU has failed ends after the call."""
-    return ray.remote(max_calls=UNLIMITED)(_watched(function))
+_failed = threading.Event()
+"""Whether the GPU of this worker has failed."""
 
 
-def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
+def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` for a worker: raises errors of the GPU as DeviceErrors, and ends a worker whose GPU has failed.
+
+    The worker ends once the driver has been told: when it is given another call, which is lost before it has begun, or
+    else after ENDING_SECONDS. An exit at once would leave the driver without the reason.
+    """
+
     @functools.wraps(function)
-    def watched(*args: Any) -> Any:
-        try:
-            return function(*args)
-        except Exception as error:
-            failure = device_error(error)
-            if failure is None:
-                raise
-            if not isinstance(error, _torch("OutOfMemoryError")):
-                _end_after_this_call()
-        raise failure  # here, so that nothing holds the tensors of the call any more
+    def call(*args: Any) -> Any:  # pickled by value, so what it needs of this module is a function
+        return _guarded(function, args)
 
-    return watched
+    return call
 
 
 def device_error(error: BaseException) -> DeviceError | None:
@@ -61,15 +56,27 @@ def device_error(error: BaseException) -> DeviceError | None:
     return DeviceError(f"its GPU failed ({said})")
 
 
+def _guarded(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    if _failed.is_set():
+        os._exit(1)
+    try:
+        return function(*args)
+    except Exception as error:
+        failure = device_error(error)
+        if failure is None:
+            raise
+        if not isinstance(error, _torch("OutOfMemoryError")):
+            _end_soon()
+    raise failure  # here, so that nothing holds the tensors of the call any more
+
+
 def _torch(name: str) -> Any:
     """An exception class of torch, where it has it; torch is not imported for that: without it, none can be raised."""
     return getattr(sys.modules.get("torch"), name, ())
 
 
-def _end_after_this_call() -> None:
-    """Have Ray end this process as if it had done all its calls, once the driver has the outcome of this one.
-
-    An exit from here would leave the driver without the reason, and one a moment later would hit the next call.
-    """
-    manager: Any = ray._private.worker.global_worker.function_actor_manager
-    manager.get_task_counter = lambda descriptor: UNLIMITED
+def _end_soon() -> None:
+    _failed.set()
+    timer = threading.Timer(ENDING_SECONDS, os._exit, (1,))
+    timer.daemon = True
+    timer.start()

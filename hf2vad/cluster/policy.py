@@ -3,30 +3,24 @@
 | cause | what it was | what follows |
 |---|---|---|
 | INPUT | the video or these frames of it; an error nobody foresaw | not tried again; a failure row |
+| DENIED | the video may not be read, by the rights of a file or object | the same; all of them denied: the run ends |
 | WORKER | its process died (killed, out of memory …), or its GPU failed | again, `retries` times; then a failure row |
 | NODE | its machine is gone | the same, `node_retries` times |
 | STORAGE | storage, after its own retries | the same as WORKER, with growing pauses between |
 | RUN | comes again with every call: access, bucket, full disk, bundle, engine, settings | the run ends |
 | DROPPED | taken back by the driver | as if it had never been started |
 
-A failure row that NODE or STORAGE left says nothing of the video, and so does not count among the runs that failed on
-it (`Cause.blames_video`). storage/ has retried each request with backoff and jitter before a call fails with STORAGE.
+A failure row that DENIED, NODE or STORAGE left says nothing of the video, and so does not count among the runs that
+failed on it (`Cause.blames_video`). storage/ has retried each request with backoff and jitter before a call fails with
+STORAGE.
 """
 
 from __future__ import annotations
 
 import random
+import sys
 from enum import Enum
-
-from ray.exceptions import (
-    NodeDiedError,
-    OutOfDiskError,
-    OutOfMemoryError,
-    RayError,
-    RayTaskError,
-    RuntimeEnvSetupError,
-    TaskUnschedulableError,
-)
+from typing import Any
 
 from hf2vad.errors import (
     AccessDeniedError,
@@ -41,6 +35,7 @@ from hf2vad.errors import (
     SchemaError,
     StorageError,
     StorageFullError,
+    VideoDeniedError,
 )
 
 ENDS_RUN = (
@@ -63,6 +58,7 @@ class Cause(Enum):
     """Why a call has no value."""
 
     INPUT = "input"
+    DENIED = "denied"
     WORKER = "worker"
     NODE = "node"
     STORAGE = "storage"
@@ -79,31 +75,36 @@ class Cause(Enum):
         """Whether it may lie in workers or storage, so that it may hit every other video too."""
         return self in (Cause.WORKER, Cause.NODE, Cause.STORAGE)
 
+    @property
+    def waits(self) -> bool:
+        """Whether its failure row waits until something else works, because it may be no fault of the video's."""
+        return self.blames_machinery or self is Cause.DENIED
+
 
 def cause_of(error: BaseException) -> Cause:
     """Why a call has no value, by what it raised, or by what Ray raised in its place."""
+    if isinstance(error, VideoDeniedError):
+        return Cause.DENIED
     if isinstance(error, ENDS_RUN):
         return Cause.RUN
     if isinstance(error, StorageError) and not isinstance(error, NotFoundError):
         return Cause.STORAGE
-    if isinstance(error, RuntimeEnvSetupError | TaskUnschedulableError | OutOfDiskError):
+    if isinstance(error, _ray("RuntimeEnvSetupError", "TaskUnschedulableError", "OutOfDiskError")):
         return Cause.RUN
-    if isinstance(error, NodeDiedError):
+    if isinstance(error, _ray("NodeDiedError")):
         return Cause.NODE
-    if isinstance(error, MemoryError | DeviceError) or (
-        isinstance(error, RayError) and not isinstance(error, RayTaskError)
-    ):
+    if isinstance(error, MemoryError | DeviceError) or _in_place_of_a_result(error):
         return Cause.WORKER
     return Cause.INPUT
 
 
 def describe(error: BaseException) -> str:
     """`error` as one line, for a failure row."""
-    if isinstance(error, OutOfMemoryError | MemoryError):
+    if isinstance(error, (MemoryError, *_ray("OutOfMemoryError"))):
         return "its worker ran out of memory; give it --ray.memory-gib, or take fewer --ray.workers"
-    if isinstance(error, NodeDiedError):
+    if isinstance(error, _ray("NodeDiedError")):
         return "its node was lost"
-    if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+    if _in_place_of_a_result(error):
         return f"its worker died ({type(error).__name__})"
     message = " ".join(str(error).split())
     return message if isinstance(error, Hf2vadError) else f"{type(error).__name__}: {message}"
@@ -121,3 +122,14 @@ def pause(cause: Cause, tries: int) -> float:
     if cause is not Cause.STORAGE:
         return 0.0
     return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1))
+
+
+def _ray(*names: str) -> tuple[type[BaseException], ...]:
+    """Exception classes of Ray; none where Ray is not loaded, since then it cannot have raised one."""
+    exceptions: Any = sys.modules.get("ray.exceptions")
+    return tuple(getattr(exceptions, name) for name in names) if exceptions else ()
+
+
+def _in_place_of_a_result(error: BaseException) -> bool:
+    """Whether Ray itself raised `error` because it got no result of the call, neither a value nor an exception."""
+    return isinstance(error, _ray("RayError")) and not isinstance(error, _ray("RayTaskError"))

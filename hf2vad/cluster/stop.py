@@ -1,7 +1,8 @@
 """How a long job is told to stop.
 
 The first SIGTERM: what runs is finished, no more is started. When that takes longer than the grace period, or with a
-second SIGTERM: what runs is dropped. SIGINT (Ctrl-C) is no part of this: it ends the job at once, as ever.
+second SIGTERM: what runs is dropped. When a time budget is used up, or a lease lost, no more is started either, and
+what runs may take as long as it does. SIGINT (Ctrl-C) is no part of this: it ends the job at once, as ever.
 """
 
 from __future__ import annotations
@@ -9,30 +10,53 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from enum import Enum
+from types import MappingProxyType, TracebackType
 
-GRACE_SECONDS = 25.0
-"""Less than what Kubernetes gives a pod (30 s) and spot instances have (30 to 120 s)."""
+from hf2vad.cluster.settings import GRACE_SECONDS
+
+NEVER: Mapping[StopReason, Callable[[], bool]] = MappingProxyType({})
+
+
+class StopReason(Enum):
+    """Why no more work is started."""
+
+    SIGTERM = "told by SIGTERM"
+    LEASE = "the lease is lost"
+    TIME = "the time budget is used up"
 
 
 class Stop:
-    """Whether this process was told to stop; a context manager, which listens in the main thread only."""
+    """Says whether a job goes on. A context manager, which listens for SIGTERM in the main thread only."""
 
-    def __init__(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """`grace_seconds`: how long what runs may take to finish."""
-        self._grace = grace_seconds
+    def __init__(
+        self, grace_seconds: float = GRACE_SECONDS, conditions: Mapping[StopReason, Callable[[], bool]] = NEVER
+    ) -> None:
+        """`grace_seconds`: how long what runs may take to finish after SIGTERM.
+
+        `conditions`: further reasons, each with a function that says whether it holds; asked in this order.
+        """
+        self._grace, self._conditions = grace_seconds, conditions
         self._signals: list[float] = []
         self._before: object = None
 
     @property
-    def told(self) -> bool:
-        """Whether no more is to be started."""
+    def reason(self) -> StopReason | None:
+        """Why no more is to be started; none while work goes on."""
+        if self._signals:
+            return StopReason.SIGTERM
+        return next((reason for reason, holds in self._conditions.items() if holds()), None)
+
+    @property
+    def signalled(self) -> bool:
+        """Whether SIGTERM came."""
         return bool(self._signals)
 
     @property
     def overdue(self) -> bool:
         """Whether what runs is to be dropped."""
-        return len(self._signals) > 1 or (self.told and time.monotonic() > self._signals[0] + self._grace)
+        return len(self._signals) > 1 or (self.signalled and time.monotonic() > self._signals[0] + self._grace)
 
     def __enter__(self) -> Stop:
         self._before = signal.getsignal(signal.SIGTERM)

@@ -24,8 +24,9 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from hf2vad.cluster.dispatch import RayConfig, cluster
+from hf2vad.cluster.connection import connected
 from hf2vad.cluster.policy import Cause, cause_of
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cluster.stop import Stop
 from hf2vad.errors import DispatchError, Hf2vadError, StoppedError, TrainingError
 
@@ -75,7 +76,7 @@ def run_group(
     after SIGTERM. Raises DispatchError when the cluster is too small, what a worker raised when it cannot be healed by
     starting again, and StoppedError when `work` was dropped.
     """
-    with Stop(grace_seconds) as stop, cluster(config):
+    with Stop(grace_seconds) as stop, connected(config.address):
         stop.listen()
         gpus = _gpus(config, workers, device)
         resources = {"CPU": config.cpus, **({"GPU": gpus} if gpus else {})}
@@ -132,7 +133,7 @@ def _fit(trainer: TorchTrainer, stop: Stop, word: Any) -> None:
         thread.join(timeout=LOOK_SECONDS)
         if stop.overdue:
             raise StoppedError("what ran was dropped; run the same command again to go on from the last checkpoint")
-        if stop.told and not said:
+        if stop.signalled and not said:
             word.say.remote()
             said = True
     for error in raised:

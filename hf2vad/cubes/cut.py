@@ -1,4 +1,4 @@
-"""Cutting boxes out of frames and flow fields (METHOD §1)."""
+"""Cutting boxes out of frames and flow fields (paper §3)."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ Mask = npt.NDArray[np.bool_]
 
 
 def pixel_boxes(boxes: F32, width: int, height: int) -> npt.NDArray[np.int32]:
-    """(N, 4) boxes in whole pixels: coordinates rounded up, the end exclusive, clipped to the frame."""
+    """(N, 4) boxes in whole pixels: coordinates rounded up, the end exclusive, clipped to `width` × `height`."""
     whole = np.ceil(boxes).astype(np.int64)
     return np.clip(whole, 0, np.array([width, height, width, height])).astype(np.int32)
 
 
 def cut_cubes(boxes: F32, frames: Sequence[U8], flows: Sequence[F32]) -> tuple[Mask, U8, F16]:
-    """The cubes of `boxes` (N, 4) in the last of five frames (H, W, 3), with the four flows (H, W, 2) before it.
+    """Cut (N, 4) `boxes` of the last of five frames, each (H, W, 3), out of all five and out of the four flows between.
 
-    Returns which boxes have an area after rounding and clipping, (N,) with B of them true, their (B, 5, 32, 32, 3)
-    pixels and (B, 4, 32, 32, 2) flow. The aspect ratio is not kept. Each crop is resized straight into its place:
-    OpenCV 5 has no vector code beyond four channels, and stacking crops into channels costs more than it saves.
+    `flows`: (H, W, 2) each. Returns a mask (N,) of the B boxes that have an area after rounding and clipping, their
+    (B, 5, 32, 32, 3) pixels and their (B, 4, 32, 32, 2) flow. Crops do not keep their aspect ratio, and vectors are not
+    rescaled with them.
     """
     height, width = frames[-1].shape[:2]
     whole = pixel_boxes(boxes, width, height)
     kept = (whole[:, 2] > whole[:, 0]) & (whole[:, 3] > whole[:, 1])
     appearance = np.empty((int(kept.sum()), *APPEARANCE_SHAPE), np.uint8)
     flow = np.empty((len(appearance), *FLOW_SHAPE), np.float32)
+    # Straight into place: OpenCV 5 has no vector code beyond four channels, and stacking crops costs more than it saves
     for i, (x1, y1, x2, y2) in enumerate(whole[kept].tolist()):
         for t, frame in enumerate(frames):
             _resize_into(appearance[i, t], frame[y1:y2, x1:x2])
@@ -40,7 +41,7 @@ def cut_cubes(boxes: F32, frames: Sequence[U8], flows: Sequence[F32]) -> tuple[M
 
 
 def half(values: F32) -> F16:
-    """Finite `values` as float16, rounded to the nearest even as NumPy does, which takes ten times as long."""
+    """Finite `values` of any shape as float16, rounded to the nearest even: what NumPy does, in a tenth of its time."""
     if not values.size:
         return values.astype(np.float16)
     rows = values.reshape(len(values), -1)

@@ -1,139 +1,91 @@
-"""Where object boxes come from: motion, an ONNX network, both, or a Parquet file."""
+"""The boxes of a frame: those of several detectors, added up."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from hf2vad.cubes.detectors.motion import in_order, motion_boxes
-from hf2vad.cubes.detectors.onnx import OnnxDetector
-from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
-from hf2vad.errors import MismatchError, SchemaError, VideoError
-from hf2vad.schema import F32, U8, require_columns
-from hf2vad.storage import open_parquet, open_read, read_bytes
+from hf2vad.cubes.detectors.detector import NO_BOXES, Detections, Detector, FrameContext, Resources, read_file
+from hf2vad.cubes.detectors.settings import DETECTORS, DetectorConfig
+from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.cubes.working import Working
+from hf2vad.schema import F32, I32
+from hf2vad.storage import absolute
 
-NO_BOXES = np.empty((0, 4), np.float32)
+
+def absolute_detector(config: DetectorConfig) -> DetectorConfig:
+    """`config` with the places of its files absolute, for workers, which run in folders of their own."""
+    return config.with_files(lambda _, uri, sha256: (absolute(uri), sha256), unused=True)
 
 
 def resolve_detector(config: DetectorConfig) -> DetectorConfig:
-    """`config` with the content hash of its ONNX file.
+    """`config` with the SHA-256 of each file that its detectors read.
 
-    Raises MismatchError when it carries a hash already and the file's is another.
+    Raises MismatchError when it has one already and the file's is another, NotFoundError where there is no file.
     """
-    if "onnx" not in config.kind:
-        return config
-    return replace(config, model_sha256=_read_model(config)[1])
+    return config.with_files(lambda name, uri, sha256: (uri, read_file(uri, sha256, name=name)[1]))
 
 
-def _read_model(config: DetectorConfig) -> tuple[bytes, str]:
-    """The network's file and its content hash."""
-    model = read_bytes(config.model)
-    found = hashlib.sha256(model).hexdigest()
-    if config.model_sha256 and config.model_sha256 != found:
-        raise MismatchError(
-            f"detector.model {config.model} has SHA-256 {found[:16]}…, but {config.model_sha256[:16]}… was used before"
-        )
-    return model, found
+@dataclass(frozen=True)
+class FrameBoxes:
+    """The boxes of a frame in the pixels of both of its sizes, x1, y1, x2, y2, the end exclusive."""
+
+    in_source: F32
+    """(N, 4): in pixels of the frame as it is coded."""
+    in_working: F32
+    """(N, 4): in pixels of the frame as it is worked on."""
+    classes: I32
+    """(N,): index of the most probable class; -1 where the box's detector has no classes."""
+    class_scores: F32
+    """(N,): probability of that class, in [0, 1]; 0 without one."""
+
+    def __len__(self) -> int:
+        return len(self.in_source)
+
+
+NO_FRAME_BOXES = FrameBoxes(NO_BOXES, NO_BOXES, np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 class BoxFinder:
-    """Finds the boxes of a frame as `config.detector.kind` says; keeps the network warm."""
+    """Finds the boxes of a frame by each of `config.detector.kinds` in turn; keeps networks warm."""
 
-    def __init__(self, config: ExtractionConfig, boxes_uri: str = "") -> None:
-        """Raises MismatchError when the network's file is not the one that `config` was resolved with."""
-        self._config = config
-        kind = config.detector.kind
-        self.needs_motion = "motion" in kind
+    def __init__(self, config: ExtractionConfig, boxes_uri: str = "", *, threads: int = 1) -> None:
+        """`boxes_uri`: file of the kind `boxes`. `threads`: processor threads of a network.
+
+        Raises MismatchError when a file is not the one that `config` was resolved with, ConfigError for one that the
+        detector cannot use.
+        """
+        resources = Resources(threads=threads, boxes=boxes_uri)
+        self._detectors = [_made(config, name, resources) for name in config.detector.kinds]
+        self.needs_neighbours = any(detector.needs_neighbours for detector in self._detectors)
         """Whether `boxes` looks at blurred neighbours."""
-        self._network: OnnxDetector | None = None
-        if "onnx" in kind:
-            self._network = OnnxDetector(_read_model(config.detector)[0], config.detector)
-        self._file = BoxFile(boxes_uri) if kind == "boxes" else None
-        self.in_source_pixels = self._file is not None
-        """Whether boxes are in pixels of the source, as a file has them, and not in those of the image."""
 
-    def boxes(self, video: str, frame: int, image: U8, blurred: tuple[U8 | None, U8 | None, U8 | None]) -> F32:
-        """(N, 4) boxes of a frame; `blurred` are it and its neighbours for motion, none where they are not there."""
-        if self._file is not None:
-            return self._file.boxes(video, frame)
-        known = NO_BOXES
-        if self._network is not None:
-            known = without_overlaps(self._network.detect(image), self._config.detector.overlap)
-        before, current, after = blurred
-        if not self.needs_motion or current is None:
-            return known
-        return np.concatenate([known, motion_boxes(before, current, after, known, self._config.motion)])
+    def boxes(self, frame: FrameContext, working: Working) -> FrameBoxes:
+        """The boxes of `frame`, in the order of the kinds; `working` are the two sizes of the video's frames."""
+        detections: list[Detections] = []
+        in_source, in_working = [NO_BOXES], [NO_BOXES]
+        for detector in self._detectors:
+            detections.append(detector.boxes(frame, np.concatenate(in_working)))
+            boxes = detections[-1].boxes
+            in_source.append(boxes if detector.in_source_pixels else working.to_source(boxes))
+            in_working.append(working.from_source(boxes) if detector.in_source_pixels else boxes)
+        return FrameBoxes(np.concatenate(in_source), np.concatenate(in_working), *_classes(detections))
 
 
-def without_overlaps(boxes: F32, most: float) -> F32:
-    """(M, 4): `boxes` less those of which a larger one covers more than `most` of their area; sorted by y1, x1, y2, x2.
-
-    Of two boxes of equal area that cover each other, the first in that order stays.
-    """
-    boxes = in_order(boxes)
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    kept = []
-    for i, box in enumerate(boxes):
-        larger = (area > area[i]) | ((area == area[i]) & (np.arange(len(boxes)) < i))
-        size = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
-        shared = np.clip(size, 0, None).prod(axis=1)
-        if not (larger & (shared > most * area[i])).any():
-            kept.append(i)
-    return boxes[kept]
+def _made(config: ExtractionConfig, name: str, resources: Resources) -> Detector:
+    """The detector called `name`, with its settings from wherever in `config` they stand."""
+    kind: type[Detector] = DETECTORS[name].load()
+    sections = (getattr(config.detector, name, None), config.detector, config.motion)
+    settings = next((section for section in sections if isinstance(section, kind.Settings)), None)
+    return kind(settings or kind.Settings(), resources)
 
 
-class BoxFile:
-    """Boxes from a Parquet file (`video, frame, x1, y1, x2, y2`), read one video at a time."""
-
-    def __init__(self, uri: str) -> None:
-        """Raises SchemaError when a column is missing or of another type."""
-        schema = open_parquet(uri).schema_arrow
-        require_columns(schema, "boxes", uri)
-        _check_types(schema, uri)
-        self._uri = uri
-        self._video: str | None = None
-        self._frames = np.empty(0, np.int64)
-        self._boxes = NO_BOXES
-
-    def boxes(self, video: str, frame: int) -> F32:
-        """(N, 4) boxes of a frame, in order of y1, x1, y2, x2. Raises VideoError for a video that the file has not."""
-        if video != self._video:
-            self._load(video)
-        first, last = np.searchsorted(self._frames, [frame, frame + 1])
-        return self._boxes[first:last]
-
-    def _load(self, video: str) -> None:
-        columns = ["frame", "x1", "y1", "x2", "y2"]
-        with open_read(self._uri) as file:
-            table = pq.read_table(file, columns=columns, filters=pc.field("video") == video)
-        if not table.num_rows:
-            raise VideoError(f"{video}: --boxes {self._uri} has no row for this video")
-        if any(table[name].null_count for name in columns):
-            raise VideoError(f"{video}: --boxes {self._uri} has rows without a frame or a coordinate")
-        frames = table["frame"].to_numpy().astype(np.int64)
-        boxes = np.stack([table[name].to_numpy() for name in columns[1:]], axis=1).astype(np.float32)
-        if not np.isfinite(boxes).all():
-            raise VideoError(f"{video}: --boxes {self._uri} has coordinates that are not finite")
-        order = np.lexsort((boxes[:, 2], boxes[:, 3], boxes[:, 0], boxes[:, 1], frames))
-        self._video, self._frames, self._boxes = video, frames[order], boxes[order]
-
-
-def _check_types(schema: pa.Schema, uri: str) -> None:
-    """Raise SchemaError where a column cannot be compared with what extraction asks for."""
-    is_type = pa.types
-    for name in ("video", "frame", "x1", "y1", "x2", "y2"):
-        kind = schema.field(name).type
-        if name == "video":
-            text = kind.value_type if is_type.is_dictionary(kind) else kind
-            fits, expected = is_type.is_string(text) or is_type.is_large_string(text), "text"
-        elif name == "frame":
-            fits, expected = is_type.is_integer(kind), "whole numbers"
-        else:
-            fits, expected = is_type.is_integer(kind) or is_type.is_floating(kind), "numbers"
-        if not fits:
-            raise SchemaError(f"{uri}: column {name} is of type {kind}, it must hold {expected}")
+def _classes(detections: Sequence[Detections]) -> tuple[I32, F32]:
+    classes, scores = [], []
+    for each in detections:
+        none = np.full(len(each.boxes), -1, np.int32), np.zeros(len(each.boxes), np.float32)
+        classes.append(none[0] if each.classes is None else each.classes)
+        scores.append(none[1] if each.scores is None else each.scores)
+    return np.concatenate(classes), np.concatenate(scores)

@@ -1,4 +1,4 @@
-"""A shard in, its cubes out: decoding, flow, boxes and cutting as one stream of bounded memory."""
+"""From a shard to its cubes: decoding, boxes, flow and cutting as one stream of bounded memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 from hf2vad.archive.shards import Shard
 from hf2vad.archive.video import Frame, decode
 from hf2vad.cubes.cut import cut_cubes
-from hf2vad.cubes.detect import NO_BOXES, BoxFinder
+from hf2vad.cubes.detect import NO_FRAME_BOXES, BoxFinder, FrameBoxes
+from hf2vad.cubes.detectors.detector import FrameContext, Neighbours
 from hf2vad.cubes.detectors.motion import blurred
 from hf2vad.cubes.flow import FlowEstimator, flow_regions
 from hf2vad.cubes.opencv import cv2
@@ -29,8 +30,9 @@ AHEAD = 4
 """Frames that decoding, finding boxes and flow may each be ahead of the step after them."""
 
 
-Look = Callable[[int, U8 | None], None] | None
-"""What may look at each frame: its number and its (H, W) grey picture, none when it cannot be decoded."""
+Look = Callable[[int, U8 | None, tuple[int, int]], None] | None
+"""What may look at each frame: its number, its (H, W) grey picture, none when it cannot be decoded, and the width and
+height that it had before it was scaled."""
 
 TRIM_EVERY = 50
 """Frames after which freed memory is given back."""
@@ -38,12 +40,13 @@ TRIM_EVERY = 50
 
 @dataclass(eq=False)
 class _Prepared:
-    """A frame with what is computed of it once."""
+    """A frame, and what is computed of it once for all cubes that it is part of."""
 
     frame: Frame
     grey: U8 | None
     """(H, W), none where the picture cannot be decoded."""
     blurred: U8 | None
+    """(H, W) as `Neighbours` has it; none where no detector needs it."""
     enlarged: U8 | None = None
     """The grey frame at the size that flow is computed at; none until a cube needs a flow from or to it."""
     flow: F32 | None = None
@@ -56,30 +59,34 @@ class _Boxed:
 
     frame: Frame
     status: FrameStatus
-    in_source: F32
-    """(N, 4) boxes in pixels of the source."""
-    in_working: F32
-    """(N, 4): the same boxes in pixels of the frames that are worked on."""
+    boxes: FrameBoxes
+    """N boxes; none where the frame has none, or cannot be looked at."""
     recent: Sequence[_Prepared]
-    """It and the four frames before it; fewer where they are not there."""
+    """The frame and the four before it; fewer without full context."""
 
     @property
     def makes_cubes(self) -> bool:
         """Whether cubes are cut from it."""
-        return self.status == "scored" and len(self.in_working) > 0
+        return self.status == "scored" and len(self.boxes) > 0
 
 
 class Extractor:
     """Cuts cubes as `config` says. Keeps the detector warm from shard to shard; one belongs to one thread."""
 
-    def __init__(self, config: ExtractionConfig, boxes_uri: str = "") -> None:
+    def __init__(self, config: ExtractionConfig, boxes_uri: str = "", *, threads: int = 1) -> None:
+        """`boxes_uri`: Parquet file for the detector `boxes`. `threads`: processor threads of a detector's network;
+        decoding and flow have one each besides.
+
+        Raises ConfigError for a detector that cannot be used, MismatchError for a file that is not the one which
+        `config` was resolved with.
+        """
         self._config = config
-        self._finder = BoxFinder(config, boxes_uri)
+        self._finder = BoxFinder(config, boxes_uri, threads=threads)
         self._ahead = FRAMES - 2 if config.flow.region == "boxes" else 0
         """Frames before and after a shard whose boxes decide where its flow is computed."""
 
     def cubes(self, shard: Shard, look: Look = None) -> Generator[CubeBatch, None, None]:
-        """One batch for every frame of `shard`, in order.
+        """The cubes of `shard`: one batch a frame, in order, without cubes where the frame has none.
 
         `look` is called for each frame, those of the halo too, in another thread, before the stream ends.
 
@@ -87,31 +94,31 @@ class Extractor:
         cube needs it, and with region `boxes` only where one does. Memory depends on the size of a frame and the boxes
         in it, not on the length of the shard. Raises VideoError when the video cannot be read.
         """
-        working = Working.of(self._config.working, shard.width, shard.height)
-        with closing(prefetch(self._flowing(shard, working, look), depth=AHEAD, name="flow")) as ready:
+        with closing(prefetch(self._flowing(shard, look), depth=AHEAD, name="flow")) as ready:
             for count, boxed in enumerate(ready, 1):
                 if count % TRIM_EVERY == 0:
                     give_back_freed()
                 yield self._cut(boxed)
 
-    def _flowing(self, shard: Shard, working: Working, look: Look) -> Iterator[_Boxed]:
+    def _flowing(self, shard: Shard, look: Look) -> Iterator[_Boxed]:
         """The frames that the shard answers for, with the flows that their cubes need."""
-        width, height = working.size
-        try:
-            estimator = FlowEstimator(self._config.flow, width=width, height=height, source=working.source)
-        except VideoError as error:
-            raise VideoError(f"{shard.video.id}: {error}") from None
+        size = (shard.width, shard.height)
+        estimator = self._estimator(shard, size)
         ahead = self._ahead
         window: deque[_Boxed | None] = deque(maxlen=FRAMES - 1 + ahead)
-        with closing(prefetch(self._boxed(shard, working, look), depth=AHEAD, name="boxes")) as boxed:
+        with closing(prefetch(self._boxed(shard, look), depth=AHEAD, name="boxes")) as boxed:
             for latest in chain(boxed, repeat(None, ahead)):
                 window.append(latest)
                 current = window[-1 - ahead] if len(window) > ahead else None
-                if current is not None and shard.start <= current.frame.index < shard.stop:
-                    if current.makes_cubes:
-                        with span("flow"):
-                            self._add_flows(current, [item for item in window if item is not None], estimator)
-                    yield current
+                if current is None or not shard.start <= current.frame.index < shard.stop:
+                    continue
+                if current.makes_cubes:
+                    if current.frame.size != size:
+                        size = current.frame.size
+                        estimator = self._estimator(shard, size)
+                    with span("flow"):
+                        self._add_flows(current, [item for item in window if item is not None], estimator)
+                yield current
 
     def _add_flows(self, boxed: _Boxed, window: Sequence[_Boxed], estimator: FlowEstimator) -> None:
         """Compute the flows of a frame's cubes that no frame before it needed. `window` holds all frames whose cubes
@@ -119,81 +126,101 @@ class Extractor:
         for before, after in pairwise(boxed.recent):
             if after.flow is not None:
                 continue
-            assert before.grey is not None
-            assert after.grey is not None
-            first = after.frame.index
             if self._config.flow.region == "frame":
                 after.flow = estimator.between(_enlarged(before, estimator), _enlarged(after, estimator))
-            else:
-                boxes = [item.in_working for item in window if first <= item.frame.index < first + FRAMES - 1]
-                regions = flow_regions(np.concatenate(boxes), estimator.size, self._config.flow.margin)
-                after.flow = estimator.around(before.grey, after.grey, regions)
+                continue
+            assert before.grey is not None
+            assert after.grey is not None
+            pair = range(after.frame.index, after.frame.index + FRAMES - 1)
+            boxes = [item.boxes.in_working for item in window if item.frame.index in pair and _same_size(item, after)]
+            regions = flow_regions(np.concatenate(boxes), estimator.size, self._config.flow.margin)
+            after.flow = estimator.around(before.grey, after.grey, regions)
 
-    def _boxed(self, shard: Shard, working: Working, look: Look) -> Iterator[_Boxed]:
+    def _estimator(self, shard: Shard, size: tuple[int, int]) -> FlowEstimator:
+        """What gives flow between frames that have `size` before they are scaled."""
+        working = Working.of(self._config.working, *size)
+        width, height = working.size
+        try:
+            return FlowEstimator(self._config.flow, width=width, height=height, source=working.source)
+        except VideoError as error:
+            raise VideoError(f"{shard.video.id}: {error}") from None
+
+    def _boxed(self, shard: Shard, look: Look) -> Iterator[_Boxed]:
         """The frames that the shard answers for, and those before and after whose boxes decide where flow is
         computed, with their boxes."""
         first, stop = shard.start - self._ahead, shard.stop + self._ahead
         window: deque[_Prepared] = deque(maxlen=FRAMES)
-        with closing(prefetch(self._prepared(shard, working, look), depth=AHEAD, name="decode")) as prepared:
+        with closing(prefetch(self._prepared(shard, look), depth=AHEAD, name="decode")) as prepared:
             for after in chain(prepared, [None]):
                 if window and first <= window[-1].frame.index < stop:
-                    yield self._with_boxes(shard, working, tuple(window), after)
+                    yield self._with_boxes(shard, tuple(window), after)
                 if after is not None:
                     window.append(after)
 
-    def _prepared(self, shard: Shard, working: Working, look: Look) -> Iterator[_Prepared]:
-        for frame in spans("decode", decode(shard, working.size)):
-            if frame.index >= shard.stop + self._ahead + self._finder.needs_motion:
+    def _prepared(self, shard: Shard, look: Look) -> Iterator[_Prepared]:
+        neighbours = self._finder.needs_neighbours
+        for frame in spans("decode", decode(shard, self._config.working.size)):
+            if frame.index >= shard.stop + self._ahead + neighbours:
                 return
             with span("convert"):
                 image = frame.image
                 grey = None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
                 if look is not None:
-                    look(frame.index, grey)
-                blur = blurred(grey, self._config.motion) if grey is not None and self._finder.needs_motion else None
-            yield _Prepared(frame, grey, blur)
+                    look(frame.index, grey, frame.size)
+                smooth = blurred(grey, self._config.motion) if grey is not None and neighbours else None
+            yield _Prepared(frame, grey, smooth)
 
-    def _with_boxes(
-        self, shard: Shard, working: Working, recent: Sequence[_Prepared], after: _Prepared | None
-    ) -> _Boxed:
+    def _with_boxes(self, shard: Shard, recent: Sequence[_Prepared], after: _Prepared | None) -> _Boxed:
         """The last frame of `recent` with its boxes."""
         frame, status = recent[-1].frame, _status(recent)
         if frame.image is None or (status != "scored" and not (self._ahead and frame.index >= FRAMES - 1)):
-            return _Boxed(frame, status, NO_BOXES, NO_BOXES, recent)
-        before = recent[-2].blurred if len(recent) > 1 else None
-        neighbours = (before, recent[-1].blurred, after.blurred if after else None)
+            return _Boxed(frame, status, NO_FRAME_BOXES, recent)
+        working = Working.of(self._config.working, *frame.size)
+        neighbours = None
+        if (current := recent[-1].blurred) is not None:
+            earlier, later = (
+                item.blurred if item is not None and item.frame.size == frame.size else None
+                for item in (recent[-2] if len(recent) > 1 else None, after)
+            )
+            neighbours = Neighbours(before=earlier, current=current, after=later)
+        context = FrameContext(video=shard.video.id, index=frame.index, image=frame.image, neighbours=neighbours)
         with span("boxes"):
-            boxes = self._finder.boxes(shard.video.id, frame.index, frame.image, neighbours)
-        if self._finder.in_source_pixels:
-            return _Boxed(frame, status, boxes, working.from_source(boxes), recent)
-        return _Boxed(frame, status, working.to_source(boxes), boxes, recent)
+            boxes = self._finder.boxes(context, working)
+        return _Boxed(frame, status, boxes, recent)
 
     def _cut(self, boxed: _Boxed) -> CubeBatch:
         """The cubes of a frame; none where it makes none."""
-        frame = boxed.frame
+        frame, boxes = boxed.frame, boxed.boxes
         if not boxed.makes_cubes:
             return CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status=boxed.status)
         images = [item.frame.image for item in boxed.recent if item.frame.image is not None]
         flows = [item.flow for item in boxed.recent[1:] if item.flow is not None]
         with span("cut"):
-            kept, appearance, flow = cut_cubes(boxed.in_working, images, flows)
+            kept, appearance, flow = cut_cubes(boxes.in_working, images, flows)
         return CubeBatch(
             frame=frame.index,
             pts_s=frame.pts_s,
             status=boxed.status,
-            boxes=boxed.in_source[kept],
+            boxes=boxes.in_source[kept],
             appearance=appearance,
             flow=flow,
-            dropped=len(boxed.in_source) - len(appearance),
+            dropped=len(boxes) - len(appearance),
+            classes=boxes.classes[kept],
+            class_scores=boxes.class_scores[kept],
         )
 
 
 def _status(recent: Sequence[_Prepared]) -> FrameStatus:
-    """Whether the last of `recent` frames can be scored."""
-    if recent[-1].frame.index < FRAMES - 1:
+    """Whether the last of `recent` frames can be scored. Frames of another size are no context."""
+    sizes = {item.frame.size for item in recent if item.grey is not None}
+    if recent[-1].frame.index < FRAMES - 1 or len(sizes) > 1:
         return "no_context"
     complete = len(recent) == FRAMES and all(item.grey is not None for item in recent)
     return "scored" if complete else "undecodable"
+
+
+def _same_size(boxed: _Boxed, prepared: _Prepared) -> bool:
+    return boxed.frame.size == prepared.frame.size
 
 
 def _enlarged(item: _Prepared, estimator: FlowEstimator) -> U8:

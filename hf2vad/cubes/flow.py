@@ -12,8 +12,9 @@ from hf2vad.errors import VideoError
 from hf2vad.schema import F32, F64, U8
 
 LEAST_SIDE = 32
-"""Frames are enlarged to at least this many pixels a side: DIS needs a few of its patches."""
+"""Pixels that frames are enlarged to on each side at least: DIS needs a few of its patches."""
 LARGEST_ENLARGEMENT = 8.0
+"""Factor beyond which frames are too small to have flow, unless `flow.scale` itself is larger."""
 
 GRID = 32
 """Pixels between the lines that regions of flow begin and end on."""
@@ -33,12 +34,12 @@ _PRESETS = {
 
 
 class FlowEstimator:
-    """Flow for frames of one size. Holds work buffers, so one belongs to one thread."""
+    """Optical flow between frames of one size. Holds work buffers: one object serves one thread."""
 
     def __init__(self, config: FlowConfig, *, width: int, height: int, source: tuple[int, int] | None = None) -> None:
-        """For frames of `width` × `height`, scaled from frames of the size `source` (none: not scaled).
+        """Frames are `width` × `height` pixels, scaled from the (width, height) `source`; None: not scaled.
 
-        Raises VideoError for frames too small to have flow.
+        Raises VideoError for frames with a side below 4 pixels.
         """
         self.size = (width, height)
         """Width and height of the frames."""
@@ -52,13 +53,16 @@ class FlowEstimator:
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
 
     def prepare(self, grey: U8) -> U8:
-        """What `between` takes for a (H, W) grey frame: the frame, enlarged."""
+        """A (H, W) grey frame enlarged by `flow.scale`, as `between` takes it."""
         if self._large == self.size:
             return np.ascontiguousarray(grey)
         return np.asarray(cv2.resize(grey, self._large, interpolation=cv2.INTER_LINEAR), np.uint8)
 
     def between(self, before: U8, after: U8) -> F32:
-        """(H, W, 2) float32: where each pixel of `before` goes, (dx, dy), in the configured units."""
+        """(H, W, 2) float32 flow (dx, dy) of each pixel from `before` to `after`, two frames as `prepare` gives them.
+
+        H and W are those of the frames before they were enlarged; vectors are in pixels of `flow.units`.
+        """
         flow = self._dis.calc(before, after, None)  # type: ignore[call-overload]
         if self._large != self.size:
             flow = cv2.resize(flow, self.size, interpolation=cv2.INTER_LINEAR)
@@ -122,7 +126,10 @@ def _areas(regions: F64) -> F64:
 
 
 def _divided(flow: F32, unit: F32) -> F32:
-    """`flow`, each axis divided in place by its own unit. NumPy is slow where the innermost axis has two elements."""
+    """(H, W, 2) `flow` with each axis divided in place by its own unit.
+
+    One axis at a time: NumPy is slow where the innermost axis has two elements.
+    """
     if unit[0] == unit[1]:
         if unit[0] != 1:
             flow /= unit[0]

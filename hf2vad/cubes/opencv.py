@@ -1,8 +1,8 @@
-"""OpenCV as cubes are cut with it: without threads of its own.
+"""OpenCV without threads of its own, as cubes are cut with it.
 
-They are off: extraction brings threads of its own and a worker owns a share of the machine. Flow
-must not depend on their number either: DIS says it cuts a frame into the same stripes whatever it is (measured with
-OpenCV 5.0 on vtest: 1 to 8 threads, every preset, bit-equal), and with one thread that need not be trusted.
+Extraction has threads of its own, and a worker owns a share of the machine. And flow must not depend on the number of
+threads: measured with OpenCV 5.0 on vtest, DIS is bit-equal with 1 to 8 of them in every preset, and with one of them
+that need not be trusted.
 """
 
 import cv2

@@ -1,4 +1,4 @@
-"""Boxes between the pixels of the source and those that its frames are worked on in."""
+"""The size that a video's frames are worked on at, and boxes in pixels of either size."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from hf2vad.schema import F32
 
 @dataclass(frozen=True)
 class Working:
-    """The two sizes of a video's frames, each (width, height)."""
+    """The two sizes of a video's frames."""
 
     source: tuple[int, int]
-    """As coded."""
+    """(width, height) as coded."""
     size: tuple[int, int]
-    """At which flow, boxes and crops are computed."""
+    """(width, height) at which flow, boxes and crops are computed."""
 
     @classmethod
     def of(cls, config: WorkingConfig, width: int, height: int) -> Working:
+        """The sizes of frames that are coded in `width` × `height` pixels."""
         return cls((width, height), config.size(width, height))
 
     def to_source(self, boxes: F32) -> F32:
@@ -33,7 +34,8 @@ class Working:
 
 
 def _scaled(boxes: F32, old: tuple[int, int], new: tuple[int, int]) -> F32:
-    """Multiplied before it is divided: what is a whole pixel in both sizes comes out whole."""
+    """(N, 4) boxes in pixels of the size `old` as boxes in pixels of the size `new`."""
     if old == new:
         return boxes
+    # Multiplied before divided: what is a whole pixel in both sizes comes out whole.
     return (boxes.astype(np.float64) * (*new, *new) / (*old, *old)).astype(np.float32)

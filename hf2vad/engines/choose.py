@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from hf2vad.engines.compiled import no_compiler
-from hf2vad.engines.eager import Precision
 from hf2vad.engines.package import Package
-from hf2vad.engines.place import Place, here
-from hf2vad.engines.spec import PACKAGED, EngineChoice, EngineSpec, check_precision
+from hf2vad.engines.settings import PACKAGED, EngineChoice, EngineSpec, Precision, check_precision
+from hf2vad.engines.target import Target, this_target
+from hf2vad.models.settings import Network
 
 
 @dataclass(frozen=True)
@@ -18,34 +18,43 @@ class Choice:
     """An engine, and why it is the one."""
 
     spec: EngineSpec
-    place: Place
+    target: Target
     """Where it was chosen."""
     why: str
 
 
 def choose_engine(
-    wanted: EngineChoice, *, precision: Precision, cache: str, bundle_id: str, device: torch.device, batch: int
+    wanted: EngineChoice,
+    *,
+    precision: Precision,
+    cache: str,
+    networks: tuple[Network, ...],
+    bundle_id: str,
+    device: torch.device,
+    batch: int,
 ) -> Choice:
-    """The engine to use on `device`. For `auto`: a package that fits; else `compiled` on a GPU; else `eager`.
+    """The engine that runs `networks` on `device`.
 
-    Nothing is built or loaded. Raises ConfigError for a precision that the device does not have.
+    For `auto`: a package that fits; else `compiled` on a GPU; else `eager`. Nothing is built or loaded. Raises
+    ConfigError for a precision that the device does not have.
     """
     check_precision(precision, device.type)
-    place = here(device)
+    target = this_target(device)
     if wanted != "auto":
-        return Choice(EngineSpec(name=wanted, precision=precision, cache=cache), place, "as --engine says")
+        spec = EngineSpec(name=wanted, precision=precision, cache=cache, networks=networks)
+        return Choice(spec, target, "as --engine says")
+    spec = EngineSpec(name="compiled", precision=precision, cache=cache, networks=networks)
     for name in PACKAGED:
-        spec = EngineSpec(name=name, precision=precision, cache=cache)
-        if Package(spec, bundle_id, place, batch).exists():
-            return Choice(spec, place, f"its package in {cache} fits this device, these versions and this batch")
-    spec = EngineSpec(name="compiled", precision=precision, cache=cache)
+        packaged = replace(spec, name=name)
+        if Package(packaged, bundle_id, target, batch).exists():
+            return Choice(packaged, target, f"its package in {cache} fits this device, these versions and this batch")
     if device.type == "cuda":
         reason = no_compiler()
         if not reason:
-            return Choice(spec, place, "there is a GPU, and no package that fits it")
-        return Choice(replace(spec, name="eager", precision="fp32"), place, reason)
+            return Choice(spec, target, "there is a GPU, and no package that fits it")
+        return Choice(replace(spec, name="eager", precision="fp32"), target, reason)
     eager = replace(spec, name="eager", precision="fp32")
     hint = (
         "no package fits this processor, these versions and this batch; jobs/build_engine.py makes one that is faster"
     )
-    return Choice(eager, place, hint)
+    return Choice(eager, target, hint)

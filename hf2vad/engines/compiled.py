@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from hf2vad.engines.eager import numerics
-from hf2vad.engines.network import Material, NetworkEngine, Run
+from hf2vad.engines.network import EngineInputs, NetworkEngine, Run
 from hf2vad.errors import EngineError
 
 
@@ -34,19 +34,19 @@ def require_compiler(what: str) -> None:
         raise EngineError(f"engine {what} cannot be built: {reason}; or use --engine eager")
 
 
-def compile_network(material: Material) -> Run:
+def compile_network(inputs: EngineInputs) -> Run:
     """The network, compiled for batches of one size; takes a minute or more on a CPU."""
     require_compiler("compiled")
-    options = inductor_options(material.device)
-    if material.device.type == "cuda":
+    options = inductor_options(inputs.device)
+    if inputs.device.type == "cuda":
         options["triton.cudagraphs"] = True
-    run: Run = torch.compile(material.network(), dynamic=False, options=options)
-    with torch.inference_mode(), numerics(material.precision):
-        for _ in range(3 if material.device.type == "cuda" else 1):  # a CUDA graph is recorded after it has run once
-            run(*material.inputs())
+    run: Run = torch.compile(inputs.network(), dynamic=False, options=options)
+    with torch.inference_mode(), numerics(inputs.precision):
+        for _ in range(3 if inputs.device.type == "cuda" else 1):  # a CUDA graph is recorded after it has run once
+            run(*inputs.tensors())
     return run
 
 
-def compiled_engine(material: Material) -> NetworkEngine:
+def compiled_engine(inputs: EngineInputs) -> NetworkEngine:
     """Compile the network and be ready to run it."""
-    return NetworkEngine(compile_network(material), material)
+    return NetworkEngine(compile_network(inputs), inputs)

@@ -1,88 +1,84 @@
-"""Engines: what runs the network over cubes. `eager` is the reference; the others are in `engines/`."""
+"""Engines: what runs the networks over cubes. `eager` is the reference that the others are compared with."""
 
 from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hf2vad.engines.settings import Precision
 from hf2vad.errors import ConfigError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors, cube_tensors
+from hf2vad.models.settings import NETWORKS, Network
 from hf2vad.schema import F16, F32, U8
 
-Precision = Literal["fp32", "tf32", "bf16", "fp16"]
-"""Numbers that the network computes with. Errors are summed in fp32 whatever it is."""
-
-
-@dataclass(frozen=True)
-class CubeScores:
-    """The errors of some cubes (paper §3.3)."""
-
-    s_flow: F32
-    """(B,): S_r, squared error of the reconstructed flows, summed over the cube."""
-    s_frame: F32
-    """(B,): S_p, squared error of the predicted frame, summed over the crop."""
+NetworkErrors = Mapping[Network, F32]
+"""(B,) float32 for each network that ran: `flow` has S_r, `frame` has S_p (paper §3.3)."""
 
 
 class Engine(Protocol):
-    """Runs the network."""
+    """Runs the networks that features need."""
 
     @property
     def batch(self) -> int:
         """Cubes that it works on at once; more or fewer are accepted, but this many are used best."""
 
-    def score(self, appearance: U8, flow: F16) -> CubeScores:
-        """Errors of (B, 5, 32, 32, 3) pixels and (B, 4, 32, 32, 2) flow."""
+    def errors(self, appearance: U8 | None, flow: F16) -> NetworkErrors:
+        """Errors of (B, 5, 32, 32, 3) pixels and (B, 4, 32, 32, 2) flow. The flow network alone needs no pixels."""
 
 
 class BatchEngine(ABC):
     """Works on batches of one size, the last filled up with its first cube: what a cube scores does not depend on how
     many are scored beside it."""
 
-    def __init__(self, device: torch.device, batch: int) -> None:
+    def __init__(self, device: torch.device, batch: int, networks: Sequence[Network]) -> None:
         if batch < 1:
             raise ConfigError(f"--batch must be at least 1, got {batch}")
-        self.device, self.batch = device, batch
+        self.device, self.batch, self.networks = device, batch, tuple(networks)
 
     @abstractmethod
-    def errors(self, inputs: CubeTensors) -> tuple[Tensor, Tensor]:
-        """S_r and S_p, each (batch,) float32, of `batch` cubes on the engine's device."""
+    def batch_errors(self, inputs: CubeTensors) -> tuple[Tensor, ...]:
+        """The errors of each of `networks`, (batch,) float32, of `batch` cubes on the engine's device."""
 
-    def score(self, appearance: U8, flow: F16) -> CubeScores:
+    def errors(self, appearance: U8 | None, flow: F16) -> NetworkErrors:
+        pixels = appearance if "frame" in self.networks else None
         parts = [
-            self._score_batch(appearance[start : start + self.batch], flow[start : start + self.batch])
+            self._part(None if pixels is None else pixels[start : start + self.batch], flow[start : start + self.batch])
             for start in range(0, len(flow), self.batch)
         ]
-        if not parts:
-            return CubeScores(np.empty(0, np.float32), np.empty(0, np.float32))
-        return CubeScores(np.concatenate([p.s_flow for p in parts]), np.concatenate([p.s_frame for p in parts]))
+        empty = [np.empty(0, np.float32)]
+        columns = (
+            [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else empty * len(self.networks)
+        )
+        return dict(zip(self.networks, columns, strict=True))
 
-    def _score_batch(self, appearance: U8, flow: F16) -> CubeScores:
+    def _part(self, appearance: U8 | None, flow: F16) -> list[F32]:
         count = len(flow)
         if count < self.batch:
             filled = np.minimum(np.arange(self.batch), count) % count
-            appearance, flow = appearance[filled], flow[filled]
-        s_flow, s_frame = self.errors(cube_tensors(appearance, flow, self.device))
-        return CubeScores(s_flow[:count].cpu().numpy(), s_frame[:count].cpu().numpy())
+            appearance, flow = None if appearance is None else appearance[filled], flow[filled]
+        errors = self.batch_errors(cube_tensors(appearance, flow, self.device))
+        return [error[:count].cpu().numpy() for error in errors]
 
 
 class EagerEngine(BatchEngine):
     """PyTorch as it is, in fp32."""
 
-    def __init__(self, model: HF2VAD, *, device: torch.device, batch: int) -> None:
-        super().__init__(device, batch)
+    def __init__(
+        self, model: HF2VAD, *, device: torch.device, batch: int, networks: Sequence[Network] = NETWORKS
+    ) -> None:
+        super().__init__(device, batch, networks)
         self._model = model.to(device).eval()
 
-    def errors(self, inputs: CubeTensors) -> tuple[Tensor, Tensor]:
+    def batch_errors(self, inputs: CubeTensors) -> tuple[Tensor, ...]:
         with numerics("fp32"):
-            return self._model.errors(inputs)
+            return self._model.errors(inputs, self.networks)
 
 
 @contextlib.contextmanager

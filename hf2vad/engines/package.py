@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hf2vad.engines.place import Place, engine_key
-from hf2vad.engines.spec import EngineName, EngineSpec
+from hf2vad.engines.settings import EngineName, EngineSpec
+from hf2vad.engines.target import Target, engine_key
 from hf2vad.errors import EngineError
 from hf2vad.storage import atomic_writer, exists, join, open_read, put_json, read_json
 
@@ -28,9 +28,9 @@ FOLDER = "engines"
 class Package:
     """A built engine that is kept in a folder at a URI, or is not there yet."""
 
-    def __init__(self, spec: EngineSpec, bundle_id: str, place: Place, batch: int) -> None:
-        self.spec, self.bundle_id, self.place, self.batch = spec, bundle_id, place, batch
-        self.key = engine_key(spec.name, bundle_id, place, precision=spec.precision, batch=batch)
+    def __init__(self, spec: EngineSpec, bundle_id: str, target: Target, batch: int) -> None:
+        self.spec, self.bundle_id, self.target, self.batch = spec, bundle_id, target, batch
+        self.key = engine_key(spec, bundle_id, target, batch=batch)
         self.about = join(spec.cache, f"{spec.name}-{self.key}.json")
 
     def exists(self) -> bool:
@@ -51,13 +51,14 @@ class Package:
         about = {
             "engine": self.spec.name,
             "precision": self.spec.precision,
+            "networks": list(self.spec.networks),
             "batch": self.batch,
             "bundle": self.bundle_id,
             "key": self.key,
             "file": file,
             "sha256": digest,
             "bytes": path.stat().st_size,
-            "place": json.loads(json.dumps(asdict(self.place))),
+            "place": json.loads(json.dumps(asdict(self.target))),
             **facts,
         }
         put_json(self.about, about)

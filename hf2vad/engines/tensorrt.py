@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hf2vad.engines.aot import export_network
-from hf2vad.engines.network import Material, NetworkEngine
+from hf2vad.engines.network import EngineInputs, NetworkEngine
 from hf2vad.errors import EngineError
 
 INSTALL = "pip install 'hf2vad[tensorrt]' --extra-index-url https://pypi.nvidia.com"
@@ -29,28 +29,28 @@ def no_tensorrt(device: torch.device, packages: tuple[str, ...] = ("torch_tensor
     return "" if device.type == "cuda" else f"it needs a GPU, and the network runs on {device.type}"
 
 
-def build_tensorrt(material: Material, path: Path) -> None:
-    """Build an engine file at `path`, for batches of 1 to `material.batch`.
+def build_tensorrt(inputs: EngineInputs, path: Path) -> None:
+    """Build an engine file at `path`, for batches of 1 to `inputs.batch`.
 
     Raises EngineError where TensorRT is missing or refuses the network.
     """
-    if reason := no_tensorrt(material.device):
+    if reason := no_tensorrt(inputs.device):
         raise EngineError(f"engine tensorrt cannot be built: {reason}; or use another --engine")
     import torch_tensorrt  # type: ignore[import-not-found]
 
-    shapes = [tuple(tensor.shape[1:]) for tensor in material.inputs()]
-    inputs = [
+    shapes = [tuple(tensor.shape[1:]) for tensor in inputs.tensors()]
+    ranges = [
         torch_tensorrt.Input(
-            min_shape=(1, *shape), opt_shape=(material.batch, *shape), max_shape=(max(2, material.batch), *shape)
+            min_shape=(1, *shape), opt_shape=(inputs.batch, *shape), max_shape=(max(2, inputs.batch), *shape)
         )
         for shape in shapes
     ]
     try:
         data = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
-            export_network(material, dynamic=True),
-            arg_inputs=inputs,
+            export_network(inputs, dynamic=True),
+            arg_inputs=ranges,
             require_full_compilation=True,
-            disable_tf32=material.precision != "tf32",
+            disable_tf32=inputs.precision != "tf32",
             use_explicit_typing=True,
         )
     except (RuntimeError, AssertionError, ValueError) as error:
@@ -58,11 +58,11 @@ def build_tensorrt(material: Material, path: Path) -> None:
     path.write_bytes(data)
 
 
-def load_tensorrt(path: Path, material: Material) -> NetworkEngine:
+def load_tensorrt(path: Path, inputs: EngineInputs) -> NetworkEngine:
     """Load the engine file at `path`. Raises EngineError where TensorRT is missing or refuses the file."""
-    if reason := no_tensorrt(material.device, ("tensorrt",)):
+    if reason := no_tensorrt(inputs.device, ("tensorrt",)):
         raise EngineError(f"engine tensorrt cannot run: {reason}; or use another --engine")
-    return NetworkEngine(TensorRT(path.read_bytes(), material.device), material)
+    return NetworkEngine(TensorRT(path.read_bytes(), inputs.device), inputs)
 
 
 class TensorRT:

@@ -9,19 +9,18 @@ apart by rule, and the threshold is its return level. Beyond what the hours at h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from hf2vad.archive.camera import camera_of
-from hf2vad.errors import ConfigError, EvaluationError
+from hf2vad.archive.pattern import PathPattern
+from hf2vad.errors import EvaluationError
 from hf2vad.schema import F64
 from hf2vad.scoring.alarms import Alarms, rule_of
 from hf2vad.scoring.events import HighRun, events_above, high_runs
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.storage import absolute
 from hf2vad.tables.read import scored_videos, scores_prefix
 
 COUNTED = 10
@@ -33,40 +32,18 @@ MOST = 200
 LEVEL = 0.95
 
 
-@dataclass(frozen=True, kw_only=True)
-class AlarmJob:
-    """Settings of jobs/alarms.py."""
+@dataclass(frozen=True)
+class AlarmTarget:
+    """How many alarms are wanted, and what counts as one."""
 
-    scores: str
-    """Score tables of normal footage that the bundle was not trained on: the --out of jobs/score_archive.py, or one
-    bundle=<id> folder in it."""
-
-    out: str
-    """Where the file goes, such as site/alarms.json; what --alarms of scoring and backfill take."""
-
-    per_hour: float = 0.1
-    """Wanted alarms per camera and hour of footage like this."""
-
-    camera_pattern: str = ""
-    """Where a video's path names its camera, as in {camera}/{date}/*: each camera gets a threshold of its own where its
-    hours are enough. The bundle's own, where it was trained with one."""
-
-    events: EventConfig = field(default_factory=EventConfig)
-
-    resamples: int = 200
-    """Draws of peaks behind the intervals of fitted thresholds; 0: no intervals."""
-
+    per_hour: float
+    """Alarms per camera and hour of footage like the given one."""
+    events: EventConfig
+    """What makes an event of frames above the threshold."""
+    resamples: int
+    """Draws of peaks behind the interval of a fitted threshold; 0: no interval."""
     seed: int = 0
     """Seeds those draws."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.per_hour < 3600:
-            raise ConfigError(f"--per-hour must be above 0 and below 3600, got {self.per_hour}")
-        if self.resamples < 0:
-            raise ConfigError(f"--resamples must not be negative, got {self.resamples}")
-        if self.events.threshold is not None:
-            raise ConfigError("events.threshold is what this job finds; leave it out")
-        camera_of("", self.camera_pattern)
 
 
 @dataclass(frozen=True)
@@ -98,32 +75,41 @@ class Level:
     note: str
 
 
-def alarm_levels(job: AlarmJob) -> tuple[Alarms, dict[str, Level]]:
-    """The thresholds, and what each rests on; `` names all cameras together. Raises EvaluationError without footage."""
-    prefix = scores_prefix(absolute(job.scores))
+def alarm_levels(scores: str, target: AlarmTarget, pattern: PathPattern) -> tuple[Alarms, dict[str, Level]]:
+    """The thresholds, and what each rests on; the empty name is that of all cameras together.
+
+    `scores`: URI of a run's score tables. `pattern`: where a video's path names its camera. Raises EvaluationError
+    without footage.
+    """
+    prefix = scores_prefix(scores)
     by_camera: dict[str, list[Footage]] = {}
-    bundle, smoothing = "", 0
+    bundle, smoothing, by_surprise = "", 0, False
     for video in scored_videos(prefix):
         bundle, smoothing = video.metadata["bundle"], video.metadata["smoothing"]
+        by_surprise = video.metadata.get("rule") == "surprise"
         table = video.table("frames").select(["pts_s", "score", "health"])
-        low = job.events.low if job.events.low is not None else float(video.metadata["thresholds"][1])
+        low = target.events.low if target.events.low is not None else float(video.metadata["thresholds"][1])
         pts_s, score, health = (table[name].to_numpy() for name in ("pts_s", "score", "health"))
-        found = footage(pts_s, score, health, low, job.events)
-        by_camera.setdefault(camera_of(video.video, job.camera_pattern), []).append(found)
+        found = footage(pts_s, score, health, low, target.events)
+        by_camera.setdefault(pattern.camera_of(video.path), []).append(found)
     everything = [each for group in by_camera.values() for each in group]
     if not sum(each.hours for each in everything):
         raise EvaluationError(f"{prefix}: no frame there has a score; alarms are set on scored normal footage")
-    levels = {"": level(everything, job)}
-    levels |= {name: level(group, job) for name, group in sorted(by_camera.items()) if name and _hours(group)}
+    levels = {"": level(everything, target)}
+    levels |= {name: level(group, target) for name, group in sorted(by_camera.items()) if name and _hours(group)}
     own = {name: found.threshold for name, found in levels.items() if name and found.supported}
     alarms = Alarms(
         bundle=bundle,
         smoothing=smoothing,
-        rule=rule_of(job.events),
-        camera_pattern=job.camera_pattern,
+        rule=rule_of(target.events),
+        camera_pattern=pattern.text,
         threshold=levels[""].threshold,
         cameras=own,
-        figures={"per_hour": job.per_hour, "levels": {name: vars(found) for name, found in levels.items()}},
+        figures={
+            "per_hour": target.per_hour,
+            "levels": {name: vars(found) for name, found in levels.items()},
+            **({"rule": "surprise"} if by_surprise else {}),
+        },
     )
     return alarms, levels
 
@@ -135,27 +121,29 @@ def footage(pts_s: F64, score: F64, health: np.ndarray[Any, Any], low: float, co
     return Footage(step * int(usable.sum()) / 3600, high_runs(np.where(usable, score, np.nan), low), low)
 
 
-def level(videos: Sequence[Footage], job: AlarmJob) -> Level:
-    """The threshold at which `videos` give `job.per_hour` events an hour."""
+def level(videos: Sequence[Footage], target: AlarmTarget) -> Level:
+    """The threshold at which `videos` give the wanted number of events an hour."""
     hours = _hours(videos)
-    wanted = job.per_hour * hours
+    count = target.per_hour * hours
     floor = max(each.low for each in videos)
-    peaks = event_peaks(videos, floor, job.events)
-    if len(peaks) <= wanted:
+    peaks = event_peaks(videos, floor, target.events)
+    if len(peaks) <= count:
         note = f"the footage has {len(peaks)} events at events.low already; for more alarms lower events.low"
-        return _level(floor, "counted", videos, job, supported=wanted >= COUNTED, note=note)
-    if wanted >= COUNTED:
-        return _level(counted_threshold(videos, int(wanted), peaks, job.events), "counted", videos, job, supported=True)
-    needed = f"{hours:.2f} hours; counting {job.per_hour:g} an hour takes {COUNTED / job.per_hour:,.0f}"
+        return _level(floor, "counted", videos, target, supported=count >= COUNTED, note=note)
+    if count >= COUNTED:
+        return _level(
+            counted_threshold(videos, int(count), peaks, target.events), "counted", videos, target, supported=True
+        )
+    needed = f"{hours:.2f} hours; counting {target.per_hour:g} an hour takes {COUNTED / target.per_hour:,.0f}"
     if len(peaks) < FITTED:
         beyond = float(np.nextafter(peaks[0], np.inf))
         note = f"not supported: {len(peaks)} peaks in {needed}; above everything seen"
-        return _level(beyond, "beyond", videos, job, supported=False, note=note)
-    threshold, interval = fitted_threshold(peaks, wanted, job)
-    supported = wanted >= 1
+        return _level(beyond, "beyond", videos, target, supported=False, note=note)
+    threshold, interval = fitted_threshold(peaks, count, target)
+    supported = count >= 1
     note = f"fitted to {min(len(peaks), MOST)} peaks in {needed}"
-    note = note if supported else f"not supported, extrapolated: {note}, and {1 / job.per_hour:,.0f} to fit it"
-    return _level(threshold, "fitted", videos, job, supported=supported, interval=interval, note=note)
+    note = note if supported else f"not supported, extrapolated: {note}, and {1 / target.per_hour:,.0f} to fit it"
+    return _level(threshold, "fitted", videos, target, supported=supported, interval=interval, note=note)
 
 
 def event_peaks(videos: Sequence[Footage], floor: float, config: EventConfig) -> F64:
@@ -181,15 +169,15 @@ def count_events(videos: Sequence[Footage], threshold: float, config: EventConfi
     return sum(len(events_above(threshold, video.runs, config)) for video in videos)
 
 
-def fitted_threshold(peaks: F64, wanted: float, job: AlarmJob) -> tuple[float, tuple[float, float] | None]:
-    """The level that `wanted` peaks reach, by a generalised Pareto fit to the highest; 95 % interval by resampling."""
+def fitted_threshold(peaks: F64, count: float, target: AlarmTarget) -> tuple[float, tuple[float, float] | None]:
+    """The level that `count` peaks reach, by a generalised Pareto fit to the highest; 95 % interval by resampling."""
     tail = peaks[:MOST]
     base = float(tail[-1]) if len(peaks) == len(tail) else float(peaks[MOST])
-    value = _return_level(tail, base, wanted)
-    if not job.resamples:
+    value = _return_level(tail, base, count)
+    if not target.resamples:
         return value, None
-    draw = np.random.default_rng(job.seed)
-    drawn = [_return_level(draw.choice(tail, len(tail)), base, wanted) for _ in range(job.resamples)]
+    draw = np.random.default_rng(target.seed)
+    drawn = [_return_level(draw.choice(tail, len(tail)), base, count) for _ in range(target.resamples)]
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return value, (float(low), float(high))
 
@@ -203,13 +191,13 @@ def _level(
     threshold: float,
     method: str,
     videos: Sequence[Footage],
-    job: AlarmJob,
+    target: AlarmTarget,
     *,
     supported: bool,
     note: str = "",
     interval: tuple[float, float] | None = None,
 ) -> Level:
-    events, hours = count_events(videos, threshold, job.events), _hours(videos)
+    events, hours = count_events(videos, threshold, target.events), _hours(videos)
     tail = (1 - LEVEL) / 2
     low = stats.chi2.ppf(tail, 2 * events) / 2 / hours if events else 0.0
     high = stats.chi2.ppf(1 - tail, 2 * events + 2) / 2 / hours

@@ -10,7 +10,7 @@ import numpy as np
 
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.schema import F64
-from hf2vad.scoring.fuse import runs
+from hf2vad.scoring.smooth import runs
 from hf2vad.tables.read import name_in, scored_videos
 
 Span = tuple[int, int]
@@ -52,17 +52,22 @@ class Alerts:
 
 
 def alert_figures(prefix: str, labels: FrameLabels) -> dict[str, Any]:
-    """Figures of the events under `prefix` in the labelled videos. An alarm on frames without a label is none."""
-    total = Alerts()
+    """Figures of the events under `prefix` in the labelled videos. An alarm on frames without a label is none.
+
+    `surprises`: thresholds of scores by surprise, ascending; only where there are such scores.
+    """
+    total, surprises = Alerts(), set[float]()
     for video in scored_videos(prefix):
         name = name_in(labels, video.video)
         if name is None:
             continue
+        if video.metadata.get("rule") == "surprise":
+            surprises.add(float(video.metadata["thresholds"][0]))
         frames, events = video.table("frames"), video.table("events")
         spans = list(zip(*(events[column].to_pylist() for column in ("start_frame", "end_frame")), strict=True))
         pts_s, scored = frames["pts_s"].to_numpy(), ~np.isnan(frames["score"].to_numpy())
         total += alerts(frames["frame"].to_numpy(), pts_s, scored, *labels[name], spans)
-    return total.figures()
+    return total.figures() | ({"surprises": sorted(surprises)} if surprises else {})
 
 
 def alerts(

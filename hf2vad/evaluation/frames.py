@@ -14,12 +14,15 @@ from hf2vad.evaluation.auroc import Labels, Pairs
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.smoothing import Smoothing
-from hf2vad.schema import F64, FRAME_SCORES, LABELS, pack_metadata
-from hf2vad.tables.read import VideoScores, name_in, scored_videos
+from hf2vad.features.settings import YARDSTICK
+from hf2vad.schema import F64, FEATURE_COLUMNS, FRAME_SCORES, LABELS, pack_metadata
+from hf2vad.tables.read import VideoTables, name_in, scored_videos
 
-PARTS = {"flow_only": "s_flow", "frame_only": "s_frame", "motion_only": "s_motion", "speed_yardstick": "speed"}
-"""Figures beside the fused score: frame maximum of one column of the object table. A frame without an object gets 0, or
-the lowest value of all objects where that is below 0. A part whose column is missing, or has a null, is left out."""
+PARTS = {f"{name}_only": column for name, column in FEATURE_COLUMNS.items() if name != YARDSTICK}
+PARTS[f"{YARDSTICK}_yardstick"] = FEATURE_COLUMNS[YARDSTICK]
+"""Figures beside the fused score: frame maximum of one feature, by the column of the object table. A frame without an
+object gets 0, or the lowest value of all objects where that is below 0. A feature that was not computed (its column is
+missing, or has a null) is left out."""
 
 Part = Callable[[pa.Table], F64 | None]
 """A number for each row of an object table; none where the table does not have what it takes."""
@@ -80,19 +83,27 @@ def column_part(column: str) -> Part:
     def values(objects: pa.Table) -> F64 | None:
         if column not in objects.column_names or objects[column].null_count:
             return None
-        found = np.asarray(objects[column].to_numpy(), np.float64)
-        if column == "s_motion" and len(found) and not found.any():  # a bundle without a density
-            return None
-        return found
+        return np.asarray(objects[column].to_numpy(), np.float64)
 
     return values
 
 
-COLUMN_PARTS: Mapping[str, Part] = {part: column_part(column) for part, column in PARTS.items()}
+def feature_part(column: str) -> Part:
+    """The part that is one feature; none where it is 0 throughout, as earlier releases wrote one without a fit."""
+    part = column_part(column)
+
+    def values(objects: pa.Table) -> F64 | None:
+        found = part(objects)
+        return None if found is None or (len(found) and not found.any()) else found
+
+    return values
+
+
+FEATURE_PARTS: Mapping[str, Part] = {part: feature_part(column) for part, column in PARTS.items()}
 
 
 def collect(
-    prefix: str, labels: FrameLabels, protocol: Protocol, parts: Mapping[str, Part] = COLUMN_PARTS
+    prefix: str, labels: FrameLabels, protocol: Protocol, parts: Mapping[str, Part] = FEATURE_PARTS
 ) -> LabelledFrames:
     """The labelled frames of the score tables under `prefix`, smoothed as `protocol` says.
 
@@ -145,7 +156,7 @@ class _Raw:
         return float(values.min(where=np.isfinite(values), initial=np.inf))
 
 
-def _read(found: VideoScores, frame: I64, anomalous: Labels, parts: Mapping[str, Part]) -> _Raw:
+def _read(found: VideoTables, frame: I64, anomalous: Labels, parts: Mapping[str, Part]) -> _Raw:
     table = found.table("frames")
     rows = table["frame"].to_numpy()
     there = np.isin(frame, rows)

@@ -15,7 +15,9 @@ from hf2vad.evaluation.auroc import micro_auroc
 from hf2vad.evaluation.frames import Part, collect
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.settings import Protocol
-from hf2vad.schema import F64
+from hf2vad.models.settings import NETWORKS
+from hf2vad.schema import F64, FEATURE_COLUMNS
+from hf2vad.scoring.scorer import Scale, Scorer, ZScore
 from hf2vad.tables.read import name_in, scored_videos
 
 SMALLER = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -28,10 +30,13 @@ def oracle_fusion(prefix: str, labels: FrameLabels, protocol: Protocol) -> dict[
     """The weights of GRID with the highest micro AUROC, smoothed, on `labels`; the first of equals.
 
     Eq. 9 over S_r and S_p, each divided by its deviation over the objects at hand (means cancel in an AUROC). Raises
-    EvaluationError as `collect` does.
+    EvaluationError as `collect` does, and where one of the two was not computed.
     """
     deviations = _deviations(prefix, labels)
-    weighted = {f"{flow} {frame}": _weighted(flow / deviations[0], frame / deviations[1]) for flow, frame in GRID}
+    scales: dict[str, Scale] = {
+        network: ZScore(0.0, float(std)) for network, std in zip(NETWORKS, deviations, strict=True)
+    }
+    weighted = {f"{flow} {frame}": _weighted(Scorer({"flow": flow, "frame": frame}, scales)) for flow, frame in GRID}
     frames = collect(prefix, labels, protocol, weighted)
     reached = [micro_auroc(frames.pairs(name)) for name in weighted]
     known = [-1.0 if value is None else value for value in reached]
@@ -47,15 +52,11 @@ def oracle_fusion(prefix: str, labels: FrameLabels, protocol: Protocol) -> dict[
     }
 
 
-def _weighted(flow: float, frame: float) -> Part:
+def _weighted(scorer: Scorer) -> Part:
     def values(objects: pa.Table) -> F64:
-        return np.asarray(flow * _column(objects, "s_flow") + frame * _column(objects, "s_frame"), np.float64)
+        return scorer.score({network: objects[FEATURE_COLUMNS[network]].to_numpy() for network in NETWORKS})
 
     return values
-
-
-def _column(objects: pa.Table, name: str) -> F64:
-    return np.asarray(objects[name].to_numpy(), np.float64)
 
 
 def _deviations(prefix: str, labels: FrameLabels) -> F64:
@@ -64,8 +65,10 @@ def _deviations(prefix: str, labels: FrameLabels) -> F64:
     for found in scored_videos(prefix):
         if name_in(labels, found.video) is None:
             continue
-        objects = found.table("objects")
-        values = np.stack([_column(objects, "s_flow"), _column(objects, "s_frame")])
+        objects = found.table("objects").select([FEATURE_COLUMNS[network] for network in NETWORKS])
+        if any(column.null_count for column in objects.columns):
+            raise EvaluationError(f"{found.video!r}: --oracle needs S_r and S_p; score again with --all-parts")
+        values = np.stack([np.asarray(column.to_numpy(), np.float64) for column in objects.columns])
         if number := values.shape[1]:
             shift = values.mean(axis=1) - mean
             squares += ((values - values.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)

@@ -7,64 +7,21 @@ decoded) are dropped and counted. Nothing is chosen on the labels; what --oracle
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from hf2vad.archive.shards import HALO_BEFORE
-from hf2vad.evaluation.alerts import alert_figures
 from hf2vad.evaluation.auroc import auroc, macro_auroc, micro_auroc, padded_macro_auroc
 from hf2vad.evaluation.bootstrap import LEVEL, draw_videos, interval, resampled_macro, resampled_micro
 from hf2vad.evaluation.frames import PARTS, LabelledFrames, collect
-from hf2vad.evaluation.labels import FrameLabels, read_labels
+from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.oracle import oracle_fusion
 from hf2vad.evaluation.regions import region_figures
 from hf2vad.evaluation.settings import Protocol
-from hf2vad.evaluation.tracks import Tracks, read_tracks
+from hf2vad.evaluation.tracks import Tracks
+from hf2vad.features.settings import YARDSTICK
 from hf2vad.schema import F64
-from hf2vad.storage import join, put_json, put_table
-from hf2vad.tables.read import scores_prefix
-
-__all__ = ["PARTS", "EvaluateJob", "Protocol", "evaluate", "evaluate_job"]
 
 DEFAULT = Protocol()
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateJob:
-    """Settings of jobs/evaluate.py."""
-
-    scores: str
-    """What jobs/score_archive.py wrote: its --out, or one bundle=<id> folder in it."""
-
-    labels: str
-    """Parquet file (video, frame, anomalous), or a folder with one text file of 0 and 1 a video."""
-
-    out: str
-    """Folder for evaluation.json, evaluation.md and frame_scores.parquet."""
-
-    tracks: str = ""
-    """Parquet file (video, frame, x1, y1, x2, y2, track) of the anomalous regions, for RBDC and TBDC; where it has a
-    column `anomalous`, only its true rows count."""
-
-    oracle: bool = False
-    """Also say what the best fusion weights would reach if these labels chose them: never an accuracy."""
-
-    protocol: Protocol = field(default_factory=Protocol)
-
-
-def evaluate_job(job: EvaluateJob) -> dict[str, Any]:
-    """Evaluate and put `evaluation.json` and `frame_scores.parquet`; returns the content of the former.
-
-    Raises EvaluationError when scores, labels and tracks do not belong together.
-    """
-    prefix, labels = scores_prefix(job.scores), read_labels(job.labels)
-    tracks = read_tracks(job.tracks) if job.tracks else None
-    frames = collect(prefix, labels, job.protocol)
-    result = _figures(prefix, labels, frames, job.protocol, tracks, job.oracle)
-    result["alerts"] = alert_figures(prefix, labels)
-    put_table(join(job.out, "frame_scores.parquet"), frames.table({"protocol": result["protocol"]}))
-    put_json(join(job.out, "evaluation.json"), result)
-    return result
 
 
 def evaluate(
@@ -74,17 +31,13 @@ def evaluate(
     *,
     tracks: Tracks | None = None,
     oracle: bool = False,
-) -> dict[str, Any]:
-    """Figures of the score tables under `prefix` against `labels`; holds one number a frame and column.
+) -> tuple[dict[str, Any], LabelledFrames]:
+    """Figures of the score tables under `prefix` against `labels`, and the frames they are of.
 
-    Raises EvaluationError when a labelled frame has no row.
+    The frames hold one number a frame and column. `tracks`: regions for RBDC and TBDC. `oracle`: also say what the best
+    fusion weights would reach if these labels chose them. Raises EvaluationError when a labelled frame has no row.
     """
-    return _figures(prefix, labels, collect(prefix, labels, protocol), protocol, tracks, oracle)
-
-
-def _figures(
-    prefix: str, labels: FrameLabels, frames: LabelledFrames, protocol: Protocol, tracks: Tracks | None, oracle: bool
-) -> dict[str, Any]:
+    frames = collect(prefix, labels, protocol)
     score, raw = frames.pairs("score"), frames.pairs("score_raw")
     macro, defined = macro_auroc(score)
     result: dict[str, Any] = {
@@ -100,6 +53,7 @@ def _figures(
             part: {"micro": micro_auroc(frames.pairs(part)), "micro_raw": micro_auroc(frames.pairs(part + "_raw"))}
             for part in frames.parts
         },
+        "not_computed": [part for part in PARTS if part not in frames.parts],
         "per_video": {video: auroc(*pair) for video, pair in score.items()},
         "per_video_frames": {
             v.video: {"frames": int(v.scored.sum()), "anomalous": int(v.anomalous[v.scored].sum())}
@@ -123,7 +77,7 @@ def _figures(
         result["regions"] = region_figures(prefix, list(score), tracks)
     if oracle:
         result["oracle_fusion"] = oracle_fusion(prefix, labels, protocol)
-    return result
+    return result, frames
 
 
 def _counts(frames: LabelledFrames) -> dict[str, int]:
@@ -158,7 +112,7 @@ def _uncertainty(frames: LabelledFrames, result: Mapping[str, Any], protocol: Pr
         "auroc_macro_raw": interval(macro["score_raw"])[0],
         **{part: {"micro": bounds[part], "micro_raw": bounds[part + "_raw"]} for part in frames.parts},
     }
-    speed = "speed_yardstick"
+    speed = f"{YARDSTICK}_yardstick"
     if speed not in frames.parts or result["auroc_micro"] is None:
         return {"intervals": intervals}
     return {

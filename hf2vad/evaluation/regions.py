@@ -22,10 +22,10 @@ import pyarrow as pa
 from sklearn.metrics import auc
 
 from hf2vad.errors import EvaluationError
-from hf2vad.evaluation.frames import COLUMN_PARTS, Part, column_part
+from hf2vad.evaluation.frames import FEATURE_PARTS, Part, column_part
 from hf2vad.evaluation.tracks import BOX, Tracks, VideoTracks
 from hf2vad.schema import F64
-from hf2vad.tables.read import VideoScores, name_in, scored_videos
+from hf2vad.tables.read import VideoTables, name_in, scored_videos
 
 OVERLAP_PARTS = 10
 """A detection takes a region when this many times their intersection is at least their union: an IoU of 0.1."""
@@ -87,7 +87,7 @@ def region_figures(prefix: str, videos: Collection[str], tracks: Tracks) -> dict
     A region on a frame without a score can never be found; it counts, and `regions_unscored` says how many there are.
     Raises EvaluationError when a video of `tracks` is not one of `videos`, or a region lies on a frame without a row.
     """
-    parts: Mapping[str, Part] = {"score": column_part("score"), **COLUMN_PARTS}
+    parts: Mapping[str, Part] = {"score": column_part("score"), **FEATURE_PARTS}
     columns = {part: _Found() for part in parts}
     track: list[np.ndarray[Any, np.dtype[np.int64]]] = [np.empty(0, np.int64)]
     frames = detections = unscored = seen = 0
@@ -136,7 +136,7 @@ def _areas(column: _Found, track: np.ndarray[tuple[int], np.dtype[np.int64]], fr
     }
 
 
-def _unscored(found: VideoScores, table: pa.Table, truth: VideoTracks) -> int:
+def _unscored(found: VideoTables, table: pa.Table, truth: VideoTracks) -> int:
     """Regions on frames without a score."""
     rows = table["frame"].to_numpy()
     there = np.isin(truth.frame, rows)

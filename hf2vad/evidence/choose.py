@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.scope import Scope
+from hf2vad.archive.sources import split_id
 from hf2vad.errors import NotFoundError
 from hf2vad.evidence.settings import EvidenceConfig
-from hf2vad.schema import unpack_metadata
-from hf2vad.storage import join, list_dir, read_table
+from hf2vad.tables.read import VideoTables, video_tables
 from hf2vad.threads import in_threads
 
 THREADS = 8
@@ -31,8 +30,8 @@ class Chosen:
     """Of the table `events`."""
     metadata: Mapping[str, Any]
     """What that table says of itself: bundle, fingerprint, size and range of the video."""
-    table: str
-    """Path of the video's tables below the folder of each kind."""
+    tables: VideoTables
+    """The tables of its video."""
 
     @property
     def key(self) -> str:
@@ -45,14 +44,17 @@ def event_key(video: str, start_frame: int) -> str:
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()[:16]
 
 
-def choose_events(prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING) -> list[Chosen]:
+def choose_events(
+    prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING, archives: Collection[str] = ()
+) -> list[Chosen]:
     """The events of a bundle=<id> folder that `config` asks for, by falling peak score.
 
-    Besides those that it returns, it holds the events of the tables that are being read. Empty without scores.
+    `archives`: names that ids of videos may begin with; `scope` is of paths in them. Besides those that it returns, it
+    holds the events of the tables that are being read. Empty without scores.
     """
     order = itertools.count(0, -1)
     found: list[tuple[float, int, Chosen]] = []
-    for chosen in _events(prefix, scope):
+    for chosen in _events(prefix, scope, archives):
         item = (float(chosen.row["peak_score"]), next(order), chosen)
         if config.above is not None:
             if item[0] >= config.above:
@@ -64,28 +66,16 @@ def choose_events(prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING
     return [chosen for _, _, chosen in sorted(found, key=lambda item: item[:2], reverse=True)]
 
 
-def _events(prefix: str, scope: Scope) -> Iterator[Chosen]:
-    keys = _keys(join(prefix, "events"), "", scope)
-    for events in in_threads(partial(_read, prefix), keys, THREADS):
-        yield from (chosen for chosen in events if scope.holds(chosen.row["video"]))
+def _events(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[Chosen]:
+    for events in in_threads(_read, _tables(prefix, scope, archives), THREADS):
+        yield from (chosen for chosen in events if scope.holds(split_id(chosen.row["video"], archives)[1]))
 
 
-def _read(prefix: str, key: str) -> list[Chosen]:
-    where = join(prefix, "events", key)
-    table = read_table(where)
-    metadata = unpack_metadata(table.schema, "events", where)
-    return [Chosen(row, metadata, key) for row in table.to_pylist()]
+def _tables(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[VideoTables]:
+    with contextlib.suppress(NotFoundError):
+        yield from video_tables(prefix, "events", scope, archives)
 
 
-def _keys(uri: str, prefix: str, scope: Scope) -> Iterator[str]:
-    """Tables below `uri`, without the folders that `scope` does not enter; one whose name is shortened is entered."""
-    try:
-        for entry in list_dir(uri):
-            name = prefix + entry.name
-            if not entry.is_dir:
-                if name.endswith(".parquet"):
-                    yield name
-            elif "~" in name or scope.enters(unquote(name, errors="surrogateescape")):
-                yield from _keys(entry.uri, name + "/", scope)
-    except NotFoundError:
-        return
+def _read(tables: VideoTables) -> list[Chosen]:
+    events, metadata = tables.described("events")
+    return [Chosen(row, metadata, tables) for row in events.to_pylist()]

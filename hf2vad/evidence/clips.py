@@ -53,7 +53,7 @@ def clip_files(footage: Footage, start: int, stop: int) -> dict[str, bytes]:
     The highest scoring box of a frame is orange, the others are white. Frames that cannot be decoded are left out: the
     one before is shown longer. Raises VideoError when there is no frame, or no encoder.
     """
-    size = fitted(footage.size, WIDTH, even=True)
+    size = fitted(footage.shape, WIDTH, even=True)
     written = 0
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("clip.mp4", "clip_boxes.mp4")]

@@ -1,13 +1,14 @@
-"""The cube that an event is shown by, cut again from its video, and what the network makes of it."""
+"""The cube that an event is shown by, cut again from its video, and what the networks make of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import cut_shards
@@ -16,7 +17,8 @@ from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import VideoError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import cube_tensors
-from hf2vad.schema import BOX, F16, F32, SIZE, U8
+from hf2vad.models.settings import Network
+from hf2vad.schema import BOX, F16, F32, FEATURE_COLUMNS, FLOWS, SIZE, U8
 
 TOLERANCE = 0.05
 """Relative difference of S_r and S_p from the table's up to which a cube counts as the same: engines may differ by 0.03
@@ -34,30 +36,30 @@ class Cube:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the network makes of a cube."""
+class Explanation:
+    """What a cube holds, and what the networks that its score needs make of it."""
 
-    given: U8
+    crop: U8
     """(32, 32, 3): the last crop."""
-    predicted: F32
-    """(32, 32, 3): its prediction, in grey levels 0 … 255."""
+    predicted: F32 | None
+    """(32, 32, 3): its prediction, in grey levels 0 … 255; None where the frame network does not count."""
     flow: F32
-    """(32, 32, 2): the one of the four flows that S_r goes by."""
-    reconstructed: F32
-    """(32, 32, 2)."""
+    """(32, 32, 2): the one of the four flows that S_r goes by, or the last where the flow network does not count."""
+    reconstructed: F32 | None
+    """(32, 32, 2); None where the flow network does not count."""
     number: int
     """Which of the four flows that is, from 0."""
-    s_flow: float
-    s_frame: float
+    errors: Mapping[Network, float]
+    """S_r and S_p, of the networks that ran."""
 
 
-def cut_again(extractor: Extractor, video: Video, timeline: Timeline, found: Mapping[str, Any]) -> Cube:
-    """The cube of a row of `objects`, by the extraction it was made with.
+def cut_again(extractor: Extractor, video: Video, timeline: Timeline, row: Mapping[str, Any]) -> Cube:
+    """The cube of a `row` of `objects`, by the extraction it was made with.
 
     Raises VideoError when it does not come out again.
     """
-    frame = int(found["frame"])
-    box = np.array([found[name] for name in BOX], np.float32)
+    frame = int(row["frame"])
+    box = np.array([row[name] for name in BOX], np.float32)
     for shard in cut_shards(video, timeline, 1, start=frame, stop=frame + 1):
         for batch in extractor.cubes(shard):
             same = np.flatnonzero(np.abs(batch.boxes - box).max(axis=1, initial=0) < 0.01)
@@ -68,28 +70,35 @@ def cut_again(extractor: Extractor, video: Video, timeline: Timeline, found: Map
 
 
 @torch.inference_mode()
-def seen(model: HF2VAD, cube: Cube, device: torch.device) -> Seen:
-    """What `model`, in evaluation mode on `device`, makes of `cube`."""
+def explain(model: HF2VAD | None, cube: Cube, networks: Sequence[Network], device: torch.device) -> Explanation:
+    """What `model`, in evaluation mode on `device`, makes of `cube` with `networks`; None where there are none."""
     inputs = cube_tensors(cube.appearance, cube.flow, device)
-    found = model.reconstruct(inputs.flows).flow
-    predicted = model.predict(inputs, found, sample=False, prior=False).frame
-    s_flow, s_frame = model.errors(inputs)
-    flows, rebuilt = (each.float().reshape(4, 2, SIZE, SIZE).permute(0, 2, 3, 1).cpu().numpy()
-                      for each in (inputs.flows, found))  # fmt: skip
+    flows = _flow_fields(inputs.flows)
+    if model is None:
+        return Explanation(cube.appearance[0, -1], None, flows[-1], None, FLOWS - 1, {})
+    reconstruction = model.reconstruct(inputs.flows).flow
+    rebuilt = _flow_fields(reconstruction)
     rank = {"sum": 3, "min": 0, "median": 2}[model.config.flow_error]
     number = int(np.argsort(np.square(rebuilt - flows).sum((1, 2, 3)), kind="stable")[rank])
-    pixels = predicted[0].float().permute(1, 2, 0).cpu().numpy() * 255
-    return Seen(
-        cube.appearance[0, -1], pixels, flows[number], rebuilt[number], number, float(s_flow[0]), float(s_frame[0])
-    )
+    predicted = None
+    if "frame" in networks:
+        frame = model.predict(inputs, reconstruction, sample=False, prior=False).frame
+        predicted = frame[0].float().permute(1, 2, 0).cpu().numpy() * 255
+    errors = {name: float(error[0]) for name, error in zip(networks, model.errors(inputs, networks), strict=True)}
+    return Explanation(cube.appearance[0, -1], predicted, flows[number], rebuilt[number], number, errors)
 
 
-def check_same(known: Mapping[str, Any], found: Seen) -> None:
-    """Raise VideoError where the errors are not those of the row of `objects`."""
-    for name in ("s_flow", "s_frame"):
-        table, now = float(known[name]), float(getattr(found, name))
-        if abs(now - table) > TOLERANCE * max(abs(table), 1e-3):
+def _flow_fields(flows: Tensor) -> F32:
+    """(4, 32, 32, 2) for (1, 8, 32, 32)."""
+    return np.asarray(flows.float().reshape(FLOWS, 2, SIZE, SIZE).permute(0, 2, 3, 1).cpu().numpy(), np.float32)
+
+
+def check_same(row: Mapping[str, Any], explanation: Explanation) -> None:
+    """Raise VideoError where the errors are not those of the `row` of `objects`; a null there is not compared."""
+    for network, now in explanation.errors.items():
+        column = FEATURE_COLUMNS[network]
+        if row[column] is not None and abs(now - row[column]) > TOLERANCE * max(abs(row[column]), 1e-3):
             raise VideoError(
-                f"{known['video']}: frame {known['frame']} has {name} {now:.4g} now and {table:.4g} in the table, so "
-                "its maps are not shown; score it again"
+                f"{row['video']}: frame {row['frame']} has {column} {now:.4g} now and {row[column]:.4g} in the table, "
+                "so its maps are not shown; score it again"
             )

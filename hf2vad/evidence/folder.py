@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf2vad.errors import NotFoundError
-from hf2vad.evidence.event import Shown
+from hf2vad.evidence.event import EventCard
 from hf2vad.storage import delete, join, list_dir, put_bytes, put_json, read_json
 
 FOLDER = "events"
@@ -34,12 +34,12 @@ class EventFolder:
         except NotFoundError:
             return {}
 
-    def put(self, shown: Shown) -> None:
+    def put(self, card: EventCard) -> None:
         """Put an event in place of what is there; a file that it does not name is removed before the row is put."""
-        self._delete(keep=shown.files)
-        for name, data in shown.files.items():
+        self._delete(keep=card.files)
+        for name, data in card.files.items():
             put_bytes(join(self.uri, name), data)
-        put_json(join(self.uri, ROW), shown.row)
+        put_json(join(self.uri, ROW), card.row)
 
     def remove(self) -> None:
         """Remove all its files."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from hf2vad.evidence.objects import Objects, Range
 from hf2vad.evidence.pixelate import pixelated, regions
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.schema import F32
+from hf2vad.tables.sizes import sizes_of
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,13 @@ class Footage:
     objects: Objects
     config: EvidenceConfig
 
+    metadata: Mapping[str, Any]
+    """Of its frame table, which says which size of pictures holds for which frames."""
+
     @property
-    def size(self) -> tuple[int, int]:
-        """Width and height, as coded."""
-        return self.timeline.width, self.timeline.height
+    def shape(self) -> tuple[int, int]:
+        """Width and height of a picture on a screen."""
+        return self.timeline.display_size
 
     def frames(self, start: int, stop: int, size: tuple[int, int]) -> Iterator[Frame]:
         """Frames `start` … `stop`, the end exclusive, scaled to `size` (width, height) and hidden as configured.
@@ -39,7 +44,7 @@ class Footage:
         A frame that cannot be decoded has no image. Raises VideoError when the video cannot be read.
         """
         for shard in cut_shards(self.video, self.timeline, max(1, stop - start), start=start, stop=stop):
-            for frame in decode(shard, size):
+            for frame in decode(shard, lambda *_: size):
                 if start <= frame.index < stop:
                     yield self._hidden(frame, size)
 
@@ -58,8 +63,9 @@ class Footage:
         return Frame(frame.index, frame.pts_s, pixelated(frame.image, regions(boxes, self.config.pixelate)))
 
     def _scaled(self, rows: slice, size: tuple[int, int]) -> F32:
-        scale = np.array([size[0] / self.size[0], size[1] / self.size[1]] * 2, np.float32)
-        return np.asarray(self.objects.boxes[rows] * scale, np.float32)
+        own = sizes_of(self.metadata, self.objects.frame[rows], (self.timeline.width, self.timeline.height))
+        scale = (np.array(size, np.float64) / own).astype(np.float32)
+        return np.asarray(self.objects.boxes[rows] * np.tile(scale, 2), np.float32)
 
 
 def held(timeline: Timeline, start: int, stop: int, seconds: float) -> Range:

@@ -10,16 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hf2vad.bundle.bundle import Bundle
-from hf2vad.schema import BOX, F32, OBJECTS
-from hf2vad.scoring.fuse import PARTS, Parts, terms
+from hf2vad.bundle.settings import BundleSettings
+from hf2vad.features.registry import feature_classes
+from hf2vad.schema import BOX, F32, FEATURE_COLUMNS, OBJECTS
+from hf2vad.scoring.scorer import FeatureValues, Scorer
+from hf2vad.scoring.words import feature_words, in_words
 from hf2vad.storage import open_parquet
 
 Range = tuple[int, int]
-
-KINDS = {"flow": "flow", "frame": "appearance", "speed": "speed", "motion": "motion"}
-"""What an event is called by its largest part."""
-COLUMNS = {"flow": "s_flow", "frame": "s_frame", "speed": "speed", "motion": "s_motion"}
 
 BATCH = 65_536
 """Rows of the table that are looked at together."""
@@ -46,7 +44,7 @@ class Objects:
                 place = np.searchsorted(starts, frame, side="right") - 1
                 wanted = (place >= 0) & (frame < stops[place])
                 kept.append(pa.Table.from_batches([batch]).filter(pa.array(wanted)).replace_schema_metadata(None))
-        table = pa.concat_tables(kept).combine_chunks()
+        table = pa.concat_tables(kept, promote_options="default").combine_chunks()
         boxes = np.stack([table[name].to_numpy() for name in BOX], axis=1)
         return cls(table["frame"].to_numpy(), boxes, table)
 
@@ -72,16 +70,30 @@ def shown_object(objects: Objects, event: Mapping[str, Any]) -> Mapping[str, Any
     return objects.best(peak, peak + 1) or objects.best(event["start_frame"], event["end_frame"] + 1)
 
 
-def weighted_parts(found: Mapping[str, Any], bundle: Bundle) -> dict[str, float]:
-    """What each part with a weight adds to the score of a row of `objects`, in deviations from normal footage."""
-    parts = Parts(**{part: np.array([found[COLUMNS[part]]], np.float32) for part in PARTS})
-    if bundle.fusion.perspective and bundle.perspective is not None:
-        box: F32 = np.array([[found[name] for name in BOX]], np.float32)
-        parts = parts.in_heights(bundle.perspective.heights(box))
-    added = terms(parts, bundle.calibration_of(found["video"]), bundle.fusion)
-    return {part: float(term[0]) for part, term in added.items()}
+def score_terms(found: Mapping[str, Any], bundle: BundleSettings, path: str) -> dict[str, float]:
+    """What each feature with a weight adds to the score of a row of `objects`: weighted deviations from normal footage,
+    or, by surprise, the weighted surprise above the silent part.
+
+    `path`: of the video in its archive, which decides the calibration.
+    """
+    scorer = Scorer.of(bundle, path)
+    box: F32 = np.array([[found[name] for name in BOX]], np.float32)
+    return {name: float(term[0]) for name, term in scorer.terms(scorer.in_units(_values(found, scorer), box)).items()}
 
 
-def kind_of(parts: Mapping[str, float]) -> str:
-    """The name of the largest part; empty for none."""
-    return KINDS[max(parts, key=lambda part: parts[part])] if parts else ""
+def score_words(found: Mapping[str, Any], bundle: BundleSettings, path: str) -> str:
+    """How rare each feature of a row of `objects` is: "motion: rarer than 1 in 8,000; shape: usual".
+
+    Empty for a score that is not by surprise. `path`: of the video in its archive.
+    """
+    scorer = Scorer.of(bundle, path)
+    return in_words(feature_words(scorer, _values(found, scorer)))
+
+
+def _values(found: Mapping[str, Any], scorer: Scorer) -> FeatureValues:
+    return {name: np.array([found[FEATURE_COLUMNS[name]]], np.float32) for name in scorer.weights}
+
+
+def kind_of(terms: Mapping[str, float]) -> str:
+    """What an event is called: the word of the feature with the largest term; empty for none."""
+    return feature_classes()[max(terms, key=lambda name: terms[name])].word if terms else ""

@@ -1,16 +1,57 @@
-"""How the parts of a score are measured and added."""
+"""Which features there are, and their weights in the score."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
 
-from hf2vad.settings import require
+from hf2vad.settings import OMIT_DEFAULT, require, with_fields
+
+FEATURES: Mapping[str, str] = {
+    "flow": "hf2vad.features.flow:Flow",
+    "frame": "hf2vad.features.frame:Frame",
+    "speed": "hf2vad.features.speed:Speed",
+    "motion": "hf2vad.features.motion:Motion",
+    "energy": "hf2vad.features.energy:Energy",
+    "motion_grid": "hf2vad.features.motion_grid:MotionGrid",
+    "shape": "hf2vad.features.shape:Shape",
+    "look": "hf2vad.features.look:Look",
+    "size": "hf2vad.features.size:Size",
+    "place": "hf2vad.features.place:Place",
+}
+"""The features of a cube: name, and where its class is. This is the only list of them: table columns, calibration,
+weights, selection, ablation, evidence and the words of the review site follow it, in this order."""
+
+YARDSTICK = "speed"
+"""The feature that every report compares the score with. It is measured even without a weight: it costs microseconds a
+cube."""
+
+Rule = Literal["eq9", "surprise"]
+
+_UNIT_OF_ITS_OWN = "fusion.perspective is for fusion.rule = eq9; with surprise each feature has a unit of its own"
 
 
 @dataclass(frozen=True, kw_only=True)
+@with_fields(dict.fromkeys(FEATURES, float))
 class FusionConfig:
-    """Eq. 9: S = flow · (S_r − μ_r)/σ_r + frame · (S_p − μ_p)/σ_p, and two more parts of the same form."""
+    """How the features of a cube become its score. A feature without a weight is not computed, and its column is null.
+
+    `eq9` is the paper's: S = flow · (S_r − μ_r)/σ_r + frame · (S_p − μ_p)/σ_p, and further features of the same form.
+    `surprise` adds how rare each feature's value is among normal cubes: S = Σ weight · max(0, surprise − silent), where
+    surprise = −log10 P(a normal cube has this value or more).
+    """
+
+    rule: Rule = field(default="eq9", metadata={OMIT_DEFAULT: True})
+    """`eq9`: deviations from the mean. `surprise`: rarity; the score is then itself the surprise of the sum: 2 is one
+    normal object in a hundred, 4 one in ten thousand."""
+
+    silent: float = field(default=1.0, metadata={OMIT_DEFAULT: True})
+    """`surprise`: up to this surprise a feature adds nothing. 1: it is silent for nine of ten normal objects."""
+
+    at: Literal["box", "frame"] = field(default="box", metadata={OMIT_DEFAULT: True})
+    """`surprise`: where features are added. `box`: in each box, and a frame has its highest sum. `frame`: each feature
+    of a frame counts with its highest value over the frame's boxes."""
 
     flow: float = 1.0
     """Weight of the flow reconstruction error S_r."""
@@ -29,37 +70,20 @@ class FusionConfig:
     its failure case is motion far from the camera (§4.4)."""
 
     def __post_init__(self) -> None:
-        weights = (self.flow, self.frame, self.speed, self.motion)
+        weights = tuple(getattr(self, name) for name in FEATURES)
         require(min(weights) >= 0, f"fusion weights must not be negative: {weights}")
         require(sum(weights) > 0, "the fusion weights must not all be 0")
+        require(self.silent >= 0, f"fusion.silent must not be negative, got {self.silent}")
+        require(self.at == "box" or self.rule == "surprise", "fusion.at = frame needs fusion.rule = surprise")
+        require(not self.perspective or self.rule == "eq9", _UNIT_OF_ITS_OWN)
 
+    @classmethod
+    def of(cls, weights: Mapping[str, float], *, rule: Rule = "eq9", perspective: bool = False) -> Self:
+        """These weights by name, all others 0."""
+        values: dict[str, Any] = {**dict.fromkeys(FEATURES, 0.0), **weights}
+        return cls(rule=rule, perspective=perspective, **values)
 
-@dataclass(frozen=True, kw_only=True)
-class DensityConfig:
-    """How likely a cube's motion is among the training cubes: a histogram of its flow over directions."""
-
-    kind: Literal["none", "knn", "gmm"] = "none"
-    """`knn`: mean distance to the nearest exemplars. `gmm`: −log density of a Gaussian mixture."""
-
-    height: Literal["none", "box", "perspective"] = "none"
-    """Divide by nothing, by the box's own height, or by the height expected at its image row."""
-
-    directions: int = 8
-    """Bins of the histogram."""
-
-    neighbours: int = 8
-    """`knn`: exemplars that count."""
-
-    exemplars: int = 4096
-    """`knn`: training cubes that are kept, at most."""
-
-    components: int = 5
-    """`gmm`: Gaussians."""
-
-    def __post_init__(self) -> None:
-        for name in ("directions", "neighbours", "exemplars", "components"):
-            require(getattr(self, name) > 0, f"density.{name} must be positive, got {getattr(self, name)}")
-        require(
-            self.neighbours <= self.exemplars,
-            f"density.neighbours {self.neighbours} is above density.exemplars {self.exemplars}",
-        )
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The features that have a weight above 0, in the order of FEATURES."""
+        return {name: weight for name in FEATURES if (weight := getattr(self, name))}

@@ -1,17 +1,27 @@
-"""The plain speed of a cube's flow: the yardstick without learning."""
+"""Feature `speed`: the plain speed of a cube's flow, the yardstick without learning."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
+from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings, median_of_four, speeds
 from hf2vad.schema import F16, F32
 
 
-def flow_speed(flow: F16) -> F32:
-    """(B,): how fast a cube moves: the median over its four flows of each pixel's speed, averaged over the crop.
+class Speed(Feature[NoSettings]):
+    """How fast a cube moves, in flow units a frame; always measured, as the yardstick of every report."""
 
-    The yardstick without learning (METHOD §9), in the flow's units.
-    """
-    vectors = flow.astype(np.float32)
-    speed = np.sqrt(np.square(vectors).sum(axis=-1))
-    return np.asarray(np.median(speed, axis=1).mean(axis=(1, 2)), np.float32)
+    name = "speed"
+    word = "speed"
+    needs: ClassVar[frozenset[Need]] = frozenset({"flow"})
+    length_power = 1
+
+    def measure(self, cubes: CubeArrays) -> F32:
+        return flow_speed(cubes.vectors)
+
+
+def flow_speed(flow: F16 | F32) -> F32:
+    """(B,) for (B, 4, 32, 32, 2) flow: the median over the four flows of each pixel's speed, averaged over the crop."""
+    return np.asarray(median_of_four(speeds(flow.astype(np.float32, copy=False))).mean(axis=(1, 2)), np.float32)

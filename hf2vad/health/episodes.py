@@ -9,11 +9,19 @@
 | moved | the camera moved: the frames in which it may have | pixels, null where nothing of the old view is left |
 | gap | more time before a frame than between others | seconds more |
 | rate | frames come faster or slower than in the rest of the video | frames a second |
+| resized | the first picture of another size | its width in pixels |
+| time_back | the clock went back; times after it go on from the frame before | seconds |
+| time_jump | the clock went ahead by more than a recording pauses, or one frame's time did | seconds |
+| time_order | times in the order of decoding, which were sorted | how many |
+| time_doubled | frames that had the time of the frame before | how many |
+| time_missing | frames without a time | how many |
+
+The last three say nothing of pictures, so no frame is marked by them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -21,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 
 from hf2vad.archive.shards import HALO_BEFORE, LOOK_AHEAD
+from hf2vad.archive.times import Repair
 from hf2vad.health.moves import MoveFinder
 from hf2vad.health.settings import HealthConfig
 from hf2vad.health.steps import gaps, median_step, odd_rates
@@ -28,6 +37,8 @@ from hf2vad.health.still import StillFinder
 from hf2vad.schema import F64, HEALTH, THUMBNAIL_SHAPE, HealthKind, pack_metadata
 
 KINDS: tuple[HealthKind, ...] = get_args(HealthKind)
+HARMLESS: frozenset[HealthKind] = frozenset({"time_order", "time_doubled", "time_missing"})
+"""What is wrong with times alone: no reason to doubt a score."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +143,24 @@ def find_episodes(
     found += walk.end()
     found += [Episode("gap", start + at, start + at + 1, more) for at, more in gaps(pts_s, config.gap)]
     found += [Episode("rate", start + a, start + b, rate) for a, b, rate in odd_rates(pts_s, config)]
-    return sorted(found, key=lambda episode: (episode.start, KINDS.index(episode.kind), episode.stop))
+    return _in_order(found)
+
+
+def with_facts(
+    episodes: Sequence[Episode], repairs: Iterable[Repair], sizes: Sequence[tuple[int, int, int]]
+) -> list[Episode]:
+    """`episodes`, and what the timeline and the sizes of pictures say beside them.
+
+    repairs: of the times of these frames. sizes: from which frame on which width and height hold.
+    """
+    there = {(episode.kind, episode.start) for episode in episodes}
+    found = [Episode(repair.kind, repair.start, repair.stop, repair.value) for repair in repairs]
+    found += [Episode("resized", frame, frame + 1, float(width)) for frame, width, _ in sizes[1:]]
+    return _in_order([*episodes, *(each for each in found if (each.kind, each.start) not in there)])
+
+
+def _in_order(episodes: Iterable[Episode]) -> list[Episode]:
+    return sorted(episodes, key=lambda episode: (episode.start, KINDS.index(episode.kind), episode.stop))
 
 
 def affected(episodes: Iterable[Episode], *, start: int, frames: int) -> list[HealthKind | None]:
@@ -141,7 +169,8 @@ def affected(episodes: Iterable[Episode], *, start: int, frames: int) -> list[He
     A frame's cubes reach back over four frames, and its motion boxes one ahead.
     """
     kinds: list[HealthKind | None] = [None] * frames
-    for episode in sorted(episodes, key=lambda episode: -KINDS.index(episode.kind)):
+    marking = (episode for episode in episodes if episode.kind not in HARMLESS)
+    for episode in sorted(marking, key=lambda episode: -KINDS.index(episode.kind)):
         first, last = max(0, episode.start - LOOK_AHEAD - start), min(frames, episode.stop + HALO_BEFORE - start)
         kinds[first:last] = [episode.kind] * max(0, last - first)
     return kinds

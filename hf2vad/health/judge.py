@@ -13,9 +13,10 @@ import pyarrow as pa
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Range
 from hf2vad.archive.timeline import Timeline
-from hf2vad.health.episodes import affected, find_episodes, health_table
+from hf2vad.health.episodes import affected, find_episodes, health_table, with_facts
+from hf2vad.health.look import SizeFrom
 from hf2vad.health.settings import HealthConfig
-from hf2vad.schema import HealthKind
+from hf2vad.schema import HealthKind, unpack_metadata
 from hf2vad.storage import read_table
 
 
@@ -29,6 +30,8 @@ class Health:
     """For each frame of the plan, what its cubes have seen of it."""
     counts: dict[str, int]
     """Frames so marked, and stretches of each kind that there is."""
+    sizes: Sequence[SizeFrom]
+    """From which frame on which size holds; one, where none changes."""
 
 
 def judged_health(
@@ -42,12 +45,24 @@ def judged_health(
     """The health of `frames` of a video. `looks`: URIs of what its shards noted, in order; one is read at a time."""
     start, stop = frames
     pts_s = np.asarray(timeline.pts_s[start:stop])
-    tables = (read_table(uri) for uri in looks)
+    sizes: list[SizeFrom] = []
+    tables = (_noting_sizes(read_table(uri), uri, timeline, sizes) for uri in looks)
     episodes = find_episodes(tables, config, start=start, pts_s=pts_s, width=timeline.width, height=timeline.height)
+    episodes = with_facts(episodes, [repair for repair in timeline.repairs if start <= repair.start < stop], sizes)
     kinds = affected(episodes, start=start, frames=len(pts_s))
     counts = Counter(f"unhealthy_{episode.kind}" for episode in episodes)
     return Health(
         health_table(video.id, episodes, start=start, pts_s=pts_s, metadata=metadata),
         kinds,
         {"unhealthy_frames": sum(kind is not None for kind in kinds), **counts},
+        sizes,
     )
+
+
+def _noting_sizes(table: pa.Table, uri: str, timeline: Timeline, sizes: list[SizeFrom]) -> pa.Table:
+    """`table`, after the sizes that its shard met are added to `sizes`."""
+    known = unpack_metadata(table.schema, "looks", uri)
+    for frame, width, height in known.get("sizes", [(known["start"], timeline.width, timeline.height)]):
+        if not sizes or sizes[-1][1:] != (width, height):
+            sizes.append((frame, width, height))
+    return table

@@ -11,6 +11,9 @@ import pyarrow as pa
 
 from hf2vad.schema import LOOKS, THUMBNAIL_SHAPE, U8, pack_metadata
 
+SizeFrom = tuple[int, int, int]
+"""A frame, and the width and height in pixels of it and those after it."""
+
 EVERY = 8
 """The thumbnail of every so many frames is kept, counted from the start of the video, so that shards do not show."""
 
@@ -24,19 +27,25 @@ SAMPLE = 96
 class Look:
     """Takes the frames of one shard in order, those of its halo too, and makes the table `looks` of them."""
 
-    def __init__(self, start: int, stop: int) -> None:
-        self._start, self._stop = start, stop
+    def __init__(self, start: int, stop: int, size: tuple[int, int]) -> None:
+        """`size`: width and height of the video's first frame."""
+        self._start, self._stop, self._size = start, stop, size
         self._rows: list[dict[str, Any]] = []
         self._before: tuple[U8, U8] | None = None
+        self._sizes: list[SizeFrom] = []
 
-    def __call__(self, frame: int, grey: U8 | None) -> None:
-        """Note frame number `frame`; `grey`: (H, W), none when it cannot be decoded."""
+    def __call__(self, frame: int, grey: U8 | None, size: tuple[int, int]) -> None:
+        """Note frame number `frame`; `grey`: (H, W), none when it cannot be decoded; `size`: width and height that it
+        had before it was scaled."""
         if frame < self._start - 1 or frame >= self._stop:
             return
         if grey is None:
             row: dict[str, Any] = {"frame": frame}
             self._before = None
         else:
+            if not self._sizes or self._sizes[-1][1:] != size:
+                self._sizes.append((frame, *size))
+                self._before = None
             thumbnail, sample = _thumbnail(grey), _sample(grey)
             row = {"frame": frame, **_light(thumbnail)}
             if self._before is not None:
@@ -49,8 +58,14 @@ class Look:
             self._rows.append(row)
 
     def table(self, metadata: Mapping[str, Any]) -> pa.Table:
-        """What was noted. The same frames give the same rows, whatever the shard."""
-        return pa.Table.from_pylist(self._rows, LOOKS.with_metadata(pack_metadata("looks", metadata)))
+        """What was noted. The same frames give the same rows, whatever the shard.
+
+        Where a frame has another size than the video's first, `sizes` in the metadata says from which frame on which
+        width and height hold.
+        """
+        others = any(size != self._size for size in ((width, height) for _, width, height in self._sizes))
+        sizes = {"sizes": self._sizes} if others else {}
+        return pa.Table.from_pylist(self._rows, LOOKS.with_metadata(pack_metadata("looks", {**metadata, **sizes})))
 
 
 def _thumbnail(grey: U8) -> U8:

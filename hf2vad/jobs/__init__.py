@@ -1,1 +1,35 @@
-"""The jobs: settings, and what each does with them."""
+"""The jobs: a module each, with its description, its settings and what it does.
+
+`hf2vad NAME`, jobs/*.py, docs/configuration.md and the tests all take a job from `JOBS`.
+
+A job's module is imported to parse its options and to print its help. So its functions import PyTorch, Ray, OpenCV and
+scikit-learn, and whatever of the package needs them, themselves: `--help` does not wait for seconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hf2vad.commandline import Job
+
+JOBS: dict[str, str] = {
+    "demo": "hf2vad.jobs.demo",
+    "extract": "hf2vad.jobs.extract",
+    "train": "hf2vad.jobs.train",
+    "score": "hf2vad.jobs.score",
+    "report": "hf2vad.jobs.report",
+    "alarms": "hf2vad.jobs.alarms",
+    "backfill": "hf2vad.jobs.backfill",
+    "build-engine": "hf2vad.jobs.build_engine",
+    "evaluate": "hf2vad.jobs.evaluate",
+    "ablate": "hf2vad.jobs.ablate",
+}
+"""The module of each job, by the name that the command `hf2vad` has for it; in the order of use."""
+
+
+def load(name: str) -> Job[Any]:
+    """The job `name`: what its module calls JOB. Raises KeyError for a name that is not in `JOBS`."""
+    job: Job[Any] = importlib.import_module(JOBS[name]).JOB
+    return job

@@ -1,40 +1,42 @@
-"""The ablations of an archive: every row's cubes, networks and scores, each distinct one computed once.
+"""The paper's ablations and ours on an archive of normal videos and a labelled one: one table of frame AUROC.
 
-Three steps: cut the cubes of both archives under each extraction (a walk on the cluster), train and score the networks
-(units, side by side on the cluster), and evaluate the rows from the scores that are there. Run it again to go on.
+Example:
+    python jobs/ablate.py --train demo/archive/train --test demo/archive/test --labels demo/archive/labels.parquet \\
+        --out demo/ablation --rows 'smoothing-*' --schedule.frame-steps 10
+    python jobs/ablate.py --train s3://vad/train --test s3://vad/test --labels s3://vad/labels.parquet \\
+        --out s3://vad/ablation --seeds 0 1 2
+
+Each extraction is cut once, each network trained and scored once, however many rows need it. Rows that need a detector
+(--detector.model) or boxes (--boxes-train, --boxes-test) are skipped without. Run it again to go on where it stopped.
+Exit code: 0 done, 2 usage, 3 some rows failed (the table says why).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Console
 from rich.table import Table
 
-from hf2vad.ablation.plan import Base, Plan, Schedule, distinct, plan
-from hf2vad.ablation.record import Records, frame_counts
-from hf2vad.ablation.rows import HEAD, cells, records_table, select
-from hf2vad.ablation.units import Cut, Place, Tables
-from hf2vad.ablation.variants import labelled
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
-from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, required_missing
-from hf2vad.cubes.detect import BoxFinder, resolve_detector
-from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
-from hf2vad.errors import ConfigError, VideoError
-from hf2vad.evaluation.labels import FrameLabels, read_labels
-from hf2vad.evaluation.smoothing import Smoothing
-from hf2vad.jobs.ablation_runs import cut_cubes, run_units
+from hf2vad.ablation.settings import Schedule
+from hf2vad.cluster.settings import RayConfig
+from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job, required_missing
+from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.errors import ConfigError
+from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
 from hf2vad.settings import to_dict
-from hf2vad.storage import absolute, join, put_json, put_table
+
+if TYPE_CHECKING:
+    from hf2vad.ablation.plan import Base
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationJob:
+class AblationJob(ExtractionConfig):
     """Settings of jobs/ablate.py."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes_train")
@@ -77,9 +79,6 @@ class AblationJob:
 
     schedule: Schedule = field(default_factory=Schedule)
     model: ModelConfig = field(default_factory=ModelConfig)
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    motion: MotionConfig = field(default_factory=MotionConfig)
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
@@ -89,34 +88,41 @@ class AblationJob:
         chosen = preset(name)
         detector = chosen.extraction.detector
         if early["boxes_train"]:
-            detector = replace(detector, kind="boxes")
-        settings: dict[str, Any] = {"preset": name, "model": chosen.model, "detector": detector}
-        settings |= {"flow": chosen.extraction.flow, "motion": chosen.extraction.motion}
+            detector = replace(detector, kinds=("boxes",))
+        settings = {**chosen.extraction.parts, "detector": detector, "model": chosen.model, "preset": name}
         return cls(**{**required_missing(cls), **settings})
 
     def __post_init__(self) -> None:
-        Smoothing("median", self.smoothing)
-        select(self.rows)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"--seeds must name at least one seed, and none twice, got {self.seeds}")
 
 
 def ablate_job(job: AblationJob) -> int:
     """Compute the rows, put and print their table; returns the exit code: 3 where a row failed."""
+    from hf2vad.ablation.nodes import Workspace
+    from hf2vad.ablation.plan import distinct, plan
+    from hf2vad.ablation.record import Records
+    from hf2vad.ablation.rows import select
+    from hf2vad.ablation.runs import cut_all, run_nodes
+    from hf2vad.cluster.dispatch import open_cluster
+    from hf2vad.evaluation.labels import read_labels
+    from hf2vad.evaluation.smoothing import Smoothing
+    from hf2vad.storage import absolute
+
     started = time.monotonic()
     _check_boxes(job)
-    labels = read_labels(job.labels)
+    rows, smoothing, labels = select(job.rows), Smoothing("median", job.smoothing), read_labels(job.labels)
     base = _base(job)
-    rows = select(job.rows)
     lacking = {row.name: base.lacks(row, seeds=len(job.seeds)) for row in rows}
     plans = {row.name: [plan(row, seed, base) for seed in job.seeds] for row in rows if not lacking[row.name]}
-    all_plans = [found for of_row in plans.values() for found in of_row]
-    with cluster(job.ray):
-        tables, failed_cuts = _cut_all(job, all_plans, labels)
-        place = Place(absolute(job.out), tables, job.device, max(1, int(job.ray.cpus)))
-        units = distinct(found for found in all_plans if found.cut in tables)
-        failed_units = run_units(units, place, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
-    records = Records(place, labels, Smoothing("median", job.smoothing))
+    all_plans = [each for of_row in plans.values() for each in of_row]
+    out = absolute(job.out)
+    with open_cluster(job.ray, use_gpu=job.device != "cpu") as cluster:
+        tables, failed_cuts = cut_all([each.cut for each in all_plans], out, labels, partial(_extract, job))
+        workspace = Workspace(out, tables, job.device, max(1, int(job.ray.cpus)))
+        nodes = distinct(each for each in all_plans if each.cut in tables)
+        failed_nodes = run_nodes(nodes, workspace, cluster)
+    records = Records(workspace, labels, smoothing)
     lines: list[dict[str, Any]] = []
     for row in rows:
         if lacking[row.name]:
@@ -124,39 +130,43 @@ def ablate_job(job: AblationJob) -> int:
             lines += [records.without(row, seed, "skipped", lacking[row.name]) for seed in seeds]
             continue
         own = plans[row.name]
-        for group in [own] if row.average else [[found] for found in own]:
-            needed = [unit for found in group for unit in found.units()]
-            reasons = [failed_cuts.get(group[0].cut), *(failed_units.get(unit) for unit in needed)]
+        for group in [own] if row.average else [[each] for each in own]:
+            needed = [node for each in group for node in each.nodes()]
+            reasons = [failed_cuts.get(group[0].cut), *(failed_nodes.get(node) for node in needed)]
             reason = next((text for text in reasons if text), None)
             failed = reason and records.without(row, group[0].seed, "failed", reason)
             lines.append(failed or records.of(group))
-    _finish(job, lines, units=len(units), seconds=time.monotonic() - started)
+    _put(job, lines, nodes=len(nodes), seconds=time.monotonic() - started)
     return EXIT_FAILURES if any(line["status"] == "failed" for line in lines) else EXIT_OK
 
 
 def _check_boxes(job: AblationJob) -> None:
     if bool(job.boxes_train) != bool(job.boxes_test):
         raise ConfigError("--boxes-train and --boxes-test come together; give both or neither")
-    if job.detector.kind == "boxes" and not job.boxes_train:
-        raise ConfigError("detector.kind = boxes needs --boxes-train and --boxes-test")
+    if "boxes" in job.detector.kinds and not job.boxes_train:
+        raise ConfigError("detector.kinds with boxes needs --boxes-train and --boxes-test")
 
 
 def _base(job: AblationJob) -> Base:
-    """What rows start from, its places absolute: workers run in folders of their own.
+    """The settings that rows start from, with absolute places: workers run in folders of their own.
 
     Raises ConfigError when the detector is no network that can be used: before hours of work, not after.
     """
-    detector = replace(job.detector, model=absolute(job.detector.model))
+    from hf2vad.ablation.plan import Base
+    from hf2vad.cubes.detect import BoxFinder, absolute_detector, resolve_detector
+    from hf2vad.storage import absolute
+
+    detector = absolute_detector(job.detector)
     if detector.model:
-        known = resolve_detector(replace(detector, kind="onnx"))
-        BoxFinder(ExtractionConfig(detector=known))
-        detector = replace(detector, model_sha256=known.model_sha256)
+        resolved = resolve_detector(replace(detector, kinds=("onnx",)))
+        BoxFinder(ExtractionConfig(detector=resolved))
+        detector = replace(detector, model_sha256=resolved.model_sha256)
     chosen = preset(job.preset)
     return Base(
         train=absolute(job.train),
         test=absolute(job.test),
         boxes=(absolute(job.boxes_train), absolute(job.boxes_test)),
-        extraction=replace(chosen.extraction, flow=job.flow, motion=job.motion, detector=detector),
+        extraction=replace(job.extraction, detector=detector),
         model=job.model,
         loss=LossConfig(),
         training=job.schedule.of(chosen.training),
@@ -165,37 +175,37 @@ def _base(job: AblationJob) -> Base:
     )
 
 
-def _cut_all(job: AblationJob, plans: list[Plan], labels: FrameLabels) -> tuple[dict[Cut, Tables], dict[Cut, str]]:
-    """Each extraction's tables, and why some have none. Raises EvaluationError when the labels are of other videos."""
-    tables: dict[Cut, Tables] = {}
-    failures: dict[Cut, str] = {}
-    for cut in dict.fromkeys(found.cut for found in plans):
-        try:
-            tables[cut] = cut_cubes(cut, absolute(job.out), job.ray, image_fps=job.image_fps)
-        except VideoError as error:
-            failures[cut] = str(error)
-            continue
-        labelled(labels, frame_counts(tables[cut].test))
-    return tables, failures
+def _extract(
+    job: AblationJob, *, archive: str, boxes: str, out: str, dataset: str, extraction: ExtractionConfig
+) -> int:
+    """Cut the cubes of one archive; returns the exit code."""
+    cut = ExtractJob(archive=archive, out=out, boxes=boxes, dataset=dataset, image_fps=job.image_fps, ray=job.ray)
+    return extract_job(replace(cut, **extraction.parts))
 
 
-def _finish(job: AblationJob, lines: list[dict[str, Any]], *, units: int, seconds: float) -> None:
-    result: Mapping[str, Any] = {
+def _put(job: AblationJob, lines: list[dict[str, Any]], *, nodes: int, seconds: float) -> None:
+    from hf2vad.ablation.rows import HEAD, cells, records_table
+    from hf2vad.storage import join, put_json, put_table
+
+    result: dict[str, Any] = {
         "benchmark": "ablation",
         "seconds": round(seconds, 1),
-        "units": units,
+        "units": nodes,
         "settings": to_dict(job),
         "chosen_on_labels": "nothing",
         "rows": lines,
     }
     put_table(join(job.out, "ablation.parquet"), records_table(lines))
-    put_json(join(job.out, "ablation.json"), dict(result))
-    shown = Table(title=f"frame AUROC, {units} units, {seconds:.0f} s; smoothed / raw")
+    put_json(join(job.out, "ablation.json"), result)
+    table = Table(title=f"frame AUROC, {nodes} nodes, {seconds:.0f} s; smoothed / raw")
     for column in HEAD:
-        shown.add_column(column)
+        table.add_column(column)
     for line in cells(lines):
-        shown.add_row(*line)
+        table.add_row(*line)
     console = Console(width=160)
-    console.print(shown)
+    console.print(table)
     console.print("Nothing is chosen by these figures: they are of the test labels, and the best of them is no result.")
     console.print(f"written to {join(job.out, 'ablation.parquet')} and ablation.json")
+
+
+JOB = Job("ablate", AblationJob, ablate_job, __doc__)

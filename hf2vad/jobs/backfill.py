@@ -1,31 +1,35 @@
-"""Scoring what is new in an archive that never stops growing: a night's work."""
+"""Score what is new in an archive since the last time: a night's work, to be started every night.
+
+Example:
+    python jobs/backfill.py --archive demo/archive/test --bundle demo/bundle --out nightly --min-age-minutes 0
+    ray job submit --working-dir . -- python jobs/backfill.py --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
+        --out s3://vad/scores --pattern '{camera}/{date}/*' --since 2026-11-24 --order newest --hours 8 --compact
+
+What is done is read from <out>/bundle=<id>/done/. One run works at a time: a lease in <out>/bundle=<id>/lease/ says
+which. On SIGTERM, and after --hours, what runs is finished and no more is started; the next run goes on there.
+
+Exit code: 0 done or out of hours, 2 usage, 3 some videos failed, 4 another run is at work, 143 stopped by SIGTERM.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf2vad import logs
-from hf2vad.archive.catalog import Video
+from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.scope import Scope, parse_day
-from hf2vad.archive.sections import Order, Sections, parse_sources
-from hf2vad.cluster.dispatch import Dispatcher
-from hf2vad.cluster.stop import Stop
-from hf2vad.commandline import EXIT_BUSY, EXIT_OK
+from hf2vad.archive.sections import Order, Sections
+from hf2vad.archive.sources import parse_sources
+from hf2vad.cluster.stop import Stop, StopReason
+from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
-from hf2vad.jobs.compact import compact_all
-from hf2vad.jobs.score import ScoreSettings, run_scoring, scoring_work
-from hf2vad.jobs.score_work import ScoreWork
-from hf2vad.storage import absolute, exists, is_s3, join, list_dir, read_json
-from hf2vad.walk.backlog import Backlog
-from hf2vad.walk.lease import Lease
-from hf2vad.walk.markers import FinishedSections
-from hf2vad.walk.run import absolute_places
-from hf2vad.walk.walk import Extent
+from hf2vad.jobs.score import ScoreSettings
+
+if TYPE_CHECKING:
+    from hf2vad.cluster.dispatch import Cluster
+    from hf2vad.walk.candidates import Candidates
 
 SHOWN = 20
 """Videos that --dry-run names."""
@@ -106,71 +110,62 @@ class BackfillJob(ScoreSettings):
 
 def backfill_job(job: BackfillJob) -> int:
     """Score what is new; returns the exit code."""
+    from hf2vad.jobs.compact import compact_all
+    from hf2vad.jobs.scoring import run_scoring, scoring_task
+    from hf2vad.storage import absolute, exists
+    from hf2vad.tables.archives import put_archive_names
+    from hf2vad.walk.backlog import Backlog
+    from hf2vad.walk.candidates import Candidates
+    from hf2vad.walk.lease import Lease
+    from hf2vad.walk.limits import WalkLimits
+    from hf2vad.walk.run import absolute_places
+
     job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
     sections = job.sections
     for source in sections.sources:
         if not exists(source.uri):
             raise NotFoundError(f"--archive {source.uri}: nothing there")
-    work = scoring_work(job, tries=0 if job.retry_failed else job.tries)
+    task = scoring_task(job, tries=0 if job.retry_failed else job.tries)
+    layout = task.layout
+    candidates = Candidates(sections, layout, job.min_age_minutes)
     if job.dry_run:
-        return _show_plan(job, work)
+        return _show_plan(job, candidates)
     try:
-        with Lease(work.prefix, seconds=job.lease_seconds) as lease:
+        with Lease(layout.prefix, seconds=job.lease_seconds) as lease:
+            put_archive_names(layout.prefix, sections.sources)
             until = time.monotonic() + 3600 * job.hours if job.hours else float("inf")
 
-            def then(dispatcher: Dispatcher, stop: Stop) -> dict[str, Any]:
+            def then(cluster: Cluster, stop: Stop) -> dict[str, Any]:
                 def ended() -> bool:
-                    return stop.told or lease.lost
+                    return stop.reason in (StopReason.SIGTERM, StopReason.LEASE)
 
-                return compact_all(work.prefix, sections, dispatcher, ended) if job.compact else {}
+                return compact_all(layout.prefix, sections, cluster, ended) if job.compact else {}
 
-            extent = Extent(
-                finished=lambda marks: FinishedSections(marks, sections),
+            limits = WalkLimits(
+                index=candidates.index(),
                 videos=job.limit,
-                stop=lambda: lease.lost or time.monotonic() > until,
-                backlog=Backlog(lambda: _new(job, work), partial(_made, job.scope)),
+                ends={StopReason.LEASE: lambda: lease.lost, StopReason.TIME: lambda: time.monotonic() > until},
+                backlog=Backlog(candidates.new, candidates.time_of),
             )
-            code = run_scoring("backfill", job, work, _settled(job), extent=extent, then=then)
+            passed = PassedOver()
+            videos = candidates.settled(passed)
+            code = run_scoring("backfill", job, task, videos, passed, limits=limits, then=then)
             if lease.lost:
-                raise LeaseError(f"{work.prefix}: the lease ran out or was taken; what was scored is kept, start again")
+                what_next = "what was scored is kept, start again"
+                raise LeaseError(f"{layout.prefix}: the lease ran out or was taken; {what_next}")
             return code
     except LeaseError as error:
         logs.end_with(f"error: {error}")
         return EXIT_BUSY
 
 
-def _settled(job: BackfillJob) -> Iterator[Video]:
-    """The videos that are asked for, less those that are still being written."""
-    before = time.time() - 60 * job.min_age_minutes if job.min_age_minutes else float("inf")
-    for video in job.sections.videos():
-        if video.modified <= before or (video.kind == "file" and is_s3(video.uri)):
-            yield video
-
-
-def _new(job: BackfillJob, work: ScoreWork) -> Iterator[Video]:
-    """Those of them that no run has come to an end with."""
-    finished = FinishedSections(work.marks, job.sections)
-    for video in _settled(job):
-        if finished.find(video, work.state(video)) is None:
-            yield video
-
-
-def _made(scope: Scope, video: Video) -> float:
-    """Unix time that `video` is from: when the day in its path began, else its last change, and where that is not
-    known, now."""
-    days = scope.days_of(video.path)
-    if days is None:
-        return video.modified or time.time()
-    return datetime.combine(days[0], datetime.min.time(), UTC).timestamp()
-
-
-def _show_plan(job: BackfillJob, work: ScoreWork) -> int:
+def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
     """Print what is new, and an estimate from what earlier runs took for a byte of video."""
-    finished = FinishedSections(work.marks, job.sections)
-    count = size = known = 0
-    for video in _settled(job):
-        if finished.find(video, work.state(video)) is not None:
-            known += 1
+    count = size = finished = 0
+    passed = PassedOver()
+    for video, is_finished in candidates.looked_up(passed):
+        if is_finished:
+            finished += 1
             continue
         count, size = count + 1, size + video.size
         if count <= SHOWN:
@@ -179,16 +174,21 @@ def _show_plan(job: BackfillJob, work: ScoreWork) -> int:
             break
     if count > SHOWN:
         print(f"... and {count - SHOWN} more")
+    for line in passed.lines():
+        print(line)
     pace = _seconds_per_byte(job.out)
     hours = "no earlier run to estimate hours from" if pace is None else f"about {size * pace / 3600:.2f} hours"
-    print(f"{count:,} new videos, {size / 2**30:.2f} GiB, {hours}; {known:,} finished before")
+    print(f"{count:,} new videos, {size / 2**30:.2f} GiB, {hours}; {finished:,} finished before")
     return EXIT_OK
 
 
 def _seconds_per_byte(out: str) -> float | None:
     """Of the last runs, where there were any."""
+    from hf2vad.storage import list_dir, read_json
+    from hf2vad.tables.layout import records_folder
+
     try:
-        names = sorted(entry.uri for entry in list_dir(join(out, "runs")) if entry.name.endswith(".json"))
+        names = sorted(entry.uri for entry in list_dir(records_folder(out)) if entry.name.endswith(".json"))
     except NotFoundError:
         return None
     records = [read_json(uri) for uri in names[-RECORDS:]]
@@ -196,3 +196,6 @@ def _seconds_per_byte(out: str) -> float | None:
         record for record in records if record.get("bytes") and record.get("status") in (None, "finished", "stopped")
     ]
     return sum(r["seconds"] for r in used) / sum(r["bytes"] for r in used) if used else None
+
+
+JOB = Job("backfill", BackfillJob, backfill_job, __doc__)

@@ -1,26 +1,26 @@
-"""Build an engine's package ahead of scoring, on a worker like those that will use it."""
+"""Build a faster engine for a bundle, once, for one kind of machine; scoring with --engine auto then uses it.
+
+Example:
+    python jobs/build_engine.py --bundle demo/bundle
+    python jobs/build_engine.py --bundle s3://vad/bundles/site-7 --engine tensorrt --precision bf16 --batch 1024
+
+It is built on a worker with --ray.cpus and --ray.gpus, as scoring has them, compared with the reference on the bundle's
+probe cubes, and kept in engines/ in the bundle, or at --engine-cache. The package is executable code: let nobody write
+there whose code you would not run. Exit code: 0 built or there already, 2 a mistake, or it cannot be built here.
+"""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from hf2vad.bundle.bundle import load_bundle_settings
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
-from hf2vad.commandline import EXIT_OK
-from hf2vad.engines import EngineSpec
-from hf2vad.engines.eager import Precision
+from hf2vad.cluster.settings import RayConfig
+from hf2vad.commandline import EXIT_OK, Job
+from hf2vad.engines.settings import EngineSpec, Precision
 from hf2vad.errors import ConfigError
-from hf2vad.jobs.engine_choice import EngineRequest, cache_of, settle_engine
-from hf2vad.progress import ProgressBar
-from hf2vad.storage import absolute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,9 @@ class BuildJob:
     engine_cache: str = ""
     """Folder or s3:// prefix where the package goes; empty: engines/ in the bundle."""
 
+    all_parts: bool = False
+    """Build both networks, for scoring with --all-parts, and not only those that the bundle's score needs."""
+
     force: bool = False
     """Build it even where there is one."""
 
@@ -59,8 +62,22 @@ class BuildJob:
 
 def build_engine_job(job: BuildJob) -> int:
     """Build, check and put the package; returns the exit code. Nothing is done where it is there already."""
+    from hf2vad.bundle.settings import load_bundle_settings
+    from hf2vad.cluster.dispatch import open_cluster
+    from hf2vad.cluster.engine import ask_for_engine
+    from hf2vad.engines.request import EngineRequest, cache_of
+    from hf2vad.features.registry import networks_for
+    from hf2vad.features.settings import FEATURES
+    from hf2vad.progress import ticking
+    from hf2vad.scoring.feature_set import counted_features
+    from hf2vad.storage import absolute
+
     uri = absolute(job.bundle)
     bundle = load_bundle_settings(uri)
+    networks = networks_for(FEATURES if job.all_parts else counted_features(bundle.fusion))
+    if not networks:
+        print(f"{uri}: no feature with a weight needs a network; nothing to build (--all-parts builds both networks)")
+        return EXIT_OK
     cache = cache_of(uri, job.engine_cache)
     request = EngineRequest(
         bundle_uri=uri,
@@ -68,47 +85,31 @@ def build_engine_job(job: BuildJob) -> int:
         wanted=job.engine,
         precision=job.precision,
         cache=cache,
+        networks=networks,
         batch=job.batch,
         device=job.device,
         threads=max(1, int(job.ray.cpus)),
         force=job.force,
     )
-    with cluster(job.ray), _seconds(f"building {job.engine}"):
-        settled = settle_engine(request, Dispatcher(job.ray, use_gpu=job.device != "cpu"))
-    if settled.built is None:
+    with open_cluster(job.ray, use_gpu=job.device != "cpu") as cluster, ticking(f"building {job.engine}"):
+        answer = ask_for_engine(request, cluster)
+    if answer.built is None:
         print(f"{cache}: the package is there already; nothing to do (--force builds it again)")
         return EXIT_OK
-    place = settled.choice.place
-    table = Table(title=f"engine {settled.choice.spec.label} of bundle {bundle.id}", show_header=False)
-    rows = {"device": f"{place.device} ({place.ability})", **({"threads": str(place.threads)} if place.threads else {})}
-    rows |= {name: f"{settled.built[name]}" for name in ("batch", "seconds", "file")}
-    rows |= {"size": f"{settled.built['bytes'] / 2**20:.1f} MiB", "in": cache}
-    rows |= {"differs from eager by": f"{settled.built['difference']:.1e}, relative, on the probe cubes"}
+    target = answer.choice.target
+    table = Table(title=f"engine {answer.choice.spec.label} of bundle {bundle.id}", show_header=False)
+    rows = {
+        "device": f"{target.device} ({target.ability})",
+        **({"threads": str(target.threads)} if target.threads else {}),
+    }
+    rows |= {"networks": ", ".join(networks)}
+    rows |= {name: f"{answer.built[name]}" for name in ("batch", "seconds", "file")}
+    rows |= {"size": f"{answer.built['bytes'] / 2**20:.1f} MiB", "in": cache}
+    rows |= {"differs from eager by": f"{answer.built['difference']:.1e}, relative, on the probe cubes"}
     for row in rows.items():
         table.add_row(*row)
     Console(width=120).print(table)
     return EXIT_OK
 
 
-@contextmanager
-def _seconds(label: str) -> Iterator[None]:
-    """Show that something is being done, by the second."""
-    done = threading.Event()
-    with ProgressBar(label, unit="s") as bar:
-        started = last = time.monotonic()
-
-        def tick() -> None:
-            nonlocal last
-            while not done.wait(1.0):
-                now = time.monotonic()
-                bar.advance(now - last)
-                last = now
-
-        thread = threading.Thread(target=tick, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            bar.advance(time.monotonic() - max(started, last))
+JOB = Job("build-engine", BuildJob, build_engine_job, __doc__)

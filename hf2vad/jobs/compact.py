@@ -6,20 +6,20 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date
-from urllib.parse import unquote
 
-from hf2vad.archive.scope import Days, Scope
-from hf2vad.archive.sections import Sections, Source, days_below
-from hf2vad.cluster.dispatch import Call, Dispatcher
-from hf2vad.errors import NotFoundError
-from hf2vad.storage import Entry, join, key_path, list_dir
+from hf2vad.archive.pattern import Days
+from hf2vad.archive.scope import Scope
+from hf2vad.archive.sections import Sections
+from hf2vad.archive.sources import Source
+from hf2vad.cluster.calls import run_calls
+from hf2vad.cluster.dispatch import Call, Cluster
+from hf2vad.storage import join
 from hf2vad.tables.compact import CameraDay, Piece, compact
-
-SUFFIX = ".parquet"
+from hf2vad.tables.keys import TableTree
 
 
 def compact_all(
-    prefix: str, sections: Sections, dispatcher: Dispatcher, stop: Callable[[], bool] = lambda: False
+    prefix: str, sections: Sections, cluster: Cluster, stop: Callable[[], bool] = lambda: False
 ) -> dict[str, int]:
     """Join what is new in `sections` of the scores at `prefix`; returns sums of what `compact` counts.
 
@@ -28,61 +28,38 @@ def compact_all(
     """
     sums: dict[str, int] = {"joined_days": 0}
     days = camera_days(prefix, sections)
-    while True:
-        while dispatcher.running < dispatcher.in_flight and not stop():
-            day = next(days, None)
-            if day is None:
-                break
-            dispatcher.submit(Call(compact, (day,), (day.camera, day.date)))
-        if not dispatcher.running:
-            return sums
-        outcome = dispatcher.wait()
+
+    def next_day() -> Call | None:
+        day = None if stop() else next(days, None)
+        return None if day is None else Call(compact, (day,), day)
+
+    for outcome in run_calls(next_day, cluster):
         if outcome.failure is not None:
-            camera, day_of = outcome.call.tag
-            print(f"not joined: {camera!r} {day_of}: {outcome.failure}", file=sys.stderr)
+            day: CameraDay = outcome.call.tag
+            print(f"not joined: {day.camera!r} {day.date}: {outcome.failure}", file=sys.stderr)
         for name, value in (outcome.value or {"days_not_joined": 1}).items():
             sums[name] = sums.get(name, 0) + value
+    return sums
 
 
 def camera_days(prefix: str, sections: Sections) -> Iterator[CameraDay]:
-    """The cameras' days that have frame tables in `sections`, day by day; one day's tables are held at a time."""
+    """The cameras' days that have frame tables in `sections`, day by day.
+
+    One day's tables are held at a time, and all whose keys were shortened as a whole, as only they say their day.
+    """
+    tree = TableTree(prefix, "frames", [source.name for source in sections.sources])
     for source in sections.sources:
-        folder = join(prefix, "frames", key_path(source.name)) if source.name else join(prefix, "frames")
-        try:
-            days = sorted(days_below(folder, sections.scope, _path_of))
-        except NotFoundError:
-            continue
-        for some in days:
-            yield from _cameras_of(prefix, folder, source, sections.scope.on(some), some)
+        for days in sorted(tree.days(sections.scope, source)):
+            yield from _cameras_of(prefix, tree, source, sections.scope.on(days), days)
 
 
-def _cameras_of(prefix: str, folder: str, source: Source, scope: Scope, days: Days) -> Iterator[CameraDay]:
+def _cameras_of(prefix: str, tree: TableTree, source: Source, scope: Scope, days: Days) -> Iterator[CameraDay]:
     cameras: dict[str, list[Piece]] = defaultdict(list)
-    for path, entry in _tables(folder, "", scope):
-        name = scope.camera_of(path)
-        camera = "/".join(part for part in (source.name, name) if part) or "all"
+    for path, entry in tree.tables(scope, source):
+        camera = "/".join(filter(None, (source.name, scope.paths.camera_of(path)))) or "all"
         cameras[camera].append(Piece(entry.uri.removeprefix(join(prefix, "frames") + "/"), entry.version))
     for camera, pieces in sorted(cameras.items()):
         yield CameraDay(prefix, camera, _named(*days), tuple(pieces))
-
-
-def _tables(uri: str, above: str, scope: Scope) -> Iterator[tuple[str, Entry]]:
-    """The frame tables below `uri` that are in `scope`, each with its video's path."""
-    try:
-        for entry in list_dir(uri):
-            path = above + _path_of(entry)
-            if entry.is_dir:
-                if scope.enters(path):
-                    yield from _tables(entry.uri, f"{path}/", scope)
-            elif entry.name.endswith(SUFFIX) and scope.holds(path):
-                yield path, entry
-    except NotFoundError:
-        return
-
-
-def _path_of(entry: Entry) -> str:
-    name = entry.name if entry.is_dir else entry.name.removesuffix(SUFFIX)
-    return unquote(name, errors="surrogateescape")
 
 
 def _named(first: date, last: date) -> str:

@@ -1,4 +1,11 @@
-"""The whole walk on one machine: an archive, cubes, a model, scores, figures, and a site to look at."""
+"""Generate a street archive, learn what is normal on it, score it, and write a site with what was found.
+
+Example:
+    python jobs/demo.py --out demo
+    python jobs/demo.py --out demo --archive ~/videos
+
+Leaves demo/bundle, demo/evaluation.json and demo/report/index.html. Run it again to go on where it stopped.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +14,14 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hf2vad.cluster.dispatch import RayConfig, cluster
-from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
-from hf2vad.demo.archive import generate
+from hf2vad.cluster.settings import RayConfig
+from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError
-from hf2vad.evaluation.protocol import EvaluateJob
-from hf2vad.hashes import hash_of
+from hf2vad.jobs.evaluate import EvaluateJob, print_evaluation, put_evaluation
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
-from hf2vad.report.site.night import write_site
-from hf2vad.report.summary import evaluate_and_report
-from hf2vad.storage import is_s3, join, key_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,24 +67,29 @@ class DemoJob:
 
 def demo_job(job: DemoJob) -> int:
     """Run all steps; what an earlier run has finished is not done again. Returns the exit code."""
+    from hf2vad.cluster.dispatch import open_cluster
+    from hf2vad.report.site.night import write_site
+    from hf2vad.storage import absolute, is_local, join
+
     started = time.monotonic()
     out = _own_folder(job) if job.archive else job.out
-    with cluster(job.ray):
+    with open_cluster(job.ray):
         labels, tracks, test, code = _learn_and_score(job, out)
         review = ReviewJob(
             scores=join(out, "scores"),
             out=join(out, "report"),
-            archive=test,
+            archive=(absolute(test),),
             bundle=join(out, "bundle"),
             labels=labels,
-            media="transcode" if is_s3(test) or is_s3(out) else "link",
+            media="link" if is_local(test) and is_local(out) else "transcode",
             title=f"hf2vad: {job.archive}" if job.archive else "hf2vad demo",
             ray=job.ray,
         )
         gathered(review)
     evaluation = None
     if labels:
-        evaluation = evaluate_and_report(EvaluateJob(scores=join(out, "scores"), labels=labels, tracks=tracks, out=out))
+        evaluation = put_evaluation(EvaluateJob(scores=join(out, "scores"), labels=labels, tracks=tracks, out=out))
+        print_evaluation(evaluation)
     site = write_site(review, evaluation)
     print(f"{site.videos} videos, {site.events} events; look at {site.index} ({time.monotonic() - started:.0f} s)")
     return code
@@ -90,13 +97,19 @@ def demo_job(job: DemoJob) -> int:
 
 def _own_folder(job: DemoJob) -> str:
     """A folder for one archive of the user's: two archives do not mix."""
-    place = job.archive if is_s3(job.archive) else os.path.realpath(job.archive)
+    from hf2vad.hashes import hash_of
+    from hf2vad.storage import is_local, join, key_path
+
+    place = os.path.realpath(job.archive) if is_local(job.archive) else job.archive
     name = key_path(place.rstrip("/").rsplit("/", 1)[-1])
     return join(job.out, f"{name}-{hash_of(place, job.first_part)[:8]}")
 
 
 def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, str, int]:
     """Labels and tracks (empty for your own videos), the archive that was scored, and the worst exit code."""
+    from hf2vad.demo.archive import generate
+    from hf2vad.storage import join
+
     if job.archive:
         train = test = job.archive
         labels, tracks, first, rest = "", "", f":{job.first_part}%", f"{job.first_part}%:"
@@ -124,3 +137,6 @@ def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, str, int]:
     scoring = ScoreJob.base({"bundle": bundle})
     codes.append(score_job(replace(scoring, archive=test, bundle=bundle, out=scores, frames=rest, ray=job.ray)))
     return labels, tracks, test, EXIT_FAILURES if EXIT_FAILURES in codes else EXIT_OK
+
+
+JOB = Job("demo", DemoJob, demo_job, __doc__)

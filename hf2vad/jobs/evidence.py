@@ -1,46 +1,31 @@
-"""Evidence of a run's events, gathered by the workers: a video's events in one call.
-
-What is there already and made of the same is kept. A video that is gone, changed or unreadable costs its events a note
-in their rows and nothing else; they are tried again by the next run.
-"""
+"""Evidence of a run's events: which are chosen, what is there of them already, and calls to workers for the rest."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import torch
-
-from hf2vad.archive.catalog import EVERYTHING, Video, find_video
+from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.archive.timeline import probe
-from hf2vad.bundle.bundle import load_bundle_settings
-from hf2vad.cluster.dispatch import Call, Dispatcher, RayConfig, cluster
-from hf2vad.cubes.extract import Extractor
-from hf2vad.errors import AccessDeniedError, Hf2vadError, MismatchError, NotFoundError, VideoError
+from hf2vad.archive.sources import parse_sources
+from hf2vad.bundle.settings import load_bundle_settings
+from hf2vad.cluster.calls import run_calls
+from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
+from hf2vad.cluster.settings import RayConfig
+from hf2vad.errors import MismatchError, VideoError
 from hf2vad.evidence.choose import Chosen, choose_events
-from hf2vad.evidence.clips import clip_range
-from hf2vad.evidence.event import Judge, Shown, plain_row, show_event
-from hf2vad.evidence.folder import EventFolder, other_folders
-from hf2vad.evidence.footage import Footage, held
-from hf2vad.evidence.objects import Objects
+from hf2vad.evidence.folder import other_folders
 from hf2vad.evidence.settings import EvidenceConfig
-from hf2vad.hashes import hash_of
-from hf2vad.jobs.engine_choice import same_bundle
-from hf2vad.jobs.extract import warm_extractor
 from hf2vad.progress import ProgressBar
-from hf2vad.settings import to_dict
-from hf2vad.storage import absolute, join
+from hf2vad.storage import absolute
+from hf2vad.tables.archives import archive_names
 from hf2vad.tables.read import scores_prefix
+from hf2vad.tasks.evidence import EvidenceTask, note_failure, show_video
 from hf2vad.threads import in_threads
 
-VERSION = 1
-"""Raised when pictures made by an older release are to be made again."""
-LOOKS = 8
+THREADS = 8
 """Rows of earlier runs that are read at once."""
 
 
@@ -50,8 +35,8 @@ class EvidenceJob:
 
     scores: str
     """Where score_archive.py wrote to, or a bundle=<id> folder in it."""
-    archive: str
-    """The videos that were scored."""
+    archive: str | tuple[str, ...]
+    """The videos that were scored; of several archives, each as name=uri."""
     site: str
     """Folder or s3:// prefix; files go to <site>/events/<key>/."""
     bundle: str = ""
@@ -65,30 +50,6 @@ class EvidenceJob:
     ray: RayConfig = field(default_factory=RayConfig)
 
 
-@dataclass(frozen=True)
-class EvidenceWork:
-    """The same as it travels to the workers."""
-
-    job: EvidenceJob
-    """With absolute places; `scores` is the bundle=<id> folder."""
-    bundle_id: str
-    """Empty without a bundle."""
-
-    def content(self, chosen: Chosen) -> str:
-        """Hash of what pictures of an event are of, and of what is hidden in them."""
-        known = chosen.metadata.get("fingerprint", "")
-        hidden = (self.job.evidence.pixelate, self.job.evidence.pixelate_hold)
-        return hash_of(VERSION, dict(chosen.row), known, self.bundle_id, hidden, self.job.image_fps)
-
-    def state(self, chosen: Chosen) -> str:
-        """Hash of that, and of which pictures there are to be."""
-        wanted = to_dict(replace(self.job.evidence, events=0, above=None))
-        return hash_of(self.content(chosen), wanted)
-
-    def folder(self, chosen: Chosen) -> EventFolder:
-        return EventFolder(self.job.site, chosen.key)
-
-
 def gather_evidence(job: EvidenceJob) -> dict[str, int]:
     """Put the evidence that `job` asks for, and remove that of other events; returns counts.
 
@@ -96,132 +57,53 @@ def gather_evidence(job: EvidenceJob) -> dict[str, int]:
     `note` of their rows; `removed`. Starts no cluster when there is nothing to make. Raises EvaluationError where there
     are no scores, MismatchError when they are another bundle's.
     """
-    scores, archive, site = scores_prefix(absolute(job.scores)), absolute(job.archive), absolute(job.site)
-    job = replace(job, scores=scores, archive=archive, site=site, bundle=absolute(job.bundle))
-    work = EvidenceWork(job, load_bundle_settings(job.bundle).id if job.bundle else "")
-    scored_by = job.scores.rsplit("bundle=", 1)[-1]
-    if job.bundle and work.bundle_id != scored_by:
-        raise MismatchError(f"{job.bundle} is bundle {work.bundle_id}, the scores are of {scored_by}; give that bundle")
-    chosen = choose_events(job.scores, job.evidence, job.scope)
-    there = list(in_threads(partial(_is_there, work), chosen, LOOKS))
+    prefix = scores_prefix(absolute(job.scores))
+    task = evidence_task(job)
+    scored_by = prefix.rsplit("bundle=", 1)[-1]
+    if task.bundle and task.bundle_id != scored_by:
+        raise MismatchError(
+            f"{task.bundle} is bundle {task.bundle_id}, the scores are of {scored_by}; give that bundle"
+        )
+    chosen = choose_events(prefix, job.evidence, job.scope, archive_names(prefix, task.sources))
+    there = list(in_threads(task.is_there, chosen, THREADS))
     counts = Counter(events=len(chosen), made=0, kept=sum(there), noted=0, removed=0)
     waiting: dict[str, list[Chosen]] = {}
     for event, done in zip(chosen, there, strict=True):
         if not done:
-            waiting.setdefault(event.table, []).append(event)
+            waiting.setdefault(event.tables.key, []).append(event)
     if waiting:
-        with cluster(job.ray):
-            counts.update(_dispatch(work, list(waiting.values())))
-    for folder in other_folders(job.site, {event.key for event in chosen}):
+        with open_cluster(job.ray) as cluster:
+            counts.update(_gather(task, list(waiting.values()), cluster))
+    for folder in other_folders(task.site, {event.key for event in chosen}):
         folder.remove()
         counts["removed"] += 1
     return dict(counts)
 
 
-def _is_there(work: EvidenceWork, chosen: Chosen) -> bool:
-    return work.folder(chosen).row().get("state") == work.state(chosen)
+def evidence_task(job: EvidenceJob) -> EvidenceTask:
+    """What workers do for `job`, with places as they find them."""
+    return EvidenceTask(
+        sources=parse_sources(job.archive),
+        site=absolute(job.site),
+        bundle=absolute(job.bundle),
+        bundle_id=load_bundle_settings(job.bundle).id if job.bundle else "",
+        image_fps=job.image_fps,
+        evidence=job.evidence,
+        limits=job.limits,
+        threads=max(1, int(job.ray.cpus)),
+    )
 
 
-def _dispatch(work: EvidenceWork, videos: Sequence[list[Chosen]]) -> Counter[str]:
-    dispatcher, counts = Dispatcher(work.job.ray, use_gpu=False), Counter[str]()
-    remaining = iter(videos)
+def _gather(task: EvidenceTask, videos: Sequence[list[Chosen]], cluster: Cluster) -> Counter[str]:
+    counts = Counter[str]()
+    calls = iter([Call(show_video, (task, events), events) for events in videos])
     with ProgressBar("evidence", total=sum(map(len, videos)), unit="events") as bar:
-        while True:
-            while dispatcher.running < dispatcher.in_flight and (events := next(remaining, None)) is not None:
-                dispatcher.submit(Call(show_video, (work, events), events))
-            if not dispatcher.running:
-                return counts
-            outcome = dispatcher.wait()
-            events = outcome.call.tag
-            if outcome.failure is not None:
-                counts.update(_note(work, events, VideoError(f"{events[0].row['video']}: {outcome.failure}")))
-            else:
+        for outcome in run_calls(lambda: next(calls, None), cluster):
+            events: list[Chosen] = outcome.call.tag
+            if outcome.failure is None:
                 counts.update(outcome.value)
+            else:
+                error = VideoError(f"{events[0].row['video']}: {outcome.failure}")
+                counts.update(note_failure(task, events, error))
             bar.advance(len(events))
-
-
-def show_video(work: EvidenceWork, events: Sequence[Chosen]) -> Counter[str]:
-    """Put the evidence of some events of one video; runs in a worker."""
-    try:
-        footage = _footage(work, events)
-    except (VideoError, NotFoundError, AccessDeniedError) as error:
-        return _note(work, events, error)
-    judge = None
-    if work.bundle_id:
-        judge = warm_judge(work.job.bundle, work.bundle_id, max(1, int(work.job.ray.cpus)))
-        table = join(work.job.scores, "objects", events[0].table)
-        judge = replace(judge, extractor=partial(_extractor, judge, table))
-    counts: Counter[str] = Counter()
-    for chosen in events:
-        if _is_there(work, chosen):  # a worker that was lost had come so far
-            counts["kept"] += 1
-            continue
-        shown = show_event(chosen, footage, judge)
-        counts["noted" if shown.row.get("note") else "made"] += 1
-        _put(work, chosen, shown)
     return counts
-
-
-def _footage(work: EvidenceWork, events: Sequence[Chosen]) -> Footage:
-    """The video of some events. Raises VideoError when it is not the one that was scored."""
-    metadata, name = events[0].metadata, events[0].row["video"]
-    video = find_video(work.job.archive, name)
-    if video is None:
-        raise VideoError(f"{name}: not in {work.job.archive} any more")
-    if video.fingerprint != metadata.get("fingerprint"):
-        raise VideoError(f"{name}: changed since it was scored; score it again")
-    return _opened(work, events, video, metadata)
-
-
-def _opened(work: EvidenceWork, events: Sequence[Chosen], video: Video, metadata: Mapping[str, Any]) -> Footage:
-    config = work.job.evidence
-    timeline = probe(video, image_fps=work.job.image_fps, limits=work.job.limits)
-    scored = (int(metadata["start"]), min(int(metadata["stop"]), timeline.frame_count))
-
-    def ranges() -> Iterator[tuple[int, int]]:
-        for chosen in events:
-            shown = [(chosen.row["start_frame"], chosen.row["end_frame"] + 1)]
-            shown += [clip_range(chosen.row, timeline, scored, config)] if config.clips else []
-            yield from (held(timeline, start, stop, config.pixelate_hold) for start, stop in shown if start < stop)
-
-    objects = Objects.read(join(work.job.scores, "objects", events[0].table), list(ranges()))
-    return Footage(video, timeline, scored, objects, config)
-
-
-@lru_cache(maxsize=1)
-def warm_judge(uri: str, bundle_id: str, threads: int) -> Judge:
-    """The bundle in this worker, kept from video to video. Raises MismatchError for one that changed."""
-    torch.set_num_threads(threads)
-    device = torch.device("cpu")
-    bundle = same_bundle(uri, bundle_id)
-    return Judge(bundle, bundle.build(device), device, partial(warm_extractor, bundle.extraction, ""))
-
-
-def _extractor(judge: Judge, table: str) -> Extractor:
-    """Boxes that came from a file are those of the objects table."""
-    extraction = judge.bundle.extraction
-    return warm_extractor(extraction, table if extraction.detector.kind == "boxes" else "")
-
-
-def _note(work: EvidenceWork, events: Sequence[Chosen], error: Hf2vadError) -> Counter[str]:
-    """Say why there is nothing to see of some events; what is there of them and still true stays."""
-    counts: Counter[str] = Counter()
-    for chosen in events:
-        if work.folder(chosen).row().get("content") == work.content(chosen):
-            counts["kept"] += 1
-            continue
-        shown = plain_row(chosen)
-        shown.note(error)
-        _put(work, chosen, shown)
-        counts["noted"] += 1
-    return counts
-
-
-def _put(work: EvidenceWork, chosen: Chosen, shown: Shown) -> None:
-    """Put an event; one with a note is tried again by the next run."""
-    shown.row["pixelate"] = work.job.evidence.pixelate
-    if shown.files:
-        shown.row["content"] = work.content(chosen)
-    if not shown.row.get("note"):
-        shown.row["state"] = work.state(chosen)
-    work.folder(chosen).put(shown)

@@ -1,16 +1,29 @@
-"""The review site of a run, and the evidence on it."""
+"""Write the review site of a run: a night's overview, its events, and each video with its score.
+
+Example:
+    python jobs/report.py --scores demo/scores --archive demo/archive/test --bundle demo/bundle --out site
+    python jobs/report.py --scores s3://vad/scores --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
+        --out s3://vad/review/2026-11-24 --pattern '{camera}/{date}/{time}.mp4' --since 2026-11-24 --until 2026-11-24
+
+    python jobs/report.py --scores demo/scores --archive demo/archive/test --bundle demo/bundle --out site \\
+        --evidence.clips --evidence.pixelate people
+
+Open index.html: the site is static files, and needs no server. Run it again after more was scored; videos that were
+copied or transcoded are kept.
+
+Exit code: 0 done, also where videos cannot be played (it says how many, and their pages why); 2 usage, or a place that
+cannot be used.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.cluster.dispatch import RayConfig
-from hf2vad.commandline import EXIT_OK
+from hf2vad.cluster.settings import RayConfig
+from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.evidence.settings import EvidenceConfig
-from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
 from hf2vad.report.site.job import ReportJob
-from hf2vad.report.site.night import write_site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +37,13 @@ class ReviewJob(ReportJob):
 
 def review_job(job: ReviewJob) -> int:
     """Gather the evidence, write the site, say what is there. Returns the exit code."""
+    from hf2vad.report.site.night import write_site
+
     counts = gathered(job)
     site = write_site(job)
+    no_player = f", {site.no_player:,} videos without a player (their pages say why)" if site.no_player else ""
     print(
-        f"{site.videos:,} videos, {site.events:,} events, {site.failures:,} failures; evidence of "
+        f"{site.videos:,} videos, {site.events:,} events, {site.failures:,} failures{no_player}; evidence of "
         f"{counts.get('events', 0):,} events, {counts.get('made', 0):,} new; open {site.index}"
     )
     return EXIT_OK
@@ -35,7 +51,9 @@ def review_job(job: ReviewJob) -> int:
 
 def gathered(job: ReviewJob) -> dict[str, int]:
     """Put what shows why the highest events are such, as far as it is not there; returns counts."""
-    if not job.archive:
+    from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
+
+    if not job.sources:
         return {}
     return gather_evidence(
         EvidenceJob(
@@ -50,3 +68,6 @@ def gathered(job: ReviewJob) -> dict[str, int]:
             ray=job.ray,
         )
     )
+
+
+JOB = Job("report", ReviewJob, review_job, __doc__)

@@ -1,49 +1,29 @@
-"""The walk from an archive and a bundle to score tables."""
+"""Score every frame of an archive with a bundle: Parquet tables of frames, objects and events.
+
+Example:
+    python jobs/score_archive.py --archive demo/archive/test --bundle demo/bundle --out demo/scores
+    ray job submit --working-dir . -- python jobs/score_archive.py \\
+        --archive s3://cameras/2026 --bundle s3://vad/bundles/site-7 --out s3://vad/scores
+
+Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some videos failed or could be scored only in
+part (see <out>/bundle=<id>/failures/), 143 stopped by SIGTERM, which lets shards in flight finish.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
-from hf2vad.archive.catalog import Video
-from hf2vad.archive.settings import LimitsConfig
-from hf2vad.bundle.bundle import load_bundle, load_bundle_settings
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig
-from hf2vad.cluster.stop import GRACE_SECONDS, Stop
-from hf2vad.commandline import required_missing
-from hf2vad.cubes.detect import resolve_detector
-from hf2vad.cubes.settings import (
-    CubeConfig,
-    DetectorConfig,
-    ExtractionConfig,
-    FlowConfig,
-    MotionConfig,
-    WorkingConfig,
-    extraction_difference,
-)
-from hf2vad.engines import EngineChoice, EngineSpec
-from hf2vad.engines.eager import Precision
-from hf2vad.errors import ConfigError, MismatchError
-from hf2vad.features.density import NO_DENSITY
-from hf2vad.hashes import content_hash, hash_of
-from hf2vad.health.look import EVERY
+from hf2vad.commandline import Job, required_missing
+from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
+from hf2vad.errors import ConfigError
 from hf2vad.health.settings import HealthConfig
-from hf2vad.jobs.engine_choice import EngineRequest, cache_of, settle_engine
-from hf2vad.jobs.score_work import ScoreWork
-from hf2vad.models.device import choose_device
-from hf2vad.schema import SCHEMA_VERSION
-from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.settings import to_dict
-from hf2vad.storage import absolute, join
-from hf2vad.walk.breaker import BreakerConfig
-from hf2vad.walk.run import absolute_places, check_boxes, check_walk_options, run_walk, some_videos
-from hf2vad.walk.walk import ALL, Extent
+from hf2vad.walk.settings import WalkSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreSettings:
+class ScoreSettings(WalkSettings):
     """Settings of every job that scores."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("bundle",)
@@ -59,18 +39,6 @@ class ScoreSettings:
 
     boxes: str = ""
     """Parquet file of boxes (video, frame, x1, y1, x2, y2), for a bundle that was trained on such boxes."""
-
-    include: tuple[str, ...] = ()
-    """Only videos whose path in the archive, or name, matches one of these patterns, such as '*.avi'."""
-
-    frames: str = ":"
-    """Part of every video: 0:500 in frames, 50%: in shares."""
-
-    shard_frames: int = 200
-    """Frames of one unit of work."""
-
-    image_fps: float = 25.0
-    """Frame rate of folders of images."""
 
     engine: EngineChoice = "auto"
     """What runs the network. `eager`: PyTorch as it is, the reference. `compiled`: by torch.compile, in each worker.
@@ -89,39 +57,31 @@ class ScoreSettings:
     device: str = "auto"
     """`auto`: the GPU where a worker has one. `cpu`, `cuda`."""
 
-    profile: bool = False
-    """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
-
-    grace_seconds: float = GRACE_SECONDS
-    """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
-
     smoothing: int | None = None
     """Frames of the median filter over frame scores; none: the bundle's."""
+
+    all_parts: bool = False
+    """Measure every feature that the bundle has, not only those with a weight in its score; the others are null in the
+    tables. Scores stay the same."""
 
     alarms: str = ""
     """File of jobs/alarms.py: at which score an event starts, by camera, in place of the bundle's thresholds."""
 
     events: EventConfig = field(default_factory=EventConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
-    limits: LimitsConfig = field(default_factory=LimitsConfig)
-    working: WorkingConfig = field(default_factory=WorkingConfig)
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    motion: MotionConfig = field(default_factory=MotionConfig)
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
-    cube: CubeConfig = field(default_factory=CubeConfig)
-    breaker: BreakerConfig = field(default_factory=BreakerConfig)
-    ray: RayConfig = field(default_factory=RayConfig)
 
     @classmethod
     def base(cls, early: dict[str, str | None]) -> Self:
         """The bundle's own extraction settings as defaults."""
         values = required_missing(cls)
         if early["bundle"]:
+            from hf2vad.bundle.settings import load_bundle_settings
+
             values |= load_bundle_settings(early["bundle"]).extraction.parts
         return cls(**values)
 
     def __post_init__(self) -> None:
-        check_walk_options(self.shard_frames, self.image_fps, self.frames, self.grace_seconds)
+        super().__post_init__()
         if self.batch < 1:
             raise ConfigError(f"--batch must be at least 1, got {self.batch}")
         if self.engine != "auto":
@@ -132,18 +92,16 @@ class ScoreSettings:
         if self.alarms and self.events.threshold is not None:
             raise ConfigError(f"--alarms {self.alarms} and events.threshold contradict each other; give one of them")
 
-    @property
-    def extraction(self) -> ExtractionConfig:
-        """The settings that decide what a cube holds."""
-        return ExtractionConfig.of(self)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreJob(ScoreSettings):
     """Settings of jobs/score_archive.py."""
 
     archive: str
-    """Folder or s3://bucket/prefix of video files and folders of numbered images."""
+    """Folder or s3://bucket/prefix of video files and folders of numbered images, or one video file."""
+
+    dry_run: bool = False
+    """Score nothing; list the videos with their frames and hours, and what is passed over and why."""
 
 
 def score_job(job: ScoreJob) -> int:
@@ -151,84 +109,20 @@ def score_job(job: ScoreJob) -> int:
 
     Raises MismatchError when an extraction setting is not the bundle's.
     """
+    from hf2vad.archive.passed import PassedOver
+    from hf2vad.jobs.dry_run import list_archive
+    from hf2vad.jobs.scoring import run_scoring, scoring_task
+    from hf2vad.storage import absolute
+    from hf2vad.walk.run import absolute_places, some_videos
+
     job = replace(job, archive=absolute(job.archive), bundle=absolute(job.bundle), **absolute_places(job))
-    work = scoring_work(job)
-    return run_scoring("score_archive", job, work, some_videos(job.archive, job.include))
+    task = scoring_task(job)
+    passed = PassedOver()
+    videos = some_videos(job.archive, job.include, passed)
+    if job.dry_run:
+        decode = job.extraction.decode
+        return list_archive(videos, passed, image_fps=job.image_fps, limits=job.limits, decode=decode)
+    return run_scoring("score_archive", job, task, videos, passed)
 
 
-def run_scoring(
-    name: str,
-    job: ScoreSettings,
-    work: ScoreWork,
-    videos: Iterator[Video],
-    *,
-    extent: Extent = ALL,
-    then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
-) -> int:
-    """Settle the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code."""
-
-    def settle(dispatcher: Dispatcher) -> tuple[ScoreWork, dict[str, str]]:
-        if job.engine == "eager":
-            return work, {"engine": work.engine.label}
-        found = settle_engine(engine_request(job, work), dispatcher)
-        spec, why, device = found.choice.spec, found.choice.why, found.choice.place.device
-        print(f"engine: {spec.label} on {device}: {why}", flush=True)
-        return replace(work, engine=spec), {"engine": spec.label, "engine_why": why, "device": device}
-
-    extra = {"bundle": work.bundle.id, "scores": work.prefix}
-    gpu = job.device != "cpu"
-    return run_walk(name, job, work, videos, use_gpu=gpu, extra=extra, settle=settle, extent=extent, then=then)
-
-
-def engine_request(job: ScoreSettings, work: ScoreWork) -> EngineRequest:
-    """Which engine `job` wants for `work`."""
-    return EngineRequest(
-        bundle_uri=job.bundle,
-        bundle_id=work.bundle.id,
-        wanted=job.engine,
-        precision=job.precision,
-        cache=cache_of(job.bundle, job.engine_cache),
-        batch=job.batch,
-        device=job.device,
-        threads=work.threads,
-    )
-
-
-def scoring_work(job: ScoreSettings, *, tries: int = 0) -> ScoreWork:
-    """What the walk does with each video, for a job whose places are absolute, by the engine `eager` until another is
-    settled; raises what `score_job` does."""
-    bundle = load_bundle(job.bundle)
-    extraction = replace(job.extraction, detector=resolve_detector(job.detector))
-    if difference := extraction_difference(bundle.extraction, extraction):
-        raise MismatchError(
-            f"{job.bundle} was trained on other cubes than these settings make ({difference}); leave the settings out"
-        )
-    check_boxes(job.boxes, job.detector)
-    if job.device != "auto":
-        choose_device(job.device)
-    smoothing = bundle.smoothing if job.smoothing is None else job.smoothing
-    alarms = [content_hash(absolute(job.alarms))] if job.alarms else []
-    if job.alarms:
-        bundle = read_alarms(absolute(job.alarms)).of(bundle, job.events, smoothing=smoothing)
-    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY)
-    return ScoreWork(
-        bundle_uri=job.bundle,
-        bundle=replace(bundle, weights={}, provenance={}, density=NO_DENSITY),
-        prefix=join(job.out, f"bundle={bundle.id}"),
-        extraction=extraction,
-        boxes=job.boxes,
-        image_fps=job.image_fps,
-        engine=EngineSpec(name="eager"),
-        batch=job.batch,
-        device=job.device,
-        threads=max(1, int(job.ray.cpus)),
-        profile=job.profile,
-        smoothing=smoothing,
-        events=job.events,
-        health=job.health,
-        limits=job.limits,
-        tries=tries,
-        plan=plan,
-        scores=hash_of(plan, smoothing, to_dict(job.health)),
-        final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
-    )
+JOB = Job("score", ScoreJob, score_job, __doc__)

@@ -1,54 +1,53 @@
-"""From an STC table to a bundle: the stages, calibration, and what is known of how it was made."""
+"""Train a site's model on an STC table and put the bundle that jobs/score_archive.py needs.
+
+Example:
+    python jobs/train.py --stc demo/stc --out demo/bundle --preset compact
+    python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --training.amp bf16
+    python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --workers 4
+    python jobs/train.py --stc ped2/stc --out ped2/bundle --preset ped2 --init ped2.pth --training.stages
+
+With --init, training starts from the weights of another bundle, or of the paper's own code (a .pth file; give the
+--preset of its data set); with no --training.stages these weights are used as they are.
+
+With --workers, as many processes train together on a Ray cluster, each on its share of every batch of training.batch
+cubes. tensorboard --logdir shows the curves in tensorboard/ beside the bundle.
+
+Run it again to go on from the last checkpoint. Exit code: 0 done, 2 usage or a table that cannot be trained on, 143
+stopped by SIGTERM, with a checkpoint written first.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-
-from hf2vad.archive.camera import camera_of
-from hf2vad.bundle.bundle import load_bundle_settings, save_bundle
-from hf2vad.cluster.dispatch import RayConfig
-from hf2vad.cluster.stop import GRACE_SECONDS, Stop
-from hf2vad.commandline import EXIT_OK, required_missing
-from hf2vad.engines.eager import EagerEngine
+from hf2vad.archive.pattern import PathPattern
+from hf2vad.cluster.settings import GRACE_SECONDS, RayConfig
+from hf2vad.cluster.stop import Stop
+from hf2vad.commandline import EXIT_OK, Job, required_missing
 from hf2vad.errors import ConfigError
-from hf2vad.features.settings import DensityConfig, FusionConfig
-from hf2vad.hashes import hash_of
-from hf2vad.jobs.selection import read_selection, settle_selection
-from hf2vad.models.device import choose_device
-from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.features.motion import DensityConfig
+from hf2vad.features.registry import feature_classes, feature_settings, networks_for, with_feature_settings
+from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.report.training import print_training
-from hf2vad.scoring.measure import Measure
-from hf2vad.settings import fingerprint, flat, to_dict
-from hf2vad.storage import absolute, exists, join, key_path
-from hf2vad.training.calibrate import calibrate, measure_together
-from hf2vad.training.checkpoint import Checkpoints
-from hf2vad.training.data import BlockReader, StcTable
-from hf2vad.training.group import Group
-from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
-from hf2vad.training.loop import Trainer, check_workers
-from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
-from hf2vad.training.probe import normal_examples, probe_cubes
-from hf2vad.training.select import Selector
+from hf2vad.settings import to_dict
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
-from hf2vad.versions import versions
 
 if TYPE_CHECKING:
-    from hf2vad.cluster.train_group import Share
+    import torch
+
+    from hf2vad.training.data import StcTable
+    from hf2vad.training.recipe import TrainingPlan
 
 MIN_CUBES = 16
 """A table with fewer cubes says nothing about what is normal."""
 
 
 @dataclass(frozen=True, kw_only=True)
+@with_feature_settings
 class TrainJob:
     """Settings of jobs/train.py."""
 
@@ -62,6 +61,10 @@ class TrainJob:
 
     preset: PresetName = "compact"
     """Where the defaults of model, training and fusion come from."""
+
+    init: str = ""
+    """Weights that the first stage starts from: a bundle, or a checkpoint file of the paper's code. Its network must be
+    that of --preset and model. With no training.stages they are used as they are."""
 
     device: str = "auto"
     """`auto`: the GPU where there is one. `cpu`, `cuda`, `cuda:1` …"""
@@ -109,183 +112,128 @@ class TrainJob:
         """The defaults of the chosen preset."""
         name = early["preset"] or "compact"
         chosen = preset(name)
-        settings: dict[str, Any] = {"model": chosen.model, "training": chosen.training, "fusion": chosen.fusion}
+        settings = {name: getattr(chosen, name) for name in ("model", "training", "fusion", "density")}
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ConfigError(f"--workers must not be negative, got {self.workers}")
+        if self.workers > 1 and not self.ray.uses_ray:
+            raise ConfigError(
+                f"--workers {self.workers} are started by Ray, which ray.address = none leaves out; give --workers 1, "
+                "or another address (local starts Ray here)"
+            )
         if self.grace_seconds < 0:
             raise ConfigError(f"--grace-seconds must be at least 0, got {self.grace_seconds}")
-        if self.training.reader == "ray" and self.workers < 2:
-            raise ConfigError("training.reader = ray reads for several workers; give --workers, or read direct")
         if self.smoothing < 1 or self.smoothing % 2 == 0:
             raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
-        if "frame" not in self.training.stages and "joint" not in self.training.stages and self.fusion.frame:
-            raise ConfigError("training.stages has no frame stage, so fusion.frame must be 0")
-        if self.fusion.motion and self.density.kind == "none":
-            raise ConfigError("fusion.motion needs a density; give density.kind knn or gmm")
-        camera_of("", self.camera_pattern)
+        if self.init and self.select:
+            raise ConfigError("--select tries networks of other shapes than that of --init; give one of the two")
+        if self.select and not self.training.stages:
+            raise ConfigError("--select chooses among networks, and there is none without training.stages")
+        settings = feature_settings(self)
+        for name in self.fusion.weights:
+            for network in () if self.init else networks_for([name]):
+                if {"frame", "joint", network}.isdisjoint(self.training.stages):
+                    raise ConfigError(
+                        f"training.stages has no {network} stage, so fusion.{name} must be 0, or --init the weights"
+                    )
+            feature_classes()[name].check(settings[name])
+        PathPattern.of_camera(self.camera_pattern)
 
 
 def train_job(job: TrainJob) -> int:
     """Train, calibrate and put the bundle; goes on from a checkpoint of the same settings. Returns the exit code."""
-    job = replace(job, stc=absolute(job.stc), out=absolute(job.out))
-    workers = max(1, job.workers)
+    import torch
+
+    from hf2vad.models.device import choose_device
+    from hf2vad.report.training import print_training
+    from hf2vad.storage import absolute, exists, join
+    from hf2vad.training.data import StcTable
+    from hf2vad.training.learn import put_trained, train_network
+    from hf2vad.training.loop import check_workers
+
+    job = replace(job, stc=absolute(job.stc), out=absolute(job.out), init=absolute(job.init))
+    workers, plan = max(1, job.workers), training_plan(job)
     check_workers(job.training, workers)
     table = StcTable(job.stc)
     table.require_cubes(max(MIN_CUBES, 2 * workers))
+    _check_cameras(job, table)
     if exists(join(job.out, "bundle.json")):
-        return _already_there(job, settings_of(job, table))
+        return _already_there(plan, table)
     started = time.monotonic()
     if job.threads:
         torch.set_num_threads(job.threads)
     if job.select:
-        candidates = join(job.out, "checkpoints", "select")
-        selector = _selector(job, table, candidates)
-        settle_selection(_selection(job), settings_of(job, table), selector, candidates=candidates)
+        _select(job, plan, table, choose_device(job.device))
     if workers == 1:
-        learn(job, table, choose_device(job.device))
+        device = choose_device(job.device)
+        with Stop() as stop:
+            trained = train_network(plan, table, device, lambda: stop.signalled)
+        put_trained(trained, table, device)
     else:
-        from hf2vad.cluster.train_group import run_group  # Ray Train takes seconds to import
-
-        print(f"{workers} workers train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
-        work = partial(_work, job)
-        run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
-    print_training(job.out, load_bundle_settings(job.out), time.monotonic() - started)
+        _train_together(job, plan, workers)
+    print_training(job.out, time.monotonic() - started)
     return EXIT_OK
 
 
-def _work(job: TrainJob, share: Share) -> None:
-    """What each of several workers does."""
-    torch.set_num_threads(job.threads or share.threads)
-    device = torch.device("cuda", torch.cuda.current_device()) if share.gpu else torch.device("cpu")
-    read: BlockReader | None = None
-    if job.training.reader == "ray":
-        from hf2vad.cluster.ray_reader import read_through_ray  # Ray Data takes seconds to import
+def training_plan(job: TrainJob) -> TrainingPlan:
+    """The training that `job` asks for, whose places are absolute."""
+    from hf2vad.training.recipe import Recipe, TrainingPlan
 
-        read = read_through_ray
-    learn(job, StcTable(job.stc), device, read, share.listen())
-
-
-def settings_of(job: TrainJob, table: StcTable) -> str:
-    """A hash of everything that decides the bundle."""
-    return hash_of(
-        fingerprint(job.model),
-        job.training.identity,
-        fingerprint(job.loss),
-        fingerprint(job.fusion),
-        fingerprint(job.density),
-        job.camera_pattern,
-        job.camera_cubes,
-        fingerprint(job.selection) if job.select else "",
-        job.smoothing,
-        table.fingerprint,
-    )
-
-
-def learn(
-    job: TrainJob,
-    table: StcTable,
-    device: torch.device,
-    read: BlockReader | None = None,
-    told: Callable[[], bool] | None = None,
-) -> None:
-    """Train, alone or as one of a process group, calibrate, and put the bundle.
-
-    `told`: says whether to stop training; none: SIGTERM does. Raises StoppedError then, with a checkpoint written.
-    """
-    group = Group.current(device)
-    settings = settings_of(job, table)
-    figures: list[dict[str, Any]] = []
-    if job.select:
-        chosen = read_selection(_selection(job))
-        job = replace(job, model=chosen.model, fusion=chosen.fusion, density=chosen.density)
-        figures = chosen.figures
-    torch.manual_seed(job.training.seed)
-    model = HF2VAD(job.model)
-    checkpoints = Checkpoints(join(job.out, "checkpoints", "last.safetensors"), settings=settings, group=group)
-    journals = partial(_journals, job)
-    trainer = Trainer(model, table, job.training, job.loss, device, checkpoints, group, read, journals)
-    with Stop() if told is None else contextlib.nullcontext() as stop:
-        trainer.stop = told or (lambda: stop is not None and stop.told)
-        history = trainer.run()
-    engine = EagerEngine(model, device=device, batch=job.training.batch)
-    sample = motion_sample(table, seed=job.training.seed, flow=job.density.kind != "none")
-    perspective = fit_perspective(sample.boxes)
-    density = fit_density(sample, job.density, perspective, seed=job.training.seed)
-    measure = Measure.of(engine, job.fusion, density, perspective)
-    measured = measure_together(table, measure, group)
-    if not group.first:
-        return
-    known = calibrate(
-        measured,
+    recipe = Recipe(
+        model=job.model,
+        init=job.init,
+        training=job.training,
+        loss=job.loss,
         fusion=job.fusion,
+        features=feature_settings(job),
         smoothing=job.smoothing,
-        where=job.stc,
         camera_pattern=job.camera_pattern,
         camera_cubes=job.camera_cubes,
+        selection=job.selection if job.select else None,
     )
-    save_bundle(
-        job.out,
-        weights=model.state_dict(),
-        extraction=table.extraction,
-        model_config=job.model,
-        fusion=job.fusion,
-        smoothing=job.smoothing,
-        calibration=known.overall,
-        camera_pattern=job.camera_pattern,
-        cameras=known.cameras,
-        density=density,
-        perspective=perspective,
-        probe=probe_cubes(table, job.training.probe_cubes),
-        examples=normal_examples(table, job.training.examples),
-        provenance={
-            "settings": settings,
-            "job": to_dict(job),
-            "table": {"uri": job.stc, "fingerprint": table.fingerprint, "cubes": len(table), "files": len(table.files)},
-            "history": history,
-            "selection": figures,
-            "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
-            "workers": group.world,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "versions": versions(),
-        },
-    )
+    return TrainingPlan(recipe=recipe, stc=job.stc, out=job.out, mlflow=job.mlflow, settings=to_dict(job))
 
 
-def _journals(job: TrainJob, first_step: int) -> Journals:
-    """What training writes its curves to."""
-    found: list[Journal] = []
-    if job.mlflow:
-        found.append(MLflow(job.mlflow, settings=flat(to_dict(job))))
-    if job.training.tensorboard:
-        found.append(TensorBoard(join(job.out, "tensorboard"), first_step=first_step))
-    return Journals(found)
+def _check_cameras(job: TrainJob, table: StcTable) -> None:
+    """Raise ConfigError where --camera-pattern names the camera of no video of the table: it would go unnoticed."""
+    pattern = PathPattern.of_camera(job.camera_pattern)
+    if job.camera_pattern and not any(pattern.camera_of(file.video) for file in table.files):
+        raise ConfigError(
+            f"--camera-pattern {job.camera_pattern!r} fits no video of {job.stc}, such as {table.files[0].video!r}"
+        )
 
 
-def _selection(job: TrainJob) -> str:
-    """Where what --select chose is kept."""
-    return join(job.out, "checkpoints", "selection.json")
+def _already_there(plan: TrainingPlan, table: StcTable) -> int:
+    from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 
-
-def _selector(job: TrainJob, table: StcTable, candidates: str) -> Selector:
-    return Selector(
-        table,
-        job.model,
-        job.training,
-        job.loss,
-        job.fusion,
-        job.smoothing,
-        job.selection,
-        choose_device(job.device),
-        lambda name: join(candidates, key_path(name) + ".safetensors"),
-    )
-
-
-def _already_there(job: TrainJob, settings: str) -> int:
-    found = load_bundle_settings(job.out)
-    if found.provenance.get("settings") != settings:
-        raise ConfigError(f"{job.out} holds bundle {found.id} of other settings or another table; choose another --out")
-    print(f"{job.out}: bundle {found.id} is already trained with these settings on this table; nothing to do")
+    bundle_id = load_bundle_settings(plan.out).id
+    if load_provenance(plan.out).get("settings") != plan.recipe.identity(table):
+        raise ConfigError(
+            f"{plan.out} holds bundle {bundle_id} of other settings or another table; choose another --out"
+        )
+    print(f"{plan.out}: bundle {bundle_id} is already trained with these settings on this table; nothing to do")
     return EXIT_OK
+
+
+def _select(job: TrainJob, plan: TrainingPlan, table: StcTable, device: torch.device) -> None:
+    """Choose what --select chooses, unless it was chosen before."""
+    from hf2vad.report.training import print_selection
+    from hf2vad.training.selection import put_selection
+
+    selection = put_selection(plan, table, job.selection, device)
+    if selection is not None:
+        print_selection(selection.figures)
+
+
+def _train_together(job: TrainJob, plan: TrainingPlan, workers: int) -> None:
+    from hf2vad.cluster.train_group import run_group
+    from hf2vad.tasks.training import train_share
+
+    print(f"{workers} workers train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
+    work = partial(train_share, plan, job.threads)
+    run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
+
+
+JOB = Job("train", TrainJob, train_job, __doc__)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from hf2vad.models.cvae import CVAE, Prediction
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.memae import FlowAutoencoder, Reconstruction
-from hf2vad.models.settings import ModelConfig
+from hf2vad.models.settings import NETWORKS, ModelConfig, Network
 from hf2vad.schema import FLOWS
 
 
@@ -32,25 +34,33 @@ class HF2VAD(nn.Module):
         prediction: Prediction = self.cvae(inputs.context, guides[self.config.condition], sample=sample, prior=prior)
         return prediction
 
-    def forward(self, context: Tensor, flows: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """S_r and S_p of each cube (paper §3.3), each (B,) float32: sums of squares, larger is less normal.
+    def forward(
+        self, context: Tensor, flows: Tensor, target: Tensor, networks: Sequence[Network] = NETWORKS
+    ) -> tuple[Tensor, ...]:
+        """Error of each of `networks` (paper §3.3), each (B,) float32: sums of squares, larger is less normal.
 
-        S_r as `ModelConfig.flow_error` says.
-
-        Deterministic in evaluation mode: every latent is its mean, and the prior does not run.
+        context: (B, 12, 32, 32), flows: (B, 8, 32, 32), target: (B, 3, 32, 32), as `CubeTensors` has them; frames are
+        not read for the flow network alone. `flow`: S_r, as `ModelConfig.flow_error` says; `frame`: S_p. A network that
+        no error needs does not run. Deterministic in evaluation mode: every latent is its mean, and the prior does not
+        run.
         """
-        reconstruction = self.reconstruct(flows).flow
-        inputs = CubeTensors(context, flows, target)
-        frame = self.predict(inputs, reconstruction, sample=False, prior=False).frame
-        s_flow = flow_error((reconstruction.float() - flows.float()).square(), self.config)
-        s_frame = (frame.float() - target.float()).square().flatten(1).sum(1)
-        return s_flow, s_frame
+        guided = "frame" in networks and self.config.condition == "reconstructed"
+        reconstruction = self.reconstruct(flows).flow if "flow" in networks or guided else flows
+        errors: list[Tensor] = []
+        for network in networks:
+            if network == "flow":
+                errors.append(flow_error((reconstruction.float() - flows.float()).square(), self.config))
+            else:
+                inputs = CubeTensors(context, flows, target)
+                frame = self.predict(inputs, reconstruction, sample=False, prior=False).frame
+                errors.append((frame.float() - target.float()).square().flatten(1).sum(1))
+        return tuple(errors)
 
     @torch.inference_mode()
-    def errors(self, inputs: CubeTensors) -> tuple[Tensor, Tensor]:
+    def errors(self, inputs: CubeTensors, networks: Sequence[Network] = NETWORKS) -> tuple[Tensor, ...]:
         """`forward` without gradients. The network must be in evaluation mode."""
-        s_flow, s_frame = self(inputs.context, inputs.flows, inputs.target)
-        return s_flow, s_frame
+        found: tuple[Tensor, ...] = self(inputs.context, inputs.flows, inputs.target, networks)
+        return found
 
 
 def flow_error(squares: Tensor, config: ModelConfig) -> Tensor:

@@ -19,11 +19,11 @@ from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.memae import FlowAutoencoder, Up
 from hf2vad.models.memory import Memory
 from hf2vad.models.memory_grow import MemoryGrow, memory_grow
-from hf2vad.models.settings import Level
+from hf2vad.models.settings import Level, ModelConfig
 
 
 class Inference(nn.Module):
-    """What `HF2VAD.forward` computes, and whether a memory kept more slots than could be read."""
+    """What `HF2VAD.forward` computes for both networks, and whether a memory kept more slots than could be read."""
 
     def __init__(self, model: HF2VAD, capacity: Mapping[Level, int] | None = None, *, batch: int = 1) -> None:
         """Of a network on the CPU, which stays as it is and becomes this one's only in part.
@@ -45,14 +45,28 @@ class Inference(nn.Module):
         Third: () int64, the slots that were kept and could not be read; above 0 scores are wrong. Inputs are float32
         whatever the network's own numbers are.
         """
-        numbers = self.autoencoder.head.weight.dtype
-        found, missed = self.autoencoder(flows.to(numbers).reshape(-1, 2, *flows.shape[2:]))
-        reconstruction = found.reshape(flows.shape)
+        reconstruction, s_flow, missed = self.autoencoder.errors(flows, self.config)
+        numbers = reconstruction.dtype
         guides = {"reconstructed": reconstruction, "observed": flows.to(numbers), "none": None}
         frame = self.cvae(context.to(numbers), guides[self.config.condition], sample=False, prior=False).frame
-        s_flow = flow_error(_plane_sums((reconstruction.float() - flows.float()).square()), self.config)
         s_frame = _plane_sums((frame.float() - target.float()).square()).sum(1)
         return s_flow, s_frame, missed
+
+
+class FlowInference(nn.Module):
+    """The flow network alone, in the same form."""
+
+    def __init__(self, model: HF2VAD, capacity: Mapping[Level, int] | None = None, *, batch: int = 1) -> None:
+        """As `Inference`."""
+        super().__init__()
+        self.config = model.config
+        self.autoencoder = InferenceAutoencoder(model.flow_autoencoder, capacity or {}, queries=4 * batch)
+        self.requires_grad_(False).eval()
+
+    def forward(self, flows: Tensor) -> tuple[Tensor, Tensor]:
+        """S_r, (B,) float32, of (B, 8, 32, 32) float32 flows; and the slots that could not be read, () int64."""
+        _, s_flow, missed = self.autoencoder.errors(flows, self.config)
+        return s_flow, missed
 
 
 class InferenceAutoencoder(nn.Module):
@@ -77,6 +91,13 @@ class InferenceAutoencoder(nn.Module):
         self.blocks = nn.ModuleList(_folded(up.blocks) for up in ups.values())
         self.skips = tuple(up.skip for up in ups.values())
         self.head = copy.deepcopy(trained.head)
+
+    def errors(self, flows: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor, Tensor]:
+        """Of (B, 8, 32, 32) float32 flows: their reconstruction, S_r (B,) float32, and what `forward` gives second."""
+        found, missed = self(flows.to(self.head.weight.dtype).reshape(-1, 2, *flows.shape[2:]))
+        reconstruction = found.reshape(flows.shape)
+        s_flow = flow_error(_plane_sums((reconstruction.float() - flows.float()).square()), config)
+        return reconstruction, s_flow, missed
 
     def forward(self, flow: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruct (B, 2, 32, 32) flow; and the number of kept slots that could not be read, () int64."""

@@ -10,6 +10,10 @@ from hf2vad.settings import require
 Level = Literal["bottleneck", "up3", "up2", "up1"]
 FlowError = Literal["sum", "median", "min"]
 
+Network = Literal["flow", "frame"]
+NETWORKS: tuple[Network, ...] = ("flow", "frame")
+"""The two networks: `flow` is ML-MemAE-SC, which gives S_r; `frame` is the CVAE, which gives S_p."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:

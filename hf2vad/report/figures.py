@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf2vad.evaluation.frames import PARTS
+from hf2vad.scoring.words import threshold_words
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,25 @@ def alerts(result: Mapping[str, Any]) -> str:
     return (
         f"Events: {found['told']:,} of {found['anomalies']:,} anomalies told (recall {figure(found['recall'])}){late}; "
         f"{found['alarms']:,} alarms, {found['false_alarms']:,} of them false{hours} "
-        f"(precision {figure(found['precision'])})."
+        f"(precision {figure(found['precision'])}).{_begins(found)}"
+    )
+
+
+def _begins(found: Mapping[str, Any]) -> str:
+    """How rare what begins an alarm is; empty for scores that are not by surprise."""
+    if not found.get("surprises"):
+        return ""
+    return f" An alarm begins at {' or '.join(threshold_words(score) for score in found['surprises'])}."
+
+
+def not_computed(result: Mapping[str, Any]) -> str:
+    """Which features have no figure, and how to get one; empty where all have."""
+    names = [part.removesuffix("_only") for part in result.get("not_computed", ())]
+    if not names:
+        return ""
+    return (
+        f"Not computed: {', '.join(names)}. What has no weight in the score is left out; scoring with `--all-parts` "
+        "computes every feature that the bundle has."
     )
 
 

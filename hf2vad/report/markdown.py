@@ -6,7 +6,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hf2vad.report.figures import against_speed, alerts, auroc_rows, counted, figure, region_rows, resampling, smoothing
+from hf2vad.report.figures import (
+    against_speed,
+    alerts,
+    auroc_rows,
+    counted,
+    figure,
+    not_computed,
+    region_rows,
+    resampling,
+    smoothing,
+)
 
 SPECIAL = re.compile(r"([\\`*{}\[\]<>|#~&]|(?<!\w)_|_(?!\w))")
 """Characters of a name that Markdown would take for its own."""
@@ -32,6 +42,8 @@ def _sections(result: Mapping[str, Any]) -> Iterator[str]:
         ("score", "smoothed", "95 % interval", "raw", "95 % interval"),
         ((row.name, row.smoothed, row.interval, row.raw, row.raw_interval) for row in auroc_rows(result)),
     )
+    if text := not_computed(result):
+        yield text
     yield resampling(result)
     yield (
         f"Padded macro: {figure(result['auroc_macro_padded'])} smoothed, {figure(result['auroc_macro_padded_raw'])} "

@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from hf2vad.bundle.bundle import Bundle
+from hf2vad.bundle.calibration import Calibration
+from hf2vad.bundle.settings import load_bundle_settings, load_provenance
+from hf2vad.features.tail import own_share
 
 WIDTH = 110
+LEANING = 0.1
+"""Share of all cameras' distribution in a camera's own from which it is said."""
 
 
-def print_training(out: str, bundle: Bundle, seconds: float) -> None:
-    """The epochs of a training, and its calibration, on stdout."""
+def print_training(out: str, seconds: float) -> None:
+    """The epochs of the training that put the bundle `out`, and its calibration, on stdout."""
+    bundle = load_bundle_settings(out)
     epochs = Table(title=f"train: bundle {bundle.id} in {out}")
     for column in ("stage", "epoch", "loss", "cubes/s", "s", "slots kept"):
         epochs.add_column(column)
-    for record in bundle.provenance["history"]:
+    for record in load_provenance(out)["history"]:
         kept = " ".join(f"{level} {count:.0f}" for level, count in record["slots_kept"].items())
         figures = (f"{record['loss']:.5f}", f"{record['samples_per_s']:.0f}", f"{record['seconds']:.0f}")
         epochs.add_row(record["stage"], str(record["epoch"]), *figures, kept)
     console = Console(width=WIDTH)
-    console.print(epochs)
+    if epochs.row_count:
+        console.print(epochs)
     known = bundle.calibration
     cameras = f" and {len(bundle.cameras)} cameras of their own" if bundle.cameras else ""
+    counted = {name: known.moments[name] for name in bundle.fusion.weights}
+    features = ", ".join(f"{name} {found.mean:.4g} ± {found.std:.4g}" for name, found in counted.items())
     console.print(
-        f"{known.cubes:,} cubes, {known.frames:,} frames{cameras}, {seconds:.0f} s; "
-        f"S_r {known.flow_mean:.4g} ± {known.flow_std:.4g}, S_p {known.frame_mean:.4g} ± {known.frame_std:.4g}, "
+        f"bundle {bundle.id}: {known.cubes:,} cubes, {known.frames:,} frames{cameras}, {seconds:.0f} s; {features}; "
         f"event threshold {known.threshold:.3f}"
     )
+    for line in support_lines(known, bundle.cameras):
+        console.print(line, markup=False)
+
+
+def support_lines(overall: Calibration, cameras: Mapping[str, Calibration]) -> list[str]:
+    """How far the training footage supports a score by surprise, and which cameras lean on all of them; else empty."""
+    if overall.total is None:
+        return []
+    lines = [f"{overall.cubes:,} cubes: surprise above {overall.total.supported:.1f} is extrapolated"]
+    for name, own in sorted(cameras.items()):
+        others = 1 - own_share(own.cubes)
+        if others > LEANING:
+            lines.append(f"camera {name}: {own.cubes:,} cubes; what is rare there is {others:.0%} that of all cameras")
+    return lines
 
 
 def print_selection(figures: Sequence[dict[str, Any]]) -> None:

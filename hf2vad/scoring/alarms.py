@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from hf2vad.archive.camera import camera_of
-from hf2vad.bundle.bundle import Bundle
+from hf2vad.archive.pattern import PathPattern
+from hf2vad.bundle.settings import BundleSettings
 from hf2vad.errors import Hf2vadError, MismatchError, SchemaError
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.settings import to_dict
@@ -38,7 +38,7 @@ class Alarms:
         """Write the file."""
         put_json(uri, {"hf2vad.alarms": VERSION, **asdict(self)})
 
-    def of(self, bundle: Bundle, config: EventConfig, *, smoothing: int) -> Bundle:
+    def applied_to(self, bundle: BundleSettings, config: EventConfig, *, smoothing: int) -> BundleSettings:
         """`bundle` with these thresholds in its calibrations.
 
         Raises MismatchError when they were set for another bundle, smoothing, camera pattern or rule of events.
@@ -75,7 +75,7 @@ def read_alarms(uri: str) -> Alarms:
         if version != VERSION:
             raise SchemaError(f"{uri}: not a file of jobs/alarms.py of version {VERSION}, but {version!r}")
         alarms = Alarms(**found)
-        camera_of("", alarms.camera_pattern)
+        PathPattern.of_camera(alarms.camera_pattern)
         values = [alarms.threshold, *alarms.cameras.values()]
         if not all(isinstance(value, int | float) for value in values):
             raise SchemaError(f"{uri}: a threshold that is no number")

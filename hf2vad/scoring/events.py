@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf2vad.bundle.bundle import Calibration
+from hf2vad.bundle.calibration import Calibration
 from hf2vad.schema import F64
-from hf2vad.scoring.fuse import runs
 from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.smooth import runs
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf2vad.bundle.bundle import Calibration
-from hf2vad.features.settings import FusionConfig
-from hf2vad.schema import BOX, EVENTS, FRAMES_TABLE, OBJECTS, SHARD, HealthKind, pack_metadata
+from hf2vad.bundle.calibration import Calibration
+from hf2vad.features.settings import YARDSTICK
+from hf2vad.schema import BOX, EVENTS, FEATURE_COLUMNS, FRAMES_TABLE, OBJECTS, SHARD, HealthKind, pack_metadata
 from hf2vad.scoring.events import find_events
-from hf2vad.scoring.fuse import smooth, zero_error_score
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.smooth import smooth
 
 
 @dataclass(frozen=True)
@@ -31,38 +32,44 @@ class FinalTables:
 
 
 def finalise(
-    video: str,
     shards: Sequence[pa.Table],
     *,
-    start: int,
     pts_s: npt.NDArray[np.float64],
-    calibration: Calibration,
-    fusion: FusionConfig,
+    empty: float,
+    at_frame: Scorer | None = None,
     smoothing: int,
+    calibration: Calibration,
     events: EventConfig,
     metadata: Mapping[str, Any],
     health: Sequence[HealthKind | None] | None = None,
 ) -> FinalTables:
-    """The tables of frames `start` … `start + len(pts_s)`; frames that no shard covers get a null score.
+    """The tables of a video from those of its shards; frames that no shard covers get a null score.
 
-    health: what is wrong with each frame's footage, none for nothing; events look away there unless set not to.
+    pts_s: (frames,) times of its frames. empty: the score of a frame without a cube. at_frame: adds the features of all
+    boxes of a frame; none: a frame has the score of its highest box. calibration: its thresholds say
+    where events start and end. metadata: what the tables say of themselves, among it `video` and `start`, the first
+    frame. health: what is wrong with each frame's footage, none for nothing; events look away there unless set not to.
+
     The same shards give the same tables, byte for byte. What decides events alone (`final` and `thresholds` in
     `metadata`) is no part of the objects.
     """
+    video, start = str(metadata["video"]), int(metadata["start"])
     kinds = health if health is not None else [None] * len(pts_s)
-    rows = pa.concat_tables([SHARD.empty_table(), *shards]).replace_schema_metadata(None).sort_by("frame")
+    tables = [SHARD.empty_table(), *shards]  # of an older release: without the column of a later feature
+    rows = pa.concat_tables(tables, promote_options="default").replace_schema_metadata(None).sort_by("frame")
     frame = rows["frame"].to_numpy() - start
     boxed = rows.filter(pc.is_valid(rows["score"]))
     status = np.full(len(pts_s), "not covered", object)
     status[frame] = rows["status"].to_numpy(zero_copy_only=False)
-    raw = np.where(status == "scored", zero_error_score(calibration, fusion), np.nan)
+    raw = np.where(status == "scored", empty, np.nan)
     best = _best_rows(boxed["frame"].to_numpy() - start, boxed["score"].to_numpy(), len(pts_s))
     has_box = best >= 0
-    raw[has_box] = boxed["score"].to_numpy()[best[has_box]]
+    raw[has_box] = _raw_scores(boxed, best, start, at_frame)[has_box]
     score = smooth(raw, smoothing)
     top = boxed.take(pa.array(np.where(has_box, best, 0), mask=~has_box))
     speed = np.where(status == "scored", 0.0, np.nan).astype(np.float32)
-    np.maximum.at(speed, boxed["frame"].to_numpy() - start, boxed["speed"].to_numpy())
+    np.maximum.at(speed, boxed["frame"].to_numpy() - start, boxed[FEATURE_COLUMNS[YARDSTICK]].to_numpy())
+    features = {name: top[column].combine_chunks() for name, column in FEATURE_COLUMNS.items()}
     frames = pa.Table.from_arrays(
         [
             pa.array([video] * len(pts_s), pa.string()),
@@ -70,10 +77,7 @@ def finalise(
             pa.array(pts_s),
             _nullable(raw),
             _nullable(score),
-            top["s_flow"].combine_chunks(),
-            top["s_frame"].combine_chunks(),
-            _nullable(speed),
-            top["s_motion"].combine_chunks(),
+            *{**features, YARDSTICK: _nullable(speed)}.values(),
             pa.array(np.bincount(boxed["frame"].to_numpy() - start, minlength=len(pts_s)).astype(np.int32)),
             *(top[name].combine_chunks() for name in BOX),
             pa.array(kinds, pa.string()),
@@ -81,13 +85,26 @@ def finalise(
         schema=FRAMES_TABLE.with_metadata(pack_metadata("frames", metadata)),
     )
     without_events = {name: value for name, value in metadata.items() if name not in ("final", "thresholds")}
-    objects = boxed.select(OBJECTS.names).cast(OBJECTS).combine_chunks()
+    required = [item.with_nullable(boxed[item.name].null_count > 0) for item in OBJECTS]
+    objects = boxed.select(OBJECTS.names).cast(pa.schema(required)).combine_chunks()
     return FinalTables(
         frames,
         objects.replace_schema_metadata(pack_metadata("objects", without_events)),
         event_table(frames, events, calibration, metadata),
         int((status == "undecodable").sum()),
     )
+
+
+def _raw_scores(
+    boxed: pa.Table, best: npt.NDArray[np.int64], start: int, at_frame: Scorer | None
+) -> npt.NDArray[np.float64]:
+    """(frames,): the score of each frame's best row, or of all its rows together; any value for a frame without one."""
+    if not len(boxed):
+        return np.zeros(len(best), np.float64)
+    if at_frame is not None:
+        values = {name: boxed[FEATURE_COLUMNS[name]].to_numpy() for name in at_frame.weights}
+        return at_frame.frame_scores(values, boxed["frame"].to_numpy() - start, len(best))
+    return np.asarray(boxed["score"].to_numpy()[best], np.float64)
 
 
 def _best_rows(frame: npt.NDArray[np.int32], score: npt.NDArray[np.float64], frames: int) -> npt.NDArray[np.int64]:

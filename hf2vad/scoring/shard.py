@@ -10,68 +10,63 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf2vad.bundle.bundle import Calibration
-from hf2vad.features.settings import FusionConfig
+from hf2vad.features.feature import CubeArrays
 from hf2vad.profile import span
-from hf2vad.schema import F16, F32, SHARD, U8, CubeBatch, pack_metadata
-from hf2vad.scoring.fuse import fuse
-from hf2vad.scoring.measure import Measure
+from hf2vad.schema import F32, F64, FEATURE_COLUMNS, SHARD, CubeBatch, pack_metadata
+from hf2vad.scoring.feature_set import FeatureSet
+from hf2vad.scoring.scorer import FeatureValues, Scorer
 from hf2vad.threads import prefetch
 
 AHEAD = 2
 """Batches of the engine that extraction may be ahead of it: the next one, and one more for when that comes late."""
 
-SETTLE = 16
+JOIN = 16
 """Batches of rows that are joined into one. Joining copies them out of memory that the arrays of frames and cubes come
 from: many small ones that stay there kept it from being used again, 70 KB a frame (320×240)."""
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """Cubes for the network, and all that is known of them without it."""
+    """Cubes for the networks, and what is measured of them without."""
 
     frames: list[CubeBatch]
     """Whose cubes they are, in order; among them frames without any."""
-    appearance: U8
-    flow: F16
-    boxes: F32
-    speed: F32
-    motion: F32
+    cubes: CubeArrays
+    values: FeatureValues
 
 
 def score_shard(
     video: str,
     batches: Generator[CubeBatch, None, None],
-    measure: Measure,
+    features: FeatureSet,
+    scorer: Scorer,
     *,
-    calibration: Calibration,
-    fusion: FusionConfig,
     metadata: Mapping[str, Any],
 ) -> pa.Table:
     """The table `shard` (see schema.py) for the frames of `batches`, in order.
 
-    The network runs in the caller's thread, the same for all shards: CUDA graphs of torch.compile belong to the thread
-    that recorded them (pytorch#123177). `batches`, and what is measured without the network, run in another, at most
+    The networks run in the caller's thread, the same for all shards: CUDA graphs of torch.compile belong to the thread
+    that recorded them (pytorch#123177). `batches`, and what is measured without a network, run in another, at most
     `AHEAD` batches of the engine ahead. Cubes of consecutive frames fill a batch; of cubes that do not fill one yet, no
     more than one batch and one frame are held. What `batches` raises is raised here; it is closed at the end.
     """
     rows: list[pa.RecordBatch] = []
-    settled: list[pa.RecordBatch] = []
-    with closing(prefetch(_ready(batches, measure), depth=AHEAD, name="cubes")) as ready:
-        for cubes in ready:
+    joined: list[pa.RecordBatch] = []
+    with closing(prefetch(_ready(batches, features), depth=AHEAD, name="cubes")) as ready:
+        for batch in ready:
             with span("network"):
-                errors = measure.engine.score(cubes.appearance, cubes.flow)
+                values = {**batch.values, **features.measure_networks(batch.cubes)}
             with span("rows"):
-                found = measure.joined(errors, cubes.speed, cubes.motion)
-                fused = fuse(measure.scaled(found, cubes.boxes), calibration, fusion)
-                rows.append(_rows(video, cubes.frames, found.flow, found.frame, found.speed, found.motion, fused))
-                if len(rows) >= SETTLE:
-                    settled, rows = [*settled, pa.concat_batches(rows)], []
+                rows.append(
+                    _rows(video, batch.frames, values, scorer.score(scorer.in_units(values, batch.cubes.boxes)))
+                )
+                if len(rows) >= JOIN:
+                    joined, rows = [*joined, pa.concat_batches(rows)], []
     schema = SHARD.with_metadata(pack_metadata("shard", metadata))
-    return pa.Table.from_batches([*settled, *rows], schema).combine_chunks()
+    return pa.Table.from_batches([*joined, *rows], schema).combine_chunks()
 
 
-def _ready(batches: Generator[CubeBatch, None, None], measure: Measure) -> Generator[_Ready, None, None]:
+def _ready(batches: Generator[CubeBatch, None, None], features: FeatureSet) -> Generator[_Ready, None, None]:
     """`batches` joined to whole batches of the engine, the last one aside."""
     waiting: list[CubeBatch] = []
     held = 0
@@ -79,12 +74,12 @@ def _ready(batches: Generator[CubeBatch, None, None], measure: Measure) -> Gener
         for batch in batches:
             waiting.append(batch)
             held += len(batch)
-            if held >= measure.batch:
-                left = held % measure.batch
-                yield _joined(_taken(waiting, held - left), measure)
+            if held >= features.batch:
+                left = held % features.batch
+                yield _joined(_taken(waiting, held - left), features)
                 held = left
     if waiting:
-        yield _joined(_taken(waiting, held), measure)
+        yield _joined(_taken(waiting, held), features)
 
 
 def _taken(waiting: list[CubeBatch], count: int) -> list[CubeBatch]:
@@ -102,12 +97,14 @@ def _taken(waiting: list[CubeBatch], count: int) -> list[CubeBatch]:
     return taken
 
 
-def _joined(frames: list[CubeBatch], measure: Measure) -> _Ready:
+def _joined(frames: list[CubeBatch], features: FeatureSet) -> _Ready:
     with span("batch"):
-        appearance = np.concatenate([batch.appearance for batch in frames])
-        flow = np.concatenate([batch.flow for batch in frames])
-        boxes = np.concatenate([batch.boxes for batch in frames])
-        return _Ready(frames, appearance, flow, boxes, *measure.motion(flow, boxes))
+        cubes = CubeArrays(
+            boxes=np.concatenate([batch.boxes for batch in frames]),
+            flow=np.concatenate([batch.flow for batch in frames]),
+            appearance=np.concatenate([batch.appearance for batch in frames]),
+        )
+        return _Ready(frames, cubes, features.measure_plain(cubes))
 
 
 def _split(batch: CubeBatch, count: int) -> tuple[CubeBatch, CubeBatch]:
@@ -124,16 +121,16 @@ def _split(batch: CubeBatch, count: int) -> tuple[CubeBatch, CubeBatch]:
     return part(slice(count)), part(slice(count, None))
 
 
-def _rows(video: str, batches: list[CubeBatch], *figures: np.ndarray[Any, np.dtype[Any]]) -> pa.RecordBatch:
-    """One row a cube with its `figures`, and one with nulls a frame without cubes."""
+def _rows(video: str, batches: list[CubeBatch], values: FeatureValues, score: F64) -> pa.RecordBatch:
+    """One row a cube with its features and score, and one with nulls a frame without cubes."""
     repeats = np.array([max(1, len(batch)) for batch in batches])
     empty = np.repeat([not len(batch) for batch in batches], repeats)
     boxes = np.zeros((len(empty), 4), np.float32)
     boxes[~empty] = np.concatenate([batch.boxes for batch in batches])
 
-    def spread(values: np.ndarray[Any, np.dtype[Any]]) -> pa.Array:
-        full = np.zeros(len(empty), values.dtype)
-        full[~empty] = values
+    def spread(figures: F32 | F64) -> pa.Array:
+        full = np.zeros(len(empty), figures.dtype)
+        full[~empty] = figures
         return pa.array(full, mask=empty)
 
     columns = [
@@ -142,6 +139,7 @@ def _rows(video: str, batches: list[CubeBatch], *figures: np.ndarray[Any, np.dty
         pa.array(np.repeat(np.array([batch.pts_s for batch in batches], np.float64), repeats)),
         pa.array(np.repeat(np.array([batch.status for batch in batches], object), repeats), pa.string()),
         *(pa.array(boxes[:, i].copy(), mask=empty) for i in range(4)),
-        *(spread(values) for values in figures),
+        *(spread(values[name]) if name in values else pa.nulls(len(empty), pa.float32()) for name in FEATURE_COLUMNS),
+        spread(score),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=SHARD)

@@ -1,9 +1,9 @@
 """Objects under URIs: local paths and s3://bucket/key. The only package that knows s3fs, and the only one that retries.
 
-S3 credentials and endpoint come from the standard AWS chain (environment, ~/.aws, instance role; AWS_ENDPOINT_URL).
-Transient S3 errors are retried with backoff; what still fails is raised as a StorageError, a missing object or file as
-NotFoundError, a missing bucket as BucketNotFoundError, refused or missing credentials as AccessDeniedError, a full disk
-as StorageFullError. Writes are atomic: an object is there whole or not at all.
+One module keeps the objects of a scheme; `backends.BACKENDS` lists them. S3 credentials and endpoint come from the
+standard AWS chain (environment, ~/.aws, instance role; AWS_ENDPOINT_URL). What fails is raised as a StorageError, a
+missing object or file as NotFoundError, a missing bucket as BucketNotFoundError, refused or missing credentials as
+AccessDeniedError, a full disk as StorageFullError. Writes are atomic: an object is there whole or not at all.
 Nothing is cached: a listing shows what is there.
 """
 
@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf2vad.errors import SchemaError, StorageError
-from hf2vad.storage import local, s3
+from hf2vad.storage.backends import absolute, backend_of, is_local, objects_appear_whole
 from hf2vad.storage.entry import Backend, Entry
-from hf2vad.storage.failures import FULL, full, mapped
-from hf2vad.storage.names import absolute, is_s3, join, key_path, partition, readable
+from hf2vad.storage.failures import FULL, full
+from hf2vad.storage.names import id_of_key, join, key_path, partition, readable
 
 __all__ = [
     "Entry",
@@ -33,11 +33,13 @@ __all__ = [
     "delete",
     "exists",
     "find_file",
-    "is_s3",
+    "id_of_key",
+    "is_local",
     "join",
     "key_path",
     "list_dir",
     "list_files",
+    "objects_appear_whole",
     "open_parquet",
     "open_read",
     "partition",
@@ -54,35 +56,40 @@ __all__ = [
 ]
 
 
-def _backend(uri: str) -> Backend:
-    return s3 if is_s3(uri) else local
+@contextlib.contextmanager
+def _at(uri: str) -> Iterator[Backend]:
+    """What keeps `uri`; its errors in the block become ours."""
+    backend = backend_of(uri)
+    with backend.mapped(uri):
+        yield backend
 
 
 def exists(uri: str) -> bool:
     """Whether there is a file at `uri`, or a folder (in S3: anything below the prefix)."""
-    with mapped(uri):
-        return _backend(uri).find_file(uri) is not None or _backend(uri).is_folder(uri)
+    with _at(uri) as backend:
+        return backend.find_file(uri) is not None or backend.is_folder(uri)
 
 
 def find_file(uri: str) -> Entry | None:
     """The file at `uri`; none when there is nothing, or a folder."""
-    with mapped(uri):
-        return _backend(uri).find_file(uri)
+    with _at(uri) as backend:
+        return backend.find_file(uri)
 
 
 def open_read(uri: str) -> BinaryIO:
     """A seekable binary file; an S3 object is read in place, `s3.READ_BLOCK` bytes at a time.
 
-    Reading an S3 object that was replaced since it was opened raises StorageError.
+    Reading an S3 object that was replaced since it was opened raises StorageError. So do reads that fail, from every
+    backend.
     """
-    with mapped(uri):
-        return _backend(uri).open_read(uri)
+    with _at(uri) as backend:
+        return backend.open_read(uri)
 
 
 def read_bytes(uri: str) -> bytes:
     """The whole content of a file."""
-    with mapped(uri):
-        return _backend(uri).read_bytes(uri)
+    with _at(uri) as backend:
+        return backend.read_bytes(uri)
 
 
 def read_json(uri: str) -> dict[str, Any]:
@@ -113,8 +120,8 @@ def put_if_absent(uri: str, data: bytes) -> bool:
     In S3 a put whose answer was lost is found by its retry, which then returns False: give callers distinct `data`, and
     read it back where that matters.
     """
-    with mapped(uri):
-        return _backend(uri).put_if_absent(uri, data)
+    with _at(uri) as backend:
+        return backend.put_if_absent(uri, data)
 
 
 @contextlib.contextmanager
@@ -125,8 +132,8 @@ def atomic_writer(uri: str) -> Iterator[IO[bytes]]:
     """
     with _temporary(uri) as file:
         yield file
-        with mapped(uri):
-            _backend(uri).publish(file, uri)
+        with _at(uri) as backend:
+            backend.publish(file, uri)
 
 
 def put_by_content(folder: str, suffix: str, write: Callable[[IO[bytes]], None]) -> str:
@@ -135,16 +142,16 @@ def put_by_content(folder: str, suffix: str, write: Callable[[IO[bytes]], None])
         write(file)
         file.seek(0)
         uri = join(folder, hashlib.file_digest(file, "sha256").hexdigest()[:16] + suffix)  # type: ignore[arg-type]
-        with mapped(uri):
-            _backend(uri).publish(file, uri)
+        with _at(uri) as backend:
+            backend.publish(file, uri)
     return uri
 
 
 @contextlib.contextmanager
 def _temporary(uri: str) -> Iterator[IO[bytes]]:
     with contextlib.ExitStack() as opened:
-        with mapped(uri):
-            file = opened.enter_context(_backend(uri).temporary(uri))
+        with _at(uri) as backend:
+            file = opened.enter_context(backend.temporary(uri))
         try:
             yield file
         except OSError as error:
@@ -157,27 +164,28 @@ def _temporary(uri: str) -> Iterator[IO[bytes]]:
 
 def delete(uri: str) -> None:
     """Remove the file at `uri`, if there is one."""
-    with mapped(uri):
-        _backend(uri).delete(uri)
+    with _at(uri) as backend:
+        backend.delete(uri)
 
 
 def list_dir(uri: str) -> Iterator[Entry]:
     """Files and folders directly below `uri`, in the byte order of their keys (a folder's ends in `/`).
 
     An S3 listing is fetched one page ahead, in the order in which the server gives its pages. Raises NotFoundError
-    where there is nothing. S3 keys with an empty part (`a//b`) name nothing that a path can, and are left out.
+    where there is nothing. An empty part of an S3 key (`a//b`) is a folder without a name, whose URI ends in `//`.
     """
-    with mapped(uri):
-        yield from _backend(uri).list_dir(uri)
+    with _at(uri) as backend:
+        yield from backend.list_dir(uri)
 
 
 def list_files(uri: str, suffix: str = "") -> Iterator[Entry]:
     """All files below `uri` whose names end in `suffix`, sorted by key; `name` is the path below `uri`.
 
+    S3 keys with an empty part are left out: they are none of ours.
     Raises NotFoundError where there is nothing. `uri` may also be one file. Links to folders are not followed.
     """
-    with mapped(uri):
-        found = _backend(uri).list_files(uri)
+    with _at(uri) as backend:
+        found = backend.list_files(uri)
         yield from (entry for entry in found if entry.name.endswith(suffix))
 
 
@@ -191,7 +199,7 @@ def open_parquet(uri: str) -> pq.ParquetFile:
     """A Parquet file, of which only the footer is read. Raises SchemaError when it is none."""
     with _parquet(uri):
         # A local path goes as bytes: pyarrow reads some strings as URIs, and none that is not UTF-8.
-        return pq.ParquetFile(open_read(uri) if is_s3(uri) else pa.OSFile(os.fsencode(uri)), pre_buffer=False)
+        return pq.ParquetFile(pa.OSFile(os.fsencode(uri)) if is_local(uri) else open_read(uri), pre_buffer=False)
 
 
 def read_table(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -209,7 +217,7 @@ def read_batches(uri: str, rows: int) -> Iterator[pa.RecordBatch]:
 @contextlib.contextmanager
 def _parquet(uri: str) -> Iterator[None]:
     try:
-        with mapped(uri):
+        with _at(uri):
             yield
     except pa.ArrowInvalid as error:
         raise SchemaError(f"{uri}: not a readable Parquet file: {' '.join(str(error).split())}") from None

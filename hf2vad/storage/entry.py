@@ -30,11 +30,28 @@ class Entry:
 
 
 class Backend(Protocol):
-    """A place for objects. The modules `local` and `s3` are the two; they raise OSError and botocore's errors."""
+    """A place for objects: a module such as `local`. Functions of `hf2vad.storage` of the same names say what they do.
+
+    They raise what they meet, and FileNotFoundError where there is nothing; `mapped` makes errors of ours of that, and
+    whoever reads a file from `open_read` gets errors of ours too. Credentials are the backend's own matter: it finds
+    them in each process's environment.
+    """
+
+    is_local: bool
+    """Whether URIs are paths of this machine's file systems."""
+    objects_appear_whole: bool
+    """Whether nobody meets an object that is still being written, whoever writes it."""
+
+    def mapped(self, uri: str) -> AbstractContextManager[None]:
+        """Raises errors of the block about `uri` as StorageError, or what of its kinds says more."""
 
     def find_file(self, uri: str) -> Entry | None: ...
-    def is_folder(self, uri: str) -> bool: ...
-    def open_read(self, uri: str) -> BinaryIO: ...
+    def is_folder(self, uri: str) -> bool:
+        """Whether there is anything below `uri`."""
+
+    def open_read(self, uri: str) -> BinaryIO:
+        """Fails for a folder too, as all that names an object does."""
+
     def read_bytes(self, uri: str) -> bytes: ...
     def put_if_absent(self, uri: str, data: bytes) -> bool: ...
     def temporary(self, uri: str) -> AbstractContextManager[IO[bytes]]:
@@ -44,5 +61,7 @@ class Backend(Protocol):
         """Let the bytes of a file from `temporary` appear at `uri`, all at once."""
 
     def delete(self, uri: str) -> None: ...
-    def list_dir(self, uri: str) -> Iterator[Entry]: ...
+    def list_dir(self, uri: str) -> Iterator[Entry]:
+        """Sorted by `Entry.order`."""
+
     def list_files(self, uri: str) -> Iterator[Entry]: ...

@@ -13,6 +13,14 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from hf2vad.storage.entry import Entry
+from hf2vad.storage.failures import mapped_os_errors
+
+is_local = True
+objects_appear_whole = False
+
+
+def mapped(uri: str) -> contextlib.AbstractContextManager[None]:
+    return mapped_os_errors(uri, missing="file or folder", denied="check its permissions")
 
 
 def find_file(uri: str) -> Entry | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import urllib.parse
 
 SEGMENT_BYTES = 200
@@ -14,19 +13,11 @@ RESERVED = (".parquet", ".json")
 """What files below a prefix end in, and so no part of a key: it may become a folder beside them."""
 
 
-def is_s3(uri: str) -> bool:
-    """Whether `uri` is in S3; everything else is a local path."""
-    return uri.startswith("s3://")
-
-
 def join(uri: str, *parts: str) -> str:
-    """`parts` below `uri`."""
-    return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
-
-
-def absolute(uri: str) -> str:
-    """`uri` as every process reads it: a local path does not depend on the folder that a worker was started in."""
-    return os.path.abspath(uri) if uri and not is_s3(uri) else uri
+    """`parts` below `uri`; of a folder in a store that has no name (`s3://bucket/gate//`), both slashes stay."""
+    nameless = uri.partition("://")[2].endswith("//")
+    folder = uri[:-1] if nameless else uri.rstrip("/")
+    return "/".join([folder, *(part.strip("/") for part in parts)])
 
 
 def readable(name: str) -> str:
@@ -45,6 +36,23 @@ def key_path(video_id: str) -> str:
     parts = [_segment(part) for part in video_id.split("/")]
     key = "/".join(parts)
     return key if len(key) <= KEY_BYTES else f"~{_digest(video_id)}/{parts[-1]}"
+
+
+def id_of_key(key: str) -> str | None:
+    """The inverse of `key_path`: the id, or of a folder's key what ids begin with.
+
+    None where a part was shortened: then the id is read from the metadata of a table with that key, or below it.
+    """
+    parts = [part_of_key(part) for part in key.split("/")]
+    whole = [part for part in parts if part is not None]
+    return "/".join(whole) if len(whole) == len(parts) else None
+
+
+def part_of_key(part: str) -> str | None:
+    """The part of an id that `key_path` made a part of a key of; None where it was shortened."""
+    if "~" in part:
+        return None
+    return "" if part == "%" else urllib.parse.unquote(part, errors="surrogateescape")
 
 
 def partition(name: str, value: str) -> str:

@@ -1,40 +1,96 @@
 """Objects in S3, through s3fs.
 
-Of s3fs only requests and ranged reads are used: its listings hold everything, and its caches show what was.
+Of s3fs only requests and ranged reads are used: its listings hold everything, and its caches show what was. s3fs,
+botocore and aiohttp each repeat requests, one inside the other; here all three are told not to, and `tries` does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, TypeVar, cast
 
+import aiohttp
+import botocore.exceptions
 import s3fs
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from botocore.parsers import ResponseParserError
+from fsspec.asyn import FSTimeoutError
 
-from hf2vad.errors import NotFoundError
+from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError, StorageError
 from hf2vad.storage.entry import Entry
-from hf2vad.storage.failures import mapped
+from hf2vad.storage.failures import mapped_os_errors, one_line
+from hf2vad.storage.names import readable
+from hf2vad.storage.tries import tried
 
-ATTEMPTS = 5
-"""Of one request, the first included: on lost connections, timeouts, throttling and errors of the server."""
-RETRY_MODE = "adaptive"
+T = TypeVar("T")
+
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
+"""Longest wait for an answer, or for more of it. A request to a store that hangs fails after ATTEMPTS of them."""
 READ_BLOCK = 2 * 2**20
 """Bytes that an open object is read ahead by, and about what it holds in memory: docs/adr/0002."""
+TRANSPORT = (
+    HTTPClientError,
+    botocore.exceptions.ConnectionError,
+    IncompleteReadError,
+    ResponseParserError,
+    aiohttp.ClientError,
+    ConnectionError,
+    TimeoutError,
+    FSTimeoutError,
+)
+"""What is raised where no whole answer came."""
+BUSY_STATUS = (429, 500, 502, 503, 504)
+BUSY_CODES = ("SlowDown", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict")
+"""What the store answers with another status and means for now."""
 MEMORY_SPOOL = 32 * 2**20
 """An object on its way to S3 is held in memory up to this size, then in a temporary file."""
 PART_BYTES = 16 * 2**20
 """A larger object is put in parts of this size."""
+
+
+is_local = False
+objects_appear_whole = True
+
+
+@contextlib.contextmanager
+def mapped(uri: str) -> Iterator[None]:
+    shown = readable(uri)
+    with mapped_os_errors(uri, missing="bucket or object", denied="check the credentials and the bucket's policy"):
+        try:
+            yield
+        except (NoCredentialsError, PartialCredentialsError):
+            raise AccessDeniedError(
+                f"{shown}: no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role"
+            ) from None
+        except FileNotFoundError as error:
+            if _code(error) == "NoSuchBucket":
+                raise BucketNotFoundError(f"{shown}: there is no such bucket") from None
+            raise
+        except PermissionError as error:
+            if _code(error) == "InvalidObjectState":  # one object, whatever the credentials are
+                raise NotFoundError(f"{shown}: kept in an archive of the store; restore it there first") from None
+            raise
+        except (BotoCoreError, ClientError, ResponseParserError, aiohttp.ClientError) as error:
+            raise StorageError(f"{shown}: {one_line(error)}") from None
 
 
 def find_file(uri: str) -> Entry | None:
@@ -60,7 +116,7 @@ def is_folder(uri: str) -> bool:
 
 def open_read(uri: str) -> BinaryIO:
     _named(uri)
-    file = _file_system().open(uri, "rb", block_size=READ_BLOCK, cache_type="readahead")
+    file = _tried(lambda: _file_system().open(uri, "rb", block_size=READ_BLOCK, cache_type="readahead"))
     if file.details["type"] != "file":  # s3fs opens a folder as an empty file
         raise FileNotFoundError(uri)
     return cast(BinaryIO, _Reader(file, uri))
@@ -68,7 +124,8 @@ def open_read(uri: str) -> BinaryIO:
 
 def read_bytes(uri: str) -> bytes:
     _named(uri)
-    return cast(bytes, _file_system().cat_file(uri))
+    # One request: with more at once s3fs asks for the size first.
+    return cast(bytes, _tried(lambda: _file_system().cat_file(uri, max_concurrency=1)))
 
 
 def put_if_absent(uri: str, data: bytes) -> bool:
@@ -82,7 +139,7 @@ def put_if_absent(uri: str, data: bytes) -> bool:
     return True
 
 
-def temporary(uri: str) -> AbstractContextManager[IO[bytes]]:
+def temporary(uri: str) -> contextlib.AbstractContextManager[IO[bytes]]:
     _named(uri)
     return tempfile.SpooledTemporaryFile(max_size=MEMORY_SPOOL)
 
@@ -147,7 +204,7 @@ class _Reader(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         with mapped(self._uri):
-            return cast(bytes, self._file.read(size))
+            return cast(bytes, _tried(lambda: self._file.read(size)))
 
     def close(self) -> None:
         self._file.close()
@@ -173,10 +230,12 @@ def _list(uri: str, **request: str) -> Iterator[Entry]:
             if not item["Key"].endswith("/")
         ]
         for folder in page.get("CommonPrefixes", []):
-            path = folder["Prefix"].removesuffix("/")
-            found.append(Entry(path[skip:], f"s3://{bucket}/{path}", True, 0, ""))
+            prefix = folder["Prefix"]
+            name = prefix[skip:-1]
+            found.append(Entry(name, f"s3://{bucket}/{prefix[:-1] if name else prefix}", True, 0, ""))
         empty = empty and not page.get("Contents") and not page.get("CommonPrefixes")
-        yield from sorted((e for e in found if all(e.name.split("/"))), key=lambda entry: entry.order)
+        shown = found if "Delimiter" in request else [entry for entry in found if all(entry.name.split("/"))]
+        yield from sorted(shown, key=lambda entry: entry.order)
     if empty and key:
         raise FileNotFoundError(uri)
 
@@ -204,6 +263,9 @@ def _unix_time(text: str) -> float:
 
 
 def _prefix(key: str) -> str:
+    """What the keys in a folder begin with; a folder without a name is its whole prefix (`a//`, or `/` at the top)."""
+    if key == "/" or key.endswith("//"):
+        return key
     return key.rstrip("/") + "/" if key.rstrip("/") else ""
 
 
@@ -224,7 +286,35 @@ def _named(uri: str) -> tuple[str, str]:
 
 
 def _call(method: str, **request: Any) -> dict[str, Any]:
-    return cast(dict[str, Any], _file_system().call_s3(method, **request))
+    return cast(dict[str, Any], _tried(lambda: _file_system().call_s3(method, **request)))
+
+
+def _code(error: OSError) -> str:
+    """What S3 said, of an error that s3fs made one of Python's."""
+    cause = error.__cause__
+    return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, ClientError) else ""
+
+
+def _tried(request: Callable[[], T]) -> T:
+    return tried(request, _may_pass)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same request may succeed later: the connection or the server failed, or we asked too often."""
+    answer = error if isinstance(error, ClientError) else error.__cause__  # s3fs raises errors of Python's in its place
+    if not isinstance(answer, ClientError):
+        return isinstance(error, TRANSPORT)
+    status = answer.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status in BUSY_STATUS or answer.response.get("Error", {}).get("Code") in BUSY_CODES
+
+
+class _OnceSession(AIOHTTPSession):  # type: ignore[misc]
+    """The HTTP client, without aiohttp's own second try of a request whose connection broke."""
+
+    async def _get_session(self, proxy_url: str | None) -> aiohttp.ClientSession:
+        session: aiohttp.ClientSession = await super()._get_session(proxy_url)
+        session._retry_connection = False
+        return session
 
 
 def _file_system() -> s3fs.S3FileSystem:
@@ -234,7 +324,7 @@ def _file_system() -> s3fs.S3FileSystem:
 
 @lru_cache(maxsize=1)
 def _file_system_of(pid: int) -> s3fs.S3FileSystem:
-    retries = {"total_max_attempts": ATTEMPTS, "mode": RETRY_MODE}
+    once = {"total_max_attempts": 1, "mode": "adaptive"}  # this mode asks more slowly after the store has throttled
     times = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
     session = AioSession()
     # Its own reader of times takes three quarters of a listing's time: times stay text until `_unix_time`.
@@ -243,8 +333,9 @@ def _file_system_of(pid: int) -> s3fs.S3FileSystem:
         session=session,
         use_listings_cache=False,
         skip_instance_cache=True,
-        config_kwargs={"retries": retries, **times},
+        config_kwargs={"retries": once, "http_session_cls": _OnceSession, **times},
     )
+    made.retries = 1
     try:
         made.connect()
     except ValueError as error:  # of AWS_ENDPOINT_URL, or of the settings in ~/.aws

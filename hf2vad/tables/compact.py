@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf2vad.errors import NotFoundError, SchemaError
-from hf2vad.schema import TABLES, pack_metadata, unpack_metadata
+from hf2vad.schema import FEATURE_COLUMNS, TABLES, pack_metadata, unpack_metadata
 from hf2vad.storage import (
     delete,
     find_file,
@@ -149,7 +149,8 @@ def _row_groups(table: str, uris: Sequence[str]) -> Iterator[pa.Table]:
     for uri in uris:
         for batch in read_batches(uri, ROWS):
             _check(batch.schema, table, uri)
-            held = pa.concat_tables([held, pa.Table.from_batches([batch]).replace_schema_metadata(None)])
+            part = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            held = pa.concat_tables([held, part], promote_options="default").cast(TABLES[table])
             while len(held) >= ROWS:
                 yield held.slice(0, ROWS).combine_chunks()
                 held = held.slice(ROWS)
@@ -158,8 +159,13 @@ def _row_groups(table: str, uris: Sequence[str]) -> Iterator[pa.Table]:
 
 
 def _check(found: pa.Schema, table: str, uri: str) -> None:
+    """Raise SchemaError for columns that `table` does not have, or has otherwise; a feature's may be missing or not
+    required."""
     unpack_metadata(found, table, uri)
-    if found.remove_metadata() != TABLES[table]:
+    there = {item.name: item.type for item in found}
+    known = {item.name: item.type for item in TABLES[table]}
+    missing = known.keys() - there.keys() - set(FEATURE_COLUMNS.values())
+    if missing or any(known.get(name) != kind for name, kind in there.items()):
         raise SchemaError(f"{uri}: its columns are those of another release; remove it and its mark, and score again")
 
 

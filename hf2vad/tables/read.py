@@ -1,17 +1,24 @@
-"""The score tables of a run, video by video."""
+"""The score tables of a run, video by video: what evaluation, the review site and evidence read."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
+from hf2vad.archive.catalog import EVERYTHING
+from hf2vad.archive.scope import Scope
+from hf2vad.archive.sources import split_id
 from hf2vad.errors import EvaluationError, NotFoundError
-from hf2vad.schema import unpack_metadata
-from hf2vad.storage import join, list_dir, list_files, open_parquet, read_table
+from hf2vad.schema import TABLES, unpack_metadata
+from hf2vad.storage import join, list_dir, list_files, open_parquet, read_json, read_table, readable
+from hf2vad.tables.archives import archive_names
+from hf2vad.tables.keys import TableTree
+from hf2vad.tables.layout import ENDING
 
 
 def scores_prefix(uri: str) -> str:
@@ -21,38 +28,101 @@ def scores_prefix(uri: str) -> str:
     """
     if uri.rstrip("/").rsplit("/", 1)[-1].startswith("bundle="):
         return uri.rstrip("/")
-    found = [entry.name for entry in list_dir(uri) if entry.is_dir and entry.name.startswith("bundle=")]
-    if not found:
+    names = [entry.name for entry in list_dir(uri) if entry.is_dir and entry.name.startswith("bundle=")]
+    if not names:
         raise EvaluationError(f"{uri}: no scores there (no bundle=<id> folder); jobs/score_archive.py makes them")
-    if len(found) > 1:
-        raise EvaluationError(f"{uri}: scores of {len(found)} bundles; name one of them: {', '.join(found)}")
-    return join(uri, found[0])
+    if len(names) > 1:
+        raise EvaluationError(f"{uri}: scores of {len(names)} bundles; name one of them: {', '.join(names)}")
+    return join(uri, names[0])
 
 
 @dataclass(frozen=True)
-class VideoScores:
-    """Where the tables of one video are."""
+class VideoTables:
+    """The score tables of one video, each read when it is asked for."""
 
-    video: str
-    metadata: dict[str, Any]
-    """What its frame table says of itself: bundle, smoothing, thresholds, size …"""
     prefix: str
+    """<out>/bundle=<id>."""
     key: str
+    """Path of each table below the folder of its kind."""
+    archives: Collection[str] = ()
+    """Names that its id may begin with."""
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """What the frame table says of itself: bundle, smoothing, thresholds, size … Only its footer is read."""
+        where = self.uri("frames")
+        return unpack_metadata(open_parquet(where).schema_arrow, "frames", where)
+
+    @property
+    def video(self) -> str:
+        """Id of the video."""
+        return str(self.metadata["video"])
+
+    @property
+    def path(self) -> str:
+        """Its path in its archive."""
+        return split_id(self.video, self.archives)[1]
+
+    def uri(self, name: str) -> str:
+        """Where the table `name` is."""
+        return join(self.prefix, name, self.key)
 
     def table(self, name: str) -> pa.Table:
-        """`frames`, `objects` or `events`."""
-        return read_table(join(self.prefix, name, self.key))
+        """The table `frames`, `objects`, `events` or `health`; a release that knew no health has put an empty one.
+
+        Raises NotFoundError where it is not there.
+        """
+        try:
+            return read_table(self.uri(name))
+        except NotFoundError:
+            if name != "health":
+                raise
+            return TABLES[name].empty_table()
+
+    def described(self, name: str) -> tuple[pa.Table, dict[str, Any]]:
+        """A table, and what it says of itself, in one read."""
+        table = self.table(name)
+        return table, unpack_metadata(table.schema, name, self.uri(name))
 
 
-def scored_videos(prefix: str) -> Iterator[VideoScores]:
-    """The videos with a frame table, sorted by key. Raises EvaluationError when there is none."""
-    folder = join(prefix, "frames")
+def video_tables(
+    prefix: str, table: str, scope: Scope = EVERYTHING, archives: Collection[str] | None = None
+) -> Iterator[VideoTables]:
+    """The videos that have a table of the kind `table` and can be in `scope`, sorted by key.
+
+    `archives`: names that ids of videos may begin with; None: those that the prefix says. Raises NotFoundError where
+    there is no table of the kind.
+    """
+    names = archive_names(prefix) if archives is None else archives
+    everything = scope == EVERYTHING
+    keys = _all_keys(join(prefix, table)) if everything else TableTree(prefix, table, names).keys(scope)
+    yield from (VideoTables(prefix, key, names) for key in keys)
+
+
+def scored_videos(
+    prefix: str, scope: Scope = EVERYTHING, archives: Collection[str] | None = None
+) -> Iterator[VideoTables]:
+    """The videos with a frame table, as `video_tables`. Raises EvaluationError where there is none at all."""
     try:
-        for entry in list_files(folder, ".parquet"):
-            metadata = unpack_metadata(open_parquet(entry.uri).schema_arrow, "frames", entry.uri)
-            yield VideoScores(metadata["video"], metadata, prefix, entry.name)
+        yield from video_tables(prefix, "frames", scope, archives)
     except NotFoundError:
         raise EvaluationError(f"{prefix}: no frame table there; jobs/score_archive.py makes them") from None
+
+
+def failure_rows(prefix: str, scope: Scope = EVERYTHING, archives: Collection[str] = ()) -> Iterator[dict[str, str]]:
+    """Video and reason of each failure row of `scope`, as valid text."""
+    try:
+        for entry in list_files(join(prefix, "failures"), ".json"):
+            row = read_json(entry.uri)
+            video = str(row.get("video", entry.name))
+            if scope.holds(split_id(video, archives)[1]):
+                yield {"video": readable(video), "reason": readable(str(row.get("reason", "")))}
+    except NotFoundError:
+        return
+
+
+def _all_keys(folder: str) -> Iterator[str]:
+    return (entry.name for entry in list_files(folder, ENDING))
 
 
 def stem(video: str) -> str:
@@ -60,6 +130,6 @@ def stem(video: str) -> str:
     return os.path.splitext(video)[0]
 
 
-def name_in(known: Collection[str], video: str) -> str | None:
-    """What ground truth calls a video: its id, or its id without the ending; none where it knows neither."""
-    return next((name for name in (video, stem(video)) if name in known), None)
+def name_in(names: Collection[str], video: str) -> str | None:
+    """What ground truth calls a video: its id, or its id without the ending. None where neither is among `names`."""
+    return next((name for name in (video, stem(video)) if name in names), None)

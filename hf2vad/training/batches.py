@@ -13,7 +13,7 @@ from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors, cube_tensors
 from hf2vad.schema import APPEARANCE_BYTES, APPEARANCE_SHAPE, FLOW_BYTES, FLOW_SHAPE
 from hf2vad.threads import prefetch
-from hf2vad.training.data import BlockReader, StcTable, read_piece
+from hf2vad.training.data import StcTable, read_piece
 from hf2vad.training.order import Order
 
 RECONSTRUCTION_SHAPE = (8, 32, 32)
@@ -59,11 +59,9 @@ class Batches:
     Both are the same, bit for bit.
     """
 
-    def __init__(
-        self, table: StcTable, device: torch.device, *, appearance: bool, memory: int, read: BlockReader | None
-    ) -> None:
+    def __init__(self, table: StcTable, device: torch.device, *, appearance: bool, memory: int) -> None:
         """`memory`: bytes that may be used; `appearance`: whether the batches have pixels."""
-        self._table, self._device, self._appearance, self._read = table, device, appearance, read
+        self._table, self._device, self._appearance = table, device, appearance
         per_cube = FLOW_BYTES + (APPEARANCE_BYTES if appearance else 0)
         self._held = self._load() if len(table) * per_cube <= memory else None
 
@@ -77,7 +75,7 @@ class Batches:
                 inputs = cube_tensors(None if frames is None else frames[there], flow[there], self._device)
                 yield Batch(inputs, chosen)
             return
-        stream = self._table.epoch(order, appearance=self._appearance, read=self._read)
+        stream = self._table.epoch(order, appearance=self._appearance)
         with contextlib.closing(prefetch(stream, depth=AHEAD)) as ready:
             for chosen, cubes in zip(numbers, ready, strict=True):
                 yield Batch(cube_tensors(cubes.appearance, cubes.flow, self._device), chosen)

@@ -13,15 +13,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from hf2vad.archive.camera import camera_of
-from hf2vad.bundle.bundle import Calibration
+from hf2vad.archive.pattern import PathPattern
+from hf2vad.bundle.calibration import Calibration, Moments
 from hf2vad.errors import TrainingError
+from hf2vad.features.feature import CubeArrays
+from hf2vad.features.perspective import Perspective
 from hf2vad.features.settings import FusionConfig
+from hf2vad.features.tail import fit_tail, own_share
 from hf2vad.progress import ProgressBar
 from hf2vad.schema import F32, F64, FRAMES
-from hf2vad.scoring.fuse import PARTS, Parts, fuse, smooth, zero_error_score
-from hf2vad.scoring.measure import Measure
+from hf2vad.scoring.feature_set import FeatureSet
+from hf2vad.scoring.scorer import FeatureValues, Scorer, in_heights
+from hf2vad.scoring.smooth import smooth
 from hf2vad.training.data import StcFile, StcTable
+from hf2vad.training.folds import Folds
 from hf2vad.training.group import Group
 
 THRESHOLD_PERCENTILE = 99.9
@@ -31,7 +36,7 @@ LOW_PERCENTILE = 99.0
 
 
 @dataclass
-class Moments:
+class RunningMoments:
     """Mean and variance of a stream, merged chunk by chunk (Chan et al. 1979)."""
 
     count: int = 0
@@ -43,9 +48,9 @@ class Moments:
         if len(values):
             chunk = values.astype(np.float64)
             mean = float(chunk.mean())
-            self.merge(Moments(len(chunk), mean, float(np.square(chunk - mean).sum())))
+            self.merge(RunningMoments(len(chunk), mean, float(np.square(chunk - mean).sum())))
 
-    def merge(self, other: Moments) -> None:
+    def merge(self, other: RunningMoments) -> None:
         """Merge another stream's moments."""
         if not other.count:
             return
@@ -62,11 +67,12 @@ class Moments:
 
 @dataclass(frozen=True)
 class MeasuredFile:
-    """The parts of one file's cubes, 20 bytes a cube, kept until μ and σ are known."""
+    """The features of one file's cubes, some 20 bytes a cube, kept until μ and σ are known."""
 
     file: StcFile
     frame: np.ndarray[tuple[int], np.dtype[np.int32]]
-    parts: Parts
+    """(B,): the frame that each cube ends in."""
+    values: FeatureValues
     """In the unit that they are fused in."""
 
 
@@ -78,37 +84,67 @@ class Calibrations:
     cameras: Mapping[str, Calibration]
 
 
-def measure_files(table: StcTable, measure: Measure, files: Sequence[StcFile] | None = None) -> list[MeasuredFile]:
-    """Measure all cubes of `files` (none: of the table)."""
+def measure_files(
+    table: StcTable,
+    features: FeatureSet,
+    perspective: Perspective | None = None,
+    files: Sequence[StcFile] | None = None,
+    *,
+    apart: bool = True,
+) -> list[MeasuredFile]:
+    """Measure all cubes of `files` (none: of the table).
+
+    apart: the features were fitted on this table, so each cube is measured against the footage that it is not of.
+
+    perspective: values are in box heights that it expects; none: in pixels.
+    """
+    folds = Folds.of(table.files)
     files = table.files if files is None else files
-    found: dict[str, list[tuple[np.ndarray[tuple[int], np.dtype[np.int32]], Parts]]] = {f.uri: [] for f in files}
+    frames: dict[str, list[np.ndarray[tuple[int], np.dtype[np.int32]]]] = {f.uri: [] for f in files}
+    measured: dict[str, list[FeatureValues]] = {f.uri: [] for f in files}
     with ProgressBar("calibration", total=sum(sum(file.groups) for file in files), unit="cubes") as bar:
-        for file, cubes in table.in_order(files=files):
-            assert cubes.appearance is not None
-            parts = measure.scaled(measure(cubes.appearance, cubes.flow, cubes.boxes), cubes.boxes)
-            found[file.uri].append((cubes.frame, parts))
+        for file, cubes in table.in_order(appearance=features.reads_pixels, files=files):
+            fold = folds(file.video, cubes.frame) if apart else None
+            values = features.measure(
+                CubeArrays(boxes=cubes.boxes, flow=cubes.flow, appearance=cubes.appearance, fold=fold)
+            )
+            if perspective is not None:
+                values = in_heights(values, perspective.heights(cubes.boxes))
+            frames[file.uri].append(cubes.frame)
+            measured[file.uri].append(values)
             bar.advance(len(cubes))
-    return [_joined(file, found[file.uri]) for file in files]
+    none = {name: np.empty(0, np.float32) for name in features.features}
+    return [
+        MeasuredFile(
+            file,
+            np.concatenate([np.empty(0, np.int32), *frames[file.uri]]),
+            {name: np.concatenate([empty, *(v[name] for v in measured[file.uri])]) for name, empty in none.items()},
+        )
+        for file in files
+    ]
 
 
-def measure_together(table: StcTable, measure: Measure, group: Group) -> list[MeasuredFile]:
+def measure_together(
+    table: StcTable, features: FeatureSet, perspective: Perspective | None, group: Group
+) -> list[MeasuredFile]:
     """All files of `table`, each measured by one process of `group`; every process gets all of them, in order."""
     shares = [table.files[rank :: group.world] for rank in range(group.world)]
-    own = measure_files(table, measure, shares[group.rank])
+    own = measure_files(table, features, perspective, shares[group.rank])
     if group.world == 1:
         return own
-    columns = [[file.frame.astype(np.float64), *(getattr(file.parts, name) for name in PARTS)] for file in own]
-    values = np.concatenate([np.empty((0, 1 + len(PARTS))), *(np.stack(column, axis=1) for column in columns)])
+    names = list(features.features)
+    columns = [np.column_stack([file.frame, *(file.values[name] for name in names)]) for file in own]
+    rows = np.concatenate([np.empty((0, 1 + len(names))), *columns])
     most = max(sum(sum(file.groups) for file in share) for share in shares)
-    padded = np.zeros((most, values.shape[1]))
-    padded[: len(values)] = values
-    found: dict[str, MeasuredFile] = {}
+    padded = np.zeros((most, rows.shape[1]))
+    padded[: len(rows)] = rows
+    gathered: dict[str, MeasuredFile] = {}
     for share, sent in zip(shares, group.gather(torch.from_numpy(padded)), strict=True):
         ends = np.cumsum([sum(file.groups) for file in share])
-        for file, rows in zip(share, np.split(sent.numpy(), ends)[:-1], strict=True):
-            parts = Parts(**{name: rows[:, 1 + i].astype(np.float32) for i, name in enumerate(PARTS)})
-            found[file.uri] = MeasuredFile(file, rows[:, 0].astype(np.int32), parts)
-    return [found[file.uri] for file in table.files]
+        for file, part in zip(share, np.split(sent.numpy(), ends)[:-1], strict=True):
+            values = {name: part[:, 1 + i].astype(np.float32) for i, name in enumerate(names)}
+            gathered[file.uri] = MeasuredFile(file, part[:, 0].astype(np.int32), values)
+    return [gathered[file.uri] for file in table.files]
 
 
 def calibrate(
@@ -120,62 +156,99 @@ def calibrate(
     camera_pattern: str = "",
     camera_cubes: int = 1000,
 ) -> Calibrations:
-    """μ and σ of every part over all cubes, and the percentiles of the frame scores; the same for each camera.
+    """What is normal over all cubes, and for each camera: μ and σ of every measured feature, with `fusion.rule =
+    surprise` the distribution of each with a weight, and the percentiles of the frame scores.
 
-    A camera with fewer than `camera_cubes` cubes has no calibration of its own. Raises TrainingError, naming `where`,
-    when a part that counts is not finite or always the same, so that σ is 0.
+    A camera with fewer than `camera_cubes` cubes has no μ and σ of its own. By surprise every camera has distributions
+    of its own, shrunk towards those of all cameras where they rest on few cubes. Raises TrainingError, naming `where`,
+    when a feature with a weight is not finite or, with Eq. 9, always the same, so that σ is 0.
     """
     overall = _calibration(files, fusion, smoothing, where)
+    pattern = PathPattern.of_camera(camera_pattern)
     by_camera: dict[str, list[MeasuredFile]] = {}
     for file in files:
-        by_camera.setdefault(camera_of(file.file.video, camera_pattern), []).append(file)
+        by_camera.setdefault(pattern.camera_of(file.file.video), []).append(file)
     by_camera.pop("", None)
-    enough = {
-        name: group for name, group in by_camera.items() if sum(len(file.frame) for file in group) >= camera_cubes
-    }
+    least = 1 if fusion.rule == "surprise" else camera_cubes
+    enough = {name: group for name, group in by_camera.items() if sum(len(file.frame) for file in group) >= least}
     cameras = {
-        name: _calibration(group, fusion, smoothing, f"{where}, camera {name}") for name, group in enough.items()
+        name: _calibration(group, fusion, smoothing, f"{where}, camera {name}", overall)
+        for name, group in enough.items()
     }
     return Calibrations(overall, cameras)
 
 
-def _joined(file: StcFile, found: list[tuple[np.ndarray[tuple[int], np.dtype[np.int32]], Parts]]) -> MeasuredFile:
-    if not found:
-        return MeasuredFile(file, np.empty(0, np.int32), Parts.nothing(0))
-    parts = Parts(**{name: np.concatenate([getattr(part, name) for _, part in found]) for name in PARTS})
-    return MeasuredFile(file, np.concatenate([frame for frame, _ in found]), parts)
-
-
-def _calibration(files: Sequence[MeasuredFile], fusion: FusionConfig, smoothing: int, where: str) -> Calibration:
-    moments = {name: Moments() for name in PARTS}
+def _calibration(
+    files: Sequence[MeasuredFile],
+    fusion: FusionConfig,
+    smoothing: int,
+    where: str,
+    overall: Calibration | None = None,
+) -> Calibration:
+    """Of the cubes of `files`; overall: that of all cameras, where they are one camera's."""
+    running = {name: RunningMoments() for name in files[0].values}
     for file in files:
-        for name, sums in moments.items():
-            sums.add(getattr(file.parts, name))
-    for name in PARTS:
-        if name in ("flow", "frame") or getattr(fusion, name):
-            _check(name, moments[name], where)
-    values = {f"{name}_mean": found.mean for name, found in moments.items()}
-    values |= {f"{name}_std": found.std or 1.0 for name, found in moments.items()}
-    rough = Calibration(**values, threshold=0.0, low=0.0, cubes=moments["flow"].count, frames=0)
-    scores = _smoothed(files, rough, fusion, smoothing)
+        for name, moments in running.items():
+            moments.add(file.values[name])
+    for name in fusion.weights:
+        _check(name, running[name], where, may_be_equal=fusion.rule == "surprise")
+    rough = Calibration(
+        moments={name: Moments(found.mean, found.std or 1.0) for name, found in running.items()},
+        threshold=0.0,
+        low=0.0,
+        cubes=sum(len(file.frame) for file in files),
+        frames=0,
+    )
+    if fusion.rule == "eq9":
+        return _with_thresholds(rough, files, Scorer.eq9(fusion, rough), smoothing)
+    tails = {name: fit_tail(np.concatenate([file.values[name] for file in files])) for name in fusion.weights}
+    rough = replace(rough, tails=tails)
+    sums = _sums(files, Scorer.surprise(fusion, rough, overall or rough))
+    rough = replace(rough, total=fit_tail(sums))
+    own = _with_thresholds(rough, files, Scorer.surprise(fusion, rough, overall or rough), smoothing)
+    return own if overall is None else _shrunk(own, overall)
+
+
+def _sums(files: Sequence[MeasuredFile], scorer: Scorer) -> F64:
+    """What is added up in each cube, or in each frame with a cube, as the scorer has it."""
+    if not scorer.at_frame:
+        return np.concatenate([scorer.sums(file.values) for file in files])
+    sums = []
+    for file in files:
+        frame, number = np.unique(file.frame, return_inverse=True)
+        sums.append(scorer.frame_sums(file.values, number, len(frame)))
+    return np.concatenate(sums)
+
+
+def _with_thresholds(rough: Calibration, files: Sequence[MeasuredFile], scorer: Scorer, smoothing: int) -> Calibration:
+    scores = _smoothed(files, scorer, smoothing)
     threshold, low = np.percentile(scores, [THRESHOLD_PERCENTILE, LOW_PERCENTILE])
     return replace(rough, threshold=float(threshold), low=float(low), frames=len(scores))
 
 
-def _check(name: str, moments: Moments, where: str) -> None:
+def _shrunk(own: Calibration, overall: Calibration) -> Calibration:
+    """A camera's calibration with its thresholds shrunk as its distributions are."""
+    share = own_share(own.cubes)
+    low, threshold = (
+        share * getattr(own, name) + (1 - share) * getattr(overall, name) for name in ("low", "threshold")
+    )
+    return replace(own, threshold=threshold, low=low)
+
+
+def _check(name: str, moments: RunningMoments, where: str, *, may_be_equal: bool) -> None:
     if not math.isfinite(moments.mean) or not math.isfinite(moments.squares):
         raise TrainingError(f"{where}: the {name} errors of the training cubes are not finite")
-    if moments.squares <= 0:
+    if moments.squares <= 0 and not may_be_equal:
         raise TrainingError(f"{where}: the {name} errors of all training cubes are equal; nothing can be normal")
 
 
-def _smoothed(files: Iterable[MeasuredFile], calibration: Calibration, fusion: FusionConfig, smoothing: int) -> F64:
+def _smoothed(files: Iterable[MeasuredFile], scorer: Scorer, smoothing: int) -> F64:
     """Smoothed scores of all frames with full context, as scoring gives them: a video's files are smoothed as one."""
     videos: dict[str, list[tuple[int, F64]]] = {}
-    for kept in files:
-        raw = _raw_scores(kept, calibration, fusion)
+    for measured in files:
+        raw = _raw_scores(measured, scorer)
         if len(raw):
-            videos.setdefault(kept.file.uri.rsplit("/", 1)[0], []).append((kept.file.stop - len(raw), raw))
+            videos.setdefault(measured.file.uri.rsplit("/", 1)[0], []).append((measured.file.stop - len(raw), raw))
     scores = []
     for parts in videos.values():
         first = min(start for start, _ in parts)
@@ -187,10 +260,8 @@ def _smoothed(files: Iterable[MeasuredFile], calibration: Calibration, fusion: F
     return np.concatenate(scores)
 
 
-def _raw_scores(kept: MeasuredFile, calibration: Calibration, fusion: FusionConfig) -> F64:
+def _raw_scores(measured: MeasuredFile, scorer: Scorer) -> F64:
     """The highest score of each frame of one file that has full context, those without a cube included."""
-    start = max(kept.file.start, FRAMES - 1)
-    raw = np.full(max(0, kept.file.stop - start), -np.inf)
-    np.maximum.at(raw, kept.frame - start, fuse(kept.parts, calibration, fusion))
-    raw[np.isneginf(raw)] = zero_error_score(calibration, fusion)
-    return raw
+    start = max(measured.file.start, FRAMES - 1)
+    frames = max(0, measured.file.stop - start)
+    return scorer.frame_scores(measured.values, measured.frame - start, frames)

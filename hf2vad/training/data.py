@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.errors import MismatchError, NotFoundError, TrainingError
@@ -190,21 +189,11 @@ def read_blocks(blocks: Iterable[tuple[Piece, ...]], appearance: bool) -> Iterat
 
 
 def read_piece(piece: Piece, appearance: bool) -> Cubes:
-    """Some consecutive cubes of one row group, views of what was read."""
-    return view_cubes(read_piece_table(piece, appearance))
-
-
-def read_piece_table(piece: Piece, appearance: bool) -> pa.Table:
-    """The rows of a piece: `flow`, and `appearance` where it is wanted."""
+    """Some consecutive cubes of one row group, views of what was read; without pixels unless `appearance`."""
     columns = ["appearance", "flow"] if appearance else ["flow"]
-    return open_parquet(piece.uri).read_row_group(piece.group, columns=columns).slice(piece.start, len(piece))
-
-
-def view_cubes(table: pa.Table) -> Cubes:
-    """The cubes in the rows of a table, without a copy where its rows are in one chunk."""
-    table = table.combine_chunks()
-    frames = appearance_view(table["appearance"].chunk(0)) if "appearance" in table.column_names else None
-    return Cubes(frames, flow_view(table["flow"].chunk(0)))
+    group = open_parquet(piece.uri).read_row_group(piece.group, columns=columns)
+    rows = group.slice(piece.start, len(piece)).combine_chunks()
+    return Cubes(appearance_view(rows["appearance"].chunk(0)) if appearance else None, flow_view(rows["flow"].chunk(0)))
 
 
 def join_cubes(parts: list[Cubes]) -> Cubes:

@@ -23,7 +23,7 @@ from hf2vad.models.settings import LossConfig
 from hf2vad.progress import ProgressBar
 from hf2vad.training.batches import Batch, Batches, Reconstructions, budget
 from hf2vad.training.checkpoint import Checkpoint, Checkpoints, Progress
-from hf2vad.training.data import BlockReader, StcTable
+from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
 from hf2vad.training.journal import Journals
 from hf2vad.training.order import Order
@@ -47,8 +47,6 @@ class Trainer:
     device: torch.device
     checkpoints: Checkpoints
     group: Group = field(default_factory=Group)
-    read: BlockReader | None = None
-    """How the table is read; none: each process reads Parquet itself."""
     journals: Callable[[int], Journals] = lambda first_step: Journals()
     """Opens what curves and pictures are written to, from a step on; the first process alone has some."""
     stop: Callable[[], bool] = lambda: False
@@ -100,7 +98,7 @@ class Trainer:
         step = Step(self.model, stage, self.training, self.loss, self.device, self.group, known)
         if found and progress.mid_stage:
             step.restore(found)
-        batches = Batches(self.table, self.device, appearance=stage.needs_appearance, memory=plan.table, read=self.read)
+        batches = Batches(self.table, self.device, appearance=stage.needs_appearance, memory=plan.table)
         number = progress.stage
         cubes = self._order(progress, step).cubes(len(self.table))
         with ProgressBar(f"stage {stage.name}", total=step.settings.epochs * cubes, unit="cubes") as bar:

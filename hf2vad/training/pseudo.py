@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from hf2vad.schema import F16, F32, F64, U8
-from hf2vad.scoring.fuse import smooth
+from hf2vad.features.feature import CubeArrays
+from hf2vad.schema import F16, F32, F64
+from hf2vad.scoring.smooth import smooth
 from hf2vad.training.data import StcTable
 
 Kind = Literal["speed2", "speed3", "against", "content"]
@@ -37,9 +38,9 @@ class HeldOut:
     video: npt.NDArray[np.int64]
     """(B,): number of the video."""
     frame: npt.NDArray[np.int32]
-    boxes: F32
-    appearance: U8
-    flow: F16
+    """(B,): the frame that each cube ends in."""
+    cubes: CubeArrays
+    """With their appearance."""
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -55,13 +56,14 @@ def cubes_of(table: StcTable, most: int) -> HeldOut:
         if taken[file.video] < share:
             taken[file.video] += len(cubes)
             number = np.full(len(cubes), videos.index(file.video), np.int64)
-            parts.append((number, cubes.frame, cubes.boxes, cubes.appearance, cubes.flow))
-    return HeldOut(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+            parts.append((number, cubes.frame, cubes.boxes, cubes.flow, cubes.appearance))
+    video, frame, boxes, flow, appearance = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return HeldOut(video, frame, CubeArrays(boxes=boxes, flow=flow, appearance=appearance))
 
 
-def pseudo_anomalies(held: HeldOut, kind: Kind, *, seed: int = 0) -> tuple[U8, F16]:
-    """Pixels and flow of every cube of `held` made unusual in the way of `kind`."""
-    frames, flow = held.appearance, held.flow
+def pseudo_anomalies(held: HeldOut, kind: Kind, *, seed: int = 0) -> CubeArrays:
+    """Every cube of `held` made unusual in the way of `kind`."""
+    frames, flow = held.cubes.pixels, held.cubes.flow
     step = flow.astype(np.float32)
     if kind == "speed2":
         flow = _flows(step[:, 0] + step[:, 1], step[:, 2] + step[:, 3])
@@ -78,7 +80,7 @@ def pseudo_anomalies(held: HeldOut, kind: Kind, *, seed: int = 0) -> tuple[U8, F
             rows = np.flatnonzero(held.video == video)
             other[rows] = rows[(np.arange(len(rows)) + rng.integers(1, max(2, len(rows)))) % len(rows)]
         frames = frames[other]
-    return frames, flow
+    return CubeArrays(boxes=held.cubes.boxes, flow=flow, appearance=frames)
 
 
 def _flows(first: F32, second: F32) -> F16:
@@ -96,7 +98,7 @@ def follow(held: HeldOut, *, seed: int = 0) -> npt.NDArray[np.int64]:
         if last is not None and key[start] != key[last] + 1:
             last = None
         if last is not None:
-            overlap = _overlaps(held.boxes[start:stop], held.boxes[last])
+            overlap = _overlaps(held.cubes.boxes[start:stop], held.cubes.boxes[last])
             last = int(start + overlap.argmax()) if overlap.max() >= SAME_OBJECT else None
         if last is None:
             last = int(rng.integers(start, stop))

@@ -1,8 +1,8 @@
-"""`--select`: network and score parts chosen without labels, by pseudo-anomalies of held-out training videos.
+"""`--select`: network and features chosen without labels, by pseudo-anomalies of held-out training videos.
 
 Two choices, in this order. The network: each candidate's flow stage is trained for a few steps on the other videos and
-judged by S_r alone. The parts of the score: the chosen network gets a short frame stage too, densities are fitted, and
-sets of parts are judged (select_parts.py). Something more complicated must be better by a margin.
+judged by S_r alone. The features of the score: the chosen network gets a short frame stage too, features are fitted,
+and sets of them are judged (select_features.py). Something more complicated must be better by a margin.
 """
 
 from __future__ import annotations
@@ -16,32 +16,21 @@ import torch
 
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import TrainingError
-from hf2vad.features.settings import DensityConfig, FusionConfig
 from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.inputs import cube_tensors
-from hf2vad.models.settings import FlowError, LossConfig, ModelConfig
+from hf2vad.models.settings import FlowError, ModelConfig
 from hf2vad.schema import F16, F64
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.loop import Trainer
 from hf2vad.training.pseudo import HeldOut, Kind, cubes_of, figure_row, first_best, pseudo_anomalies, separation
-from hf2vad.training.select_parts import choose_parts
-from hf2vad.training.settings import SelectionConfig, TrainingConfig
+from hf2vad.training.recipe import Recipe, Selection
+from hf2vad.training.select_features import choose_features
+from hf2vad.training.settings import SelectionConfig
 
 ERRORS: tuple[FlowError, ...] = ("sum", "median", "min")
 SPEEDS: tuple[Kind, ...] = ("speed2", "speed3")
 """The pseudo-anomalies that S_r can tell: it knows no direction and sees no pixels."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What was chosen, and what was seen."""
-
-    model: ModelConfig
-    fusion: FusionConfig
-    density: DensityConfig
-    figures: list[dict[str, Any]]
-    """One row a candidate: step, candidate, AUROC by kind of pseudo-anomaly, mean, whether it was chosen."""
 
 
 def split_videos(table: StcTable, every: int) -> tuple[StcTable, StcTable]:
@@ -62,11 +51,8 @@ class Selector:
     """Chooses for one table."""
 
     table: StcTable
-    model: ModelConfig
-    training: TrainingConfig
-    loss: LossConfig
-    fusion: FusionConfig
-    smoothing: int
+    recipe: Recipe
+    """Where the choice starts."""
     config: SelectionConfig
     device: torch.device
     checkpoint: Callable[[str], str]
@@ -78,39 +64,39 @@ class Selector:
         held = cubes_of(rest, self.config.cubes)
         model, figures = self._choose_network(fit, held)
         network = self._trained(fit, model, "parts", ("flow", "frame"))
-        engine = EagerEngine(network, device=self.device, batch=self.training.batch)
-        fusion, density, seen = choose_parts(
+        engine = EagerEngine(network, device=self.device, batch=self.recipe.training.batch)
+        fusion, density, seen = choose_features(
             engine,
             fit,
             held,
-            preset=self.fusion,
-            smoothing=self.smoothing,
+            preset=self.recipe.fusion,
+            smoothing=self.recipe.smoothing,
             cubes=self.config.cubes,
             margin=self.config.margin,
-            seed=self.training.seed,
+            seed=self.recipe.training.seed,
         )
         return Selection(model, fusion, density, [*figures, *seen])
 
     def _candidates(self) -> Iterator[tuple[str, ModelConfig]]:
         """The preset's own network first, then those with other memories."""
-        yield f"{self.model.slots} slots", self.model
+        yield f"{self.recipe.model.slots} slots", self.recipe.model
         for slots in self.config.slots:
-            if slots != self.model.slots:
-                yield f"{slots} slots", replace(self.model, slots=slots)
-        if self.config.cosine and self.model.addressing == "dot":
-            yield f"{self.model.slots} slots by cosine", replace(self.model, addressing="cosine")
+            if slots != self.recipe.model.slots:
+                yield f"{slots} slots", replace(self.recipe.model, slots=slots)
+        if self.config.cosine and self.recipe.model.addressing == "dot":
+            yield f"{self.recipe.model.slots} slots by cosine", replace(self.recipe.model, addressing="cosine")
 
     def _choose_network(self, fit: StcTable, held: HeldOut) -> tuple[ModelConfig, list[dict[str, Any]]]:
-        changed = {kind: pseudo_anomalies(held, kind, seed=self.training.seed)[1] for kind in SPEEDS}
+        changed = {kind: pseudo_anomalies(held, kind, seed=self.recipe.training.seed).flow for kind in SPEEDS}
         rows: list[dict[str, Any]] = []
         configs: list[ModelConfig] = []
         for name, config in self._candidates():
             network = self._trained(fit, config, name, ("flow",))
-            normal = self._errors(network, held.flow)
+            normal = self._errors(network, held.cubes.flow)
             unusual = {kind: self._errors(network, flow) for kind, flow in changed.items()}
             for error in ERRORS:
                 found = {
-                    kind: separation(held, normal[error], unusual[kind][error], smoothing=self.smoothing)
+                    kind: separation(held, normal[error], unusual[kind][error], smoothing=self.recipe.smoothing)
                     for kind in SPEEDS
                 }
                 rows.append(figure_row("network", f"{name}, {error} of the flows' errors", found))
@@ -123,8 +109,8 @@ class Selector:
     def _errors(self, network: HF2VAD, flow: F16) -> dict[FlowError, F64]:
         """S_r of (B, 4, 32, 32, 2) flow in each of its forms, without predicting frames."""
         found: dict[FlowError, list[F64]] = {error: [] for error in ERRORS}
-        for start in range(0, len(flow), self.training.batch):
-            flows = cube_tensors(None, flow[start : start + self.training.batch], self.device).flows
+        for start in range(0, len(flow), self.recipe.training.batch):
+            flows = cube_tensors(None, flow[start : start + self.recipe.training.batch], self.device).flows
             squares = (network.reconstruct(flows).flow.float() - flows).square()
             for error, parts in found.items():
                 s_flow = flow_error(squares, replace(network.config, flow_error=error))
@@ -133,11 +119,12 @@ class Selector:
 
     def _trained(self, fit: StcTable, model: ModelConfig, name: str, stages: Sequence[Any]) -> HF2VAD:
         """A network trained for a few steps on `fit`; goes on from its checkpoint."""
-        torch.manual_seed(self.training.seed)
+        whole = self.recipe.training
+        torch.manual_seed(whole.seed)
         network = HF2VAD(model)
-        flow, frame = (replace(s, epochs=1, steps=self.config.steps) for s in (self.training.flow, self.training.frame))
-        training = replace(self.training, stages=tuple(stages), flow=flow, frame=frame, tensorboard=False)
-        settings = f"{model} {training} {self.loss} {fit.fingerprint} {len(fit)}"
+        flow, frame = (replace(stage, epochs=1, steps=self.config.steps) for stage in (whole.flow, whole.frame))
+        training = replace(whole, stages=tuple(stages), flow=flow, frame=frame, tensorboard=False)
+        settings = f"{model} {training} {self.recipe.loss} {fit.fingerprint} {len(fit)}"
         checkpoints = Checkpoints(self.checkpoint(name), settings=settings)
-        Trainer(network, fit, training, self.loss, self.device, checkpoints).run()
+        Trainer(network, fit, training, self.recipe.loss, self.device, checkpoints).run()
         return network.eval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hf2vad.settings import fingerprint, require
+from hf2vad.settings import fingerprint, require, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,8 @@ class TrainingConfig:
     """Stages, data order and numerics of training (paper §4.2)."""
 
     stages: tuple[Literal["flow", "frame", "joint"], ...] = ("flow", "frame")
-    """`flow` trains ML-MemAE-SC, `frame` the CVAE on frozen reconstructions, `joint` fine-tunes both (optional)."""
+    """`flow` trains ML-MemAE-SC, `frame` the CVAE on frozen reconstructions, `joint` fine-tunes both (optional).
+    None: there is no network."""
 
     flow: StageConfig = field(default_factory=lambda: StageConfig(epochs=80))
     frame: StageConfig = field(default_factory=lambda: StageConfig(epochs=80))
@@ -58,10 +59,6 @@ class TrainingConfig:
 
     window: int = 8192
     """Cubes that wait in the shuffle buffers of all workers together: 32 KB each. Row groups are shuffled too."""
-
-    reader: Literal["direct", "ray"] = "direct"
-    """How the table is read: `direct`: each worker reads its row groups itself, `ray`: through Ray Data, by tasks on
-    whichever nodes are free (only with several workers). Both give the same batches."""
 
     cache_gib: float = 2.0
     """Memory, of the GPU where there is one, in which each worker keeps the decoded table and, for the frame stage, the
@@ -97,7 +94,6 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         order = [s for s in ("flow", "frame", "joint") if s in self.stages]
-        require(bool(self.stages), "training.stages must name at least one stage")
         require(list(self.stages) == order, f"training.stages must be in the order flow, frame, joint: {self.stages}")
         require(self.batch > 1, f"training.batch must be at least 2 (BatchNorm), got {self.batch}")
         require(self.window >= self.batch, f"training.window must hold a batch of {self.batch}, got {self.window}")
@@ -110,17 +106,16 @@ class TrainingConfig:
 
     @property
     def identity(self) -> str:
-        """A hash of what decides the result: not how the table is read, what is cached, and what is written when."""
-        same = TrainingConfig()
-        return fingerprint(
-            replace(
-                self,
-                reader=same.reader,
-                cache_gib=same.cache_gib,
-                checkpoint_minutes=same.checkpoint_minutes,
-                tensorboard=same.tensorboard,
-            )
+        """A hash of what decides the result: not what is cached, and not what is written when."""
+        default = TrainingConfig()
+        same = replace(
+            self,
+            cache_gib=default.cache_gib,
+            checkpoint_minutes=default.checkpoint_minutes,
+            tensorboard=default.tensorboard,
         )
+        # A former setting stays in the hash, so that checkpoints and bundles of before are still these settings'.
+        return fingerprint(to_dict(same) | {"reader": "direct"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,33 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 
 from hf2vad.cluster.policy import Cause
-from hf2vad.errors import BreakerError, ConfigError
-
-
-@dataclass(frozen=True, kw_only=True)
-class BreakerConfig:
-    """When so much fails that the run ends (exit code 2); what is done is kept."""
-
-    calls: int = 20
-    """The last so many calls: the run ends when nearly all of them were lost to dead workers or failing storage, each
-    after its own retries. Such failures are not held against the videos. 0: never."""
-
-    videos: int = 300
-    """The same for failures of any cause, a video counting once: every video fails when the decoder is missing, but an
-    archive may well have 200 corrupt ones in a row. 0: never."""
-
-    share: float = 0.95
-    """What "nearly all" is."""
-
-    def __post_init__(self) -> None:
-        for name in ("calls", "videos"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"breaker.{name} must be at least 0, got {getattr(self, name)}")
-        if not 0 < self.share <= 1:
-            raise ConfigError(f"breaker.share must lie above 0 and up to 1, got {self.share}")
+from hf2vad.errors import AccessDeniedError, BreakerError
+from hf2vad.walk.settings import BreakerConfig
 
 
 class Breaker:
@@ -40,6 +17,8 @@ class Breaker:
         self._config = config
         self._machinery: deque[bool] = deque(maxlen=config.calls or 1)
         self._any: deque[bool] = deque(maxlen=config.videos or 1)
+        self._all_denied: str | None = ""
+        """The last reason, as long as nothing but denials is known; empty at first, none once anything else is."""
         self._blamed: deque[tuple[str, Cause]] = deque(maxlen=max(config.videos, config.calls, 1))
 
     @property
@@ -49,6 +28,7 @@ class Breaker:
 
     def succeeded(self) -> None:
         """A shard was done."""
+        self._all_denied = None
         self._machinery.append(False)
         self._any.append(False)
 
@@ -57,6 +37,8 @@ class Breaker:
 
         What may lie in the video counts once for it, however many shards of it fail.
         """
+        if self._all_denied is not None:
+            self._all_denied = reason if cause is Cause.DENIED else None
         if cause.blames_video:
             if (video, cause) in self._blamed:
                 return
@@ -67,6 +49,11 @@ class Breaker:
             raise self._error(self._machinery, "calls were lost to dead workers or failing storage", reason, "calls")
         if self._config.videos and self._is_full(self._any):
             raise self._error(self._any, "videos and shards failed", reason, "videos")
+
+    def end(self) -> None:
+        """All that could be done is done. Raises AccessDeniedError when every call was denied its video."""
+        if self._all_denied:
+            raise AccessDeniedError(f"no video may be read, the last one: {self._all_denied}")
 
     def _is_full(self, recent: deque[bool]) -> bool:
         return len(recent) == recent.maxlen and sum(recent) >= math.ceil(self._config.share * len(recent))

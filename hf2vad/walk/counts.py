@@ -1,7 +1,8 @@
-"""What a walk has done so far."""
+"""What a run has done so far."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,8 @@ SHOWN_FAILURES = 20
 
 
 @dataclass
-class Tally:
-    """Counts of a walk."""
+class RunCounts:
+    """Counts of a run that walks over an archive."""
 
     videos: int = 0
     """Videos in the catalogue."""
@@ -26,9 +27,9 @@ class Tally:
     shards_found: int = 0
     """Shards whose result an earlier run had left."""
     stopped: bool = False
-    """Whether it was told to stop, and something is left."""
+    """Whether the walk stopped before its end, and something is left."""
     left: int = 0
-    """Videos that were begun and not finished then."""
+    """Videos that were begun and not finished by then."""
     shards_left: int = 0
     """Their shards that have no result; not counting videos that were not opened yet."""
     listed: bool = False
@@ -41,18 +42,18 @@ class Tally:
     """Videos that end with a failure row."""
     failures: list[dict[str, str]] = field(default_factory=list)
     """The first SHOWN_FAILURES of them: video and reason."""
-    counts: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
     """Sums of what the calls counted: frames, cubes, seconds of video …"""
     profile: Profile = field(default_factory=Profile)
     """Where the workers' time went."""
 
-    def add(self, counts: dict[str, Any]) -> None:
+    def add(self, figures: Mapping[str, Any]) -> None:
         """Add the numbers of one call, and its report of where time went."""
-        for name, value in counts.items():
+        for name, value in figures.items():
             if isinstance(value, Report):
                 self.profile.add(value)
             elif isinstance(value, int | float):
-                self.counts[name] = self.counts.get(name, 0) + value
+                self.figures[name] = self.figures.get(name, 0) + value
 
     def fail(self, video_id: str, reason: str) -> None:
         """Count a video that ends with a failure row."""

@@ -91,9 +91,9 @@ class Lease:
         self._generation, self._since = latest + 1, self._clock()
         until = self._since + self._seconds
         put_if_absent(self._uri(self._generation), self._term(until))
-        found = self._read(self._generation)  # a put whose answer was lost is ours all the same
-        if found.owner != self.owner:
-            raise self._taken(found)
+        winner = self._read(self._generation)  # a put whose answer was lost is ours all the same
+        if winner.owner != self.owner:
+            raise self._taken(winner)
         last = self._generations()[-1]
         if last != self._generation:  # listed long ago: others have had their turn since
             raise self._taken(self._read(last))
@@ -133,10 +133,10 @@ class Lease:
 
     def _read(self, generation: int) -> Term:
         try:
-            found = read_json(self._uri(generation))
+            row = read_json(self._uri(generation))
         except NotFoundError:  # its next owner has just removed it
             return Term("another run", self._clock(), self._clock() + self._seconds)
-        return Term(str(found["owner"]), float(found["since"]), float(found["until"]))
+        return Term(str(row["owner"]), float(row["since"]), float(row["until"]))
 
     def _term(self, until: float) -> bytes:
         return json.dumps(asdict(Term(self.owner, self._since, until))).encode()

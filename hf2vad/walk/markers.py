@@ -1,8 +1,8 @@
 """Names that carry state: what is done is told by listings, and no file is opened to know it.
 
-A shard's file is `<start>-<stop>-<state>.parquet`. A finished video's mark is an empty file `<video>.<state>` (of a
-folder of images: `<video>/~<state>`), with `.failed` after it where the video has a failure row all the same. A state
-is a hash of what decides the content.
+A shard's file is `<start>-<stop>-<state>.parquet` (tables/layout.py). A finished video's mark is an empty file
+`<video>.<state>` (of a folder of images: `<video>/~<state>`), with `.failed` after it where the video has a failure row
+all the same. A state is a hash of what decides the content.
 
 The marks are read beside the archive's catalogue, as two sorted streams, so that no list of either is held. Both have
 one order where names are of letters, digits and `._/`, and nearly one elsewhere, because keys encode odd characters: a
@@ -12,41 +12,21 @@ looks at the video's own files.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
-from urllib.parse import unquote
 
 from hf2vad.archive.catalog import EVERYTHING, Video
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.sections import Section, Sections
-from hf2vad.archive.shards import Range
 from hf2vad.errors import NotFoundError
-from hf2vad.storage import Entry, delete, join, key_path, list_dir, list_files, put_bytes
+from hf2vad.storage import Entry, delete, id_of_key, join, key_path, list_dir, list_files, put_bytes
 from hf2vad.storage.ahead import with_listings
 
 WAITING = 20_000
 """Marks that wait for their video, at most; about 5 MB."""
 
 FAILED = ".failed"
-
-_SHARD = re.compile(r"(\d{8,})-(\d{8,})(?:-([0-9a-f]{16}))?\.parquet")
-
-
-def shard_name(frames: Range, state: str) -> str:
-    """The file name of the shard `frames`."""
-    return f"{frames[0]:08d}-{frames[1]:08d}-{state}.parquet"
-
-
-def list_shards(folder: str) -> Iterator[tuple[str, Range, str]]:
-    """URI, frames and state of each shard's file in `folder`; the state is empty in names of older releases."""
-    try:
-        for entry in list_dir(folder):
-            if not entry.is_dir and (found := _SHARD.fullmatch(entry.name)):
-                yield entry.uri, (int(found[1]), int(found[2])), found[3] or ""
-    except NotFoundError:
-        return
 
 
 @dataclass(frozen=True)
@@ -64,14 +44,14 @@ class Marks:
         for suffix in ("", FAILED):
             delete(join(self.folder, _mark(video, state) + suffix))
 
-    def read(self, scope: Scope = EVERYTHING, below: str = "") -> Finished:
+    def read(self, scope: Scope = EVERYTHING, below: str = "") -> MarkIndex:
         """What earlier runs marked, to be asked for videos in the order of their catalogue; of `scope` alone.
 
         `below`: the archive's name and a slash, where its videos' ids begin so.
         """
         folder = join(self.folder, below) if below else self.folder
         names = self._names(folder) if scope == EVERYTHING else self._scoped(list_dir(folder), "", scope)
-        return Finished(below + name for name in names)
+        return MarkIndex(below + name for name in names)
 
     def _names(self, folder: str) -> Iterator[str]:
         try:
@@ -84,8 +64,8 @@ class Marks:
         """The same, without the folders that `scope` does not enter. A folder whose name is shortened is entered."""
 
         def enters(folder: Entry) -> bool:
-            name = prefix + folder.name
-            return "~" in name or scope.enters(unquote(name, errors="surrogateescape"))
+            path = id_of_key(prefix + folder.name)
+            return path is None or scope.enters(path)
 
         try:
             for entry, below in with_listings(listing, enters):
@@ -100,15 +80,15 @@ class Marks:
 Ending = Literal["finished", "failed"]
 
 
-class Known(Protocol):
-    """What earlier runs have finished."""
+class CompletionIndex(Protocol):
+    """What earlier runs have finished, asked for one video after the other."""
 
     def find(self, video: Video, state: str) -> Ending | None:
         """How `video` ended in `state`; none where no mark was met."""
 
 
-class Finished:
-    """Marks as a sorted stream, asked for one video after the other; holds at most `waiting` of them."""
+class MarkIndex:
+    """Marks as a sorted stream; holds at most `waiting` of them."""
 
     def __init__(self, names: Iterator[str], *, waiting: int = WAITING) -> None:
         self._names, self._most = names, waiting
@@ -124,29 +104,29 @@ class Finished:
             if len(self._waiting) > self._most:
                 del self._waiting[next(iter(self._waiting))]
             self._head = next(self._names, None)
-        found = {name for name in (mark, failed) if name in self._waiting}
-        for name in found:
+        present = {name for name in (mark, failed) if name in self._waiting}
+        for name in present:
             del self._waiting[name]
-        if failed in found:
+        if failed in present:
             return "failed"
-        return "finished" if found else None
+        return "finished" if present else None
 
 
-class FinishedSections:
+class SectionIndex:
     """The marks of one section after the other, each read when the first of its videos is asked for."""
 
     def __init__(self, marks: Marks, sections: Sections) -> None:
         self._marks, self._sections = marks, sections
         self._section: Section | None = None
-        self._finished = Finished(iter(()))
+        self._index = MarkIndex(iter(()))
 
     def find(self, video: Video, state: str) -> Ending | None:
         """How `video` ended in `state`; none where no mark was met."""
         section = self._sections.of(video)
         if section != self._section:
             scope = self._sections.scope_of(section)
-            self._section, self._finished = section, self._marks.read(scope, section.source.below)
-        return self._finished.find(video, state)
+            self._section, self._index = section, self._marks.read(scope, section.source.below)
+        return self._index.find(video, state)
 
 
 def _mark(video: Video, state: str) -> str:

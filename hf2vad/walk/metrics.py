@@ -8,28 +8,11 @@ series has the labels `run` and `job_name` (Prometheus keeps `job` for itself), 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Literal
-
-from ray.util.metrics import Counter, Gauge
 
 from hf2vad import logs
-from hf2vad.cluster.dispatch import Dispatcher
+from hf2vad.cluster.dispatch import Cluster, Figure
 from hf2vad.walk.backlog import Backlog
-from hf2vad.walk.counts import Tally
-
-OWN_LABELS = ("run", "job_name")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One metric."""
-
-    kind: Literal["counter", "gauge"]
-    description: str
-    labels: tuple[str, ...] = ()
-    """Beside OWN_LABELS."""
-
+from hf2vad.walk.counts import RunCounts
 
 FIGURES: dict[str, Figure] = {
     "hf2vad_frames": Figure("counter", "Frames of shards that were done"),
@@ -54,24 +37,18 @@ FIGURES: dict[str, Figure] = {
 }
 
 
-def exported(name: str) -> str:
-    """What Prometheus calls a metric."""
-    return f"ray_{name}" + ("_total" if FIGURES[name].kind == "counter" else "")
-
-
 class Metrics:
     """The metrics of one run, on the connected cluster."""
 
     def __init__(
-        self, run: str, job: str, started: float, dispatcher: Dispatcher, tally: Tally, backlog: Backlog
+        self, run: str, job: str, started: float, cluster: Cluster, counts: RunCounts, backlog: Backlog
     ) -> None:
         """`started`: Unix time."""
         self._own = {"run": run, "job_name": job}
-        self._dispatcher, self._tally, self._backlog = dispatcher, tally, backlog
+        self._cluster, self._counts, self._backlog = cluster, counts, backlog
         self._started = started
-        self._made: dict[str, Any] = {}
         self._counted: dict[tuple[str, tuple[str, ...]], float] = {}
-        self._seen: tuple[int, ...] = ()
+        self._done: tuple[int, ...] = ()
         self._progress = self._started
 
     def tell(self, end: str | None = None) -> None:
@@ -86,34 +63,36 @@ class Metrics:
             logs.warn("metrics not told", error=f"{type(error).__name__}: {error}")
 
     def _count(self) -> None:
-        tally = self._tally
-        counts = dict(tally.counts)
-        self._counter("hf2vad_frames", counts.get("frames", 0))
-        self._counter("hf2vad_cubes", counts.get("cubes", 0))
-        self._counter("hf2vad_video_seconds", counts.get("video_s", 0))
-        self._counter("hf2vad_video_bytes", counts.get("bytes", 0))
-        self._counter("hf2vad_busy_seconds", counts.get("busy_s", 0))
-        self._counter("hf2vad_retries", self._dispatcher.retried)
-        shards = {"done": tally.shards, "failed": tally.shards_failed, "found": tally.shards_found}
-        videos = {"listed": tally.videos, "skipped": tally.skipped, "finished": tally.finished, "failed": tally.failed}
+        counts = self._counts
+        figures = dict(counts.figures)
+        self._counter("hf2vad_frames", figures.get("frames", 0))
+        self._counter("hf2vad_cubes", figures.get("cubes", 0))
+        self._counter("hf2vad_video_seconds", figures.get("video_s", 0))
+        self._counter("hf2vad_video_bytes", figures.get("bytes", 0))
+        self._counter("hf2vad_busy_seconds", figures.get("busy_s", 0))
+        self._counter("hf2vad_retries", self._cluster.retried)
+        shards = {"done": counts.shards, "failed": counts.shards_failed, "found": counts.shards_found}
+        videos = {"listed": counts.videos, "skipped": counts.skipped}
+        videos |= {"finished": counts.finished, "failed": counts.failed}
         for outcome, count in shards.items():
             self._counter("hf2vad_shards", count, outcome=outcome)
         for outcome, count in videos.items():
             self._counter("hf2vad_videos", count, outcome=outcome)
-        for (thread, stage), (seconds, _) in list(tally.profile.stages.items()):
+        for (thread, stage), (seconds, _) in list(counts.profile.stages.items()):
             self._counter("hf2vad_stage_seconds", seconds, thread=thread, stage=stage)
 
     def _set(self) -> None:
-        tally, dispatcher, now = self._tally, self._dispatcher, time.time()
-        seen = (tally.shards, tally.shards_failed, tally.shards_found, tally.videos, tally.skipped, tally.finished)
-        if seen != self._seen:
-            self._seen, self._progress = seen, now
-        self._gauge("hf2vad_workers", dispatcher.capacity)
-        self._gauge("hf2vad_calls_running", min(dispatcher.running, dispatcher.capacity))
-        self._gauge("hf2vad_calls_waiting", max(0, dispatcher.running - dispatcher.capacity))
-        hours_per_day = tally.counts.get("video_s", 0) / max(now - self._started, 1e-9) * 24
+        counts, cluster, now = self._counts, self._cluster, time.time()
+        shards = (counts.shards, counts.shards_failed, counts.shards_found)
+        done = (*shards, counts.videos, counts.skipped, counts.finished)
+        if done != self._done:
+            self._done, self._progress = done, now
+        self._gauge("hf2vad_workers", cluster.capacity)
+        self._gauge("hf2vad_calls_running", min(cluster.running, cluster.capacity))
+        self._gauge("hf2vad_calls_waiting", max(0, cluster.running - cluster.capacity))
+        hours_per_day = counts.figures.get("video_s", 0) / max(now - self._started, 1e-9) * 24
         self._gauge("hf2vad_video_hours_per_day", hours_per_day)
-        if (left := self._backlog.left()) is not None:
+        if (left := self._backlog.remaining()) is not None:
             self._gauge("hf2vad_unscored_videos", left.videos)
             self._gauge("hf2vad_oldest_unscored_time_seconds", now if left.oldest is None else left.oldest)
         self._gauge("hf2vad_progress_time_seconds", self._progress)
@@ -123,15 +102,8 @@ class Metrics:
     def _counter(self, name: str, total: float, **labels: str) -> None:
         key = (name, tuple(labels.values()))
         if (more := total - self._counted.get(key, 0)) > 0:
-            self._metric(name).inc(more, self._own | labels)
+            self._cluster.export(name, FIGURES[name], more, self._own | labels)
             self._counted[key] = total
 
     def _gauge(self, name: str, value: float, **labels: str) -> None:
-        self._metric(name).set(value, self._own | labels)
-
-    def _metric(self, name: str) -> Any:
-        if name not in self._made:
-            figure: Figure = FIGURES[name]
-            make: Any = Counter if figure.kind == "counter" else Gauge
-            self._made[name] = make(name, description=figure.description, tag_keys=(*OWN_LABELS, *figure.labels))
-        return self._made[name]
+        self._cluster.export(name, FIGURES[name], value, self._own | labels)

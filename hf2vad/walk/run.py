@@ -4,102 +4,94 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from itertools import chain, islice
-from typing import Any, Protocol
+from typing import Any
 
 from hf2vad.archive.catalog import Video, catalogue
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
+from hf2vad.archive.passed import PassedOver
+from hf2vad.cluster.dispatch import Cluster, open_cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
-from hf2vad.cubes.settings import DetectorConfig
+from hf2vad.cubes.detect import absolute_detector
+from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
 from hf2vad.errors import ConfigError, StoppedError
 from hf2vad.storage import absolute
 from hf2vad.threads import prefetch
-from hf2vad.walk.breaker import BreakerConfig
-from hf2vad.walk.counts import Tally
-from hf2vad.walk.limits import FrameSpan
-from hf2vad.walk.monitor import Watch
+from hf2vad.walk.counts import RunCounts
+from hf2vad.walk.limits import ShardPlan, WalkLimits
+from hf2vad.walk.monitor import RunMonitor
 from hf2vad.walk.record import RunRecord
-from hf2vad.walk.walk import ALL, Extent, Steps, walk
+from hf2vad.walk.settings import FrameRange, WalkSettings
+from hf2vad.walk.task import WalkConfig, WalkTask
+from hf2vad.walk.walk import Walk
 
 LISTED_TOGETHER = 256
 """Videos that the catalogue's thread hands over at once."""
 
 
-class WalkJob(Protocol):
-    """Settings that every walk has."""
-
-    @property
-    def out(self) -> str: ...
-    @property
-    def boxes(self) -> str: ...
-    @property
-    def detector(self) -> DetectorConfig: ...
-    @property
-    def frames(self) -> str: ...
-    @property
-    def shard_frames(self) -> int: ...
-    @property
-    def grace_seconds(self) -> float: ...
-    @property
-    def breaker(self) -> BreakerConfig: ...
-    @property
-    def ray(self) -> RayConfig: ...
-
-
 def run_walk(
     name: str,
-    job: WalkJob,
-    work: Steps,
+    job: WalkSettings,
+    task: WalkTask,
     videos: Iterator[Video],
     *,
-    use_gpu: bool,
-    extra: dict[str, Any],
-    settle: Callable[[Dispatcher], tuple[Steps, dict[str, Any]]] | None = None,
-    extent: Extent = ALL,
-    then: Callable[[Dispatcher, Stop], dict[str, Any]] | None = None,
+    prepare: Callable[[Cluster], tuple[WalkTask, dict[str, Any]]] | None = None,
+    limits: WalkLimits | None = None,
+    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
+    passed: PassedOver | None = None,
 ) -> int:
-    """Walk over `videos` on a Ray cluster, put and print the run's record, and return the exit code.
+    """Walk over `videos` on the cluster that `job.ray` names, put and print the run's record, and return the exit code.
 
-    `settle`: gives the work in place of `work`, and more to record, once the cluster can be asked.
-    `then`: what is done after the walk, unless the run was told to stop; returns more to record.
-    Raises StoppedError after SIGTERM, when something is left.
+    `prepare`: gives the task in place of `task`, and more to record, once the cluster can be asked.
+    `then`: what is done after the walk, unless SIGTERM told the run to stop; returns more to record.
+    `passed`: what listing `videos` passes over. Raises StoppedError after SIGTERM, when something is left.
     """
-    ahead = listed_ahead(videos)
+    ahead, limits = listed_ahead(videos), limits or WalkLimits()
     record = RunRecord(name, job, job.out)
-    with Stop(job.grace_seconds) as stop, cluster(job.ray), Watch(record, extent.backlog) as watch:
+    extra: dict[str, Any] = dict(task.layout.about)
+    with (
+        Stop(job.grace_seconds, limits.ends) as stop,
+        open_cluster(job.ray, use_gpu=task.use_gpu) as cluster,
+        RunMonitor(record, limits.backlog) as monitor,
+    ):
         stop.listen()
-        dispatcher = Dispatcher(job.ray, use_gpu=use_gpu)
-        watch.begin(dispatcher, extra)
-        if settle is not None:
-            work, settled = settle(dispatcher)
-            extra = {**extra, **settled}
-        span = FrameSpan(job.frames)
-        tally = walk(
-            ahead,
-            dispatcher,
-            work,
-            shard_frames=job.shard_frames,
-            span=span,
-            label=name,
-            extent=extent,
-            stop=stop,
-            breaker=job.breaker,
-            watcher=watch,
-        )
-        if then is not None and not stop.told:
-            extra = {**extra, **then(dispatcher, stop)}
-        watch.finish(extra)
-    if tally.stopped and stop.told:
-        raise StoppedError(f"{what_is_left(tally)}; run the same command again to go on")
-    return EXIT_FAILURES if tally.failed else EXIT_OK
+        monitor.begin(cluster, extra)
+        if prepare is not None:
+            task, prepared = prepare(cluster)
+            extra = {**extra, **prepared}
+        plan = ShardPlan(job.shard_frames, FrameRange(job.frames))
+        walk = Walk(cluster, task, plan, limits=limits, breaker=job.breaker, stop=stop, monitor=monitor)
+        counts = walk.run(ahead, name)
+        if then is not None and not stop.signalled:
+            extra = {**extra, **then(cluster, stop)}
+        if passed is not None and passed.total:
+            extra = {**extra, "passed_over": passed.rows()}
+        monitor.finish(extra)
+    if counts.stopped and stop.signalled:
+        raise StoppedError(f"{what_is_left(counts)}; run the same command again to go on")
+    return EXIT_FAILURES if counts.failed else EXIT_OK
 
 
-def what_is_left(tally: Tally) -> str:
-    """What a run that was told to stop has left, in words."""
-    begun = f"{tally.left} videos begun are left, with {tally.shards_left} shards" if tally.left else ""
-    rest = "" if tally.listed else "the rest of the archive was not looked at"
+def walk_config(
+    job: WalkSettings, extraction: ExtractionConfig, *, frame_stats: bool = False, tries: int = 0
+) -> WalkConfig:
+    """How the workers of `job` open videos and cut cubes; `extraction`: its own, the detector resolved."""
+    return WalkConfig(
+        extraction=extraction,
+        boxes=job.boxes,
+        image_fps=job.image_fps,
+        limits=job.limits,
+        threads=max(1, int(job.ray.cpus)),
+        frame_stats=frame_stats,
+        profile=job.profile,
+        tries=tries,
+    )
+
+
+def what_is_left(counts: RunCounts) -> str:
+    """What a run that stopped before its end has left, in words."""
+    begun = f"{counts.left} videos begun are left, with {counts.shards_left} shards" if counts.left else ""
+    rest = "" if counts.listed else "the rest of the archive was not looked at"
     return " and ".join(part for part in (begun, rest) if part)
 
 
@@ -111,37 +103,32 @@ def listed_ahead(videos: Iterator[Video]) -> Iterator[Video]:
             yield from batch
 
 
-def absolute_places(job: WalkJob) -> dict[str, Any]:
+def absolute_places(job: WalkSettings) -> dict[str, Any]:
     """The places of `job` as workers, which run in folders of their own, find them."""
-    detector = replace(job.detector, model=absolute(job.detector.model))
-    return {name: absolute(getattr(job, name)) for name in ("out", "boxes")} | {"detector": detector}
+    places = {name: absolute(getattr(job, name)) for name in ("out", "boxes")}
+    return places | {"detector": absolute_detector(job.detector)}
 
 
-def some_videos(archive: str, include: tuple[str, ...]) -> Iterator[Video]:
-    """The catalogue. Raises ConfigError when it is empty, before a cluster is started for it."""
-    videos = catalogue(archive, include)
+def some_videos(archive: str, include: tuple[str, ...], passed: PassedOver | None = None) -> Iterator[Video]:
+    """The catalogue; `passed` is told of what it passes over.
+
+    Raises ConfigError when it is empty, before a cluster is started for it.
+    """
+    videos = catalogue(archive, include, passed=passed)
     first = next(videos, None)
     if first is None:
-        raise ConfigError(f"{archive}: no video there{' that matches --include' if include else ''}")
+        which = " that matches --include" if include else ""
+        raise ConfigError(
+            "; ".join([f"{archive}: no video there{which}", *(passed.lines() if passed is not None else ())])
+        )
     return chain([first], videos)
-
-
-def check_walk_options(shard_frames: int, image_fps: float, frames: str, grace_seconds: float) -> None:
-    """Raise ConfigError for options that no walk can have."""
-    if grace_seconds < 0:
-        raise ConfigError(f"--grace-seconds must be at least 0, got {grace_seconds}")
-    if shard_frames < 1:
-        raise ConfigError(f"--shard-frames must be at least 1, got {shard_frames}")
-    if image_fps <= 0:
-        raise ConfigError(f"--image-fps must be positive, got {image_fps}")
-    FrameSpan(frames).check()
 
 
 def check_boxes(boxes: str, detector: DetectorConfig) -> None:
     """Raise ConfigError when --boxes and the kind of detector contradict each other."""
-    if boxes and detector.kind != "boxes":
+    if boxes and "boxes" not in detector.kinds:
         raise ConfigError(
-            f"--boxes {boxes} and detector.kind = {detector.kind} contradict each other; give one of them"
+            f"--boxes {boxes} and detector.kinds = {detector.kind} contradict each other; give one of them"
         )
-    if detector.kind == "boxes" and not boxes:
-        raise ConfigError("detector.kind = boxes needs --boxes, a Parquet file with video, frame, x1, y1, x2, y2")
+    if "boxes" in detector.kinds and not boxes:
+        raise ConfigError("detector.kinds with boxes needs --boxes, a Parquet file with video, frame, x1, y1, x2, y2")

@@ -14,7 +14,7 @@ from tests.chaos.computed import Computed, Kill, What
 from tests.chaos.site import ChaosSite
 from tests.fault_proxy import Faults
 
-TASKS = ("open_video", "score_frames", "close_video")
+TASKS = ("open_video", "run_shard", "close_video")
 """What workers are killed at."""
 POLL_S = 0.1
 

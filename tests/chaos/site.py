@@ -13,11 +13,10 @@ from typing import IO, Any
 
 import torch
 
-from hf2vad.bundle.bundle import Calibration, save_bundle
-from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.features.settings import FusionConfig
+from hf2vad.bundle.bundle import save_bundle
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.storage import list_files, read_bytes, read_json
+from tests.bundles import make_bundle
 from tests.chaos.archive import write_archive
 from tests.chaos.computed import Computed
 from tests.fault_proxy import FaultProxy, Faults
@@ -135,16 +134,4 @@ def chaos_site(
 def _put_bundle(uri: str) -> None:
     """A small network as it was initialised: what it scores means nothing, and is the same each time."""
     torch.manual_seed(0)
-    calibration = Calibration(
-        flow_mean=1.0, flow_std=1.0, frame_mean=1.0, frame_std=1.0, threshold=3.0, low=2.0, cubes=10, frames=5
-    )
-    save_bundle(
-        uri,
-        weights=HF2VAD(SMALL_MODEL).state_dict(),
-        extraction=ExtractionConfig(),
-        model_config=SMALL_MODEL,
-        fusion=FusionConfig(),
-        smoothing=5,
-        calibration=calibration,
-        provenance={},
-    )
+    save_bundle(uri, make_bundle(HF2VAD(SMALL_MODEL).state_dict()))

@@ -20,10 +20,10 @@ from hf2vad.evaluation.protocol import evaluate
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.presets import preset
 from hf2vad.schema import ABLATION
-from hf2vad.scoring.measure import Measure
 from hf2vad.tables.read import scores_prefix
 from hf2vad.training.calibrate import calibrate, measure_files
 from hf2vad.training.data import StcTable
+from tests.bundles import feature_set, make_bundle
 from tests.onnx_network import PixelNetwork
 from tests.site import RayCluster, environment, job, ray_workers, run_job, wait_until
 from tests.stc import SMALL_MODEL
@@ -144,19 +144,12 @@ def test_a_row_says_what_its_network_says_as_a_bundle(
     model.load_state_dict(network)
     fusion = preset("compact").fusion
     engine = EagerEngine(model, device=torch.device("cpu"), batch=64)
-    measured = measure_files(table, Measure(engine))
-    save_bundle(
-        str(tmp_path / "bundle"),
-        weights=network,
-        extraction=table.extraction,
-        model_config=SMALL_MODEL,
-        fusion=fusion,
-        smoothing=17,
-        calibration=calibrate(measured, fusion=fusion, smoothing=17, where=table.uri).overall,
-        provenance={},
-    )
+    measured = measure_files(table, feature_set(engine))
+    calibration = calibrate(measured, fusion=fusion, smoothing=17, where=table.uri).overall
+    settings = {"extraction": table.extraction, "fusion": fusion, "smoothing": 17, "calibration": calibration}
+    save_bundle(str(tmp_path / "bundle"), make_bundle(network, **settings))
     run_job("score_archive", "--archive", archive.test, "--bundle", tmp_path / "bundle", "--out", tmp_path / "scores")
-    found = evaluate(scores_prefix(str(tmp_path / "scores")), read_labels(str(archive.labels)))
+    found, _ = evaluate(scores_prefix(str(tmp_path / "scores")), read_labels(str(archive.labels)))
     row = rows["hybrid-3"]
     long = [found["auroc_micro"], found["auroc_micro_raw"]]
     long += [found[part][form] for part in ("flow_only", "frame_only") for form in ("micro", "micro_raw")]

@@ -111,7 +111,7 @@ def joined(out: Path) -> dict[str, int]:
     for table in ("frames", "objects", "events", "health"):
         rows = pa.concat_tables([pq.read_table(prefix / index[table]) for index in indexes])
         single = [pq.read_table(path) for path in sorted((prefix / table).rglob("*.parquet"))]
-        assert rows.sort_by("video").equals(pa.concat_tables(single).replace_schema_metadata(rows.schema.metadata))
+        assert rows.sort_by("video").equals(pa.concat_tables(single, promote_options="permissive").cast(rows.schema))
     frames = pa.concat_tables([pq.read_table(prefix / index["frames"]) for index in indexes])
     return {row["values"]: row["counts"] for row in pc.value_counts(frames["video"]).to_pylist()}
 

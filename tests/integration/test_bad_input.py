@@ -69,7 +69,6 @@ FAILING = {
     "half.mp4": "not a readable video",
     "three.mp4": "3 frames, a cube needs 5",
     "gone.mp4": "No such file",
-    "mixed sizes": "'8.png' is 80×80, the video 64×64",
 }
 """Videos that end with a failure row, and what it says."""
 
@@ -104,6 +103,20 @@ def test_the_good_videos_beside_them_are_scored(scored: Path) -> None:
         found = rows(scored, video)
         assert [row["frame"] for row in found] == list(range(frames))
         assert [row["score"] is None for row in found] == [True] * 4 + [False] * (frames - 4)
+
+
+def test_images_that_change_in_size_are_scored_at_their_own_and_health_says_so(scored: Path) -> None:
+    assert [row["score"] is None for row in rows(scored, "mixed sizes")] == [True] * 4 + [False] * 4 + [True] * 4
+    health = pq.read_table(scored / "health" / "mixed sizes.parquet").to_pylist()
+    assert [(row["start_frame"], row["value"]) for row in health if row["kind"] == "resized"] == [(8, 80.0)]
+    metadata = pq.read_schema(scored / "frames" / "mixed sizes.parquet").metadata
+    assert json.loads(metadata[b"hf2vad.sizes"]) == [[0, 64, 64], [8, 80, 80]]
+
+
+def test_what_is_no_video_is_counted_and_named(scored: Path) -> None:
+    assert last_run(scored.parent)["passed_over"] == [
+        {"ending": ".txt", "why": "not a video", "count": 1, "names": ["notes.txt"]}
+    ]
 
 
 def test_a_truncated_video_is_scored_as_far_as_it_goes(scored: Path) -> None:

@@ -98,7 +98,6 @@ def test_several_workers_stop_together_at_a_loss_that_is_no_number(
         (("--workers", 3), "8 must be a multiple of 3"),
         (("--workers", 8), "at least 2 cubes for each"),
         (("--workers", -1), "--workers must not be negative"),
-        (("--training.reader", "ray"), "give --workers"),
         (("--workers", 2, "--ray.cpus", 500), "2 workers need 500.0 CPUs"),
         (("--workers", 2, "--device", "cuda"), "2 workers need 1.0 CPUs and 1.0 GPUs each"),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hf2vad.cluster.dispatch import RayConfig
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.evidence.choose import event_key
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.jobs.evidence import EvidenceJob, gather_evidence

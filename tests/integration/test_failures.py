@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,12 +19,10 @@ from pathlib import Path
 import pytest
 import s3fs
 
-from hf2vad.cluster import dispatch
-from hf2vad.cluster.dispatch import Call, Dispatcher, Outcome, RayConfig
-from hf2vad.cluster.policy import Cause
-from hf2vad.errors import BreakerError, BucketNotFoundError, StorageError, StorageFullError, VideoError
+from hf2vad.cluster.settings import RayConfig
+from hf2vad.errors import BreakerError, BucketNotFoundError, StorageFullError
 from hf2vad.jobs.score import ScoreJob, score_job
-from hf2vad.walk.breaker import BreakerConfig
+from hf2vad.walk.settings import BreakerConfig
 from tests.disk import enlarge, small_disk
 from tests.seaweed import SeaweedServer
 from tests.site import Site, last_run, meanwhile, ray_workers, run_process, tables, upload, wait_until
@@ -51,94 +48,13 @@ def quiet(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def die(pids: str) -> None:
-    with open(pids, "a") as file:
-        file.write(f"{os.getpid()}\n")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def fail_once(mark: str) -> str:
-    if Path(mark).exists():
-        return "well again"
-    Path(mark).touch()
-    raise StorageError("s3://a/b: 503")
-
-
-def runs(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
-
-
-def fail_always(kind: type[Exception]) -> None:
-    raise kind("no luck")
-
-
-def fail_on_the_gpu(kind: str, message: str, pids: str) -> None:
-    with open(pids, "a") as file:
-        file.write(f"{os.getpid()}\n")
-    import torch
-
-    raise getattr(torch, kind, RuntimeError)(message)
-
-
-def outcome(dispatcher: Dispatcher, function: Callable[..., object], *args: object) -> Outcome:
-    dispatcher.submit(Call(function, args, None))
-    return dispatcher.wait()
-
-
-def test_what_kills_its_worker_is_tried_on_another_and_then_fails(tmp_path: Path) -> None:
-    dispatcher = Dispatcher(RayConfig(), use_gpu=False)
-    found = outcome(dispatcher, die, str(tmp_path / "pids"))
-    assert (found.cause, found.failure) == (Cause.WORKER, "its worker died (WorkerCrashedError), 3 times")
-    assert len(set((tmp_path / "pids").read_text().split())) == 3
-    assert dispatcher.retried == 2
-
-
-def test_where_the_gpu_fails_the_worker_ends_and_the_shard_is_tried_on_another(tmp_path: Path) -> None:
-    dispatcher, pids = Dispatcher(RayConfig(retries=1), use_gpu=False), tmp_path / "pids"
-    message = "CUDA error: an illegal memory access was encountered"
-    found = outcome(dispatcher, fail_on_the_gpu, "AcceleratorError", message, str(pids))
-    assert (found.cause, found.failure) == (Cause.WORKER, f"its GPU failed ({message}), 2 times")
-    tried = set(map(int, pids.read_text().split()))
-    assert len(tried) == 2
-    wait_until(lambda: not any(map(runs, tried)), seconds=10, what="both workers' end")
-    assert outcome(dispatcher, os.getpid).value not in tried
-
-
-def test_where_the_gpu_has_no_memory_left_the_worker_goes_on(tmp_path: Path) -> None:
-    dispatcher, pids = Dispatcher(RayConfig(retries=1), use_gpu=False), tmp_path / "pids"
-    found = outcome(dispatcher, fail_on_the_gpu, "OutOfMemoryError", "CUDA out of memory.", str(pids))
-    assert found.cause is Cause.WORKER
-    assert found.failure is not None
-    assert "no memory was left on its GPU (CUDA out of memory.); take a smaller --batch" in found.failure
-    assert found.failure.endswith("2 times")
-    assert all(map(runs, map(int, pids.read_text().split())))
-
-
-def test_storage_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(dispatch, "pause", lambda cause, tries: 1.5)
-    dispatcher, started = Dispatcher(RayConfig(), use_gpu=False), time.monotonic()
-    found = outcome(dispatcher, fail_once, str(tmp_path / "mark"))
-    assert (found.value, found.tries) == ("well again", 2)
-    assert time.monotonic() - started >= 1.5
-    found = outcome(dispatcher, fail_always, StorageError)
-    assert (found.cause, found.failure) == (Cause.STORAGE, "no luck, 3 times")
-
-
-def test_an_input_fails_at_once_and_what_comes_again_everywhere_ends_the_run() -> None:
-    dispatcher = Dispatcher(RayConfig(), use_gpu=False)
-    found = outcome(dispatcher, fail_always, VideoError)
-    assert (found.cause, found.tries) == (Cause.INPUT, 1)
-    with pytest.raises(StorageFullError):
-        outcome(dispatcher, fail_always, StorageFullError)
-
-
 def test_a_full_disk_ends_the_run_and_with_more_room_it_goes_on(site: Site, quiet: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     size = sum(path.stat().st_size for path in quiet.rglob("*.*"))
     with small_disk(disk, size // 2):
         with pytest.raises(StorageFullError, match=f"{disk}/out/.*: cannot be written: No space left on device"):
             score_job(scoring(site, disk / "out"))
-        wait_until(lambda: not ray_workers("score_frames"), seconds=30, what="the last workers' end")
+        wait_until(lambda: not ray_workers("run_shard"), seconds=30, what="the last workers' end")
         assert failures(disk / "out") == {}
         assert not list(disk.rglob(".writing-*"))
         enlarge(disk, 8 * size)
@@ -149,7 +65,7 @@ def test_a_full_disk_ends_the_run_and_with_more_room_it_goes_on(site: Site, quie
 def test_when_all_workers_die_the_run_ends_and_no_video_is_blamed(site: Site, quiet: Path, tmp_path: Path) -> None:
     def kill(over: threading.Event) -> None:
         while not over.wait(0.02):
-            for pid in ray_workers("open_video") + ray_workers("score_frames"):
+            for pid in ray_workers("open_video") + ray_workers("run_shard"):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 

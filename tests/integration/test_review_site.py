@@ -41,7 +41,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     archive, prefix = put_night(folder)
     labels = label_table(folder / "labels.parquet", *((FIRST, frame, 18 <= frame < 33) for frame in range(100)))
     job = ReviewJob(
-        scores=str(prefix), out=str(folder / "site"), archive=str(archive), labels=labels, pattern=PATTERN,
+        scores=str(prefix), out=str(folder / "site"), archive=(str(archive),), labels=labels, pattern=PATTERN,
         media="copy", title=f"Night of {HOSTILE}",
     )  # fmt: skip
     assert gathered(job)["made"] == 5

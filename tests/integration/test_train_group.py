@@ -184,9 +184,3 @@ def test_a_checkpoint_holds_the_random_state_of_each_worker(undisturbed: Path) -
     with safe_open(str(undisturbed / "checkpoints" / "last.safetensors"), "pt") as file:
         states = [file.get_tensor(f"rng/cpu/{rank}") for rank in range(2)]
     assert not states[0].equal(states[1])
-
-
-def test_reading_through_ray_data_gives_the_same_training(table: Path, undisturbed: Path, tmp_path: Path) -> None:
-    more = ("--workers", 2, "--training.reader", "ray", "--training.cache-gib", 0)
-    run_process("train", "--stc", table, "--out", tmp_path, *SMALL, *more)
-    assert history(tmp_path) == history(undisturbed)

@@ -15,7 +15,6 @@ import pytest
 
 from hf2vad.schema import EVENTS, FRAMES_TABLE, OBJECTS
 from tests.site import (
-    ROOT,
     SMALL,
     Site,
     environment,
@@ -110,8 +109,8 @@ def test_the_same_run_gives_the_same_bytes(site: Site, quiet: Path, tmp_path: Pa
 def test_a_killed_worker_costs_its_shard_another_try_and_nothing_else(site: Site, quiet: Path, tmp_path: Path) -> None:
     def kill_one(over: threading.Event) -> None:
         wait_until(lambda: list(tmp_path.rglob("shards/**/*.parquet")), seconds=90, what="first shard")
-        wait_until(lambda: ray_workers("score_frames"), seconds=30, what="a busy worker")
-        os.kill(ray_workers("score_frames")[0], signal.SIGKILL)
+        wait_until(lambda: ray_workers("run_shard"), seconds=30, what="a busy worker")
+        os.kill(ray_workers("run_shard")[0], signal.SIGKILL)
 
     with meanwhile(kill_one):
         score(site, tmp_path, "--shard-frames", 10)
@@ -131,7 +130,7 @@ def test_a_killed_driver_loses_no_finished_shard(site: Site, quiet: Path, tmp_pa
         wait_until(lambda: finished() >= 4, seconds=90, what="four shards")
         running.kill()
         running.wait()
-    wait_until(lambda: not ray_workers("score_frames"), seconds=30, what="the orphaned tasks' end")
+    wait_until(lambda: not ray_workers("run_shard"), seconds=30, what="the orphaned tasks' end")
     there = finished()
     assert there < 18, "the run was over before it was killed"
     score(site, tmp_path, "--shard-frames", 10)
@@ -180,11 +179,6 @@ def test_training_again_with_the_same_settings_has_nothing_to_do(site: Site) -> 
     assert (site.bundle / "bundle.json").read_bytes() == before
     refused = run_job("train", "--stc", site.stc, "--out", site.bundle, *SMALL, "--training.seed", 1, expect=2)
     assert "choose another --out" in refused.stderr
-
-
-def test_the_examples_in_the_jobs_docstrings_are_their_own_command_lines() -> None:
-    for path in sorted((ROOT / "jobs").glob("*.py")):
-        assert f"python jobs/{path.name}" in run_job(path.stem, "--help").stdout
 
 
 def test_select_puts_what_it_saw_into_the_bundle_and_scoring_follows_its_choice(site: Site, tmp_path: Path) -> None:

@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from hf2vad.cluster.dispatch import Dispatcher, RayConfig, cluster
+from hf2vad.cluster.dispatch import open_cluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.errors import BundleError
 from hf2vad.walk.backlog import Backlog
-from hf2vad.walk.metrics import FIGURES, exported
-from hf2vad.walk.monitor import Watch
+from hf2vad.walk.metrics import FIGURES
+from hf2vad.walk.monitor import RunMonitor
 from hf2vad.walk.record import RunRecord
+from tests.metrics import exported
 from tests.site import RayCluster, Site, environment, job, last_run, wait_until
 
 NIGHTS = ("gate/2026-11-23", "gate/2026-11-24", "yard/2026-11-24")
@@ -185,9 +187,10 @@ def test_a_killed_run_stays_running_in_its_record_and_an_interrupted_one_is_stop
 
 def test_a_run_that_an_error_ends_has_failed(ray_cluster: RayCluster, tmp_path: Path) -> None:
     def run(error: Exception) -> None:
-        with cluster(RayConfig()), Watch(RunRecord("x", RayConfig(), str(tmp_path)), Backlog()) as watch:
-            watch.begin(Dispatcher(RayConfig(), use_gpu=False), {"bundle": "b"})
-            watch.tally.add({"frames": 7})
+        record = RunRecord("x", RayConfig(), str(tmp_path))
+        with open_cluster(RayConfig()) as cluster, RunMonitor(record, Backlog()) as monitor:
+            monitor.begin(cluster, {"bundle": "b"})
+            monitor.counts.add({"frames": 7})
             raise error
 
     with pytest.raises(BundleError):

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from hf2vad.ablation.plan import Base, Plan, Schedule, distinct, plan
+from hf2vad.ablation.nodes import Score, Train
+from hf2vad.ablation.plan import Base, Plan, distinct, plan
 from hf2vad.ablation.rows import HEAD, ROWS, Row, cells, records_table, select
-from hf2vad.ablation.units import Score, Train
+from hf2vad.ablation.settings import Schedule
 from hf2vad.cubes.settings import DetectorConfig
 from hf2vad.errors import ConfigError
 from hf2vad.models.settings import LossConfig
@@ -63,7 +64,7 @@ def test_the_papers_table_2_is_there_with_its_figures() -> None:
         "hybrid-3": 99.31,
     }
     for name, row in ((name, plan(BY_NAME[name], 0, BASE)) for name in paper):
-        networks = [unit for unit in row.units() if isinstance(unit, Train)]
+        networks = [node for node in row.nodes() if isinstance(node, Train)]
         kind, _, count = name.partition("-")
         conditions = {"vae": "none", "cvae": "observed", "hybrid": "reconstructed"}
         if kind in conditions:
@@ -104,9 +105,9 @@ def test_our_own_questions_are_all_asked() -> None:
 
 def test_shared_work_is_one_unit() -> None:
     found = distinct(plans())
-    assert len({unit.cut for unit in found}) == 6
-    trained = Counter(unit.training.stages[0] for unit in found if isinstance(unit, Train))
-    scored = Counter(unit.part for unit in found if isinstance(unit, Score))
+    assert len({node.cut for node in found}) == 6
+    trained = Counter(node.training.stages[0] for node in found if isinstance(node, Train))
+    scored = Counter(node.part for node in found if isinstance(node, Score))
     # flow: 1, 2, 3 memories, and 3 memories on each of five other flows; frame: VAE, CVAE, three hybrids, Eq. 6,
     # published gradients and enlarged flow; the joint network is scored on both parts. Additions: addressing by cosine
     # is a network of its own; median, smallest error and box heights are other scores of one that is there
@@ -116,7 +117,7 @@ def test_shared_work_is_one_unit() -> None:
 
 def test_another_seed_shares_the_cubes_alone() -> None:
     once, twice = distinct(plans()), distinct(plans(seeds=(0, 1)))
-    assert {unit.cut for unit in once} == {unit.cut for unit in twice}
+    assert {node.cut for node in once} == {node.cut for node in twice}
     assert len(twice) == 2 * len(once) - 11  # the yardsticks and densities of each extraction need no network
 
 
@@ -129,14 +130,14 @@ def test_fusion_and_smoothing_need_no_work_of_their_own() -> None:
 
 def test_a_unit_comes_after_what_it_needs() -> None:
     found = distinct(plans(EVERYTHING))
-    for number, unit in enumerate(found):
-        assert unit.after is None or unit.after in found[:number]
+    for number, node in enumerate(found):
+        assert node.after is None or node.after in found[:number]
 
 
 def test_a_longer_frame_stage_keeps_the_autoencoders() -> None:
     longer = replace(BASE, training=Schedule(frame_steps=500).of(COMPACT.training))
     kept = set(distinct(plans())) & set(distinct(plans(longer)))
-    kinds = {unit.part if isinstance(unit, Score) else unit.training.stages[0] for unit in kept}
+    kinds = {node.part if isinstance(node, Score) else node.training.stages[0] for node in kept}
     assert kinds == {"flow", "speed", "motion"}
 
 
@@ -144,11 +145,11 @@ def test_the_schedule_is_what_is_trained() -> None:
     schedule = Schedule(flow_epochs=3, flow_steps=7, frame_epochs=2, frame_steps=5, joint_steps=4)
     base = replace(BASE, training=schedule.of(COMPACT.training))
     stages = {}
-    for unit in plan(BY_NAME["joint-on"], 4, base).units():
-        if isinstance(unit, Train):
-            (stage,) = unit.training.stages
-            settings = getattr(unit.training, stage)
-            stages[stage] = (settings.epochs, settings.steps, settings.lr, unit.training.seed)
+    for node in plan(BY_NAME["joint-on"], 4, base).nodes():
+        if isinstance(node, Train):
+            (stage,) = node.training.stages
+            settings = getattr(node.training, stage)
+            stages[stage] = (settings.epochs, settings.steps, settings.lr, node.training.seed)
     assert stages == {"flow": (3, 7, 1e-3, 4), "frame": (2, 5, 1e-3, 4), "joint": (1, 4, 1e-4, 4)}
 
 

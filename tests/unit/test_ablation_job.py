@@ -10,6 +10,7 @@ import pytest
 
 from hf2vad.commandline import EXIT_USAGE, main, parse
 from hf2vad.jobs.ablate import AblationJob, ablate_job
+from hf2vad.presets import preset
 from hf2vad.schema import LABELS
 from hf2vad.storage import put_table
 
@@ -67,3 +68,28 @@ def test_a_detector_that_is_none_is_found_before_any_work(tmp_path: Path, capsys
         assert main(AblationJob, ablate_job, description="", argv=argv) == EXIT_USAGE
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_every_setting_of_extraction_reaches_the_rows() -> None:
+    assert settings().extraction == preset("compact").extraction
+    assert settings("--working.longest", "1280").working.longest == 1280
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--detector.kinds", "onnx", "motion"),
+        ("--detector.kind", "onnx+motion"),
+        ("--detector.kind=onnx+motion",),
+        ("--config", "old.toml"),
+        ("--config", "new.toml"),
+    ],
+)
+def test_either_spelling_of_the_detectors_kinds_is_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.toml").write_text('[detector]\nkind = "onnx+motion"\nmodel = "yolox.onnx"\n')
+    Path("new.toml").write_text('[detector]\nkinds = ["onnx", "motion"]\nmodel = "yolox.onnx"\n')
+    job = settings("--detector.model", "yolox.onnx", *arguments, "--seeds", "3")
+    assert (job.detector.kinds, job.seeds) == (("onnx", "motion"), (3,))

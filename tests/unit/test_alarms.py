@@ -3,35 +3,37 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from hf2vad.bundle.bundle import Bundle, save_bundle
+from hf2vad.archive.pattern import PathPattern
+from hf2vad.bundle.bundle import save_bundle
+from hf2vad.bundle.settings import BundleSettings
 from hf2vad.errors import ConfigError, EvaluationError, MismatchError, SchemaError
-from hf2vad.evaluation.alarms import COUNTED, AlarmJob, Footage, alarm_levels, count_events, footage, level
+from hf2vad.evaluation.alarms import COUNTED, AlarmTarget, Footage, alarm_levels, count_events, footage, level
+from hf2vad.jobs.alarms import AlarmJob, alarm_job
 from hf2vad.presets import preset
 from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.events import high_runs
 from hf2vad.scoring.settings import EventConfig
+from tests.bundles import make_bundle
 from tests.scores import CALIBRATION, put_scores
 
 RULE = EventConfig(min_length=1, merge_gap=0)
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
+def bundle(tmp_path: Path) -> BundleSettings:
     chosen = preset("compact")
-    return save_bundle(
-        str(tmp_path / "bundle"), weights={}, extraction=chosen.extraction, model_config=chosen.model,
-        fusion=chosen.fusion, smoothing=17, calibration=CALIBRATION, provenance={},
-    )  # fmt: skip
+    wanted = {"extraction": chosen.extraction, "model": chosen.model, "fusion": chosen.fusion}
+    bundle = make_bundle({}, **wanted, smoothing=17, calibration=CALIBRATION)
+    return save_bundle(str(tmp_path / "bundle"), bundle).settings
 
 
-def job(per_hour: float, **options: Any) -> AlarmJob:
-    return AlarmJob(scores="", out="", per_hour=per_hour, events=options.pop("events", RULE), **options)
+def target(per_hour: float, *, events: EventConfig = RULE, resamples: int = 200) -> AlarmTarget:
+    return AlarmTarget(per_hour, events, resamples)
 
 
 def video(peaks: list[float], hours: float, *, low: float = 2.0) -> Footage:
@@ -48,7 +50,7 @@ def pareto(count: int, seed: int, shape: float = 0.1) -> list[float]:
 
 def test_a_counted_threshold_gives_the_wanted_number_of_events() -> None:
     videos = [video(pareto(200, 1), 10.0), video(pareto(150, 2), 10.0)]
-    found = level(videos, job(2.0))
+    found = level(videos, target(2.0))
     assert (found.method, found.supported, found.events) == ("counted", True, 40)
     assert count_events(videos, found.threshold, RULE) == 40
     assert found.rate[0] < 2.0 < found.rate[1]
@@ -58,8 +60,8 @@ def test_events_that_merge_are_counted_as_scoring_makes_them() -> None:
     scores = np.zeros(4000)
     scores[10::20] = np.linspace(3, 9, 200)  # one alarm every 20 frames: with the gap bridged they are one
     videos = [Footage(10.0, high_runs(scores, 2.0), 2.0)]
-    apart = level(videos, job(2.0))
-    joined = level(videos, job(2.0, events=EventConfig(min_length=1, merge_gap=25)))
+    apart = level(videos, target(2.0))
+    joined = level(videos, target(2.0, events=EventConfig(min_length=1, merge_gap=25)))
     assert apart.events == 20
     assert joined.threshold == 2.0
     assert "events.low already" in joined.note
@@ -68,18 +70,18 @@ def test_events_that_merge_are_counted_as_scoring_makes_them() -> None:
 def test_a_rare_rate_is_fitted_and_comes_close_to_the_truth() -> None:
     hours, per_hour, shape = 100.0, 0.03, 0.1
     truth = 2 + stats.genpareto.isf(per_hour * hours / 400, shape)
-    found = [level([video(pareto(400, seed, shape), hours)], job(per_hour, resamples=50)) for seed in range(5)]
+    found = [level([video(pareto(400, seed, shape), hours)], target(per_hour, resamples=50)) for seed in range(5)]
     assert all(each.method == "fitted" and each.supported for each in found)
     assert np.median([each.threshold for each in found]) == pytest.approx(truth, rel=0.15)
     assert all(each.interval and each.interval[0] < each.threshold < each.interval[1] for each in found)
 
 
 def test_hours_that_cannot_support_the_rate_say_so() -> None:
-    extrapolated = level([video(pareto(100, 1), 1.0)], job(0.01, resamples=0))
+    extrapolated = level([video(pareto(100, 1), 1.0)], target(0.01, resamples=0))
     assert (extrapolated.method, extrapolated.supported) == ("fitted", False)
     assert "not supported, extrapolated" in extrapolated.note
     assert f"{COUNTED / 0.01:,.0f}" in extrapolated.note
-    few = level([video([3.0, 4.0], 1.0)], job(0.5))
+    few = level([video([3.0, 4.0], 1.0)], target(0.5))
     assert (few.method, few.supported, few.events) == ("beyond", False, 0)
     assert few.threshold > 4.0
     assert few.rate == (0.0, pytest.approx(3.69, abs=0.01))
@@ -91,16 +93,14 @@ def test_each_camera_has_its_own_threshold_where_its_hours_are_enough(tmp_path: 
         scores = 5 + np.abs(draw.normal(0, spread, 4000))
         put_scores(tmp_path, name, [[float(s)] for s in scores])
     put_scores(tmp_path, "new/a", [[5.0]] * 50)
-    options = {"camera_pattern": "{camera}/*", "per_hour": 600.0, "resamples": 0}
-    events = EventConfig(min_length=1, merge_gap=0)
-    asked = AlarmJob(scores=str(tmp_path), out=str(tmp_path / "alarms.json"), events=events, **options)
-    alarms, levels = alarm_levels(asked)
+    alarms, levels = alarm_levels(str(tmp_path), target(600.0, resamples=0), PathPattern("{camera}/*"))
     assert set(alarms.cameras) == {"calm", "busy"}
     assert alarms.cameras["calm"] < alarms.threshold < alarms.cameras["busy"]
     assert levels["busy"].events == int(600 * levels["busy"].hours)
     assert not levels["new"].supported
-    alarms.put(asked.out)
-    assert read_alarms(asked.out) == replace(alarms, figures=json.loads(json.dumps(alarms.figures)))
+    out = str(tmp_path / "alarms.json")
+    alarms.put(out)
+    assert read_alarms(out) == replace(alarms, figures=json.loads(json.dumps(alarms.figures)))
 
 
 def test_frames_whose_footage_is_unhealthy_are_no_hours(tmp_path: Path) -> None:
@@ -113,18 +113,18 @@ def test_frames_whose_footage_is_unhealthy_are_no_hours(tmp_path: Path) -> None:
     assert trusting.hours == pytest.approx(0.6 / 3600)
 
 
-def test_alarms_of_another_bundle_or_rule_are_refused(tmp_path: Path, bundle: Bundle) -> None:
+def test_alarms_of_another_bundle_or_rule_are_refused(tmp_path: Path, bundle: BundleSettings) -> None:
     put_scores(tmp_path, "a", [[5.0 + i % 7] for i in range(300)], bundle=bundle.id, smoothing=17)
-    alarms, _ = alarm_levels(AlarmJob(scores=str(tmp_path), out="", per_hour=1000, resamples=0))
-    fitted = alarms.of(bundle, EventConfig(), smoothing=17)
+    alarms, _ = alarm_levels(str(tmp_path), target(1000, events=EventConfig(), resamples=0), PathPattern(""))
+    fitted = alarms.applied_to(bundle, EventConfig(), smoothing=17)
     assert fitted.calibration == replace(bundle.calibration, threshold=alarms.threshold)
     assert fitted.id == bundle.id
     with pytest.raises(MismatchError, match=r"events.merge_gap 25, not 9"):
-        alarms.of(bundle, EventConfig(merge_gap=9), smoothing=17)
+        alarms.applied_to(bundle, EventConfig(merge_gap=9), smoothing=17)
     with pytest.raises(MismatchError, match="smoothing 17, not 1;"):
-        alarms.of(bundle, EventConfig(), smoothing=1)
+        alarms.applied_to(bundle, EventConfig(), smoothing=1)
     with pytest.raises(MismatchError, match="bundle"):
-        replace(alarms, bundle="other").of(bundle, EventConfig(), smoothing=17)
+        replace(alarms, bundle="other").applied_to(bundle, EventConfig(), smoothing=17)
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"hf2vad.alarms": 1}', "no json", '{"hf2vad.alarms": 9}'])
@@ -137,9 +137,9 @@ def test_what_is_no_alarms_file_is_refused_by_name(tmp_path: Path, text: str) ->
 
 def test_mistakes_in_the_options(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="per-hour"):
-        job(0)
+        AlarmJob(scores="", out="", per_hour=0)
     with pytest.raises(ConfigError, match=r"events\.threshold"):
-        job(1, events=EventConfig(threshold=3.0))
+        AlarmJob(scores="", out="", per_hour=1, events=EventConfig(threshold=3.0))
     put_scores(tmp_path, "a", [None] * 4)
     with pytest.raises(EvaluationError, match="no frame there has a score"):
-        alarm_levels(AlarmJob(scores=str(tmp_path), out=""))
+        alarm_job(AlarmJob(scores=str(tmp_path), out=str(tmp_path / "alarms.json")))

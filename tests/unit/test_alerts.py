@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hf2vad.evaluation.alerts import Alerts, alerts
-from hf2vad.evaluation.protocol import EvaluateJob, evaluate_job
+from hf2vad.jobs.evaluate import EvaluateJob, put_evaluation
 from hf2vad.report.figures import alerts as in_words
 from tests.scores import Frames, put_marks, put_scores
 
@@ -58,7 +58,7 @@ def test_an_evaluation_says_what_its_events_come_to(tmp_path: Path) -> None:
     frames: Frames = [None] * 4 + calm * 6 + [[9.0]] * 6 + calm * 40 + [[9.0]] * 6 + calm * 4
     put_scores(tmp_path, "a", frames)
     labels = put_marks(tmp_path / "labels", a="0" * 12 + "1" * 8 + "0" * (len(frames) - 20))
-    found = evaluate_job(EvaluateJob(scores=str(tmp_path), labels=labels, out=str(tmp_path / "out")))
+    found = put_evaluation(EvaluateJob(scores=str(tmp_path), labels=labels, out=str(tmp_path / "out")))
     assert found["alerts"]["told"] == 1
     assert found["alerts"]["false_alarms"] == 1
     assert found["alerts"]["delay_s_median"] == 0

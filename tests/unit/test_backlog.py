@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from hf2vad.archive.catalog import Video
-from hf2vad.walk.backlog import HOUR, Backlog, Left
+from hf2vad.walk.backlog import HOUR, Backlog, Remaining
 from tests.site import wait_until
 
 
@@ -15,10 +15,10 @@ def video(name: str, hour: float) -> Video:
     return Video(name, name, "file", "0" * 16, 1, modified=HOUR * hour + 61.0)
 
 
-def listed(backlog: Backlog) -> Left:
+def listed(backlog: Backlog) -> Remaining:
     backlog.start()
-    wait_until(lambda: backlog.left() is not None, seconds=10, what="the listing")
-    left = backlog.left()
+    wait_until(lambda: backlog.remaining() is not None, seconds=10, what="the listing")
+    left = backlog.remaining()
     assert left is not None
     return left
 
@@ -26,26 +26,27 @@ def listed(backlog: Backlog) -> Left:
 def test_what_has_ended_is_taken_off_and_the_oldest_hour_moves_on() -> None:
     old, older, new = video("a", 11), video("b", 10), video("c", 12)
     backlog = Backlog(lambda: iter([old, older, new]))
-    assert listed(backlog) == Left(3, 10 * HOUR)
+    assert listed(backlog) == Remaining(3, 10 * HOUR)
     for one in (older, new):
         backlog.begun(one)
-    assert backlog.left() == Left(3, 10 * HOUR)
-    backlog.ended("b")
-    assert backlog.left() == Left(2, 11 * HOUR)
-    backlog.ended("c")
-    backlog.ended("c")
-    assert backlog.left() == Left(1, 11 * HOUR)
+    assert backlog.remaining() == Remaining(3, 10 * HOUR)
+    backlog.ended(older)
+    assert backlog.remaining() == Remaining(2, 11 * HOUR)
+    backlog.ended(new)
+    backlog.ended(new)
+    assert backlog.remaining() == Remaining(1, 11 * HOUR)
     backlog.begun(old)
-    backlog.ended("a")
-    assert backlog.left() == Left(0, None)
+    backlog.ended(old)
+    assert backlog.remaining() == Remaining(0, None)
 
 
 def test_a_video_that_came_after_the_listing_is_not_taken_off_another_hour() -> None:
     backlog = Backlog(lambda: iter([video("a", 11)]))
     listed(backlog)
-    backlog.begun(video("late", 12))
-    backlog.ended("late")
-    assert backlog.left() == Left(1, 11 * HOUR)
+    late = video("late", 12)
+    backlog.begun(late)
+    backlog.ended(late)
+    assert backlog.remaining() == Remaining(1, 11 * HOUR)
 
 
 def test_nothing_is_said_before_all_is_listed_nor_when_that_fails() -> None:
@@ -57,9 +58,9 @@ def test_nothing_is_said_before_all_is_listed_nor_when_that_fails() -> None:
 
     backlog = Backlog(slowly)
     backlog.start()
-    assert backlog.left() is None
+    assert backlog.remaining() is None
     go.set()
-    wait_until(lambda: backlog.left() is not None, seconds=10, what="the listing")
+    wait_until(lambda: backlog.remaining() is not None, seconds=10, what="the listing")
 
     def broken() -> Iterator[Video]:
         raise OSError("gone")
@@ -68,8 +69,8 @@ def test_nothing_is_said_before_all_is_listed_nor_when_that_fails() -> None:
     backlog = Backlog(broken)
     backlog.start()
     backlog.begun(video("a", 11))
-    backlog.ended("a")
-    assert backlog.left() is None
+    backlog.ended(video("a", 11))
+    assert backlog.remaining() is None
 
 
 def test_a_walk_that_asks_for_none_keeps_nothing() -> None:
@@ -77,10 +78,10 @@ def test_a_walk_that_asks_for_none_keeps_nothing() -> None:
     backlog.start()
     backlog.begun(video("a", 11))
     assert backlog._begun == {}
-    assert backlog.left() is None
+    assert backlog.remaining() is None
 
 
 def test_the_time_that_is_given_counts() -> None:
     day = datetime(2026, 11, 24, tzinfo=UTC).timestamp()
     backlog = Backlog(lambda: iter([video("a", 11)]), lambda one: day)
-    assert listed(backlog) == Left(1, day)
+    assert listed(backlog) == Remaining(1, day)

@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 from hf2vad.evaluation.auroc import auroc, macro_auroc, micro_auroc
 from hf2vad.evaluation.bootstrap import draw_videos, interval, resampled_macro, resampled_micro
 from hf2vad.evaluation.labels import read_labels
-from hf2vad.evaluation.protocol import Protocol, evaluate
+from hf2vad.evaluation.protocol import evaluate
+from hf2vad.evaluation.settings import Protocol
 from hf2vad.tables.read import scores_prefix
 from tests.scores import Frames, put_marks, put_scores, table_path, with_column
 
@@ -95,7 +96,7 @@ def put_site(folder: Path, seed: int, *, better: float) -> str:
 @pytest.mark.parametrize(("better", "answer"), [(0.0, "yes"), (3.0, "no"), (0.5, "not distinguishable")])
 def test_the_model_is_compared_with_plain_speed_draw_by_draw(tmp_path: Path, better: float, answer: str) -> None:
     labels = put_site(tmp_path, 1, better=better)
-    found = evaluate(scores_prefix(str(tmp_path)), read_labels(labels), Protocol(resamples=300))
+    found, _ = evaluate(scores_prefix(str(tmp_path)), read_labels(labels), Protocol(resamples=300))
     beats = found["beats_speed"]
     assert beats["answer"] == answer
     assert beats["difference"] == pytest.approx(found["auroc_micro"] - found["speed_yardstick"]["micro"])
@@ -105,7 +106,7 @@ def test_the_model_is_compared_with_plain_speed_draw_by_draw(tmp_path: Path, bet
 
 def test_every_figure_has_an_interval_around_it(tmp_path: Path) -> None:
     labels = put_site(tmp_path, 2, better=0.3)
-    found = evaluate(scores_prefix(str(tmp_path)), read_labels(labels), Protocol(resamples=200, seed=5))
+    found, _ = evaluate(scores_prefix(str(tmp_path)), read_labels(labels), Protocol(resamples=200, seed=5))
     around = found["intervals"]
     assert (around["level"], around["resamples"], around["seed"]) == (0.95, 200, 5)
     assert (around["skipped_micro"], around["skipped_macro"]) == (0, 0)
@@ -115,9 +116,9 @@ def test_every_figure_has_an_interval_around_it(tmp_path: Path) -> None:
     for part in ("flow_only", "frame_only", "speed_yardstick"):
         for kind in ("micro", "micro_raw"):
             assert around[part][kind][0] < found[part][kind] < around[part][kind][1]
-    again = evaluate(scores_prefix(str(tmp_path)), read_labels(labels), Protocol(resamples=200, seed=5))
+    again, _ = evaluate(scores_prefix(str(tmp_path)), read_labels(labels), Protocol(resamples=200, seed=5))
     assert again == found
-    other = evaluate(scores_prefix(str(tmp_path)), read_labels(labels), Protocol(resamples=200, seed=6))
+    other, _ = evaluate(scores_prefix(str(tmp_path)), read_labels(labels), Protocol(resamples=200, seed=6))
     assert other["intervals"]["auroc_micro"] != around["auroc_micro"]
     assert other["auroc_micro"] == found["auroc_micro"]
 
@@ -129,7 +130,7 @@ def test_one_video_or_no_draws_give_no_interval(tmp_path: Path, resamples: int) 
     for video in videos:
         put_scores(tmp_path, video, frames)
     labels = put_marks(tmp_path / "labels", **dict.fromkeys(videos, "0101"))
-    found = evaluate(scores_prefix(str(tmp_path)), read_labels(labels), Protocol(resamples=resamples))
+    found, _ = evaluate(scores_prefix(str(tmp_path)), read_labels(labels), Protocol(resamples=resamples))
     assert found["auroc_micro"] == roc_auc_score([0, 1, 0, 1], [1, 3, 2, 4])
     assert found["intervals"]["auroc_micro"] is None
     assert found["intervals"]["resamples"] == 0

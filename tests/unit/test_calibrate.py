@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from hf2vad.errors import TrainingError
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import F64
-from hf2vad.scoring.measure import Measure
-from hf2vad.training.calibrate import Calibrations, Moments, calibrate, measure_files
+from hf2vad.training.calibrate import Calibrations, RunningMoments, calibrate, measure_files
 from hf2vad.training.data import StcTable
+from tests.bundles import feature_set
 from tests.stc import SMALL_MODEL, make_cubes, put_clip
 
 FUSION = FusionConfig(flow=0.5, frame=2.0)
@@ -37,7 +38,7 @@ def engine() -> EagerEngine:
 )
 def test_moments_of_any_chunks_are_those_of_all_values(values: list[float], cuts: list[int]) -> None:
     whole = np.array(values, np.float32)
-    moments = Moments()
+    moments = RunningMoments()
     for chunk in np.split(whole, sorted(cuts)):
         moments.add(chunk)
     assert moments.count == len(values)
@@ -47,7 +48,7 @@ def test_moments_of_any_chunks_are_those_of_all_values(values: list[float], cuts
 
 def test_moments_keep_small_deviations_beside_a_large_mean() -> None:
     values = np.float32(1e6) + np.arange(1000, dtype=np.float32) % 2
-    moments = Moments()
+    moments = RunningMoments()
     for chunk in np.split(values, 50):
         moments.add(chunk)
     assert moments.std == pytest.approx(0.5, rel=1e-9)
@@ -56,14 +57,14 @@ def test_moments_keep_small_deviations_beside_a_large_mean() -> None:
 @settings(max_examples=50, deadline=None)
 @given(value=st.floats(0, 1e6, width=32), sizes=st.lists(st.integers(1, 50), min_size=1, max_size=6))
 def test_equal_values_have_no_deviation_at_all(value: float, sizes: list[int]) -> None:
-    moments = Moments()
+    moments = RunningMoments()
     for size in sizes:
         moments.add(np.full(size, value, np.float32))
     assert moments.squares == 0
 
 
 def calibrated(folder: Path, engine: EagerEngine, smoothing: int, **options: Any) -> Calibrations:
-    measured = measure_files(StcTable(str(folder)), Measure(engine))
+    measured = measure_files(StcTable(str(folder)), feature_set(engine))
     return calibrate(measured, fusion=FUSION, smoothing=smoothing, where=str(folder), **options)
 
 
@@ -71,8 +72,8 @@ def by_hand(engine: EagerEngine, clips: list[tuple[int, int, dict[int, int]]], w
     """S_r and S_p of all cubes of one video's files, and the smoothed scores of its frames, from the definitions."""
     found = []
     for number, (_, _, cubes) in enumerate(clips):
-        scores = engine.score(*make_cubes(sum(cubes.values()), number))
-        found.append((scores.s_flow.astype(float), scores.s_frame.astype(float)))
+        scores = engine.errors(*make_cubes(sum(cubes.values()), number))
+        found.append((scores["flow"].astype(float), scores["frame"].astype(float)))
     s_flow, s_frame = (np.concatenate(part) for part in zip(*found, strict=True))
     frames: list[float] = []
     for (start, stop, cubes), (flow, frame) in zip(clips, found, strict=True):
@@ -91,8 +92,8 @@ def test_a_calibration_is_what_its_definitions_give(tmp_path: Path, engine: Eage
         put_clip(tmp_path, "a", (start, stop), cubes, seed=number)
     found = calibrated(tmp_path, engine, window).overall
     s_flow, s_frame, frames = by_hand(engine, clips, window)
-    assert (found.flow_mean, found.flow_std) == pytest.approx((s_flow.mean(), s_flow.std()))
-    assert (found.frame_mean, found.frame_std) == pytest.approx((s_frame.mean(), s_frame.std()))
+    assert astuple(found.moments["flow"]) == pytest.approx((s_flow.mean(), s_flow.std()))
+    assert astuple(found.moments["frame"]) == pytest.approx((s_frame.mean(), s_frame.std()))
     assert (found.threshold, found.low) == pytest.approx(tuple(np.percentile(frames, [99.9, 99])))
     assert found.threshold > found.low
     assert (found.cubes, found.frames) == (58, 26 + 15 + 15)

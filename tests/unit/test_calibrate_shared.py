@@ -14,29 +14,33 @@ import torch.distributed as dist
 
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import TrainingError
-from hf2vad.features.settings import DensityConfig, FusionConfig
+from hf2vad.features.feature import NoSettings
+from hf2vad.features.motion import DensityConfig
+from hf2vad.features.perspective import Perspective
+from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.scoring.measure import Measure
+from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.training.calibrate import Calibrations, calibrate, measure_files, measure_together
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
-from hf2vad.training.normal import fit_density, fit_perspective, motion_sample
+from hf2vad.training.sample import fit_features
+from tests.bundles import feature_set
 from tests.stc import SMALL_MODEL, make_cubes, put_clip
 
 FUSION = FusionConfig(flow=1, frame=0.5, speed=0.2, motion=0.3, perspective=True)
 PATTERN = "{camera}/*"
 
 
-def measure(table: StcTable) -> Measure:
+def features(table: StcTable) -> tuple[FeatureSet, Perspective]:
     torch.manual_seed(0)
     engine = EagerEngine(HF2VAD(SMALL_MODEL), device=torch.device("cpu"), batch=16)
-    sample = motion_sample(table)
-    perspective = fit_perspective(sample.boxes)
-    return Measure.of(engine, FUSION, fit_density(sample, DensityConfig(kind="knn"), perspective), perspective)
+    settings = {name: NoSettings() for name in ("flow", "frame", "speed")} | {"motion": DensityConfig(kind="knn")}
+    fitted, perspective = fit_features(table, settings, seed=0)
+    return FeatureSet(fitted, engine, 16), perspective
 
 
 def calibrated(table: StcTable, group: Group) -> Calibrations:
-    measured = measure_together(table, measure(table), group)
+    measured = measure_together(table, *features(table), group)
     return calibrate(measured, fusion=FUSION, smoothing=5, where=table.uri, camera_pattern=PATTERN, camera_cubes=30)
 
 
@@ -82,14 +86,16 @@ def test_a_camera_is_calibrated_as_if_there_were_no_other(table: StcTable) -> No
     found = calibrated(table, Group())
     assert found.cameras.keys() == {"gate", "yard"}
     files = [file for file in table.files if file.video.startswith("gate/")]
-    alone = calibrate(measure_files(table, measure(table), files), fusion=FUSION, smoothing=5, where=table.uri).overall
+    alone = calibrate(
+        measure_files(table, *features(table), files), fusion=FUSION, smoothing=5, where=table.uri
+    ).overall
     assert found.cameras["gate"] == alone
     assert alone.cubes == 47
     assert found.overall != alone
 
 
 def test_without_a_pattern_there_are_no_cameras(table: StcTable) -> None:
-    measured = measure_together(table, measure(table), Group())
+    measured = measure_together(table, *features(table), Group())
     assert calibrate(measured, fusion=FUSION, smoothing=5, where="").cameras == {}
 
 
@@ -99,7 +105,7 @@ def test_a_camera_of_which_all_cubes_are_alike_is_named(tmp_path: Path) -> None:
     put_clip(tmp_path, "yard/a", (0, 40), {9: 20}, seed=1)
     table = StcTable(str(tmp_path))
     engine = EagerEngine(HF2VAD(SMALL_MODEL), device=torch.device("cpu"), batch=16)
-    measured = measure_files(table, Measure(engine))
+    measured = measure_files(table, feature_set(engine))
     with pytest.raises(TrainingError, match=rf"{tmp_path}, camera gate: the flow errors of all training cubes"):
         calibrate(
             measured, fusion=FusionConfig(), smoothing=1, where=table.uri, camera_pattern=PATTERN, camera_cubes=10

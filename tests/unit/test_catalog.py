@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.timeline import probe
-from hf2vad.errors import NotFoundError, StorageError
+from hf2vad.errors import AccessDeniedError, NotFoundError, StorageError, VideoDeniedError
 from hf2vad.storage import put_bytes
 from hf2vad.storage.ahead import AHEAD
 
@@ -26,6 +26,11 @@ def put(root: Path, *names: str, content: bytes = b"not looked at") -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+
+def images(folder: str, count: int = 5, suffix: str = ".png") -> list[str]:
+    """Names of as many images as make a video."""
+    return [f"{folder}/{number}{suffix}" for number in range(1, count + 1)]
 
 
 def ids(archive: Path | str, *include: str) -> list[str]:
@@ -78,17 +83,17 @@ def test_numbers_are_ordered_as_numbers_anywhere_in_a_name(tmp_path: Path) -> No
 
 
 def test_images_are_a_video_after_the_videos_beside_them_and_in_subfolders(tmp_path: Path) -> None:
-    put(tmp_path, "day/2.jpg", "day/10.jpg", "day/clip.mp4", "day/zoo/1.png", "night.mp4", "day/notes.txt")
+    put(tmp_path, *images("day", 12, ".jpg"), "day/clip.mp4", *images("day/zoo"), "night.mp4", "day/notes.txt")
     found = list(catalogue(str(tmp_path)))
     videos, walks = [[v.id for v in found if v.kind == kind] for kind in ("file", "images")]
     assert (videos, walks) == (["day/clip.mp4", "night.mp4"], ["day/zoo", "day"])
     assert [v.id for v in found][:3] == ["day/clip.mp4", "day/zoo", "day"]
-    assert found[2].size == 2 * len(b"not looked at")
+    assert found[2].size == 12 * len(b"not looked at")
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
 def test_images_at_the_top_have_the_name_of_the_archive(tmp_path: Path, ending: str) -> None:
-    put(tmp_path, "walk/1.png")
+    put(tmp_path, *images("walk"))
     assert ids(f"{tmp_path}/walk{ending}") == ["walk"]
 
 
@@ -98,9 +103,9 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_hidden_images_are_no_frames(tmp_path: Path) -> None:
-    for name in ("1.png", ".0.png", "2.png"):
+    for name in ("1.png", ".0.png", "2.png", "3.png", "4.png", "5.png"):
         cv2.imwrite(str(tmp_path / name), np.zeros((8, 12, 3), np.uint8))
-    assert probe(only(tmp_path)).names == ("1.png", "2.png")
+    assert probe(only(tmp_path)).names == ("1.png", "2.png", "3.png", "4.png", "5.png")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +122,7 @@ def test_hidden_images_are_no_frames(tmp_path: Path) -> None:
     ],
 )
 def test_patterns_choose_by_id_or_name(tmp_path: Path, patterns: tuple[str, ...], expected: list[str]) -> None:
-    put(tmp_path, "cam1/a.mp4", "cam1/b.mkv", "cam2/a.mp4", "cam2/walk/1.png")
+    put(tmp_path, "cam1/a.mp4", "cam1/b.mkv", "cam2/a.mp4", *images("cam2/walk"))
     assert ids(tmp_path, *patterns) == expected
 
 
@@ -191,7 +196,7 @@ def test_the_fingerprint_changes_with_size_and_time_and_nothing_else(tmp_path: P
 
 
 def test_the_fingerprint_of_a_folder_changes_with_each_image_and_with_no_other_file(tmp_path: Path) -> None:
-    put(tmp_path, "1.png", "2.png")
+    put(tmp_path, "1.png", "2.png", *(f"{t}.png" for t in range(5, 10)))
     for name in ("1.png", "2.png"):
         os.utime(tmp_path / name, ns=(0, 1_000))
     seen = [only(tmp_path).fingerprint]
@@ -251,7 +256,7 @@ def test_hostile_names_are_ids_as_they_are(tmp_path: Path) -> None:
 
 def test_names_that_are_not_utf8_are_ids_with_escapes(tmp_path: Path) -> None:
     clip, image = os.fsdecode(b"caf\xe9.mp4"), os.fsdecode(b"1_\xff.png")
-    put(tmp_path, clip, f"walk/{image}")
+    put(tmp_path, clip, f"walk/{image}", *images("walk"))
     found = {video.id: video for video in catalogue(str(tmp_path))}
     assert sorted(found) == ["caf\\udce9.mp4", "walk"]
     assert Path(found["caf\\udce9.mp4"].uri).samefile(tmp_path / clip)
@@ -279,7 +284,9 @@ def test_any_tree_gives_each_visible_video_once_in_order(
 
 
 def test_a_video_was_changed_when_its_file_or_the_last_of_its_images_or_their_folder_was(tmp_path: Path) -> None:
-    put(tmp_path, "clip.mp4", "walk/1.png", "walk/2.png", "walk/notes.txt")
+    put(tmp_path, "clip.mp4", *images("walk"), "walk/notes.txt")
+    for name in images("walk"):
+        os.utime(tmp_path / name, (0, 100))
     for name, modified in (("clip.mp4", 500), ("walk/1.png", 900), ("walk/2.png", 700), ("walk", 600)):
         os.utime(tmp_path / name, (0, modified))
     assert {video.id: video.modified for video in catalogue(str(tmp_path))} == {"clip.mp4": 500.0, "walk": 900.0}
@@ -291,7 +298,28 @@ def test_a_video_was_changed_when_its_file_or_the_last_of_its_images_or_their_fo
 
 def test_in_s3_the_store_says_when_an_image_was_put(s3: object, tmp_path: Path) -> None:
     before = time.time()
-    for name in ("walk/1.png", "walk/2.png", "clip.mp4"):
+    for name in (*images("walk"), "clip.mp4"):
         put_bytes(f"s3://catalogue/{tmp_path.name}/{name}", b"1")
     for video in catalogue(f"s3://catalogue/{tmp_path.name}"):
         assert before - 1 <= video.modified <= time.time() + 1, video
+
+
+def test_a_folder_that_may_not_be_listed_is_one_video_that_fails_when_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user of the tests may be root, whom no mode keeps out: the refusal is made."""
+    put(tmp_path, "a.mp4", "closed/b.mp4", "z.mp4")
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = list(catalogue(str(tmp_path)))
+    assert [video.id for video in found] == ["a.mp4", "closed", "z.mp4"]
+    with pytest.raises(VideoDeniedError, match=r"^closed: .*closed: access denied; check its permissions"):
+        probe(found[1])
+    with pytest.raises(AccessDeniedError):
+        list(catalogue(str(tmp_path / "closed")))

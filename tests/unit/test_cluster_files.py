@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import runpy
 import shlex
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ import pytest
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from hf2vad import __version__
-from hf2vad.bundle.bundle import Calibration, save_bundle
-from hf2vad.commandline import parse
-from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.features.settings import FusionConfig
+from hf2vad.bundle.bundle import save_bundle
+from hf2vad.commandline import command, parse
+from hf2vad.jobs import load
+from tests.bundles import make_bundle
 from tests.data.make_golden import golden_network
 from tests.manifests import (
     FOLDERS,
@@ -34,10 +33,6 @@ from tests.manifests import (
 from tests.site import ROOT
 from tests.stc import SMALL_MODEL
 
-CALIBRATION = Calibration(
-    flow_mean=1.0, flow_std=1.0, frame_mean=1.0, frame_std=1.0, speed_mean=1.0, speed_std=1.0, motion_mean=1.0,
-    motion_std=1.0, threshold=3.0, low=2.0, cubes=9, frames=3,
-)  # fmt: skip
 SUBMIT = re.compile(r"^ray job submit .*-- (python .*)$", re.MULTILINE)
 PAGES = [page for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")) if "ray job submit" in page.read_text()]
 RAY_JOBS = ("nightly", "score", "train")
@@ -47,9 +42,7 @@ RAY_JOBS = ("nightly", "score", "train")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A bundle in place of the site's: jobs read its settings before they know their own."""
     folder = str(tmp_path_factory.mktemp("bundle"))
-    weights = golden_network(SMALL_MODEL).state_dict()
-    rest = {"fusion": FusionConfig(), "smoothing": 1, "calibration": CALIBRATION, "provenance": {}}
-    save_bundle(folder, weights=weights, extraction=ExtractionConfig(), model_config=SMALL_MODEL, **rest)  # type: ignore[arg-type]
+    save_bundle(folder, make_bundle(golden_network(SMALL_MODEL).state_dict()))
     return folder
 
 
@@ -59,9 +52,8 @@ def settings_of(entrypoint: str, bundle: str) -> Any:
     python, script, *arguments = shlex.split(entrypoint)
     assert python == "python"
     assert Path(script).parent == Path("/opt/hf2vad/jobs")
-    names = runpy.run_path(str(ROOT / "jobs" / Path(script).name), run_name="looked at")
-    (kind,) = (value for value in names.values() if isinstance(value, type))
-    return parse(kind, arguments, description="")
+    assert (ROOT / "jobs" / Path(script).name).is_file()
+    return parse(load(command(Path(script).stem)).settings, arguments, description="")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -112,8 +104,8 @@ def test_the_entrypoint_of_a_ray_job_parses_as_its_job_would(folder: str, bundle
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_jobs_that_pages_submit_to_a_cluster_parse(page: Path, bundle: str) -> None:
-    for command in SUBMIT.findall(page.read_text().replace("\\\n", " ")):
-        settings_of(command.replace("python jobs/", "python /opt/hf2vad/jobs/"), bundle)
+    for entrypoint in SUBMIT.findall(page.read_text().replace("\\\n", " ")):
+        settings_of(entrypoint.replace("python jobs/", "python /opt/hf2vad/jobs/"), bundle)
 
 
 def test_a_renamed_option_would_be_seen(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from hf2vad import __version__
-from hf2vad.__main__ import jobs, main
-
-ROOT = Path(__file__).parents[2]
+from hf2vad.__main__ import main
+from hf2vad.commandline import command
+from hf2vad.jobs import JOBS, load
+from tests.site import ROOT, run_job, run_process
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -24,9 +24,20 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_without_a_job_it_lists_them_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch) == 0
     shown = capsys.readouterr().out
-    assert len(jobs()) == len(list((ROOT / "jobs").glob("*.py")))
-    for name in ("extract", "train", "score", "build-engine", "demo"):
+    for name in JOBS:
         assert f"  {name} " in shown
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_is_called_the_same_everywhere_and_has_a_door(name: str) -> None:
+    assert load(name).name == name
+    doors = [path for path in (ROOT / "jobs").glob("*.py") if f"from {JOBS[name]} import JOB" in path.read_text()]
+    assert [command(path.stem) for path in doors] == [name]
+    assert len(doors[0].read_text().splitlines()) < 10
+
+
+def test_every_door_leads_to_a_job() -> None:
+    assert sorted(command(path.stem) for path in (ROOT / "jobs").glob("*.py")) == sorted(JOBS)
 
 
 def test_it_knows_its_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,7 +47,7 @@ def test_it_knows_its_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 def test_an_unknown_job_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, "skore", "--out", "x") == 2
-    assert capsys.readouterr().err.startswith("error: hf2vad skore: no such job; there are ablate, ")
+    assert capsys.readouterr().err.startswith("error: hf2vad skore: no such job; there are demo, ")
 
 
 def test_help_shows_commands_as_they_are_called(
@@ -47,6 +58,17 @@ def test_help_shows_commands_as_they_are_called(
     assert shown.startswith("usage: hf2vad score ")
     assert "hf2vad score --archive demo/archive/test" in shown
     assert "jobs/score_archive.py --archive" not in shown
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_the_examples_of_a_job_are_its_own_command_lines(name: str) -> None:
+    assert f"hf2vad {name} " in run_job(name, "--help").stdout
+
+
+def test_the_help_of_a_door_shows_the_door() -> None:
+    shown = run_process("score_archive", "--help").stdout
+    assert shown.startswith("usage: jobs/score_archive.py ")
+    assert "python jobs/score_archive.py --archive demo/archive/test" in shown
 
 
 def test_a_mistake_ends_as_in_the_job(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

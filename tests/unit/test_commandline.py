@@ -46,7 +46,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_preset(tmp_pa
 
 
 def test_dotted_options_and_patterns_are_read() -> None:
-    job = parse(Job, ["--archive", "s3://b/p", "--include", "*.avi", "*.mp4", "--flow.method", "dis"], description="")
+    job = parse(Job, ["--archive", "s3://b/p", "--include", "*.avi", "*.mp4", "--flow.preset", "fast"], description="")
     assert job.include == ("*.avi", "*.mp4")
     assert job.archive == "s3://b/p"
 
@@ -120,7 +120,7 @@ def test_help_shows_groups_defaults_and_the_description(capsys: pytest.CaptureFi
 
 def test_a_job_that_is_over_ends_with_its_code_whatever_signal_comes() -> None:
     code = "import os, signal, sys\n"
-    code += "from hf2vad.commandline import main\nfrom tests.unit.test_commandline import Job\n"
-    code += "code = main(Job, lambda job: 3, description='')\n"
+    code += "from hf2vad import commandline\nfrom tests.unit.test_commandline import Job\n"
+    code += "code = commandline.Job('x', Job, lambda job: 3, '').main()\n"
     code += "os.kill(os.getpid(), signal.SIGTERM)\nsys.exit(code)"
     assert subprocess.run([sys.executable, "-c", code, "--archive", "x"], cwd=ROOT).returncode == 3

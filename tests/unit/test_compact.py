@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf2vad.archive.scope import Scope
-from hf2vad.archive.sections import Sections, Source
+from hf2vad.archive.sections import Sections
+from hf2vad.archive.sources import Source
 from hf2vad.errors import NotFoundError, SchemaError
 from hf2vad.jobs.compact import camera_days
 from hf2vad.schema import TABLES, pack_metadata

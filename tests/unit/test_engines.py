@@ -13,23 +13,22 @@ import torch
 
 from hf2vad.bundle.bundle import Bundle, load_bundle, save_bundle
 from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
-from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.engines import EngineSpec, Material, make_engine
 from hf2vad.engines.choose import choose_engine
 from hf2vad.engines.compiled import no_compiler
-from hf2vad.engines.eager import CubeScores, EagerEngine
-from hf2vad.engines.network import NetworkEngine, check_parity
+from hf2vad.engines.eager import EagerEngine, NetworkErrors
+from hf2vad.engines.make import make_engine
+from hf2vad.engines.network import EngineInputs, NetworkEngine, check_parity
 from hf2vad.engines.package import Package
-from hf2vad.engines.place import Place, engine_key, here
+from hf2vad.engines.settings import EngineSpec
+from hf2vad.engines.target import Target, engine_key, this_target
 from hf2vad.errors import ConfigError, EngineError
-from hf2vad.features.settings import FusionConfig
 from hf2vad.models.inference import Inference
-from hf2vad.models.settings import ModelConfig
+from hf2vad.models.settings import NETWORKS, ModelConfig
 from hf2vad.schema import F16, U8
+from tests.bundles import make_bundle
 from tests.data.make_golden import golden_network
 from tests.seaweed import SeaweedServer
 from tests.stc import SMALL_MODEL, make_cubes
-from tests.unit.test_bundle import CALIBRATION
 
 CPU = torch.device("cpu")
 BATCH = 8
@@ -39,17 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 
 
 def put_bundle(folder: Path | str, model: torch.nn.Module, config: ModelConfig, probe: ProbeCubes) -> Bundle:
-    save_bundle(
-        str(folder),
-        weights=model.state_dict(),
-        extraction=ExtractionConfig(),
-        model_config=config,
-        fusion=FusionConfig(),
-        smoothing=1,
-        calibration=CALIBRATION,
-        provenance={},
-        probe=probe,
-    )
+    save_bundle(str(folder), make_bundle(model.state_dict(), model=config, arrays={"probe": probe}))
     return load_bundle(str(folder))
 
 
@@ -75,25 +64,25 @@ def aot(bundle: Bundle, spec: EngineSpec) -> Iterator[NetworkEngine]:
     torch.set_num_threads(before)
 
 
-def eager(bundle: Bundle, cubes: tuple[U8, F16] = CUBES) -> CubeScores:
-    return EagerEngine(bundle.build(CPU), device=CPU, batch=BATCH).score(*cubes)
+def eager(bundle: Bundle, cubes: tuple[U8, F16] = CUBES) -> NetworkErrors:
+    return EagerEngine(bundle.build(CPU), device=CPU, batch=BATCH).errors(*cubes)
 
 
-def assert_close(found: CubeScores, expected: CubeScores) -> None:
-    np.testing.assert_allclose(found.s_flow, expected.s_flow, rtol=1e-5)
-    np.testing.assert_allclose(found.s_frame, expected.s_frame, rtol=1e-5)
+def assert_close(found: NetworkErrors, expected: NetworkErrors) -> None:
+    np.testing.assert_allclose(found["flow"], expected["flow"], rtol=1e-5)
+    np.testing.assert_allclose(found["frame"], expected["frame"], rtol=1e-5)
 
 
 def package(bundle: Bundle, spec: EngineSpec) -> Package:
-    return Package(spec, bundle.id, here(CPU), BATCH)
+    return Package(spec, bundle.id, this_target(CPU), BATCH)
 
 
 def test_a_package_scores_as_eager_does(aot: NetworkEngine, bundle: Bundle) -> None:
-    found = aot.score(*CUBES)
+    found = aot.errors(*CUBES)
     assert_close(found, eager(bundle))
-    assert not np.array_equal(found.s_frame, eager(bundle).s_frame)  # it is another program
-    again = aot.score(CUBES[0][9:10], CUBES[1][9:10])
-    assert (again.s_flow[0], again.s_frame[0]) == (found.s_flow[9], found.s_frame[9])
+    assert not np.array_equal(found["frame"], eager(bundle)["frame"])  # it is another program
+    again = aot.errors(CUBES[0][9:10], CUBES[1][9:10])
+    assert (again["flow"][0], again["frame"][0]) == (found["flow"][9], found["frame"][9])
     assert aot.overflows == 0
 
 
@@ -101,10 +90,10 @@ def test_a_package_says_what_it_is_and_is_not_built_again(aot: NetworkEngine, bu
     kept = package(bundle, spec)
     before = json.loads(Path(kept.about).read_text())
     assert (before["engine"], before["bundle"], before["batch"]) == ("aot", bundle.id, BATCH)
-    assert before["place"]["device"] == here(CPU).device
+    assert before["place"]["device"] == this_target(CPU).device
     assert before["difference"] < 1e-5
     assert (Path(spec.cache) / before["file"]).stat().st_size == before["bytes"]
-    assert_close(make_engine(spec, bundle, device=CPU, batch=BATCH).score(*CUBES), eager(bundle))
+    assert_close(make_engine(spec, bundle, device=CPU, batch=BATCH).errors(*CUBES), eager(bundle))
     assert json.loads(Path(kept.about).read_text()) == before
 
 
@@ -153,41 +142,41 @@ def test_a_package_travels_through_s3(
 ) -> None:
     there = replace(spec, cache="s3://engines-of-test-engines/site")
     package(bundle, there).put(package(bundle, spec).fetch(tmp_path), {})
-    assert_close(make_engine(there, bundle, device=CPU, batch=BATCH).score(*CUBES), eager(bundle))
+    assert_close(make_engine(there, bundle, device=CPU, batch=BATCH).errors(*CUBES), eager(bundle))
 
 
 def test_a_batch_that_keeps_too_many_slots_is_scored_by_eager() -> None:
     config = replace(SMALL_MODEL, slots=600)
     model = golden_network(config).eval()
-    material = Material(model, ProbeCubes(*make_cubes(4, 1)), CPU, BATCH, "fp32")
+    inputs = EngineInputs(model, ProbeCubes(*make_cubes(4, 1)), CPU, BATCH, "fp32")
     network = Inference(model, dict.fromkeys(config.memories, 64), batch=BATCH)
-    engine = NetworkEngine(network, material)
-    reference = EagerEngine(model, device=CPU, batch=BATCH).score(*CUBES)
-    found = engine.score(*CUBES)
+    engine = NetworkEngine(network, inputs)
+    reference = EagerEngine(model, device=CPU, batch=BATCH).errors(*CUBES)
+    found = engine.errors(*CUBES)
     assert engine.overflows == 3
-    assert np.array_equal(found.s_flow, reference.s_flow)
-    assert np.array_equal(found.s_frame, reference.s_frame)
+    assert np.array_equal(found["flow"], reference["flow"])
+    assert np.array_equal(found["frame"], reference["frame"])
 
 
 def test_engines_of_a_bundle_without_probe_cubes_are_compared_on_noise(bundle: Bundle) -> None:
-    material = Material(bundle.build(CPU), NO_PROBE.or_noise(), CPU, BATCH, "fp32")
-    engine = NetworkEngine(material.network(), material)
-    assert len(material.probe) == 16
-    assert check_parity(engine, material, EngineSpec(name="compiled")) < 1e-5
+    inputs = EngineInputs(bundle.build(CPU), NO_PROBE.or_noise(), CPU, BATCH, "fp32")
+    engine = NetworkEngine(inputs.network(), inputs)
+    assert len(inputs.probe) == 16
+    assert check_parity(engine, inputs, EngineSpec(name="compiled")) < 1e-5
 
 
 def test_scores_that_are_no_numbers_are_refused(bundle: Bundle) -> None:
-    material = Material(bundle.build(CPU), bundle.probe, CPU, BATCH, "fp32")
-    network = material.network()
+    inputs = EngineInputs(bundle.build(CPU), bundle.probe, CPU, BATCH, "fp32")
+    network = inputs.network()
     with torch.no_grad():
         network.autoencoder.head.bias.fill_(float("nan"))
     with pytest.raises(EngineError, match="differs from eager by nan"):
-        check_parity(NetworkEngine(network, material), material, EngineSpec(name="compiled"))
+        check_parity(NetworkEngine(network, inputs), inputs, EngineSpec(name="compiled"))
 
 
 def choose(bundle: Bundle, wanted: Any, cache: str, **changes: Any) -> tuple[str, str]:
-    settings = {"precision": "fp32", "bundle_id": bundle.id, "device": CPU, "batch": BATCH, **changes}
-    found = choose_engine(wanted, cache=cache, **settings)
+    usual = {"precision": "fp32", "networks": NETWORKS, "bundle_id": bundle.id, "device": CPU, "batch": BATCH}
+    found = choose_engine(wanted, cache=cache, **{**usual, **changes})
     return found.spec.label, found.why
 
 
@@ -196,7 +185,7 @@ def test_auto_takes_a_package_that_fits_and_eager_where_none_does(
 ) -> None:
     label, why = choose(bundle, "auto", spec.cache)
     assert (label, spec.cache in why) == ("aot fp32", True)
-    for changes in ({"batch": 9}, {"bundle_id": "0" * 16}, {"precision": "bf16"}):
+    for changes in ({"batch": 9}, {"bundle_id": "0" * 16}, {"precision": "bf16"}, {"networks": ("flow",)}):
         label, why = choose(bundle, "auto", spec.cache, **changes)
         assert (label, "jobs/build_engine.py" in why) == ("eager fp32", True)
     assert choose(bundle, "auto", str(tmp_path))[0] == "eager fp32"
@@ -209,22 +198,69 @@ def test_auto_takes_a_package_that_fits_and_eager_where_none_does(
 
 
 def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> None:
-    place = Place(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
-    usual: dict[str, Any] = {"name": "aot", "bundle_id": "a", "place": place, "precision": "fp32", "batch": 64}
+    target = Target(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
+    spec = EngineSpec(name="aot")
+    usual: dict[str, Any] = {"spec": spec, "bundle_id": "a", "place": target, "batch": 64}
     changes: list[dict[str, Any]] = [
         {},
-        {"name": "tensorrt"},
+        {"spec": replace(spec, name="tensorrt")},
+        {"spec": replace(spec, networks=("flow",))},
         {"bundle_id": "b"},
-        {"precision": "bf16"},
+        {"spec": replace(spec, precision="bf16")},
         {"batch": 65},
-        {"place": replace(place, device="Xeon")},
-        {"place": replace(place, ability="AVX2")},
-        {"place": replace(place, threads=2)},
-        {"place": replace(place, versions=(("torch", "2.14"),))},
+        {"place": replace(target, device="Xeon")},
+        {"place": replace(target, ability="AVX2")},
+        {"place": replace(target, threads=2)},
+        {"place": replace(target, versions=(("torch", "2.14"),))},
     ]
     keys = {engine_key(**{**usual, **change}) for change in changes}
     assert len(keys) == len(changes)
     assert engine_key(**usual) in keys
+    assert engine_key(**{**usual, "spec": replace(spec, cache="s3://elsewhere")}) == engine_key(**usual)
+
+
+def test_the_key_of_a_package_of_both_networks_is_that_of_earlier_releases() -> None:
+    target = Target(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
+    assert engine_key(EngineSpec(name="aot"), "a", target, batch=64) == "d6afcb14c56eb77a"
+
+
+@pytest.fixture(scope="module")
+def flow_engine(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EngineSpec, NetworkEngine]]:
+    """A package of the flow network alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    spec = EngineSpec(name="aot", cache=str(tmp_path_factory.mktemp("flow")), networks=("flow",))
+    engine = make_engine(spec, bundle, device=CPU, batch=BATCH)
+    assert isinstance(engine, NetworkEngine)
+    yield spec, engine
+    torch.set_num_threads(before)
+
+
+def test_a_package_of_the_flow_network_alone_gives_its_errors_without_pixels(
+    flow_engine: tuple[EngineSpec, NetworkEngine], bundle: Bundle
+) -> None:
+    spec, engine = flow_engine
+    found = engine.errors(None, CUBES[1])
+    assert found.keys() == {"flow"}
+    np.testing.assert_allclose(found["flow"], eager(bundle)["flow"], rtol=1e-5)
+    assert json.loads(Path(package(bundle, spec).about).read_text())["networks"] == ["flow"]
+
+
+def test_a_package_of_the_flow_network_is_no_package_of_both(
+    flow_engine: tuple[EngineSpec, NetworkEngine], bundle: Bundle
+) -> None:
+    spec, _ = flow_engine
+    assert choose(bundle, "auto", spec.cache, networks=("flow",))[0] == "aot fp32"
+    assert choose(bundle, "auto", spec.cache)[0] == "eager fp32"
+
+
+def test_the_form_of_the_flow_network_alone_is_half_of_that_of_both(bundle: Bundle) -> None:
+    both = EngineInputs(bundle.build(CPU), bundle.probe, CPU, BATCH, "fp32")
+    alone = replace(both, networks=("flow",))
+    engines = [NetworkEngine(inputs.network(), inputs) for inputs in (both, alone)]
+    found, flow = (engine.errors(*CUBES) for engine in engines)
+    assert np.array_equal(found["flow"], flow["flow"])
+    assert not any(name.startswith("cvae") for name, _ in alone.network().named_parameters())
 
 
 def test_where_there_is_no_compiler_the_error_names_it(
@@ -259,9 +295,9 @@ def test_precisions_that_cannot_be_are_refused(bundle: Bundle) -> None:
 
 
 def test_bf16_is_within_its_own_tolerance(bundle: Bundle) -> None:
-    material = Material(bundle.build(CPU), bundle.probe, CPU, BATCH, "bf16")
-    engine = NetworkEngine(material.network(), material)
-    found = check_parity(engine, material, EngineSpec(name="compiled", precision="bf16"))
+    inputs = EngineInputs(bundle.build(CPU), bundle.probe, CPU, BATCH, "bf16")
+    engine = NetworkEngine(inputs.network(), inputs)
+    found = check_parity(engine, inputs, EngineSpec(name="compiled", precision="bf16"))
     assert 1e-5 < found < 3e-2
     with pytest.raises(EngineError, match="differs from eager"):
-        check_parity(engine, material, EngineSpec(name="compiled"))
+        check_parity(engine, inputs, EngineSpec(name="compiled"))

@@ -11,9 +11,11 @@ from sklearn.metrics import roc_auc_score
 
 from hf2vad.errors import EvaluationError, NotFoundError, SchemaError
 from hf2vad.evaluation.labels import read_labels
-from hf2vad.evaluation.protocol import EvaluateJob, Protocol, evaluate, evaluate_job
+from hf2vad.evaluation.protocol import evaluate
+from hf2vad.evaluation.settings import Protocol
+from hf2vad.jobs.evaluate import EvaluateJob, put_evaluation
 from hf2vad.schema import unpack_metadata
-from hf2vad.scoring.fuse import smooth
+from hf2vad.scoring.smooth import smooth
 from hf2vad.storage import put_table, read_table
 from hf2vad.tables.read import scores_prefix
 from tests.scores import Frames, label_table, put_marks, put_scores, table_path, with_column
@@ -24,7 +26,7 @@ def pair(labels: str, scores: list[float]) -> tuple[Any, Any]:
 
 
 def run(scores: Path, labels: str, **options: Any) -> dict[str, Any]:
-    found = evaluate_job(EvaluateJob(scores=str(scores), labels=labels, out=str(scores / "report"), **options))
+    found = put_evaluation(EvaluateJob(scores=str(scores), labels=labels, out=str(scores / "report"), **options))
     written: dict[str, Any] = json.loads((scores / "report" / "evaluation.json").read_text())
     assert written == found
     return written
@@ -173,7 +175,7 @@ def test_a_label_table_may_have_other_columns_and_number_types(tmp_path: Path) -
 def test_the_score_is_smoothed_again_from_raw_and_is_what_the_table_says(tmp_path: Path) -> None:
     frames: Frames = [None, None, [4], [9], [2], None, [8], [1], [8], [0]]
     put_scores(tmp_path, "a", frames, smoothing=3)
-    evaluate_job(
+    put_evaluation(
         EvaluateJob(scores=str(tmp_path), labels=put_marks(tmp_path / "l", a="0" * 9 + "1"), out=str(tmp_path))
     )
     written = read_table(str(tmp_path / "frame_scores.parquet"))
@@ -292,4 +294,4 @@ def test_evaluating_without_writing_gives_the_same_figures(tmp_path: Path) -> No
     uri = put_marks(tmp_path / "labels", a="000000110")
     whole = run(tmp_path, uri)
     del whole["alerts"]  # of the event tables, which an evaluation of frames does not read
-    assert evaluate(scores_prefix(str(tmp_path)), read_labels(uri)) == whole
+    assert evaluate(scores_prefix(str(tmp_path)), read_labels(uri))[0] == whole

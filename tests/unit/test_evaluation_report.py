@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from hf2vad.commandline import main
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.evaluation.oracle import GRID, oracle_fusion
-from hf2vad.evaluation.protocol import EvaluateJob, Protocol
-from hf2vad.report.summary import evaluate_and_print
+from hf2vad.evaluation.settings import Protocol
+from hf2vad.jobs.evaluate import JOB
 from hf2vad.tables.read import scores_prefix
 from tests.scores import label_table, put_marks, put_scores, table_path, with_column
 from tests.unit.test_regions import ELSEWHERE, HALF_BESIDE, TRUE, put_tracks
@@ -35,7 +34,7 @@ def site(tmp_path: Path) -> Path:
 def run(site: Path, *options: str) -> tuple[dict[str, Any], str]:
     """The job's JSON and page."""
     needed = ["--scores", str(site / "s"), "--labels", str(site / "labels.parquet"), "--out", str(site / "out")]
-    assert main(EvaluateJob, evaluate_and_print, description="", argv=[*needed, *options]) == 0
+    assert JOB.main([*needed, *options]) == 0
     return json.loads((site / "out" / "evaluation.json").read_text()), (site / "out" / "evaluation.md").read_text()
 
 
@@ -125,7 +124,7 @@ def test_the_oracle_is_the_best_of_its_weights_on_the_labels(tmp_path: Path) -> 
 )
 def test_a_mistake_is_one_line(site: Path, capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
     needed = ["--scores", str(site / "s"), "--labels", str(site / "labels.parquet"), "--out", str(site / "out")]
-    assert main(EvaluateJob, evaluate_and_print, description="", argv=[*needed, *options]) == 2
+    assert JOB.main([*needed, *options]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
@@ -136,6 +135,6 @@ def test_a_mistake_is_one_line(site: Path, capsys: pytest.CaptureFixture[str], o
 def test_the_oracle_needs_objects_to_weigh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put_scores(tmp_path, "a", [[], []])
     arguments = ["--scores", str(tmp_path), "--labels", put_marks(tmp_path / "l", a="01"), "--out", str(tmp_path / "o")]
-    assert main(EvaluateJob, evaluate_and_print, description="", argv=[*arguments, "--oracle"]) == 2
+    assert JOB.main([*arguments, "--oracle"]) == 2
     assert "--oracle needs objects whose errors differ, and there are 0 objects" in capsys.readouterr().err
-    assert main(EvaluateJob, evaluate_and_print, description="", argv=arguments) == 0
+    assert JOB.main(arguments) == 0

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.bundle.bundle import Calibration
 from hf2vad.errors import ConfigError
 from hf2vad.scoring.events import Event, find_events, thresholds
 from hf2vad.scoring.settings import EventConfig
+from tests.bundles import normal
 
-CALIBRATION = Calibration(flow_mean=1, flow_std=1, frame_mean=1, frame_std=1, threshold=6.0, low=4.0, cubes=1, frames=1)
+CALIBRATION = normal(threshold=6.0, low=4.0)
 
 
 def events(marks: str, **changes: Any) -> list[tuple[int, int, int]]:

@@ -29,9 +29,11 @@ from hf2vad.evidence.footage import held
 from hf2vad.evidence.objects import Objects, shown_object
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.features.settings import FusionConfig
+from hf2vad.jobs.evidence import gather_evidence
+from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.schema import BOX, OBJECTS, U8
 from hf2vad.storage import local, put_table, read_table
-from tests.evidence import FRAMES, VIDEOS, Scored, gathered, scored_archive
+from tests.evidence import FRAMES, HERE, VIDEOS, Scored, scored_archive
 from tests.scores import put_scores
 
 MAPS = ("appearance", "predicted", "appearance_error", "flow", "reconstructed", "flow_error")
@@ -46,7 +48,13 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
 def site(scored: Scored, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything of both events, nothing hidden."""
     folder = tmp_path_factory.mktemp("site")
-    assert gathered(scored.job(folder, clips=True)) == {"events": 2, "made": 2, "kept": 0, "noted": 0, "removed": 0}
+    assert gather_evidence(scored.job(folder, clips=True)) == {
+        "events": 2,
+        "made": 2,
+        "kept": 0,
+        "noted": 0,
+        "removed": 0,
+    }
     return folder
 
 
@@ -178,7 +186,7 @@ def test_nobody_who_was_scored_is_recognisable_in_any_file(
     what: str, scored: Scored, site: Path, tmp_path: Path
 ) -> None:
     """Inside every scored box a picture has few colours left; outside of all it is as it was."""
-    assert gathered(scored.job(tmp_path, clips=True, pixelate=what))["made"] == 2
+    assert gather_evidence(scored.job(tmp_path, clips=True, pixelate=what))["made"] == 2
     row = row_of(tmp_path)
     shown, before = (picture(folder_of(each) / "thumb.jpg") for each in (tmp_path, site))
     people = [[each[name] for name in BOX] for each in table(scored, "objects").to_pylist()
@@ -206,12 +214,18 @@ def detail(image: U8) -> float:
 def test_what_is_there_is_kept_and_other_settings_replace_it(scored: Scored, site: Path, tmp_path: Path) -> None:
     shutil.copytree(site, tmp_path, dirs_exist_ok=True)
     before = files(tmp_path)
-    assert gathered(scored.job(tmp_path, clips=True)) == {"events": 2, "made": 0, "kept": 2, "noted": 0, "removed": 0}
+    assert gather_evidence(scored.job(tmp_path, clips=True)) == {
+        "events": 2,
+        "made": 0,
+        "kept": 2,
+        "noted": 0,
+        "removed": 0,
+    }
     assert files(tmp_path) == before
-    assert gathered(scored.job(tmp_path, pixelate="people", nearest=0))["made"] == 2
+    assert gather_evidence(scored.job(tmp_path, pixelate="people", nearest=0))["made"] == 2
     left = {Path(name).name for name in files(tmp_path)}
     assert left == {"event.json", "thumb.jpg", *(f"{name}.png" for name in MAPS)}, "no clip shows people any more"
-    assert gathered(scored.job(tmp_path, events=1))["removed"] == 1
+    assert gather_evidence(scored.job(tmp_path, events=1))["removed"] == 1
     assert {Path(name).parent.name for name in files(tmp_path)} == {choose(scored, events=1)[0].key}
 
 
@@ -239,13 +253,13 @@ def test_a_run_stopped_at_any_step_is_finished_by_the_next(
     job = scored.job(tmp_path / "there", pixelate="people", events=1)
     for name in ("publish", "delete"):
         monkeypatch.setattr(local, name, burning(getattr(local, name)))
-    gathered(replace(job, site=str(tmp_path / "whole")))
+    gather_evidence(replace(job, site=str(tmp_path / "whole")))
     whole = files(tmp_path / "whole")
     for stop in range(1, 40, 3):
         steps = 0
         shutil.copytree(site, tmp_path / str(stop))
         try:
-            gathered(replace(job, site=str(tmp_path / str(stop))))
+            gather_evidence(replace(job, site=str(tmp_path / str(stop))))
         except Killed:
             for path in (tmp_path / str(stop)).rglob("event.json"):
                 row = json.loads(path.read_text())
@@ -254,7 +268,7 @@ def test_a_run_stopped_at_any_step_is_finished_by_the_next(
         else:
             assert stop > 20
         stop_at, stop = stop, 0
-        gathered(replace(job, site=str(tmp_path / str(stop_at))))
+        gather_evidence(replace(job, site=str(tmp_path / str(stop_at))))
         assert files(tmp_path / str(stop_at)) == whole
 
 
@@ -264,50 +278,69 @@ def test_a_video_that_is_gone_changed_or_broken_costs_a_note_and_stops_nothing(s
     job = replace(scored.job(tmp_path / "site"), archive=str(archive))
     (archive / VIDEOS[0]).write_bytes(b"")
     (archive / VIDEOS[1]).unlink()
-    assert gathered(job) == {"events": 2, "made": 0, "kept": 0, "noted": 2, "removed": 0}
+    assert gather_evidence(job) == {"events": 2, "made": 0, "kept": 0, "noted": 2, "removed": 0}
     assert "changed since it was scored" in row_of(tmp_path / "site")["note"]
     assert f"not in {archive}" in row_of(tmp_path / "site", VIDEOS[1])["note"]
     assert row_of(tmp_path / "site")["files"] == {}
     shutil.copy2(scored.archive / VIDEOS[1], archive / VIDEOS[1])
-    assert gathered(job) == {"events": 2, "made": 1, "kept": 0, "noted": 1, "removed": 0}
+    assert gather_evidence(job) == {"events": 2, "made": 1, "kept": 0, "noted": 1, "removed": 0}
     (archive / VIDEOS[1]).unlink()
     more = replace(job, evidence=EvidenceConfig(clips=True))
-    assert gathered(more)["kept"] == 1, "what still holds is not lost with the video"
+    assert gather_evidence(more)["kept"] == 1, "what still holds is not lost with the video"
     assert (folder_of(tmp_path / "site", VIDEOS[1]) / "thumb.jpg").exists()
 
 
 def test_without_a_bundle_there_are_pictures_and_no_reasons(scored: Scored, tmp_path: Path) -> None:
-    assert gathered(replace(scored.job(tmp_path), bundle=""))["made"] == 2
+    assert gather_evidence(replace(scored.job(tmp_path), bundle=""))["made"] == 2
     row = row_of(tmp_path)
     assert (row["files"], row["kind"], row["parts"]) == ({"thumb": "thumb.jpg"}, "", {})
     assert row["box"] is not None
 
 
-def test_a_prediction_that_does_not_count_is_not_shown(scored: Scored, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fusion", "pictures", "scales"),
+    [
+        (FusionConfig(frame=0), {"flow", "reconstructed", "flow_error"}, {"flow", "flow_error"}),
+        (FusionConfig.of({"speed": 1.0}), {"flow"}, {"flow"}),
+    ],
+)
+def test_what_a_network_makes_of_a_cube_is_shown_only_where_it_counts(
+    scored: Scored, tmp_path: Path, fusion: FusionConfig, pictures: set[str], scales: set[str]
+) -> None:
     known = load_bundle(str(scored.bundle))
-    other = save_bundle(
-        str(tmp_path / "bundle"),
-        weights=known.weights,
-        extraction=known.extraction,
-        model_config=known.model_config,
-        fusion=FusionConfig(frame=0),
-        smoothing=known.smoothing,
-        calibration=known.calibration,
-        provenance={},
-    )
+    bundle = replace(known, settings=replace(known.settings, fusion=fusion))
+    other = save_bundle(str(tmp_path / "bundle"), bundle)
     (prefix,) = scored.scores.glob("bundle=*")
     shutil.copytree(prefix, tmp_path / f"bundle={other.id}")
     job = replace(scored.job(tmp_path), scores=str(tmp_path / f"bundle={other.id}"), bundle=str(tmp_path / "bundle"))
-    assert gathered(job)["made"] == 2
-    assert set(row_of(tmp_path)["files"]) == {"thumb", "appearance", "flow", "reconstructed", "flow_error"}
-    assert set(row_of(tmp_path)["parts"]) == {"flow"}
+    assert gather_evidence(job)["made"] == 2
+    row = row_of(tmp_path)
+    assert set(row["files"]) == {"thumb", "appearance", "nearest"} | pictures
+    assert row["scales"].keys() == scales
+    assert row["parts"].keys() == fusion.weights.keys()
+    assert (row["s_flow"] is None, row["s_frame"]) == ("flow" not in fusion.weights, None)
+
+
+def test_tables_of_what_counts_alone_are_explained(scored: Scored, tmp_path: Path) -> None:
+    """Nulls in the columns of the other features: nothing is compared with them."""
+    known = load_bundle(str(scored.bundle))
+    fusion = FusionConfig.of({"speed": 1.0, "flow": 1.0})
+    save_bundle(str(tmp_path / "bundle"), replace(known, settings=replace(known.settings, fusion=fusion)))
+    job = replace(ScoreJob.base({"bundle": str(tmp_path / "bundle")}), archive=str(scored.archive), batch=16)
+    job = replace(job, bundle=str(tmp_path / "bundle"), out=str(tmp_path / "scores"), device="cpu", engine="eager")
+    score_job(replace(job, ray=HERE))
+    asked = replace(scored.job(tmp_path), scores=str(tmp_path / "scores"), bundle=str(tmp_path / "bundle"))
+    counts = gather_evidence(asked)
+    assert (counts["noted"], counts["made"]) == (0, counts["events"])
+    assert counts["events"] > 0
+    assert row_of(tmp_path)["kind"] in ("flow", "speed")
 
 
 def test_another_bundle_than_the_one_that_scored_is_refused(scored: Scored, tmp_path: Path) -> None:
     (prefix,) = scored.scores.glob("bundle=*")
     shutil.copytree(prefix, tmp_path / "bundle=0123456789abcdef")
     with pytest.raises(MismatchError, match="give that bundle"):
-        gathered(replace(scored.job(tmp_path), scores=str(tmp_path / "bundle=0123456789abcdef")))
+        gather_evidence(replace(scored.job(tmp_path), scores=str(tmp_path / "bundle=0123456789abcdef")))
 
 
 def test_errors_that_are_not_those_of_the_table_are_not_shown(scored: Scored, tmp_path: Path) -> None:
@@ -317,7 +350,7 @@ def test_errors_that_are_not_those_of_the_table_are_not_shown(scored: Scored, tm
     place = objects.column_names.index("s_flow")
     wrong = objects.set_column(place, objects.schema.field(place), pa.array(objects["s_flow"].to_numpy() * 2))
     put_table(str(tmp_path / "scores" / prefix.name / "objects" / f"{VIDEOS[0]}.parquet"), wrong)
-    done = gathered(replace(scored.job(tmp_path / "site"), scores=str(tmp_path / "scores")))
+    done = gather_evidence(replace(scored.job(tmp_path / "site"), scores=str(tmp_path / "scores")))
     assert (done["made"], done["noted"]) == (1, 1)
     assert "so its maps are not shown" in row_of(tmp_path / "site")["note"]
     assert row_of(tmp_path / "site")["files"] == {"thumb": "thumb.jpg"}
@@ -385,7 +418,7 @@ def test_boxes_are_held_for_a_time_and_not_for_a_number_of_frames() -> None:
 def test_a_video_is_found_by_its_id_as_the_catalogue_has_it(scored: Scored, tmp_path: Path) -> None:
     shutil.copytree(scored.archive, tmp_path / "cam" / "day")
     (tmp_path / "cam" / "frames.d").mkdir()
-    for number in range(3):
+    for number in range(5):
         cv2.imwrite(str(tmp_path / "cam" / "frames.d" / f"{number}.png"), np.zeros((8, 8, 3), np.uint8))
     listed = list(catalogue(str(tmp_path)))
     assert len(listed) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import BuiltinFunctionType
 from typing import Any
@@ -16,7 +17,7 @@ from torch.export import ExportedProgram
 
 from hf2vad.bundle.probe import ProbeCubes
 from hf2vad.engines.aot import export_network
-from hf2vad.engines.network import Material
+from hf2vad.engines.network import EngineInputs
 from tests.data.make_golden import golden_network
 from tests.stc import SMALL_MODEL, make_cubes
 
@@ -29,11 +30,17 @@ pytestmark = [
 ]
 
 
-def material(name: str) -> Material:
+@cache
+def inputs_of(name: str) -> EngineInputs:
     few = replace(SMALL_MODEL, condition="observed", flow_error="min")
     config = {"few": few, "many": replace(SMALL_MODEL, slots=600, **COSINE, flow_error="median")}[name]
     probe = ProbeCubes(*make_cubes(BATCH, 3))
-    return Material(golden_network(config).eval(), probe, torch.device("cpu"), BATCH, "fp32")
+    return EngineInputs(golden_network(config).eval(), probe, torch.device("cpu"), BATCH, "fp32")
+
+
+@cache
+def exported(name: str) -> ExportedProgram:
+    return export_network(inputs_of(name), dynamic=True)
 
 
 def operators(program: ExportedProgram) -> set[str]:
@@ -43,22 +50,21 @@ def operators(program: ExportedProgram) -> set[str]:
 
 @pytest.mark.parametrize(("name", "expected"), [("few", {"GrownSlots"}), ("many", {"SomeSlots", "AllSlots"})])
 def test_every_operator_of_the_exported_network_is_one_that_tensorrt_converts(name: str, expected: set[str]) -> None:
-    given = material(name)
-    assert {type(grow).__name__ for grow in given.network().autoencoder.grows} == expected
-    found = operators(export_network(given, dynamic=True).run_decompositions())
+    assert {type(grow).__name__ for grow in inputs_of(name).network().autoencoder.grows} == expected
+    found = operators(exported(name).run_decompositions())
     assert found - set(CONVERTED["operators"]) - set(CONVERTED["removed_before"]) == set()
     assert {"aten.convolution.default", "aten._softmax.default", "aten.elu.default"} <= found
 
 
 def test_another_runtime_computes_the_exported_network_with_equal_results(tmp_path: Path) -> None:
-    given = material("many")
+    given = inputs_of("many")
     path = tmp_path / "network.onnx"
-    torch.onnx.export(export_network(given, dynamic=True), dynamo=True, verbose=False).save(str(path))  # type: ignore[union-attr]
+    torch.onnx.export(exported("many"), dynamo=True, verbose=False).save(str(path))  # type: ignore[union-attr]
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [item.name for item in session.get_inputs()]
     assert names == ["context", "flows", "target"]
     for count in (BATCH, 3):
-        inputs = [tensor[:count] for tensor in given.inputs()]
+        inputs = [tensor[:count] for tensor in given.tensors()]
         found = session.run(None, {key: value.numpy() for key, value in zip(names, inputs, strict=True)})
         with torch.inference_mode():
             expected = given.model(*inputs)

@@ -28,14 +28,14 @@ from hf2vad.cubes.flow import FlowEstimator, flow_regions
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
 from hf2vad.errors import VideoError
 from hf2vad.schema import U8, CubeBatch
-from tests.onnx_network import PixelNetwork
+from tests.onnx_network import PixelNetwork, QueryNetwork
 
 SHARED = Path(__file__).parents[2] / "../shared"
 WIDTH, HEIGHT, COUNT = 96, 72, 45
 MOTION = ExtractionConfig(motion=MotionConfig(blur=3, min_area=40))
-BOXES = ExtractionConfig(detector=DetectorConfig(kind="boxes"))
+BOXES = ExtractionConfig(detector=DetectorConfig(kinds=("boxes",)))
 AROUND = FlowConfig(region="boxes", margin=4)
-KINDS = ["motion", "boxes", "onnx+motion", "motion, flow around boxes", "boxes, flow around boxes"]
+KINDS = ["motion", "boxes", "onnx+motion", "detr+boxes", "motion, flow around boxes", "boxes, flow around boxes"]
 
 
 def scene(count: int, width: int = WIDTH, height: int = HEIGHT) -> Iterator[U8]:
@@ -105,11 +105,20 @@ def extractors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Extractor]
     for column in range(8):
         pixels.cell(0, column, 2, log_size=(1.0, 1.0), seen=(1, 20, 8 * column))
     (folder / "pixels.onnx").write_bytes(pixels.to_bytes())
-    network = DetectorConfig(kind="onnx+motion", model=str(folder / "pixels.onnx"), min_area=20.0)
+    queries = QueryNetwork()
+    for x in (0.1, 0.3, 0.5, 0.7):
+        queries.query((x, 0.1, x + 0.2, 0.5), label=3, seen=(1, 20, int(64 * x)))
+    (folder / "queries.onnx").write_bytes(queries.to_bytes())
+
+    def network(name: str, *kinds: str) -> ExtractionConfig:
+        config = DetectorConfig(kinds=kinds, model=str(folder / name), min_area=20.0, confidence=0.4)
+        return ExtractionConfig(detector=config, motion=MOTION.motion)
+
     return {
         "motion": Extractor(MOTION),
         "boxes": Extractor(BOXES, str(folder / "boxes.parquet")),
-        "onnx+motion": Extractor(ExtractionConfig(detector=network, motion=MOTION.motion)),
+        "onnx+motion": Extractor(network("pixels.onnx", "onnx", "motion")),
+        "detr+boxes": Extractor(network("queries.onnx", "detr", "boxes"), str(folder / "boxes.parquet")),
         "motion, flow around boxes": Extractor(ExtractionConfig(motion=MOTION.motion, flow=AROUND)),
         "boxes, flow around boxes": Extractor(
             ExtractionConfig(detector=BOXES.detector, flow=AROUND), str(folder / "boxes.parquet")
@@ -182,6 +191,21 @@ def test_cubes_show_what_moves_and_how_fast(clip: Video, extractors: dict[str, E
     assert np.median(speeds) == pytest.approx(2.0, abs=0.3)
 
 
+def test_cubes_have_the_class_that_the_detector_gave_their_box(clip: Video, extractors: dict[str, Extractor]) -> None:
+    classes: set[int] = set()
+    for batch in extract(clip, COUNT, extractors["onnx+motion"], start=8, stop=20):
+        assert batch.classes is not None
+        assert batch.class_scores is not None
+        assert batch.classes.shape == batch.class_scores.shape == (len(batch),)
+        assert ((batch.classes == -1) == (batch.class_scores == 0)).all()
+        assert (np.diff(batch.classes) <= 0).all()  # detected boxes come before what moves
+        classes |= set(batch.classes.tolist())
+    assert classes == {0, -1}
+    (frame,) = extract(clip, COUNT, extractors["detr+boxes"], start=8, stop=9)
+    assert frame.classes is not None
+    assert set(frame.classes.tolist()) == {3, -1}
+
+
 def test_boxes_of_no_area_are_dropped_and_counted(clip: Video, tmp_path: Path) -> None:
     rows = {"x1": [5.0, 9.2, 200.0], "y1": [5.0, 9.0, 5.0], "x2": [30.0, 9.8, 220.0], "y2": [40.0, 30.0, 30.0]}
     path = tmp_path / "boxes.parquet"
@@ -250,15 +274,16 @@ def test_a_video_too_small_for_flow_is_an_error_that_names_it_and_its_size(tmp_p
         extract(only_video(folder), 10, Extractor(MOTION))
 
 
-def test_images_of_different_sizes_are_an_error_after_the_frames_before_it(images: Path) -> None:
-    cv2.imwrite(str(images / "015.png"), np.zeros((HEIGHT + 2, WIDTH, 3), np.uint8))
-    (shard,) = cut_shards(only_video(images), probe(only_video(images)), 100)
-    stream = Extractor(MOTION).cubes(shard)
-    for t in range(14):  # the boxes of frame 14 would look at the bad one
-        assert next(stream).frame == t
-    with pytest.raises(VideoError, match=r"015\.png"):
-        next(stream)
-    assert not prefetching()
+@pytest.mark.parametrize("length", [100, 7, 1])
+def test_no_cube_spans_a_change_of_size_and_boxes_are_in_pixels_of_their_own_picture(
+    tmp_path: Path, length: int
+) -> None:
+    for t, image in enumerate(scene(20)):
+        cv2.imwrite(str(tmp_path / f"{t}.png"), image if t < 10 else cv2.resize(image, None, fx=2, fy=2))
+    batches = extract(only_video(tmp_path), length, Extractor(MOTION))
+    assert [batch.status for batch in batches] == (["no_context"] * 4 + ["scored"] * 6) * 2
+    small, large = (np.concatenate([batch.boxes for batch in part]) for part in (batches[4:9], batches[14:]))
+    assert small[:, 2].max() <= WIDTH < large[:, 2].max()
 
 
 def prefetching() -> list[threading.Thread]:

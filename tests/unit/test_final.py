@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import itertools
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,23 +10,21 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hf2vad.bundle.bundle import Calibration
 from hf2vad.engines.eager import EagerEngine
+from hf2vad.features.feature import CubeArrays
 from hf2vad.features.settings import FusionConfig
 from hf2vad.features.speed import flow_speed
 from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.schema import EVENTS, FRAMES_TABLE, OBJECTS, SHARD, CubeBatch, unpack_metadata
+from hf2vad.schema import EVENTS, FEATURE_COLUMNS, FRAMES_TABLE, OBJECTS, SHARD, CubeBatch, unpack_metadata
 from hf2vad.scoring.final import FinalTables, finalise
-from hf2vad.scoring.fuse import fuse
-from hf2vad.scoring.measure import Measure
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
+from tests.bundles import feature_set, normal
 from tests.stc import SMALL_MODEL, frame_cubes, make_cubes
 
-CALIBRATION = Calibration(
-    flow_mean=10.0, flow_std=2.0, frame_mean=100.0, frame_std=50.0, threshold=3.0, low=2.0, cubes=10, frames=5
-)
-FUSION = FusionConfig(flow=1.0, frame=0.1)
+CALIBRATION = normal(flow=(10.0, 2.0), frame=(100.0, 50.0))
+SCORER = Scorer.eq9(FusionConfig(flow=1.0, frame=0.1), CALIBRATION)
 NOTHING = -5.2
 """Score of a frame without error."""
 COUNTS = {4: 2, 5: 0, 6: 11, 7: 1, 8: 0, 11: 3, 12: 0, 13: 5}
@@ -55,22 +52,20 @@ def video() -> list[CubeBatch]:
 
 def scored(batches: list[CubeBatch], engine: EagerEngine) -> pa.Table:
     stream = (batch for batch in batches)
-    return score_shard("v.avi", stream, Measure(engine), calibration=CALIBRATION, fusion=FUSION, metadata={"start": 0})
+    return score_shard("v.avi", stream, feature_set(engine), SCORER, metadata={"start": 0})
 
 
 def final(
     shards: list[pa.Table], *, frames: int = 14, start: int = 0, smoothing: int = 1, **events: Any
 ) -> FinalTables:
     return finalise(
-        "v.avi",
         shards,
-        start=start,
         pts_s=np.arange(start, start + frames) / 25,
-        calibration=CALIBRATION,
-        fusion=FUSION,
+        empty=SCORER.empty,
         smoothing=smoothing,
+        calibration=CALIBRATION,
         events=EventConfig(**{"min_length": 1, "merge_gap": 0, **events}),
-        metadata={"bundle": "b"},
+        metadata={"video": "v.avi", "start": start, "bundle": "b"},
     )
 
 
@@ -99,10 +94,9 @@ def test_a_shard_has_a_row_for_every_box_and_for_every_frame_without_one(
     for row in rows(table):
         assert (row["video"], row["pts_s"]) == ("v.avi", row["frame"] / 25)
         assert row["status"] == video[row["frame"]].status
-        empty = {
-            row[name] is None for name in ("x1", "y1", "x2", "y2", "s_flow", "s_frame", "speed", "s_motion", "score")
-        }
+        empty = {row[name] is None for name in ("x1", "y1", "x2", "y2", "s_flow", "s_frame", "speed", "score")}
         assert empty == {not COUNTS.get(row["frame"])}
+        assert row["s_motion"] is None
 
 
 def test_the_rows_of_a_frame_are_its_boxes_with_the_errors_of_their_cubes(
@@ -113,12 +107,13 @@ def test_the_rows_of_a_frame_are_its_boxes_with_the_errors_of_their_cubes(
         if count:
             batch = video[frame]
             found = [row for row in rows(table) if row["frame"] == frame]
-            alone = engine.score(batch.appearance, batch.flow)
+            alone = engine.errors(batch.appearance, batch.flow)
             assert [[row[name] for name in ("x1", "y1", "x2", "y2")] for row in found] == batch.boxes.tolist()
-            assert [row["s_flow"] for row in found] == alone.s_flow.tolist()
-            assert [row["s_frame"] for row in found] == alone.s_frame.tolist()
+            assert [row["s_flow"] for row in found] == alone["flow"].tolist()
+            assert [row["s_frame"] for row in found] == alone["frame"].tolist()
             assert [row["speed"] for row in found] == flow_speed(batch.flow).tolist()
-            expected = fuse(Measure(engine)(batch.appearance, batch.flow, batch.boxes), CALIBRATION, FUSION)
+            cubes = CubeArrays(boxes=batch.boxes, flow=batch.flow, appearance=batch.appearance)
+            expected = SCORER.score(feature_set(engine).measure(cubes))
             assert [row["score"] for row in found] == expected.tolist()
 
 
@@ -148,7 +143,9 @@ def test_shards_in_any_order_and_of_any_cut_give_the_same_bytes(video: list[Cube
 def test_a_frame_takes_the_score_and_the_box_of_its_highest_cube(video: list[CubeBatch], engine: EagerEngine) -> None:
     tables = final([scored(video, engine)])
     assert tables.frames.schema.equals(FRAMES_TABLE)
-    assert tables.objects.schema.equals(OBJECTS)
+    assert tables.objects.schema.names == OBJECTS.names
+    unmeasured = [column for name, column in FEATURE_COLUMNS.items() if name not in ("flow", "frame", "speed")]
+    assert [item.name for item in tables.objects.schema if item.nullable] == unmeasured
     assert unpack_metadata(tables.frames.schema, "frames", "")["bundle"] == "b"
     assert unpack_metadata(tables.objects.schema, "objects", "")["bundle"] == "b"
     assert len(tables.objects) == sum(COUNTS.values())
@@ -241,9 +238,15 @@ def test_a_video_without_a_box_and_one_without_frames_have_tables_too() -> None:
     assert nothing.frames.schema.equals(FRAMES_TABLE)
 
 
-def test_fusion_weights_decide_the_score_of_a_frame_without_cubes() -> None:
+def test_a_frame_without_cubes_has_the_score_that_it_is_given() -> None:
     table = finalise(
-        "v", [shard((0, None))], start=0, pts_s=np.zeros(1), calibration=replace(CALIBRATION, flow_mean=4.0),
-        fusion=FusionConfig(flow=1, frame=0), smoothing=1, events=EventConfig(), metadata={},
+        [shard((0, None))], pts_s=np.zeros(1), empty=-2.0, smoothing=1, calibration=CALIBRATION, events=EventConfig(),
+        metadata={"video": "v", "start": 0},
     )  # fmt: skip
     assert table.frames["score"].to_pylist() == [-2.0]
+
+
+def test_a_shard_of_a_release_without_a_feature_has_nulls_in_its_column() -> None:
+    tables = final([shard((4, 3.0)).drop_columns("s_motion"), shard((5, 7.0))], frames=6)
+    assert tables.objects["score"].to_pylist() == [3.0, 7.0]
+    assert tables.objects["s_motion"].to_pylist() == [None, 4.0]

@@ -29,10 +29,10 @@ def looks_of(path: Path, length: int = 1000) -> list[pa.Table]:
     video = only(path)
     tables = []
     for shard in cut_shards(video, probe(video), length):
-        look = Look(shard.start, shard.stop)
+        look = Look(shard.start, shard.stop, (shard.width, shard.height))
         for frame in decode(shard):
             grey = None if frame.image is None else np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY), np.uint8)
-            look(frame.index, grey)
+            look(frame.index, grey, frame.size)
         tables.append(look.table({}))
     return tables
 
@@ -128,9 +128,9 @@ def test_shards_do_not_show(tmp_path: Path, name: str) -> None:
 
 
 def test_looks_are_one_row_a_frame_and_a_thumbnail_by_frame_number() -> None:
-    look = Look(10, 30)
+    look = Look(10, 30, (90, 60))
     for t in range(6, 31):
-        look(t, None if t == 20 else np.full((60, 90), 3 * t, np.uint8))
+        look(t, None if t == 20 else np.full((60, 90), 3 * t, np.uint8), (90, 60))
     table = look.table({"video": "v"})
     assert table.schema.equals(LOOKS)
     assert table["frame"].to_pylist() == list(range(10, 30))
@@ -147,17 +147,17 @@ def test_looks_of_shards_are_those_of_the_video(length: int) -> None:
     pictures = scene_of(20)
     parts = []
     for start in range(0, 20, length):
-        look = Look(start, min(20, start + length))
+        look = Look(start, min(20, start + length), (64, 48))
         for t in range(max(0, start - 4), min(20, start + length + 1)):
-            look(t, pictures[t])
+            look(t, pictures[t], (64, 48))
         parts.append(look.table({}))
     assert pa.concat_tables(parts).equals(looks(pictures))
 
 
 def looks(pictures: Sequence[U8 | None], start: int = 0) -> pa.Table:
-    look = Look(start, start + len(pictures))
+    look = Look(start, start + len(pictures), (64, 48))
     for t, picture in enumerate(pictures, start):
-        look(t, picture)
+        look(t, picture, (64, 48))
     return look.table({})
 
 

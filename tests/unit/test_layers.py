@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -24,23 +25,25 @@ FLOORS = [
     {"training"},
     {"presets"},
     {"evaluation"},
-    {"ablation", "evidence"},
+    {"evidence"},
     {"report"},
     {"cluster"},
     {"walk"},
+    {"tasks", "ablation"},
     {"jobs"},
     {"__main__"},
     {"reference"},
 ]
 """From the ground up: a module imports only from floors below its own, or from its own package. The settings of a room
-stand on the floor of `settings`: they import nothing else, so that any room may read another's."""
+stand on the floor of `settings`: they import nothing else, so that any room may read another's. Those of a bundle are
+what training found, and stand with it."""
 
 MODULES = sorted((ROOT / "hf2vad").rglob("*.py"))
 
 
 def room(path: Path) -> str:
     parts = path.relative_to(ROOT / "hf2vad").parts
-    return "settings" if parts[-1] == "settings.py" else parts[0].removesuffix(".py")
+    return "settings" if parts[-1] == "settings.py" and parts[0] != "bundle" else parts[0].removesuffix(".py")
 
 
 def imported(path: Path) -> list[str]:
@@ -50,6 +53,8 @@ def imported(path: Path) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.append(node.module)
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names += [name for name in inside if ROOT.joinpath(*name.split(".")).with_suffix(".py").exists()]
     return names
 
 
@@ -65,24 +70,107 @@ def test_imports_run_downward(path: Path) -> None:
     for name in imported(path):
         parts = name.split(".")
         if parts[0] == "hf2vad" and len(parts) > 1 and parts[1] != own:
-            there = "settings" if parts[-1] == "settings" else parts[1]
+            there = "settings" if parts[-1] == "settings" and parts[1] != "bundle" else parts[1]
             assert floor(there) < floor(own) or there == own == "settings", f"{path} imports {name}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_the_cluster_imports_ray(path: Path) -> None:
     uses_ray = any(name.split(".")[0] == "ray" for name in imported(path))
-    assert not uses_ray or room(path) == "cluster" or path.name == "metrics.py"
+    assert not uses_ray or path.parent.name == "cluster"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.name)
-def test_a_job_is_a_door(path: Path) -> None:
-    assert len(path.read_text().splitlines()) < 80
+def test_nothing_private_of_ray_is_used() -> None:
+    assert not [path for path in MODULES if "ray._private" in path.read_text()]
 
 
-def test_what_drives_a_run_imports_no_compiler_and_no_plots() -> None:
-    """They take 76 MiB and seconds, in the driver and in every worker."""
-    heavy = ("torch._inductor", "sklearn", "plotly")
-    code = f"import sys, hf2vad.jobs.backfill; print(*(name for name in {heavy} if name in sys.modules))"
+def imported_by(code: str, libraries: Iterable[str]) -> list[str]:
+    """Those of `libraries` that a fresh process has loaded after `code`, in the order of `libraries`."""
+    loaded = f"[name for name in {list(libraries)} if name in sys.modules]"
+    program = f"import sys\n{code}\nprint(*{loaded}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stderr.split()
+
+
+def test_what_drives_a_run_imports_no_compiler_no_plots_and_no_ray() -> None:
+    """They take 76 MiB and seconds, in the driver and in every worker; `--ray.address none` does without Ray."""
+    code = "import hf2vad.walk.run, hf2vad.jobs.scoring, hf2vad.tasks.extraction"
+    assert imported_by(code, ("torch._inductor", "sklearn", "plotly", "ray")) == []
+
+
+HELP = """
+from hf2vad.jobs import JOBS, load
+for name in JOBS:
+    try:
+        load(name).main(["--help"])
+    except SystemExit as ended:
+        assert ended.code == 0
+"""
+
+
+def test_help_does_not_wait_for_large_libraries() -> None:
+    assert imported_by(HELP, ("torch", "ray", "cv2", "sklearn", "scipy", "av")) == []
+
+
+WORKER_MODULES = (
+    *(f"hf2vad.tasks.{path.stem}" for path in sorted((ROOT / "hf2vad" / "tasks").glob("[!_]*.py"))),
+    "hf2vad.walk.worker",
+    "hf2vad.engines.request",
+    "hf2vad.ablation.nodes",
+    "hf2vad.tables.compact",
+)
+"""Where the functions stand that jobs have workers call, and the tasks that travel with the calls."""
+
+DRIVER_MODULES = (
+    "hf2vad.commandline",
+    "hf2vad.jobs",
+    *(f"hf2vad.walk.{name}" for name in ("walk", "run", "monitor", "metrics", "record", "backlog", "lease")),
+)
+"""What a process that makes calls has no use for: the command line, and the following of a run."""
+
+
+def files_of(name: str) -> list[Path]:
+    """The files that importing a module of the package runs."""
+    parts = name.split(".")
+    paths = [ROOT.joinpath(*parts[: i + 1]) for i in range(len(parts))]
+    return [found for path in paths for found in (path / "__init__.py", path.with_suffix(".py")) if found.exists()]
+
+
+def reached(names: Iterable[str]) -> dict[str, str]:
+    """The modules of the package that importing `names` comes to, and what imports each; imports in functions too."""
+    found: dict[str, str] = dict.fromkeys(names, "")
+    waiting = list(found)
+    while waiting:
+        name = waiting.pop()
+        for path in files_of(name):
+            for other in imported(path):
+                if other.startswith("hf2vad.") and other not in found:
+                    found[other] = name
+                    waiting.append(other)
+    return found
+
+
+def test_what_workers_import_leads_to_no_command_line_and_no_following_of_a_run() -> None:
+    known = reached(WORKER_MODULES)
+    ours = {name: by for name, by in known.items() if name.startswith(DRIVER_MODULES)}
+    assert ours == {}
+    assert "hf2vad.walk.walk" in reached(["hf2vad.jobs.score"]), "the search finds nothing"
+
+
+def test_a_worker_that_has_imported_all_of_it_has_loaded_none_of_that() -> None:
+    code = f"import sys\nfor name in {WORKER_MODULES}: __import__(name)\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+    loaded = done.stdout.split()
+    assert set(WORKER_MODULES) <= set(loaded)
+    assert [name for name in loaded if name.startswith((*DRIVER_MODULES, "tyro", "ray.util.metrics"))] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_called_on_a_cluster_stands_in_a_module_of_workers(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    origin = {alias.name: node.module for node in imports for alias in node.names}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    for call in calls:
+        if call.func.id == "Call" and isinstance(call.args[0], ast.Name):
+            assert origin.get(call.args[0].id) in WORKER_MODULES, f"{path}: {ast.unparse(call)}"

@@ -147,7 +147,8 @@ def test_an_image_that_claims_too_many_pixels_is_refused_before_it_is_decoded(tm
     make, reason = IMAGES[name]
     folder = tmp_path / "archive" / "cam"
     folder.mkdir(parents=True)
-    (folder / name).write_bytes(make())
+    for t in range(5):
+        (folder / f"{t}-{name}").write_bytes(make())
     found = examined(folder.parent)
     assert found.outcome == "failure", found
     assert f"{reason}, limits.pixels allows 33,554,432" in found.detail
@@ -199,14 +200,15 @@ def test_limits_hold_for_images_and_for_videos_that_are_counted_by_decoding(tmp_
     assert refusal(folder, frames=11) == "images: more frames than limits.frames allows, 11"
     assert "bytes, too many for limits.pixels" in refusal(folder, pixels=100)
     write_clip(tmp_path / "counted.avi", Clip())
-    assert probe(only(tmp_path / "counted.avi")).sequential
+    assert probe(only(tmp_path / "counted.avi")).counted
     assert refusal(tmp_path / "counted.avi", frames=39) == "counted.avi: more frames than limits.frames allows, 39"
 
 
-def test_a_timestamp_from_far_away_is_too_many_hours(tmp_path: Path) -> None:
-    times = [*range(0, 1560, 40), 400 * 3600 * 1000]
+def test_pauses_of_days_are_too_many_hours(tmp_path: Path) -> None:
+    day = 24 * 3600 * 1000
+    times = [*range(0, 1400, 40), *(1360 + (day - 1000) * t for t in range(1, 6))]
     write_clip(tmp_path / "clip.mkv", Clip(times=times))
-    assert refusal(tmp_path) == "clip.mkv: 400.0 hours, limits.hours allows 72"
+    assert refusal(tmp_path) == "clip.mkv: 120.0 hours, limits.hours allows 72"
 
 
 @pytest.mark.parametrize("name", ["pixels", "frames", "hours"])
@@ -220,11 +222,12 @@ def test_an_image_of_a_kind_that_is_not_supported_is_not_decoded(tmp_path: Path)
     folder = tmp_path / "cam"
     folder.mkdir()
     _, packed = cv2.imencode(".webp", np.zeros((48, 64, 3), np.uint8))
-    (folder / "0.png").write_bytes(packed.tobytes())
+    for t in range(5):
+        (folder / f"{t}.png").write_bytes(packed.tobytes())
     script = (
-        "import sys, json; from hf2vad.archive.images import image_size; "
-        "print(json.dumps(image_size(open(sys.argv[1], 'rb').read())))"
+        "import sys, json; from hf2vad.archive.images import image_header; "
+        "print(json.dumps(image_header(open(sys.argv[1], 'rb').read())))"
     )
     done = subprocess.run([sys.executable, "-c", script, str(folder / "0.png")], capture_output=True, text=True)
     assert json.loads(done.stdout) is None
-    assert refusal(folder) == "cam: none of its first 1 images can be decoded"
+    assert refusal(folder) == "cam: none of its first 5 images can be decoded"

@@ -15,8 +15,9 @@ import yaml
 
 from hf2vad import logs
 from hf2vad.walk.backlog import Backlog
-from hf2vad.walk.counts import Tally
-from hf2vad.walk.metrics import FIGURES, OWN_LABELS, Metrics, exported
+from hf2vad.walk.counts import RunCounts
+from hf2vad.walk.metrics import FIGURES, Metrics
+from tests.metrics import OWN_LABELS, exported
 from tests.site import ROOT
 
 FOLDER = ROOT / "cluster" / "monitoring"
@@ -134,5 +135,5 @@ def test_a_run_that_cannot_be_measured_goes_on(monkeypatch: pytest.MonkeyPatch) 
     told: list[str] = []
     monkeypatch.setattr(logs, "warn", lambda message, **fields: told.append(message))
     nowhere: Any = None
-    Metrics("r", "backfill", 0.0, nowhere, Tally(), Backlog()).tell(end="finished")
+    Metrics("r", "backfill", 0.0, nowhere, RunCounts(), Backlog()).tell(end="finished")
     assert told == ["metrics not told"]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.storage import put_bytes
-from hf2vad.walk.markers import FAILED, WAITING, Finished, Marks, list_shards, shard_name
+from hf2vad.tables.layout import list_shards, shard_name
+from hf2vad.walk.markers import FAILED, WAITING, MarkIndex, Marks
 
 STATE, OTHER = "0123456789abcdef", "fedcba9876543210"
 
@@ -104,7 +105,7 @@ def test_memory_does_not_grow_with_the_archive() -> None:
 
     def peak(count: int) -> int:
         tracemalloc.start()
-        finished = Finished(names(count), waiting=1000)
+        finished = MarkIndex(names(count), waiting=1000)
         assert all(finished.find(video(number), STATE) for number in range(count))
         try:
             return tracemalloc.get_traced_memory()[1]
@@ -116,7 +117,7 @@ def test_memory_does_not_grow_with_the_archive() -> None:
 
 def test_marks_that_waited_too_long_are_given_up_and_the_rest_is_still_met() -> None:
     order = [video(number) for number in range(100)]
-    finished = Finished((f"{one.id}.{STATE}" for one in order), waiting=10)
+    finished = MarkIndex((f"{one.id}.{STATE}" for one in order), waiting=10)
     assert finished.find(order[60], STATE) == "finished"
     assert [finished.find(one, STATE) for one in order[40:60]] == [None] * 11 + ["finished"] * 9
     assert [finished.find(one, STATE) for one in order[61:]] == ["finished"] * 39

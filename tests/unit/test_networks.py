@@ -106,6 +106,21 @@ def test_errors_are_sums_of_squares_over_the_flows_and_over_the_target() -> None
         assert float(s_frame[cube]) == pytest.approx(by_hand, rel=1e-5)
 
 
+@pytest.mark.parametrize("condition", ["reconstructed", "observed", "none"])
+@pytest.mark.parametrize("wanted", ["flow", "frame"])
+def test_the_error_of_one_network_is_that_of_both_and_what_it_does_not_need_does_not_run(
+    condition: str, wanted: str
+) -> None:
+    model, inputs = network(replace(SMALL_MODEL, condition=condition)), cubes(3)
+    both = dict(zip(("flow", "frame"), model.errors(inputs), strict=True))
+    ran: list[str] = []
+    for name, part in (("flow", model.flow_autoencoder), ("frame", model.cvae)):
+        part.register_forward_hook(lambda *_, name=name: ran.append(name))
+    (error,) = model.errors(inputs, (wanted,))  # type: ignore[arg-type]
+    assert torch.equal(error, both[wanted])
+    assert ran == {"flow": ["flow"], "frame": ["flow", "frame"] if condition == "reconstructed" else ["frame"]}[wanted]
+
+
 def test_scoring_is_the_same_bit_for_bit_whatever_the_seed_and_draws_no_random_number() -> None:
     model, inputs = network(), cubes(4)
     found = []

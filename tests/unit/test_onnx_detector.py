@@ -3,27 +3,36 @@ from __future__ import annotations
 import builtins
 import itertools
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.cubes.detectors.onnx import OnnxDetector, _offsets
-from hf2vad.cubes.settings import DetectorConfig
+from hf2vad.cubes.detectors.detector import Resources
+from hf2vad.cubes.detectors.network import offsets
+from hf2vad.cubes.detectors.onnx import OnnxDetector
+from hf2vad.cubes.detectors.settings import NetworkConfig
 from hf2vad.errors import ConfigError
 from hf2vad.schema import F32, U8
 from tests.onnx_network import FLOAT, INT64, PixelNetwork
 
-SHARED = Path(__file__).parents[2] / "../shared"
+
+def detector(
+    network: PixelNetwork | bytes, *, batch: int | None = None, threads: int = 1, **settings: Any
+) -> OnnxDetector:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pixels.onnx")
+        path.write_bytes(network if isinstance(network, bytes) else network.to_bytes())
+        config = NetworkConfig(**{"model": str(path), "min_area": 0.0, **settings})
+        return OnnxDetector(config, Resources(threads=threads), batch=batch)
 
 
-def config(**changes: Any) -> DetectorConfig:
-    values = {"kind": "onnx", "model": "memory.onnx", "confidence": 0.5, "min_area": 0.0, **changes}
-    return DetectorConfig(**values)
+def detect(network: PixelNetwork | bytes, image: U8, **settings: Any) -> F32:
+    return detector(network, **settings).detect(image).boxes
 
 
 def black(width: int, height: int) -> U8:
@@ -34,7 +43,7 @@ def black(width: int, height: int) -> U8:
 def test_a_cell_is_decoded_by_its_place_and_stride(level: int, stride: int) -> None:
     network = PixelNetwork(side=128)
     network.cell(level, 2, 1, offset=(0.25, 0.5), log_size=(math.log(1.5), math.log(0.75)))
-    found = OnnxDetector(network.to_bytes(), config()).detect(black(128, 128))
+    found = detect(network, black(128, 128))
     centre_x, centre_y, width, height = 2.25 * stride, 1.5 * stride, 1.5 * stride, 0.75 * stride
     assert found.dtype == np.float32
     expected = [centre_x - width / 2, centre_y - height / 2, centre_x + width / 2, centre_y + height / 2]
@@ -45,7 +54,7 @@ def test_a_cell_is_decoded_by_its_place_and_stride(level: int, stride: int) -> N
 def test_boxes_come_back_in_pixels_of_the_frame(width: int, height: int, ratio: float) -> None:
     network = PixelNetwork()
     network.cell(0, 1, 1)
-    found = OnnxDetector(network.to_bytes(), config()).detect(black(width, height))
+    found = detect(network, black(width, height))
     assert found == pytest.approx(np.array([[4, 4, 12, 12]]) / ratio, abs=1e-4)
 
 
@@ -56,7 +65,7 @@ def test_the_frame_lies_at_the_top_left_and_grey_114_fills_the_rest() -> None:
     network.cell(0, 5, 2, seen=(0, 32, 0))
     grey = 114 / 255
     for sure, expected in ((grey + 0.001, 1), (grey - 0.001, 2)):
-        found = OnnxDetector(network.to_bytes(), config(confidence=sure)).detect(white)
+        found = detect(network, white, confidence=sure)
         assert len(found) == expected
 
 
@@ -67,16 +76,16 @@ def test_the_network_sees_blue_green_red_from_0_to_255(channel: int) -> None:
     image = black(64, 64)
     image[10, 20, channel] = 200
     exactly = 200 / 255
-    assert len(OnnxDetector(network.to_bytes(), config(confidence=exactly - 1e-4)).detect(image)) == 1
-    assert len(OnnxDetector(network.to_bytes(), config(confidence=exactly + 1e-4)).detect(image)) == 0
-    assert len(OnnxDetector(network.to_bytes(), config()).detect(black(64, 64))) == 0
+    assert len(detect(network, image, confidence=exactly - 1e-4)) == 1
+    assert len(detect(network, image, confidence=exactly + 1e-4)) == 0
+    assert len(detect(network, black(64, 64))) == 0
 
 
 def test_a_score_is_objectness_times_the_best_class() -> None:
     network = PixelNetwork()
     network.cell(0, 1, 1, objectness=0.8, classes=(0.1, 0.7))
-    assert len(OnnxDetector(network.to_bytes(), config(confidence=0.55)).detect(black(64, 64))) == 1
-    assert len(OnnxDetector(network.to_bytes(), config(confidence=0.57)).detect(black(64, 64))) == 0
+    assert len(detect(network, black(64, 64), confidence=0.55)) == 1
+    assert len(detect(network, black(64, 64), confidence=0.57)) == 0
 
 
 def test_the_stronger_of_two_boxes_of_one_class_suppresses_the_weaker() -> None:
@@ -84,30 +93,29 @@ def test_the_stronger_of_two_boxes_of_one_class_suppresses_the_weaker() -> None:
     network.cell(0, 2, 2, log_size=(math.log(4), math.log(4)), objectness=0.9)
     network.cell(0, 3, 2, offset=(-0.5, 0), log_size=(math.log(4), math.log(4)), objectness=0.95)
     overlap = 28 * 32 / (2 * 32 * 32 - 28 * 32)  # moved by 4 of 32 pixels
-    kept = OnnxDetector(network.to_bytes(), config(nms_iou=overlap - 0.01)).detect(black(64, 64))
+    kept = detect(network, black(64, 64), nms_iou=overlap - 0.01)
     assert kept == pytest.approx(np.array([[4, 0, 36, 32]]), abs=1e-4)
-    assert len(OnnxDetector(network.to_bytes(), config(nms_iou=overlap + 0.01)).detect(black(64, 64))) == 2
+    assert len(detect(network, black(64, 64), nms_iou=overlap + 0.01)) == 2
 
 
 def test_boxes_of_different_classes_do_not_suppress_each_other() -> None:
     network = PixelNetwork()
     network.cell(0, 2, 2, classes=(1.0, 0.0))
     network.cell(0, 3, 2, offset=(-1.0, 0.0), classes=(0.0, 1.0))
-    assert len(OnnxDetector(network.to_bytes(), config()).detect(black(64, 64))) == 2
+    assert len(detect(network, black(64, 64))) == 2
 
 
 def test_boxes_are_clipped_to_the_frame_and_small_ones_dropped() -> None:
     network = PixelNetwork()
     network.cell(0, 0, 0, log_size=(math.log(3), math.log(3)))
-    detector = OnnxDetector(network.to_bytes(), config())
-    assert detector.detect(black(64, 64)) == pytest.approx(np.array([[0, 0, 12, 12]]), abs=1e-4)
-    assert len(OnnxDetector(network.to_bytes(), config(min_area=145.0)).detect(black(64, 64))) == 0
+    assert detect(network, black(64, 64)) == pytest.approx(np.array([[0, 0, 12, 12]]), abs=1e-4)
+    assert len(detect(network, black(64, 64), min_area=145.0)) == 0
 
 
 def test_a_box_that_lies_in_the_padding_is_none() -> None:
     network = PixelNetwork()
     network.cell(0, 6, 6)
-    assert OnnxDetector(network.to_bytes(), config()).detect(black(64, 16)).shape == (0, 4)
+    assert detect(network, black(64, 16)).shape == (0, 4)
 
 
 def test_tiles_find_what_the_whole_frame_does_not_show() -> None:
@@ -115,8 +123,8 @@ def test_tiles_find_what_the_whole_frame_does_not_show() -> None:
     network.cell(0, 2, 2, seen=(1, 20, 20))
     image = black(192, 128)
     image[64 + 20, 128 + 20, 1] = 255
-    assert len(OnnxDetector(network.to_bytes(), config()).detect(image)) == 0
-    found = OnnxDetector(network.to_bytes(), config(tile=64, tile_overlap=0.0)).detect(image)
+    assert len(detect(network, image)) == 0
+    found = detect(network, image, tile=64, tile_overlap=0.0)
     assert found == pytest.approx(np.array([[128 + 12, 64 + 12, 128 + 20, 64 + 20]]), abs=1e-4)
 
 
@@ -126,14 +134,14 @@ def test_what_two_tiles_see_is_found_once() -> None:
         network.cell(0, column, row, offset=(0.5, 0.5), seen=(1, row * 8 + 4, column * 8 + 4))
     image = black(96, 64)
     image[36, 44, 1] = 255
-    found = OnnxDetector(network.to_bytes(), config(tile=64, tile_overlap=0.5)).detect(image)
+    found = detect(network, image, tile=64, tile_overlap=0.5)
     assert found == pytest.approx(np.array([[40, 32, 48, 40]]), abs=1e-4)
 
 
 @settings(max_examples=200, deadline=None)
 @given(length=st.integers(1, 2000), side=st.integers(64, 700), overlap=st.floats(0, 0.89))
 def test_tiles_cover_the_frame_and_share_what_they_should(length: int, side: int, overlap: float) -> None:
-    starts = _offsets(length, side, overlap)
+    starts = offsets(length, side, overlap)
     assert starts[0] == 0
     assert starts[-1] == max(0, length - side)
     for left, right in itertools.pairwise(starts):
@@ -144,13 +152,13 @@ def test_tiles_cover_the_frame_and_share_what_they_should(length: int, side: int
 def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pictures a network is given, call by call."""
     found: list[int] = []
-    genuine = OnnxDetector._run
+    genuine = OnnxDetector._answers
 
     def counted(self: OnnxDetector, images: Any) -> Any:
         found.append(len(images))
         return genuine(self, images)
 
-    monkeypatch.setattr(OnnxDetector, "_run", counted)
+    monkeypatch.setattr(OnnxDetector, "_answers", counted)
     return found
 
 
@@ -170,17 +178,17 @@ def test_a_frame_and_its_tiles_have_the_same_boxes_in_batches(
 ) -> None:
     """Without a GPU there are no batches unless they are asked for."""
     image = np.random.default_rng(1).integers(0, 256, (192, 256, 3), np.uint8)
-    settings = config(tile=64, tile_overlap=0.0)
-    expected = OnnxDetector(seen_everywhere().to_bytes(), settings).detect(image)
+    settings: dict[str, Any] = {"tile": 64, "tile_overlap": 0.0}
+    expected = detect(seen_everywhere(), image, **settings)
     assert len(expected) > 50
     counts.clear()
-    found = OnnxDetector(seen_everywhere().to_bytes(batch="n"), settings, batch=batch).detect(image)
+    found = detect(seen_everywhere().to_bytes(batch="n"), image, batch=batch, **settings)
     assert found.tobytes() == expected.tobytes()
     assert counts == calls
 
 
 def test_a_network_of_batch_one_is_run_picture_by_picture(counts: list[int]) -> None:
-    OnnxDetector(seen_everywhere().to_bytes(), config(tile=64, tile_overlap=0.0), batch=16).detect(black(256, 192))
+    detect(seen_everywhere(), black(256, 192), batch=16, tile=64, tile_overlap=0.0)
     assert counts == [1] * 13
 
 
@@ -189,7 +197,7 @@ def test_two_runs_give_the_same_boxes_bit_for_bit() -> None:
     for column, row in itertools.product(range(8), repeat=2):
         network.cell(0, column, row, log_size=(0.7, 0.9), seen=(2, row * 8 + 4, column * 8 + 4))
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
-    first, second = (OnnxDetector(network.to_bytes(), config()).detect(image) for _ in range(2))
+    first, second = (detect(network, image) for _ in range(2))
     assert len(first) > 3
     assert first.tobytes() == second.tobytes()
 
@@ -204,22 +212,22 @@ def test_without_onnxruntime_the_message_says_what_to_install(monkeypatch: pytes
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ConfigError, match=r"pip install 'hf2vad\[detector\]'"):
-        OnnxDetector(PixelNetwork().to_bytes(), config())
+        detector(PixelNetwork())
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (b"", "memory.onnx: not an ONNX network"),
-        (b"a text file", "memory.onnx: not an ONNX network"),
-        (PixelNetwork().to_bytes(channels=1), r"memory.onnx: needs .*\(1, 3, H, W\).*\[1, 1, 64, 64\]"),
-        (PixelNetwork().to_bytes(element=INT64), "memory.onnx: "),
-        (PixelNetwork().to_bytes(batch=4), r"memory.onnx: needs .*\(1, 3, H, W\).*\[4, 3, 64, 64\]"),
+        (b"", "pixels.onnx: not an ONNX network"),
+        (b"a text file", "pixels.onnx: not an ONNX network"),
+        (PixelNetwork().to_bytes(channels=1), r"pixels.onnx: needs .*\(1, 3, H, W\).*\[1, 1, 64, 64\]"),
+        (PixelNetwork().to_bytes(element=INT64), "pixels.onnx: "),
+        (PixelNetwork().to_bytes(batch=4), r"pixels.onnx: needs .*\(1, 3, H, W\).*\[4, 3, 64, 64\]"),
     ],
 )
 def test_another_kind_of_file_or_network_is_refused_in_one_line(model: bytes, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as refused:
-        OnnxDetector(model, config())
+        detector(model)
     assert "\n" not in str(refused.value)
 
 
@@ -228,32 +236,13 @@ def test_an_output_that_is_not_one_row_a_cell_is_refused() -> None:
     for name in ("pixel", "scale", "bias"):
         setattr(network, name, getattr(network, name)[:80])
     with pytest.raises(ConfigError, match=r"output is \(1, 80, 7\), expected \(1, 84, 5 \+ classes\)"):
-        OnnxDetector(network.to_bytes(element=FLOAT), config()).detect(black(64, 64))
+        detect(network.to_bytes(element=FLOAT), black(64, 64))
 
 
-PEOPLE = {0: [(267, 258), (517, 190), (664, 275)], 20: [(379, 228), (459, 270), (703, 322), (742, 320)]}
-"""Points on the bodies of pedestrians in frames of vtest.avi, marked by eye."""
-VAN, LAWN = (687, 72), (150, 480)
-
-
-@pytest.mark.shared
-@pytest.mark.skipif(not SHARED.exists(), reason="no ../shared beside the checkout")
-def test_yolox_nano_finds_pedestrians_in_real_video() -> None:
-    model = str(SHARED / "models/yolox_nano.onnx")
-    detector = OnnxDetector(Path(model).read_bytes(), config(model=model, confidence=0.4, min_area=100.0))
-    with av.open(str(SHARED / "data/videos/vtest.avi")) as container:
-        frames = [f.to_ndarray(format="bgr24") for f in itertools.islice(container.decode(video=0), 21)]
-
-    def around(found: F32, point: tuple[int, int]) -> F32:
-        inside = (found[:, :2] <= point).all(axis=1) & (found[:, 2:] > point).all(axis=1)
-        return found[inside]
-
-    for index, points in PEOPLE.items():
-        found = detector.detect(frames[index])
-        for point in points:
-            (body,) = around(found, point)
-            width, height = body[2:] - body[:2]
-            assert 25 < width < 50
-            assert 60 < height < 115
-        assert len(around(found, VAN)) >= 1
-        assert len(around(found, LAWN)) == 0
+def test_a_box_has_its_best_class_and_the_score_of_it() -> None:
+    network = PixelNetwork(classes=3)
+    network.cell(0, 1, 1, objectness=0.9, classes=(0.1, 0.2, 0.8))
+    network.cell(0, 5, 5, objectness=0.8, classes=(0.7, 0.0, 0.1))
+    found = detector(network).detect(black(64, 64))
+    assert found.classes.tolist() == [2, 0]
+    assert found.scores == pytest.approx([0.72, 0.56])

@@ -15,13 +15,14 @@ import torch
 from hf2vad.archive.shards import cut_shards
 from hf2vad.archive.timeline import probe
 from hf2vad.cubes.extract import Extractor
-from hf2vad.engines.eager import CubeScores, EagerEngine
+from hf2vad.engines.eager import EagerEngine, NetworkErrors
 from hf2vad.errors import ShapeError, VideoError
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import F16, U8, CubeBatch
-from hf2vad.scoring.measure import Measure
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.shard import AHEAD, score_shard
+from tests.bundles import feature_set
 from tests.scores import CALIBRATION
 from tests.stc import SMALL_MODEL, frame_cubes, make_cubes
 from tests.unit.test_extract import MOTION, only_video, scene, write_video
@@ -41,9 +42,9 @@ class WatchedEngine(EagerEngine):
         super().__init__(HF2VAD(SMALL_MODEL), device=torch.device("cpu"), batch=BATCH)
         self._before = before
 
-    def score(self, appearance: U8, flow: F16) -> CubeScores:
+    def errors(self, appearance: U8 | None, flow: F16) -> NetworkErrors:
         self._before()
-        return super().score(appearance, flow)
+        return super().errors(appearance, flow)
 
 
 class Frames:
@@ -71,7 +72,8 @@ class Frames:
 
 
 def scored(stream: Stream, engine: EagerEngine) -> pa.Table:
-    return score_shard("v", stream, Measure(engine), calibration=CALIBRATION, fusion=FusionConfig(), metadata={})
+    scorer = Scorer.eq9(FusionConfig(), CALIBRATION)
+    return score_shard("v", stream, feature_set(engine), scorer, metadata={})
 
 
 def threads() -> list[str]:

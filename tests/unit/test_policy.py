@@ -13,7 +13,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RuntimeEnvSetupError
 from s3fs.errors import translate_boto_error
 
 from hf2vad.cluster.policy import LONGEST_PAUSE_SECONDS, Cause, cause_of, describe, ending, pause
-from hf2vad.cluster.stop import Stop
+from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.errors import (
     AccessDeniedError,
     BreakerError,
@@ -25,10 +25,12 @@ from hf2vad.errors import (
     NotFoundError,
     StorageError,
     StorageFullError,
+    VideoDeniedError,
     VideoError,
 )
-from hf2vad.storage.failures import mapped
-from hf2vad.walk.breaker import Breaker, BreakerConfig
+from hf2vad.storage import local, s3
+from hf2vad.walk.breaker import Breaker
+from hf2vad.walk.settings import BreakerConfig
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,7 @@ from hf2vad.walk.breaker import Breaker, BreakerConfig
         (ZeroDivisionError("nobody foresaw it"), Cause.INPUT),
         (StorageError("s3://a: 503"), Cause.STORAGE),
         (AccessDeniedError("s3://a: denied"), Cause.RUN),
+        (VideoDeniedError("a.mp4: s3://a: denied"), Cause.DENIED),
         (BucketNotFoundError("s3://a: no such bucket"), Cause.RUN),
         (StorageFullError("/a: no space"), Cause.RUN),
         (MismatchError("other cubes"), Cause.RUN),
@@ -75,7 +78,7 @@ def test_what_ray_cannot_do_ends_the_run_as_an_error_of_ours() -> None:
 )
 def test_what_s3_says_becomes_the_error_that_says_what_follows(code: str, kind: type[Exception]) -> None:
     said = ClientError({"Error": {"Code": code, "Message": "no"}}, "GetObject")
-    with pytest.raises(StorageError) as caught, mapped("s3://bucket/key"):
+    with pytest.raises(StorageError) as caught, s3.mapped("s3://bucket/key"):
         raise translate_boto_error(said)
     assert type(caught.value) is kind
 
@@ -84,7 +87,7 @@ def test_what_s3_says_becomes_the_error_that_says_what_follows(code: str, kind: 
 def test_a_full_disk_says_to_make_room(number: int) -> None:
     with (
         pytest.raises(StorageFullError, match=r"/out/a: cannot be written: .*; make room and run again"),
-        mapped("/out/a"),
+        local.mapped("/out/a"),
     ):
         raise OSError(number, os.strerror(number))
 
@@ -155,9 +158,9 @@ def before() -> Iterator[object]:
 
 def test_the_first_sigterm_tells_to_stop_and_the_second_to_drop(before: object) -> None:
     with Stop(grace_seconds=60) as stop:
-        assert not stop.told
+        assert not stop.signalled
         os.kill(os.getpid(), signal.SIGTERM)
-        assert (stop.told, stop.overdue) == (True, False)
+        assert (stop.signalled, stop.overdue) == (True, False)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.overdue
 
@@ -173,4 +176,17 @@ def test_a_handler_that_came_in_between_is_replaced_again(before: object) -> Non
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as ray.init does with one of its own
         stop.listen()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.told
+        assert stop.signalled
+
+
+def test_a_stop_has_every_reason_to_start_no_more_and_only_sigterm_knows_haste() -> None:
+    holds = {StopReason.LEASE: False, StopReason.TIME: False}
+    conditions = {reason: (lambda reason=reason: holds[reason]) for reason in holds}
+    with Stop(grace_seconds=0, conditions=conditions) as stop:
+        assert stop.reason is None
+        holds[StopReason.TIME] = True
+        assert (stop.reason, stop.signalled, stop.overdue) == (StopReason.TIME, False, False)
+        holds[StopReason.LEASE] = True
+        assert stop.reason is StopReason.LEASE
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (stop.reason, stop.signalled, stop.overdue) == (StopReason.SIGTERM, True, True)

@@ -6,45 +6,54 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from hf2vad.schema import F32
+from hf2vad.features.feature import CubeArrays
+from hf2vad.schema import F16, F32, U8
 from hf2vad.training.data import StcTable
-from hf2vad.training.pseudo import HeldOut, cubes_of, first_best, follow, pseudo_anomalies, separation
+from hf2vad.training.pseudo import HeldOut, Kind, cubes_of, first_best, follow, pseudo_anomalies, separation
 from tests.stc import make_cubes, put_clip
 
 
 def held(frames: list[int], boxes: list[list[float]] | None = None, videos: list[int] | None = None) -> HeldOut:
     appearance, flow = make_cubes(len(frames), 0)
     corners = np.array(boxes or [[0, 0, 9, 9]] * len(frames), np.float32)
-    return HeldOut(np.array(videos or [0] * len(frames)), np.array(frames, np.int32), corners, appearance, flow)
+    arrays = CubeArrays(boxes=corners, flow=flow, appearance=appearance)
+    return HeldOut(np.array(videos or [0] * len(frames)), np.array(frames, np.int32), arrays)
+
+
+def changed(held: HeldOut, kind: Kind, seed: int = 0) -> tuple[U8, F16]:
+    """Pixels and flow of unusual cubes, in the boxes of the usual ones."""
+    found = pseudo_anomalies(held, kind, seed=seed)
+    assert found.boxes is held.cubes.boxes
+    return found.pixels, found.flow
 
 
 def test_skipped_frames_add_up_the_flows_between_and_repeat_the_frames_that_are_left() -> None:
     cubes = held([1, 2, 3])
-    step = cubes.flow.astype(np.float32)
-    frames, flow = pseudo_anomalies(cubes, "speed2")
+    step = cubes.cubes.flow.astype(np.float32)
+    frames, flow = changed(cubes, "speed2")
     assert flow[:, 0] == pytest.approx(step[:, 0] + step[:, 1], rel=1e-2, abs=1e-2)
     assert flow[:, 3] == pytest.approx(step[:, 2] + step[:, 3], rel=1e-2, abs=1e-2)
     assert np.array_equal(flow[:, 1], flow[:, 0])
-    assert np.array_equal(frames[:, 3:], cubes.appearance[:, [2, 4]])
-    _, flow = pseudo_anomalies(cubes, "speed3")
+    assert np.array_equal(frames[:, 3:], cubes.cubes.pixels[:, [2, 4]])
+    _, flow = changed(cubes, "speed3")
     assert flow[:, 2] == pytest.approx(step[:, 1:].sum(1), rel=1e-2, abs=1e-2)
 
 
 def test_against_turns_the_flow_round_and_keeps_the_pixels() -> None:
     cubes = held([1, 2])
-    frames, flow = pseudo_anomalies(cubes, "against")
-    assert np.array_equal(flow, -cubes.flow)
-    assert frames is cubes.appearance
+    frames, flow = changed(cubes, "against")
+    assert np.array_equal(flow, -cubes.cubes.flow)
+    assert frames is cubes.cubes.pixels
 
 
 def test_content_gives_every_cube_the_pixels_of_another_of_its_clip() -> None:
     cubes = held([1, 1, 2, 2, 1, 2, 3], videos=[0, 0, 0, 0, 1, 1, 1])
     for seed in range(5):
-        frames, flow = pseudo_anomalies(cubes, "content", seed=seed)
-        assert flow is cubes.flow
+        frames, flow = changed(cubes, "content", seed=seed)
+        assert flow is cubes.cubes.flow
         for video in (0, 1):
             rows = np.flatnonzero(cubes.video == video)
-            owners = [next(r for r in rows if np.array_equal(frames[row], cubes.appearance[r])) for row in rows]
+            owners = [next(r for r in rows if np.array_equal(frames[row], cubes.cubes.pixels[r])) for row in rows]
             assert sorted(owners) == rows.tolist()
             assert not (np.array(owners) == rows).any()
 
@@ -100,7 +109,7 @@ def test_the_first_cubes_of_each_video_are_taken(tmp_path: Path) -> None:
     found = cubes_of(StcTable(str(tmp_path)), 40)
     assert np.bincount(found.video).tolist() == [24, 20]
     assert found.frame.max() < 70
-    assert len(found) == len(found.flow) == len(found.appearance) == len(found.boxes) == 44
+    assert len(found) == len(found.cubes.flow) == len(found.cubes.pixels) == len(found.cubes.boxes) == 44
 
 
 def test_what_comes_later_must_be_better_by_the_margin() -> None:

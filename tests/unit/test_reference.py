@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hf2vad.__main__ import jobs
+from hf2vad.jobs import JOBS
 from hf2vad.models.settings import ModelConfig
 from hf2vad.reference import field_docs, job_settings, page
 from hf2vad.training.settings import TrainingConfig
@@ -23,8 +23,14 @@ def test_the_page_is_what_the_code_says() -> None:
 
 
 def test_every_job_has_settings() -> None:
-    assert list(job_settings()) == list(jobs())
-    assert {"extract", "train", "score", "demo"} <= set(jobs())
+    assert list(job_settings()) == list(JOBS)
+
+
+def test_every_option_of_a_job_stands_in_its_own_part_of_the_page() -> None:
+    for name, kind in job_settings().items():
+        (part,) = re.findall(rf"^### hf2vad {name}$(.*?)^##", page(), re.MULTILINE | re.DOTALL)
+        for option in {option.split(".")[0] for option in options(kind)}:
+            assert f"`{option}`" in part, f"hf2vad {name}: {option}"
 
 
 def test_every_setting_says_what_it_means() -> None:
@@ -37,7 +43,12 @@ def test_every_setting_says_what_it_means() -> None:
 
 def test_options_that_docs_name_are_options() -> None:
     known = {name for kind in job_settings().values() for name in options(kind)}
-    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "jobs").glob("*.py")]
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CHANGELOG.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "hf2vad" / "jobs").glob("*.py"),
+    ]
     for path in pages:
         for name in re.findall(r"--([a-z][a-z_-]*\.[a-z][\w.-]*)", path.read_text()):
             plain = name.rstrip(".").replace("-", "_")
@@ -48,7 +59,8 @@ def test_options_that_docs_name_are_options() -> None:
 
 def options(kind: type[Any], prefix: str = "") -> Iterator[str]:
     """The dotted names of a class's settings, and of those nested in it."""
-    for name, hint in typing.get_type_hints(kind).items():
+    hints = typing.get_type_hints(kind)
+    for name, hint in ((item.name, hints[item.name]) for item in dataclasses.fields(kind)):
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             yield from options(hint, f"{prefix}{name}.")
         else:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf2vad.errors import EvaluationError, NotFoundError, SchemaError
-from hf2vad.evaluation.protocol import EvaluateJob, evaluate_job
 from hf2vad.evaluation.regions import detection_area, overlapping, region_figures, track_scores
 from hf2vad.evaluation.tracks import read_tracks
+from hf2vad.jobs.evaluate import EvaluateJob, put_evaluation
 from hf2vad.schema import TRACKS
 from hf2vad.storage import put_table
 from tests.scores import Box, Frames, label_table, put_scores, table_path, with_column
@@ -288,7 +288,7 @@ def test_a_job_writes_them_beside_the_rest(tmp_path: Path) -> None:
     tracks = put_tracks(tmp_path / "tracks.parquet", ("a", 0, HALF_BESIDE, 1))
     labels = label_table(tmp_path / "l.parquet", ("a.mp4", 0, True), ("a.mp4", 1, False))
     job = EvaluateJob(scores=str(tmp_path), labels=labels, out=str(tmp_path), tracks=tracks)
-    assert areas(evaluate_job(job)["regions"]) == (1.0, 1.0)
+    assert areas(put_evaluation(job)["regions"]) == (1.0, 1.0)
 
 
 def test_tracks_of_a_video_that_was_not_scored_are_an_error(tmp_path: Path) -> None:

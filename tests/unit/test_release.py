@@ -29,6 +29,18 @@ def released(config: ModelConfig = SMALL_MODEL) -> dict[str, Any]:
     return {theirs: state[ours].numpy() for ours, theirs in release_names(config).items()}
 
 
+def stand_in_weights() -> dict[str, Any]:
+    """A checkpoint of the release at full size, whose answers are in release_golden.npz."""
+    spec = importlib.util.spec_from_file_location("release_weights", SHARED / "release_weights.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shapes = json.loads((SHARED / "release_state_dict.json").read_text())["state_dict"]
+    weights: dict[str, Any] = module.release_weights(shapes, seed=0)
+    return weights
+
+
 @pytest.mark.parametrize("memories", [("bottleneck", "up3", "up2"), ("bottleneck", "up3")])
 def test_a_released_checkpoint_comes_back_as_the_network_it_was(memories: Any) -> None:
     config = replace(SMALL_MODEL, memories=memories)
@@ -121,13 +133,7 @@ def test_names_and_shapes_are_those_of_the_release() -> None:
 @pytest.mark.shared
 @needs_shared
 def test_an_imported_checkpoint_answers_as_the_original_network() -> None:
-    spec = importlib.util.spec_from_file_location("release_weights", SHARED / "release_weights.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    shapes = json.loads((SHARED / "release_state_dict.json").read_text())["state_dict"]
-    model = from_release(module.release_weights(shapes, seed=0))
+    model = from_release(stand_in_weights())
     with np.load(SHARED / "release_golden.npz") as golden:
         frames, flows = torch.tensor(golden["frames"]), torch.tensor(golden["flows"])
         inputs = CubeTensors(frames[:, :12], flows, frames[:, 12:])

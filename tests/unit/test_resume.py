@@ -5,9 +5,9 @@ The jobs run in this process, without Ray; test_walk.py kills real workers and d
 
 from __future__ import annotations
 
-import contextlib
+import gc
+import pickle
 import shutil
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,55 +19,32 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hf2vad.bundle.bundle import Calibration, save_bundle
-from hf2vad.cluster.dispatch import Call, Outcome
+from hf2vad.archive.catalog import catalogue
+from hf2vad.archive.shards import cut_shards
+from hf2vad.archive.timeline import probe
+from hf2vad.bundle.bundle import save_bundle
+from hf2vad.cluster.dispatch import Call
+from hf2vad.cluster.inline import InlineCluster
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
-from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
+from hf2vad.jobs.scoring import scoring_task
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import local
 from hf2vad.training.data import StcTable
-from hf2vad.walk import run
 from tests import unwell
+from tests.bundles import make_bundle
 from tests.clips import Clip, write_clip
 from tests.stc import SMALL_MODEL
 
 MOTION = MotionConfig(min_area=16)
+HERE = RayConfig(address="none")
 
 
 class Killed(BaseException):
     """The process is gone."""
-
-
-class InProcess:
-    """A dispatcher that makes each call when it is submitted."""
-
-    capacity = in_flight = 1
-    gpus = 0.0
-    retried = 0
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self._over: deque[Outcome] = deque()
-        self.calls: list[str] = []
-        made.append(self)
-
-    @property
-    def running(self) -> int:
-        return len(self._over)
-
-    def submit(self, call: Call) -> None:
-        self.calls.append(call.function.__name__)
-        self._over.append(Outcome(call, call.function(*call.args), None, 1))
-
-    def poll(self) -> Outcome:
-        return self._over.popleft()
-
-    wait = poll
-
-
-made: list[InProcess] = []
 
 
 class Fuse:
@@ -76,6 +53,15 @@ class Fuse:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.at: int | None = None
         self.steps = 0
+        self.calls: list[str] = []
+        """Names of the functions that the last run had called."""
+        submit = InlineCluster.submit
+
+        def noting(cluster: InlineCluster, call: Call) -> None:
+            self.calls.append(call.function.__name__)
+            submit(cluster, call)
+
+        monkeypatch.setattr(InlineCluster, "submit", noting)
         for name in ("publish", "delete"):
             monkeypatch.setattr(local, name, self._burning(getattr(local, name)))
 
@@ -90,7 +76,7 @@ class Fuse:
 
     def run(self, job: Callable[[], int], *, at: int | None = None) -> bool:
         """Whether the job came to its end."""
-        self.at, self.steps = at, 0
+        self.at, self.steps, self.calls = at, 0, []
         try:
             job()
         except Killed:
@@ -100,8 +86,6 @@ class Fuse:
 
 @pytest.fixture
 def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
-    monkeypatch.setattr(run, "cluster", lambda config: contextlib.nullcontext())
-    monkeypatch.setattr(run, "Dispatcher", InProcess)
     return Fuse(monkeypatch)
 
 
@@ -112,30 +96,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "archive").mkdir()
     write_clip(folder / "archive" / "clip.mp4", Clip(frames=24))
     torch.manual_seed(0)
-    save_bundle(
-        str(folder / "bundle"),
-        weights=HF2VAD(SMALL_MODEL).state_dict(),
-        extraction=ExtractionConfig(motion=MOTION),
-        model_config=SMALL_MODEL,
-        fusion=FusionConfig(),
-        smoothing=5,
-        calibration=Calibration(
-            flow_mean=1.0, flow_std=1.0, frame_mean=1.0, frame_std=1.0, threshold=3.0, low=2.0, cubes=10, frames=5
-        ),
-        provenance={},
-    )
+    bundle = make_bundle(HF2VAD(SMALL_MODEL).state_dict(), extraction=ExtractionConfig(motion=MOTION))
+    save_bundle(str(folder / "bundle"), bundle)
     return folder
 
 
 def extraction(site: Path, out: Path, shard_frames: int) -> Callable[[], int]:
-    job = ExtractJob(archive=str(site / "archive"), out=str(out), shard_frames=shard_frames, motion=MOTION)
+    job = ExtractJob(archive=str(site / "archive"), out=str(out), shard_frames=shard_frames, motion=MOTION, ray=HERE)
     return lambda: extract_job(job)
 
 
 def scoring(site: Path, out: Path, smoothing: int) -> Callable[[], int]:
     job = ScoreJob.base({"bundle": str(site / "bundle")})
     job = replace(job, archive=str(site / "archive"), bundle=str(site / "bundle"), out=str(out), device="cpu")
-    job = replace(job, shard_frames=12, batch=16, smoothing=smoothing, engine="eager")
+    job = replace(job, shard_frames=12, batch=16, smoothing=smoothing, engine="eager", ray=HERE)
     return lambda: score_job(job)
 
 
@@ -143,7 +117,7 @@ def events(site: Path, out: Path, threshold: float) -> Callable[[], int]:
     job = ScoreJob.base({"bundle": str(site / "bundle")})
     job = replace(job, archive=str(site / "archive"), bundle=str(site / "bundle"), out=str(out), device="cpu")
     found = EventConfig(threshold=threshold, low=-100.0, min_length=1)
-    job = replace(job, shard_frames=12, batch=16, smoothing=5, engine="eager", events=found)
+    job = replace(job, shard_frames=12, batch=16, smoothing=5, engine="eager", events=found, ray=HERE)
     return lambda: score_job(job)
 
 
@@ -171,10 +145,10 @@ def test_a_run_stopped_at_any_step_is_finished_by_the_next_with_the_same_files(
         left = len([name for name in content(out, "looks") if "00000000-" in name or "00000012-" in name])
         assert fuse.run(make(site, out, settings[0]))
         assert content(out) == whole
-        worked = sum(name in ("extract_shard", "score_frames") for name in made[-1].calls)
+        worked = fuse.calls.count("run_shard")
         assert worked == 0 or left + worked == 2
         assert fuse.run(make(site, out, settings[0]))
-        assert made[-1].calls == []
+        assert fuse.calls == []
 
 
 @pytest.mark.parametrize(("make", "settings"), [*JOBS, EVENTS])
@@ -206,16 +180,16 @@ def test_what_is_finished_is_known_without_reading_it(site: Path, fuse: Fuse, tm
     for path in tmp_path.rglob("*.parquet"):
         path.write_bytes(b"nobody reads this")
     assert fuse.run(job)
-    assert made[-1].calls == []
+    assert fuse.calls == []
 
 
 def test_other_events_are_found_in_the_scores_there(site: Path, fuse: Fuse, tmp_path: Path) -> None:
     assert fuse.run(events(site, tmp_path, -50.0))
-    assert "score_frames" in made[-1].calls
+    assert "run_shard" in fuse.calls
     assert fuse.run(events(site, tmp_path, 1e6))
-    assert made[-1].calls == ["open_video"]
+    assert fuse.calls == ["open_video"]
     assert fuse.run(events(site, tmp_path, 1e6))
-    assert made[-1].calls == []
+    assert fuse.calls == []
 
 
 def test_outputs_without_a_mark_are_marked_and_not_made_again(site: Path, fuse: Fuse, tmp_path: Path) -> None:
@@ -225,7 +199,7 @@ def test_outputs_without_a_mark_are_marked_and_not_made_again(site: Path, fuse: 
         before = content(tmp_path / str(setting))
         shutil.rmtree(next((tmp_path / str(setting)).rglob("done")))
         assert fuse.run(job)
-        assert made[-1].calls == ["open_video"]
+        assert fuse.calls == ["open_video"]
         assert content(tmp_path / str(setting)) == before
 
 
@@ -239,7 +213,7 @@ def test_cubes_of_unhealthy_footage_are_left_out_whatever_the_shards_and_whereve
 
     def run(name: str, frames: int = 60, *, leave_out: bool = True, at: int | None = None) -> Path:
         job = ExtractJob(archive=str(archive), out=str(tmp_path / name), shard_frames=frames, dataset="d")
-        job = replace(job, leave_out_unhealthy=leave_out, motion=MotionConfig(min_area=4))
+        job = replace(job, leave_out_unhealthy=leave_out, motion=MotionConfig(min_area=4), ray=HERE)
         fuse.run(lambda: extract_job(job), at=at)
         return tmp_path / name
 
@@ -267,3 +241,35 @@ def test_cubes_of_unhealthy_footage_are_left_out_whatever_the_shards_and_whereve
     assert steps > 5
     assert cubes(stopped).equals(cubes(whole))
     assert not list((stopped / "looks").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(("make", "settings"), JOBS)
+def test_the_garbage_of_a_shard_is_collected_when_it_is_done(
+    make: Callable[..., Callable[[], int]], settings: tuple[int, int], site: Path, fuse: Fuse, tmp_path: Path
+) -> None:
+    """Whatever Python's own collector does: a closed container and its decoder may hold each other, some MB a shard."""
+    whole: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        whole.extend([info["generation"]] if phase == "start" else [])
+
+    gc.disable()
+    gc.callbacks.append(note)
+    try:
+        assert fuse.run(make(site, tmp_path, settings[0]))
+    finally:
+        gc.callbacks.remove(note)
+        gc.enable()
+    assert whole.count(2) >= 24 // 12, "two shards"
+
+
+def test_a_call_of_scoring_carries_nothing_of_what_a_worker_reads_from_the_bundle(site: Path, tmp_path: Path) -> None:
+    """Every shard of an archive is a call: 2.2 MiB of cubes that no worker read went with each."""
+    job = ScoreJob.base({"bundle": str(site / "bundle")})
+    job = replace(job, archive=str(site / "archive"), bundle=str(site / "bundle"), out=str(tmp_path))
+    task, (video,) = scoring_task(job), catalogue(job.archive)
+    timeline = probe(video)
+    (shard,) = cut_shards(video, timeline, 200)
+    calls = [(task, video), (task, shard), (task, video, timeline, [(0, 24)], [])]
+    assert (site / "bundle" / "weights.safetensors").stat().st_size > 2**18
+    assert max(len(pickle.dumps(arguments)) for arguments in calls) < 2**13

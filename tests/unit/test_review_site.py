@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,12 @@ import numpy as np
 import pytest
 
 from hf2vad.archive.catalog import Video, find_video
-from hf2vad.archive.scope import Scope
-from hf2vad.bundle.bundle import Bundle
-from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.archive.pattern import PathPattern
+from hf2vad.commandline import EXIT_OK
 from hf2vad.errors import ConfigError, EvaluationError, SchemaError
 from hf2vad.evidence.objects import kind_of
-from hf2vad.features.settings import FusionConfig
-from hf2vad.models.settings import ModelConfig
+from hf2vad.evidence.settings import EvidenceConfig
+from hf2vad.jobs.report import ReviewJob, review_job
 from hf2vad.report.site.curve import MOST_POINTS
 from hf2vad.report.site.evidence import read_evidence, video_key
 from hf2vad.report.site.heat import UNKNOWN, HeatMap, spread
@@ -28,10 +28,11 @@ from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
 from hf2vad.report.site.place import place_of
-from hf2vad.report.site.why import parts_of
+from hf2vad.report.site.why import peak_terms
 from hf2vad.schema import OBJECTS
 from hf2vad.storage import put_json, read_table
-from tests.clips import pictures
+from tests.bundles import make_bundle
+from tests.clips import Clip, pictures, write_clip
 from tests.review import BUNDLE, CLIPS, FIRST, HOSTILE, PATTERN, Bump, put_night, put_video
 from tests.scores import CALIBRATION
 
@@ -55,7 +56,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def job(night: tuple[Path, Path], out: Path, **settings: Any) -> ReportJob:
-    values = {"archive": str(night[0]), "pattern": PATTERN} | settings
+    values = {"archive": (str(night[0]),), "pattern": PATTERN} | settings
     return ReportJob(scores=str(night[1]), out=str(out), **values)
 
 
@@ -76,13 +77,13 @@ def job(night: tuple[Path, Path], out: Path, **settings: Any) -> ReportJob:
 def test_camera_and_time_are_read_from_the_path(
     video: str, pattern: str, camera: str, day: date | None, start: datetime | None
 ) -> None:
-    found = place_of(video, Scope(pattern))
+    found = place_of(video, PathPattern(pattern))
     assert (found.camera, found.day, found.start) == (camera, day, start)
 
 
 def spread_of(video: str, pattern: str, seconds: float, *peaks: float) -> Any:
     times = np.arange(0, seconds, 0.5)
-    return spread(place_of(video, Scope(pattern)), times, np.linspace(0, 1, len(times)), peaks)
+    return spread(place_of(video, PathPattern(pattern)), times, np.linspace(0, 1, len(times)), peaks)
 
 
 def test_the_map_has_hours_where_paths_tell_them_and_a_column_for_those_that_do_not() -> None:
@@ -95,7 +96,7 @@ def test_the_map_has_hours_where_paths_tell_them_and_a_column_for_those_that_do_
     rows = {row["camera"]: row["cells"] for row in heat.rows()}
     assert rows["a"] == [[1, 0.5, 1800.0], [1, 1.0, 1800.0], None, None]
     assert [cell and cell[0] for cell in rows["c"]] == [None, None, None, 1]
-    assert heat.column_of(place_of("a/2026-11-24/22-30.mp4", Scope(TIMED)), 1900) == 1
+    assert heat.column_of(place_of("a/2026-11-24/22-30.mp4", PathPattern(TIMED)), 1900) == 1
 
 
 def test_the_map_has_days_where_paths_tell_only_those() -> None:
@@ -123,21 +124,19 @@ def test_many_hours_are_hours_of_the_day() -> None:
 def test_an_events_parts_are_those_that_its_score_was_made_of(night: tuple[Path, Path], bundle: Any) -> None:
     objects = read_table(str(night[1] / "objects" / f"{FIRST}.parquet"))
     event = read_table(str(night[1] / "events" / f"{FIRST}.parquet")).to_pylist()[0]
-    parts = parts_of(event, objects, bundle)
+    parts, words = peak_terms(event, objects, bundle, FIRST)
     assert parts == {"flow": 9.0, "frame": 1.0}, "S_r 14 and S_p 15, mean 5, deviation 1, weights 1 and 0.1"
+    assert words == "", "Eq. 9 says nothing of how rare a measure is"
     assert kind_of(parts) == "flow"
     assert kind_of({"flow": -1.0, "frame": 0.5}) == "appearance"
-    assert parts_of(event, OBJECTS.empty_table(), bundle) == {}
+    assert peak_terms(event, OBJECTS.empty_table(), bundle, FIRST) == ({}, "")
     assert kind_of({}) == ""
 
 
 @pytest.fixture
 def bundle() -> Any:
-    """The settings of a bundle that parts are weighed with."""
-    return Bundle(
-        id=BUNDLE, extraction=ExtractionConfig(), model_config=ModelConfig(), fusion=FusionConfig(), smoothing=1,
-        calibration=CALIBRATION, provenance={},
-    )  # fmt: skip
+    """The settings of a bundle that features are weighed with."""
+    return replace(make_bundle({}, smoothing=1, calibration=CALIBRATION).settings, id=BUNDLE)
 
 
 def test_names_are_data_and_end_no_script(night: tuple[Path, Path], tmp_path: Path) -> None:
@@ -215,7 +214,7 @@ def played(path: Path) -> list[float]:
 def test_videos_are_linked_where_a_browser_can_play_them(night: tuple[Path, Path], tmp_path: Path) -> None:
     site = tmp_path / "site"
     found = media(night, site)
-    assert found[FIRST] == {"src": found[FIRST]["src"], "offset_s": 0.0, "why_not": ""}
+    assert found[FIRST] == {"src": found[FIRST]["src"], "offset_s": 0.0, "cuts": [], "why_not": ""}
     assert (site / found[FIRST]["src"]).resolve() == night[0] / FIRST
     hostile = next(video for video in CLIPS if HOSTILE in video)
     assert "<" not in found[hostile]["src"]
@@ -247,7 +246,7 @@ def test_a_part_of_a_folder_of_images_is_a_video_with_its_own_times(tmp_path: Pa
         cv2.imwrite(str(folder / f"{number}.png"), image)
     prefix = tmp_path / f"bundle={BUNDLE}"
     put_video(prefix, "frames", frames=30, bumps=[Bump(10, 20, 9.0)])
-    write_site(ReportJob(scores=str(prefix), out=str(tmp_path / "site"), archive=str(tmp_path / "archive")))
+    write_site(ReportJob(scores=str(prefix), out=str(tmp_path / "site"), archive=(str(tmp_path / "archive"),)))
     found = data(tmp_path / "site", f"videos/{video_key('frames')}")["media"]
     assert played(tmp_path / "site" / found["src"]) == pytest.approx(np.arange(30) / 25, abs=1e-4)
     assert found["offset_s"] == 0
@@ -256,19 +255,40 @@ def test_a_part_of_a_folder_of_images_is_a_video_with_its_own_times(tmp_path: Pa
 def test_a_video_that_the_archive_lost_is_shown_without_a_player(night: tuple[Path, Path], tmp_path: Path) -> None:
     empty = tmp_path / "archive"
     empty.mkdir()
-    found = media(night, tmp_path / "site", archive=str(empty))
+    found = media(night, tmp_path / "site", archive=(str(empty),))
     assert f"{empty} does not have this video" in found[FIRST]["why_not"]
+
+
+def test_a_video_that_the_transcoder_refuses_costs_its_own_player_and_no_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "archive").mkdir()
+    prefix, wide = tmp_path / f"bundle={BUNDLE}", Clip(codec="mjpeg", pix_fmt="yuvj420p", width=17_000, height=16)
+    write_clip(tmp_path / "archive" / "wide.avi", replace(wide, options={}, frames=5))
+    write_clip(tmp_path / "archive" / "well.avi", Clip(codec="mpeg4", frames=5))
+    for video in ("well.avi", "wide.avi"):
+        put_video(prefix, video, frames=5, bumps=[Bump(4, 5, 9.0)])
+    options = {"archive": (str(tmp_path / "archive"),), "media": "transcode", "longest": 20_000}
+    made = ReviewJob(scores=str(prefix), out=str(tmp_path / "site"), evidence=EvidenceConfig(events=0), **options)
+    assert review_job(made) == EXIT_OK
+    assert "2 videos, 2 events, 0 failures, 1 videos without a player (their pages say why)" in capsys.readouterr().out
+    pages = {video: data(tmp_path / "site", f"videos/{video_key(video)}") for video in ("well.avi", "wide.avi")}
+    assert len(pages["wide.avi"]["events"]) == 1
+    assert pages["wide.avi"]["media"]["src"] == ""
+    assert pages["wide.avi"]["media"]["why_not"].startswith("wide.avi: cannot be transcoded: ")
+    assert "invalid width x height (17000x16)" in pages["wide.avi"]["media"]["why_not"]
+    assert len(played(tmp_path / "site" / pages["well.avi"]["media"]["src"])) == 5
 
 
 def test_a_link_that_no_page_can_follow_is_refused() -> None:
     with pytest.raises(ConfigError, match="give --media-url, or --media copy"):
-        ReportJob(scores="s", out="site", archive="s3://cameras")
+        ReportJob(scores="s", out="site", archive=("s3://cameras",))
     with pytest.raises(ConfigError, match="cannot name files in s3://cameras"):
-        ReportJob(scores="s", out="s3://review/site", archive="s3://cameras")
-    made = ReportJob(scores="s", out="s3://one/site", archive="s3://one/cameras/2026")
+        ReportJob(scores="s", out="s3://review/site", archive=("s3://cameras",))
+    made = ReportJob(scores="s", out="s3://one/site", archive=("s3://one/cameras/2026",))
     video = Video("a b/é#1.mp4", "s3://one/cameras/2026/a b/é#1.mp4", "file", "", 0)
     assert link(video, made) == "../cameras/2026/a%20b/%C3%A9%231.mp4"
-    elsewhere = ReportJob(scores="s", out="site", archive="s3://cameras", media_url="https://nas/cameras/")
+    elsewhere = ReportJob(scores="s", out="site", archive=("s3://cameras",), media_url="https://nas/cameras/")
     assert link(video, elsewhere) == "https://nas/cameras/a%20b/%C3%A9%231.mp4"
 
 

@@ -68,7 +68,7 @@ def test_names_are_data_and_no_patterns() -> None:
     [
         ({"cameras": ("gate",)}, "--cameras needs a --pattern with {camera}"),
         ({"pattern": "{camera}/*", "since": NIGHT}, "need a --pattern with {date} or {year}"),
-        ({"pattern": "{date}/{date}"}, "has a name twice"),
+        ({"pattern": "{date}/{date}"}, "has {date} twice"),
         ({"pattern": "{date}", "since": NIGHT, "until": date(2026, 1, 1)}, "is after --until"),
     ],
 )
@@ -106,8 +106,3 @@ def test_days_are_known_after_some_parts_of_a_path(
     assert days is None or scope.on(days).enters(path)
     if depth:
         assert Scope(pattern, since=date(2027, 1, 1)).days_of(path) is None
-
-
-def test_the_camera_is_what_the_pattern_says() -> None:
-    assert Scope("{camera}/{date}/*").camera_of("gate/2026-11-24/a.mp4") == "gate"
-    assert Scope("*/{date}/*").camera_of("gate/2026-11-24/a.mp4") is None

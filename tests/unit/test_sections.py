@@ -10,11 +10,12 @@ import pytest
 
 from hf2vad.archive import catalog
 from hf2vad.archive.scope import Scope
-from hf2vad.archive.sections import Order, Sections, Source, parse_sources
+from hf2vad.archive.sections import Order, Sections
+from hf2vad.archive.sources import Source, parse_sources
 from hf2vad.errors import ConfigError
 from hf2vad.storage import ahead, list_dir
 from hf2vad.walk import markers
-from hf2vad.walk.markers import FinishedSections, Marks
+from hf2vad.walk.markers import Marks, SectionIndex
 
 STATE = "0123456789abcdef"
 BY_DAY = Scope("{camera}/{date}/*")
@@ -24,7 +25,8 @@ NIGHTS = [name.replace("/2", "/2026-11-2") for name in NIGHTS]
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    for name in (*NIGHTS, "gate/notes/x.mp4", "gate/2026-11-23/seq/1.png", "late/2026-12-01/z.mp4"):
+    images = [f"gate/2026-11-23/seq/{number}.png" for number in range(5)]
+    for name in (*NIGHTS, "gate/notes/x.mp4", *images, "late/2026-12-01/z.mp4"):
         path = tmp_path / "archive" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"1")
@@ -107,7 +109,7 @@ def test_what_is_finished_is_known_in_every_order_and_of_every_archive(
         expected[video.id] = (None, "finished", "failed")[number % 3]
         if number % 3:
             marks.put(video, STATE, failed=number % 3 == 2)
-    finished = FinishedSections(marks, sections)
+    finished = SectionIndex(marks, sections)
     assert {video.id: finished.find(video, STATE) for video in sections.videos()} == expected
 
 
@@ -125,7 +127,7 @@ def test_marks_too_are_read_a_day_at_a_time(archive: Path, tmp_path: Path, monke
 
     monkeypatch.setattr(markers, "list_dir", noted)
     monkeypatch.setattr(ahead, "list_dir", noted)
-    finished = FinishedSections(marks, sections)
+    finished = SectionIndex(marks, sections)
     assert [finished.find(video, STATE) for video in videos[:3]] == ["finished"] * 3
     days = {name.split("/")[2] for name in listed if name.count("/") == 2}
     assert days == {"2026-12-01", "2026-11-23"}

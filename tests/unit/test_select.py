@@ -10,11 +10,11 @@ import torch
 from hf2vad.errors import TrainingError
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig
-from hf2vad.scoring.fuse import PARTS
 from hf2vad.training.data import StcTable
 from hf2vad.training.pseudo import KINDS
-from hf2vad.training.select import ERRORS, Selection, Selector, split_videos
-from hf2vad.training.select_parts import DENSITIES, FUSIONS, fitted_weights
+from hf2vad.training.recipe import Recipe, Selection
+from hf2vad.training.select import ERRORS, Selector, split_videos
+from hf2vad.training.select_features import DENSITIES, FUSIONS, fitted_weights
 from hf2vad.training.settings import SelectionConfig, StageConfig, TrainingConfig
 from tests.stc import SMALL_MODEL, put_clip
 
@@ -30,17 +30,19 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> StcTable:
 
 def selector(table: StcTable, out: Path, config: SelectionConfig) -> Selector:
     stage = StageConfig(epochs=1, lr=1e-3)
-    return Selector(
-        table,
-        SMALL_MODEL,
-        TrainingConfig(flow=stage, frame=stage, batch=16),
-        LossConfig(),
-        FusionConfig(flow=1, frame=0.1),
-        5,
-        config,
-        torch.device("cpu"),
-        lambda name: str(out / f"{name}.safetensors"),
+    recipe = Recipe(
+        model=SMALL_MODEL,
+        init="",
+        training=TrainingConfig(flow=stage, frame=stage, batch=16),
+        loss=LossConfig(),
+        fusion=FusionConfig(flow=1, frame=0.1),
+        features={},
+        smoothing=5,
+        camera_pattern="",
+        camera_cubes=1000,
+        selection=config,
     )
+    return Selector(table, recipe, config, torch.device("cpu"), lambda name: str(out / f"{name}.safetensors"))
 
 
 CONFIG = SelectionConfig(slots=(4,), steps=3, cubes=80)
@@ -77,10 +79,10 @@ def test_what_is_chosen_is_what_the_figures_say(selection: Selection) -> None:
     )
     fusion = chosen(selection, "fusion")
     assert selection.fusion.perspective is fusion.endswith(", in box heights")
-    assert (selection.density.kind != "none") is (selection.fusion.motion > 0)
+    assert (selection.density.kind != "none") is ("motion" in selection.fusion.weights)
     parts = FUSIONS.get(fusion.removesuffix(", in box heights"))
     if parts:
-        assert [getattr(selection.fusion, part) for part in PARTS] == [float(part in parts) for part in PARTS]
+        assert selection.fusion.weights == dict.fromkeys(parts, 1.0)
 
 
 def test_a_selection_that_was_stopped_goes_on_to_the_same_choice(

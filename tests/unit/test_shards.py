@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.counting import Restart
 from hf2vad.archive.shards import Shard, cut_shards
 from hf2vad.archive.timeline import Timeline
 
@@ -24,8 +26,10 @@ def images(count: int) -> Timeline:
     return Timeline(count, 64, 48, np.arange(count) / 25, names=tuple(f"{t}.png" for t in range(count)))
 
 
-def sequential(count: int) -> Timeline:
-    return Timeline(count, 64, 48, np.arange(count) / 25, sequential=True)
+def counted(count: int, every: int = 10) -> Timeline:
+    """A video file of two packets a frame, which can be decoded from some of its frames."""
+    restarts = tuple(Restart(t, 2 * t) for t in range(every, count, every))
+    return Timeline(count, 64, 48, np.arange(count) / 25, packets=np.arange(count) * 2, restarts=restarts)
 
 
 def cut(timeline: Timeline, length: int, start: int = 0, stop: int | None = None) -> list[Shard]:
@@ -88,16 +92,27 @@ def test_decoding_starts_from_the_last_keyframe_before_the_shard_or_the_one_befo
         assert list(s.seek_pts) == [100 + 3 * t for t in expected]
 
 
-@settings(max_examples=60, deadline=None)
-@given(count=frame_counts, length=lengths, start=st.integers(0, 299), size=st.integers(1, 300))
-def test_a_sequential_video_is_one_shard_whatever_the_length(count: int, length: int, start: int, size: int) -> None:
-    shards = cut(sequential(count), length, start, start + size)
-    expected = [(start, min(start + size, count))] if start < count else []
-    assert [(s.start, s.stop) for s in shards] == expected
-    for s in shards:
-        assert (s.first, s.last) == (max(0, start - 4), min(s.stop + 4, count))
-        assert len(s.pts_s) == s.last - s.first
+@settings(max_examples=100, deadline=None)
+@given(count=frame_counts, length=lengths, every=st.integers(1, 60))
+def test_a_counted_video_is_decoded_from_the_last_place_that_gives_the_shards_first_frame(
+    count: int, length: int, every: int
+) -> None:
+    timeline = counted(count, every)
+    for s in cut(timeline, length):
+        assert s.packets is not None
+        assert s.packets.tolist() == [2 * t for t in range(s.first, s.last)]
+        assert s.restart.frame == s.first // every * every
         assert (s.pts, s.names, s.seek_pts) == (None, (), ())
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=frame_counts, length=lengths)
+def test_an_interlaced_video_is_decoded_one_frame_further_on_each_side(count: int, length: int) -> None:
+    for s in cut(replace(timed(count), interlaced=True), length):
+        assert s.around == (max(0, s.first - 1), min(count, s.last + 1))
+        assert s.pts is not None
+        assert len(s.pts) == s.around[1] - s.around[0]
+        assert len(s.pts_s) == s.last - s.first
 
 
 def test_a_shard_says_which_video_it_is_of_and_how_large_that_is() -> None:
@@ -106,7 +121,7 @@ def test_a_shard_says_which_video_it_is_of_and_how_large_that_is() -> None:
 
 
 @pytest.mark.parametrize(("start", "stop"), [(50, None), (70, 90), (20, 20), (0, 0)])
-@pytest.mark.parametrize("kind", [timed, images, sequential])
+@pytest.mark.parametrize("kind", [timed, images, counted])
 def test_a_range_without_frames_has_no_shard(kind: Callable[[int], Timeline], start: int, stop: int | None) -> None:
     assert cut(kind(50), 10, start, stop) == []
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from hf2vad.commandline import parse
 from hf2vad.errors import ConfigError
-from hf2vad.evaluation.protocol import EvaluateJob
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.smoothing import Smoothing
-from hf2vad.scoring.fuse import smooth
+from hf2vad.jobs.evaluate import EvaluateJob
+from hf2vad.scoring.smooth import smooth
 from hf2vad.settings import from_dict
 
 NAN = float("nan")

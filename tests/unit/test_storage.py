@@ -28,7 +28,7 @@ from hf2vad.storage import (
     read_json,
     read_table,
 )
-from hf2vad.storage.failures import mapped
+from hf2vad.storage.s3 import mapped
 
 NOBODY = 65534
 READS: list[Callable[[str], object]] = [

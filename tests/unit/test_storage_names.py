@@ -7,7 +7,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hf2vad.storage import is_s3, join, key_path, readable
+from hf2vad.errors import StorageError
+from hf2vad.storage import (
+    absolute,
+    find_file,
+    id_of_key,
+    is_local,
+    join,
+    key_path,
+    list_dir,
+    local,
+    objects_appear_whole,
+    put_bytes,
+    read_bytes,
+    readable,
+    s3,
+)
+from hf2vad.storage.backends import backend_of
 from hf2vad.storage.names import KEY_BYTES, RESERVED, SEGMENT_BYTES
 
 part = st.sampled_from(
@@ -76,6 +92,18 @@ def test_two_ids_never_have_the_same_key(first: str, second: str) -> None:
     assert (key_path(first) == key_path(second)) == (first == second)
 
 
+@settings(max_examples=300, deadline=None)
+@given(identity=video_id)
+@example("")
+@example("a//b/")
+@example("a.parquet/v.json")
+@example("x" * 300)
+@example("ä" * 500)
+def test_a_key_leads_back_to_its_id_unless_it_was_shortened(identity: str) -> None:
+    key = key_path(identity)
+    assert id_of_key(key) == (None if "~" in key else identity)
+
+
 @settings(max_examples=200, deadline=None)
 @given(identity=video_id)
 def test_a_shortened_part_is_not_the_key_of_any_other_id(identity: str) -> None:
@@ -109,9 +137,21 @@ def test_parts_are_joined_with_one_slash_each() -> None:
     assert join("/out", "a") == "/out/a"
 
 
-def test_only_uris_of_s3_are_in_s3() -> None:
-    assert is_s3("s3://bucket/key")
-    assert not any(map(is_s3, ("/s3://bucket", "s3:/bucket", "S3", "file")))
+def test_uris_with_a_scheme_are_in_its_storage_and_all_else_is_local() -> None:
+    assert backend_of("s3://bucket/key") is s3
+    for path in ("/s3://bucket", "s3:/bucket", "S3", "file", "", "cam/http://x"):
+        assert backend_of(path) is local
+    assert [is_local(uri) for uri in ("s3://bucket", "a/b")] == [False, True]
+    assert [objects_appear_whole(uri) for uri in ("s3://bucket", "a/b")] == [True, False]
+
+
+@pytest.mark.parametrize("uri", ["gs://bucket/key", "S3://bucket", "file:///tmp/x"])
+def test_a_scheme_without_storage_is_named_with_those_that_there_are(uri: str) -> None:
+    said = f"{uri}: no storage for {uri.split(':')[0]}://; there are s3:// and local paths"
+    for call in (find_file, absolute, read_bytes, lambda uri: put_bytes(uri, b""), lambda uri: list(list_dir(uri))):
+        with pytest.raises(StorageError) as refused:
+            call(uri)
+        assert str(refused.value) == said
 
 
 def test_a_name_that_is_not_utf_8_is_shown_with_escapes() -> None:

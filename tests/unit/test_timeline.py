@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from hf2vad.archive.counting import Restart
 from hf2vad.archive.timeline import Timeline
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -17,11 +18,12 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
     pts_s=arrays(np.float64, st.integers(0, 9), elements=st.floats(width=64)),
     pts=st.none() | arrays(np.int64, st.integers(0, 9), elements=INT64),
     keyframes=st.none() | arrays(np.int64, st.integers(0, 9), elements=INT64),
+    packets=st.none() | arrays(np.int64, st.integers(0, 9), elements=INT64),
 )
 def test_a_timeline_crosses_processes_bit_for_bit(
-    pts_s: np.ndarray, pts: np.ndarray | None, keyframes: np.ndarray | None
+    pts_s: np.ndarray, pts: np.ndarray | None, keyframes: np.ndarray | None, packets: np.ndarray | None
 ) -> None:
-    sent = Timeline(7, 64, 48, pts_s, pts, keyframes, names=("1.png",), sequential=True, promised=8)
+    sent = Timeline(7, 64, 48, pts_s, pts, keyframes, packets, (Restart(3, 4),), names=("1.png",), promised=8)
     got = pickle.loads(pickle.dumps(sent))
     assert vars(got).keys() == vars(sent).keys()
     for name, value in vars(sent).items():

@@ -13,6 +13,7 @@ from torch import Tensor
 from hf2vad.errors import ConfigError, NotFoundError, StoppedError, StorageError, TrainingError
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import LossConfig
+from hf2vad.presets import preset
 from hf2vad.storage import exists
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
@@ -231,13 +232,17 @@ def test_a_limited_number_of_steps_takes_another_part_of_the_table_in_every_epoc
     assert changed(weights(whole), weights(resumed)) == set()
 
 
-@pytest.mark.parametrize(
-    "changes", [{"reader": "ray"}, {"cache_gib": 5.0}, {"tensorboard": False}, {"checkpoint_minutes": 1.0}]
-)
+@pytest.mark.parametrize("changes", [{"cache_gib": 5.0}, {"tensorboard": False}, {"checkpoint_minutes": 1.0}])
 def test_settings_that_decide_no_weight_do_not_change_the_identity(changes: dict[str, Any]) -> None:
     assert config(**changes).identity == config().identity
     assert config(tf32=False).identity != config().identity
     assert replace(config(), flow=StageConfig(epochs=1, lr=3e-3, steps=1)).identity != config().identity
+
+
+def test_checkpoints_of_an_earlier_release_have_the_same_identity() -> None:
+    """What `compact` and the paper's sizes hashed to when the setting `reader` was still there."""
+    assert preset("compact").training.identity == "68d23a8a6e81e992"
+    assert preset("ped2").training.identity == preset("avenue").training.identity == "c89771597ce4a49b"
 
 
 def test_synchronised_batchnorm_is_refused_on_the_cpu(folder: Path, tmp_path: Path) -> None:

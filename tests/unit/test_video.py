@@ -54,7 +54,12 @@ CLIPS = {
     "irregular.ts": Clip(times=IRREGULAR),
     "irregular.webm": Clip("libvpx-vp9", VP9, times=IRREGULAR),
 }
-ORDERED = [name for name in CLIPS if name != "h264_reordered.avi"]
+COUNTED = [
+    "h264_reordered.avi",
+    "h264_gradual_refresh.mp4",
+    *(f"irregular.{suffix}" for suffix in ("mp4", "mkv", "ts")),
+]
+"""Whose packets do not prove the order of pictures, or where they are whole."""
 CUTS = [(0, 1), (0, 7), (3, 10), (13, 20), (19, 2), (0, FRAMES), (FRAMES - 1, 5)]
 
 Written = Callable[[str], tuple[Video, Timeline, list[U8]]]
@@ -89,7 +94,7 @@ def test_a_video_has_as_many_frames_as_a_player_shows_each_with_its_time(name: s
     assert (np.diff(timeline.pts_s) > 0).all()
     assert timeline.pts_s == pytest.approx(clip.seconds, abs=0.0011)
     assert timeline.truncated is None
-    assert timeline.sequential == (name not in ORDERED)
+    assert timeline.counted == (name in COUNTED)
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -145,11 +150,16 @@ def test_shards_of_a_video_start_at_keyframes_near_them(written: Written) -> Non
     assert shard.seek_pts == (timeline.keyframes[2], timeline.keyframes[1])
 
 
-def test_a_video_in_decoding_order_is_one_shard_whose_first_frames_are_skipped(written: Written) -> None:
+def test_a_video_in_decoding_order_is_cut_like_any_other(written: Written) -> None:
     video, timeline, images = written("h264_reordered.avi")
-    (shard,) = cut_shards(video, timeline, 5, start=20, stop=33)
-    assert (shard.start, shard.stop, shard.pts) == (20, 33, None)
-    assert_exact(list(decode(shard)), 16, 34, images)
+    shards = list(cut_shards(video, timeline, 5, start=20, stop=33))
+    assert [(shard.start, shard.stop, shard.pts) for shard in shards] == [
+        (20, 25, None),
+        (25, 30, None),
+        (30, 33, None),
+    ]
+    for shard in shards:
+        assert_exact(list(decode(shard)), shard.first, shard.last, images)
 
 
 def test_the_sound_beside_a_video_is_passed_over(tmp_path: Path) -> None:
@@ -190,9 +200,11 @@ def test_images_are_read_as_stored_whatever_their_depth(tmp_path: Path) -> None:
     cv2.imwrite(
         str(tmp_path / "2.png"), np.dstack([np.full((48, 64, 3), (9, 8, 7), np.uint8), np.zeros((48, 64), np.uint8)])
     )
+    for t in range(3, 6):
+        cv2.imwrite(str(tmp_path / f"{t}.png"), grey)
     video = only(tmp_path)
     (shard,) = cut_shards(video, probe(video), 5)
-    first, second = (frame.image for frame in decode(shard))
+    first, second, *_ = (frame.image for frame in decode(shard))
     assert first is not None
     assert np.abs(first[..., 1].astype(float) - grey / 257).max() <= 1
     assert second is not None

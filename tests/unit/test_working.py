@@ -18,7 +18,7 @@ import pytest
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import cut_shards
 from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import decode
+from hf2vad.archive.video import as_stored, decode
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import (
     DetectorConfig,
@@ -73,8 +73,9 @@ def write(path: Path, frames: Iterator[U8], *, lossless: bool = False) -> Video:
 
 
 def images(video: Video, size: tuple[int, int] | None = None) -> list[U8]:
+    sized = as_stored if size is None else lambda *_: size
     (shard,) = cut_shards(video, probe(video), 1000)
-    return [frame.image for frame in decode(shard, size) if frame.image is not None]
+    return [frame.image for frame in decode(shard, sized) if frame.image is not None]
 
 
 def cubes(video: Video, settings: ExtractionConfig, *, length: int = 1000, boxes: str = "") -> list[CubeBatch]:
@@ -139,7 +140,7 @@ def test_given_boxes_are_cut_where_they_lie_and_told_as_given(large: Large, tmp_
     columns = {name: given[:, i] for i, name in enumerate(("x1", "y1", "x2", "y2"))}
     path = tmp_path / "boxes.parquet"
     pq.write_table(pa.table({"video": [large.video.id] * 2, "frame": [6, 6], **columns}), path)
-    boxes = ExtractionConfig(working=SETTINGS.working, flow=SETTINGS.flow, detector=DetectorConfig(kind="boxes"))
+    boxes = ExtractionConfig(working=SETTINGS.working, flow=SETTINGS.flow, detector=DetectorConfig(kinds=("boxes",)))
     batch = cubes(large.video, boxes, boxes=str(path))[6]
     assert np.array_equal(batch.boxes, given)
     scaled = np.ceil(given * LONGEST / large.width).astype(int)

@@ -1,1 +1,1 @@
-"""Where boxes come from."""
+"""Where boxes come from: one file a detector, and one entry of `DETECTORS` (settings.py)."""

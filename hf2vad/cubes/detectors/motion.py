@@ -1,30 +1,48 @@
-"""Boxes of what moves: thresholded differences of neighbouring frames (paper §4.1; METHOD §1)."""
+"""Boxes of what moves: thresholded differences of neighbouring frames (paper §4.1)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
+from hf2vad.cubes.detectors.detector import Detections, Detector, FrameContext, Resources, box_order
+from hf2vad.cubes.detectors.settings import MotionConfig
 from hf2vad.cubes.opencv import cv2
-from hf2vad.cubes.settings import MotionConfig
 from hf2vad.schema import F32, U8
 
 
+class MotionDetector(Detector):
+    """Boxes of what moves outside the boxes of the detectors before it. Its settings are the section `motion`."""
+
+    Settings: ClassVar[type] = MotionConfig
+    needs_neighbours: ClassVar[bool] = True
+
+    def __init__(self, settings: MotionConfig, resources: Resources) -> None:
+        self._settings = settings
+
+    def boxes(self, frame: FrameContext, earlier: F32) -> Detections:
+        """Boxes of what moves between `frame` and its neighbours, sorted by y1, x1, y2, x2."""
+        near = frame.neighbours
+        assert near is not None
+        return Detections(motion_boxes(near.before, near.current, near.after, earlier, self._settings))
+
+
 def blurred(grey: U8, config: MotionConfig) -> U8:
-    """What `motion_boxes` takes for a (H, W) grey frame."""
+    """A (H, W) grey frame, smoothed as `motion_boxes` takes it."""
     return np.asarray(cv2.GaussianBlur(grey, (config.blur, config.blur), 0), np.uint8)
 
 
-def motion_boxes(before: U8 | None, current: U8, after: U8 | None, known: F32, config: MotionConfig) -> F32:
-    """(N, 4) boxes x1, y1, x2, y2 (the end exclusive) of what moves around the current frame, outside `known` boxes.
+def motion_boxes(before: U8 | None, current: U8, after: U8 | None, earlier: F32, config: MotionConfig) -> F32:
+    """(N, 4) boxes x1, y1, x2, y2 (the end exclusive) of what moves around the current frame, outside `earlier` boxes.
 
-    `before`, `current`, `after`: blurred frames, none where the video has none. The differences to both neighbours are
-    added so that they saturate instead of wrapping around. Sorted by y1, x1, y2, x2.
+    `before`, `current`, `after`: (H, W) blurred frames, None where there is none. The differences to both neighbours
+    are added so that they saturate; the release let them wrap around. Sorted by y1, x1, y2, x2.
     """
     height, width = current.shape
     moving = _moving([frame for frame in (before, after) if frame is not None], current, config.threshold)
-    for x1, y1, x2, y2 in grown(known, config.grow, width, height):
+    for x1, y1, x2, y2 in grown(earlier, config.grow, width, height):
         moving[int(np.floor(y1)) : int(np.ceil(y2)), int(np.floor(x1)) : int(np.ceil(x2))] = 0
     contours, _ = cv2.findContours(moving, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     boxes = []
@@ -32,8 +50,8 @@ def motion_boxes(before: U8 | None, current: U8, after: U8 | None, known: F32, c
         x, y, w, h = cv2.boundingRect(contour)
         if cv2.contourArea(contour) > config.min_area and max(w, h) < config.max_aspect * min(w, h):
             boxes.append((x, y, x + w, y + h))
-    found = grown(np.array(boxes, np.float32).reshape(-1, 4), config.grow, width, height)
-    return in_order(found)
+    around = grown(np.array(boxes, np.float32).reshape(-1, 4), config.grow, width, height)
+    return around[box_order(around)]
 
 
 def _moving(neighbours: Sequence[U8], current: U8, threshold: int) -> U8:
@@ -53,12 +71,7 @@ def _moving(neighbours: Sequence[U8], current: U8, threshold: int) -> U8:
     return (total > threshold).view(np.uint8)
 
 
-def in_order(boxes: F32) -> F32:
-    """`boxes` sorted by y1, x1, y2, x2, so that their order depends on nothing else."""
-    return boxes[np.lexsort((boxes[:, 2], boxes[:, 3], boxes[:, 0], boxes[:, 1]))]
-
-
 def grown(boxes: F32, pixels: int, width: int, height: int) -> F32:
-    """`boxes` with `pixels` more on each side, clipped to the frame."""
+    """(N, 4) `boxes` with `pixels` more on each side, clipped to a frame of `width` × `height`."""
     larger = boxes + np.array([-pixels, -pixels, pixels, pixels], np.float32)
     return np.clip(larger, 0, np.array([width, height, width, height], np.float32))

@@ -6,7 +6,7 @@ import numpy as np
 
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.schema import F64
-from hf2vad.scoring.fuse import runs
+from hf2vad.scoring.smooth import runs
 from hf2vad.tables.read import name_in
 
 MOST_POINTS = 2000

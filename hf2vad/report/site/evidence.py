@@ -29,6 +29,8 @@ class Evidence:
     """What `event.json` says."""
 
     kind: str = ""
+    rarity: str = ""
+    """How rare each feature is, in words; empty for a score that is not by surprise."""
     parts: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """Pictures and clips: paths from the site's pages."""
@@ -68,6 +70,7 @@ def read_evidence(site: str, key: str) -> Evidence:
         nearest = [_path(key, name) for name in files.pop("nearest", None) or []]
         return Evidence(
             kind=str(row.get("kind") or ""),
+            rarity=str(row.get("rarity") or ""),
             parts={str(name): float(value) for name, value in (row.get("parts") or {}).items() if value is not None},
             files={name: _path(key, files[name]) for name in (*PICTURES, *CLIPS) if files.get(name)},
             nearest=nearest,

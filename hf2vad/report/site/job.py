@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hf2vad.archive.scope import Scope, parse_day
+from hf2vad.archive.sources import Source, parse_sources
 from hf2vad.errors import ConfigError
 from hf2vad.settings import require
-from hf2vad.storage import is_s3
+from hf2vad.storage import is_local
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +22,9 @@ class ReportJob:
     out: str
     """Folder or s3://bucket/prefix of the site; open its index.html."""
 
-    archive: str = ""
-    """The videos that were scored, for the player and the pictures; empty: the site has neither."""
+    archive: tuple[str, ...] = ()
+    """The videos that were scored, for the player and the pictures, as scoring or backfill took them: of several
+    archives each as name=uri. Empty: the site has neither."""
 
     bundle: str = ""
     """The bundle that scored them, for the parts of each event's score in deviations; empty: not told."""
@@ -34,7 +36,7 @@ class ReportJob:
     """An evaluation.json of evaluate.py, whose AUROC goes to the overview."""
 
     pattern: str = ""
-    """What paths in the archive mean, such as `{camera}/{date}/{time}.mp4`; also `{year}`, `{month}`, `{day}`,
+    """What paths in an archive mean, such as `{camera}/{date}/{time}.mp4`; also `{year}`, `{month}`, `{day}`,
     `{hour}`, `{minute}`, `{second}`. Without `{camera}` the first folder is the camera."""
 
     cameras: tuple[str, ...] = ()
@@ -51,7 +53,8 @@ class ReportJob:
     the site. With both, other videos are transcoded to small H.264 files; `transcode` does that to all."""
 
     media_url: str = ""
-    """`link`: where a browser finds the archive, such as https://nas/cameras; empty: by its path from the site."""
+    """`link`: where a browser finds the archive, such as https://nas/cameras; of archives with names, each below its
+    own. Empty: by its path from the site."""
 
     media_videos: Literal["events", "all"] = "events"
     """Which videos are copied or transcoded: those with an event, or all."""
@@ -72,11 +75,17 @@ class ReportJob:
         require(self.threads > 0, f"--threads must be positive, got {self.threads}")
         require(self.longest >= 16, f"--longest must be at least 16 pixels, got {self.longest}")
         require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")
-        if self.media == "link" and self.archive and not self.media_url and not _can_be_linked(self.archive, self.out):
-            raise ConfigError(
-                f"--media link: pages in {self.out} cannot name files in {self.archive} by a path; "
-                "give --media-url, or --media copy, transcode or none"
-            )
+        for source in self.sources:
+            if self.media == "link" and not self.media_url and not _can_be_linked(source.uri, self.out):
+                raise ConfigError(
+                    f"--media link: pages in {self.out} cannot name files in {source.uri} by a path; "
+                    "give --media-url, or --media copy, transcode or none"
+                )
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The archives that were scored. Raises ConfigError."""
+        return parse_sources(tuple(filter(None, self.archive)))
 
     @property
     def scope(self) -> Scope:
@@ -87,6 +96,6 @@ class ReportJob:
 
 def _can_be_linked(archive: str, out: str) -> bool:
     """Whether a relative path leads from one to the other: both local, or in one bucket."""
-    if is_s3(archive) and is_s3(out):
-        return archive.split("/")[2] == out.split("/")[2]
-    return not is_s3(archive) and not is_s3(out)
+    if is_local(archive) or is_local(out):
+        return is_local(archive) and is_local(out)
+    return archive.split("/")[:3] == out.split("/")[:3]

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 from urllib.parse import quote
 
-from hf2vad.archive.catalog import Video, find_video
+import numpy as np
+
+from hf2vad.archive.catalog import Video
 from hf2vad.archive.container import opened, video_stream
-from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.settings import DecodeConfig, LimitsConfig
+from hf2vad.archive.sources import find_in
 from hf2vad.errors import Hf2vadError, VideoError
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.tables import Scored
-from hf2vad.report.site.transcode import transcoded
-from hf2vad.storage import atomic_writer, find_file, is_s3, join, open_read, put_bytes
+from hf2vad.report.site.transcode import Cut, cuts_of, transcoded
+from hf2vad.schema import TimeKind
+from hf2vad.settings import from_dict
+from hf2vad.storage import atomic_writer, find_file, is_local, join, open_read, put_bytes
 
 FOLDER = "media"
 PLAYABLE = {".mp4": ("h264", "av1"), ".webm": ("vp8", "vp9", "av1")}
@@ -32,29 +39,33 @@ class Media:
     """Its URL, relative to the site's pages or with a host; empty without one."""
     offset_s: float = 0.0
     """Time in the file of a frame at 0 s in the tables."""
+    cuts: Sequence[Cut] = ()
+    """Pauses that the file does not have in full."""
     why_not: str = ""
     """Why there is none."""
+    failed: bool = False
+    """Whether there should be one: the video is gone, or cannot be read or transcoded."""
 
 
 def media_of(job: ReportJob, scored: Scored, key: str) -> Media:
     """The media of a scored video, put under the site where it has to be; `key` names its file.
 
-    A video that cannot be read has none, and `why_not` says so.
+    A video that cannot be read or transcoded has none, and `why_not` says so: it costs no other its page.
     """
-    if job.media == "none" or not job.archive:
+    if job.media == "none" or not job.sources:
         return Media(why_not="This site was made without videos.")
     try:
         return _media(job, scored, key)
     except Hf2vadError as error:
-        return Media(why_not=str(error))
+        return Media(why_not=str(error), failed=True)
 
 
 def _media(job: ReportJob, scored: Scored, key: str) -> Media:
     fingerprint = str(scored.metadata.get("fingerprint", ""))
-    video = find_video(job.archive, scored.video, fingerprint=fingerprint)
+    video = find_in(job.sources, scored.video, fingerprint=fingerprint)
     if video is None:
-        return Media(why_not=f"{job.archive} does not have this video.")
-    offset = _playable(video) if job.media != "transcode" else None
+        return Media(why_not=f"{', '.join(job.archive)} does not have this video.", failed=True)
+    offset = _playable(video) if job.media != "transcode" and _has_its_own_times(scored) else None
     if offset is not None and job.media == "link":
         return Media(link(video, job), offset)
     if job.media_videos == "events" and not scored.events.num_rows:
@@ -64,11 +75,20 @@ def _media(job: ReportJob, scored: Scored, key: str) -> Media:
         _copy(video, join(job.out, name))
         return Media(name, offset)
     start, stop = (int(scored.metadata.get(name, 0)) for name in ("start", "stop"))
-    name = f"{FOLDER}/{key}-{video.fingerprint}-{start}-{stop}-{job.longest}.mp4"
+    times = np.asarray(scored.frames["pts_s"].to_numpy(), np.float64)
+    cuts = cuts_of(times)
+    name = f"{FOLDER}/{key}-{video.fingerprint}-{start}-{stop}-{job.longest}{'-cut' * bool(cuts)}.mp4"
     if find_file(join(job.out, name)) is None:
-        data = transcoded(video, start=start, stop=stop, longest=job.longest, image_fps=job.image_fps)
+        decode = from_dict(DecodeConfig, scored.metadata.get("decode", {}), where=scored.video)
+        data = transcoded(video, start=start, stop=stop, longest=job.longest, image_fps=job.image_fps, decode=decode)
         put_bytes(join(job.out, name), data)
-    return Media(name, -float(scored.frames["pts_s"][0].as_py()) if scored.frames.num_rows else 0.0)
+    return Media(name, -float(times[0]) if len(times) else 0.0, cuts)
+
+
+def _has_its_own_times(scored: Scored) -> bool:
+    """Whether a player of the file shows what the tables say: the same stream, and no time that was repaired."""
+    repaired = set(scored.health["kind"].to_pylist()) & set(get_args(TimeKind))
+    return not repaired and "stream" not in scored.metadata
 
 
 def _playable(video: Video) -> float | None:
@@ -90,12 +110,11 @@ def _playable(video: Video) -> float | None:
 def link(video: Video, job: ReportJob) -> str:
     """URL of an archive's file for the site's pages."""
     if job.media_url:
-        single = os.path.normpath(video.uri) == os.path.normpath(job.archive)
+        single = any(os.path.normpath(video.uri) == os.path.normpath(source.uri) for source in job.sources)
         return job.media_url if single else f"{job.media_url.rstrip('/')}/{quote(video.id)}"
-    if is_s3(video.uri):
-        start, target = job.out, video.uri
-    else:
-        start, target = os.path.realpath(job.out), os.path.realpath(video.uri)
+    start, target = job.out, video.uri
+    if is_local(video.uri):
+        start, target = os.path.realpath(start), os.path.realpath(target)
     return quote(os.path.relpath(target, start), errors="surrogateescape")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from hf2vad.bundle.bundle import load_bundle_settings
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.progress import ProgressBar
@@ -18,11 +18,11 @@ from hf2vad.report.site.evidence import folders
 from hf2vad.report.site.heat import HeatMap, Spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.place import Place
-from hf2vad.report.site.tables import failures, table_keys
 from hf2vad.report.site.video import Shown, Sources, show_video
 from hf2vad.report.site.write import put_data, put_pages
 from hf2vad.storage import join, read_json, readable
-from hf2vad.tables.read import scores_prefix
+from hf2vad.tables.archives import archive_names
+from hf2vad.tables.read import failure_rows, scored_videos, scores_prefix
 from hf2vad.threads import in_threads
 
 MOST_EVENTS = 20_000
@@ -44,6 +44,8 @@ class Site:
     videos: int
     events: int
     failures: int
+    no_player: int
+    """Videos whose media could not be had; their pages say why."""
 
 
 @dataclass
@@ -53,6 +55,7 @@ class _Night:
     videos: list[dict[str, Any]] = field(default_factory=list)
     spreads: list[Spread] = field(default_factory=list)
     events: int = 0
+    no_player: int = 0
     frames: int = 0
     seconds: float = 0.0
     bundles: set[str] = field(default_factory=set)
@@ -66,6 +69,7 @@ class _Night:
         self.videos.append(shown.row)
         self.spreads.append(shown.spread)
         self.events += len(shown.events)
+        self.no_player += shown.no_player
         self.frames += shown.frames
         self.seconds += shown.seconds
         self.bundles.add(shown.bundle)
@@ -108,25 +112,25 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
     prefix = scores_prefix(job.scores)
     if job.evaluation and evaluation is None:
         evaluation = read_json(job.evaluation)
+    names = archive_names(prefix, job.sources)
     sources = Sources(
         job,
-        prefix,
         read_labels(job.labels) if job.labels else {},
         load_bundle_settings(job.bundle) if job.bundle else None,
         folders(job.out),
     )
     scope, night = job.scope, _Night()
     with ProgressBar("pages", unit="videos") as bar:
-        for shown in in_threads(partial(show_video, sources), table_keys(prefix, scope), job.threads):
+        for shown in in_threads(partial(show_video, sources), scored_videos(prefix, scope, names), job.threads):
             if shown is not None:
                 night.add(shown)
                 bar.advance(1)
     if not night.videos:
         raise EvaluationError(f"{prefix}: --pattern, --cameras, --since and --until let no scored video through")
-    failed = list(failures(prefix, scope))
+    failed = list(failure_rows(prefix, scope, names))
     _put_summary(job, night, failed, evaluation)
     put_pages(job.out, title=readable(job.title), media_url=job.media_url)
-    return Site(join(job.out, "index.html"), len(night.videos), night.events, len(failed))
+    return Site(join(job.out, "index.html"), len(night.videos), night.events, len(failed), night.no_player)
 
 
 def _put_summary(

@@ -1,20 +1,13 @@
-"""The score tables of the videos that a site shows."""
+"""The score tables of a video that a site shows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 
-from hf2vad.archive.scope import Scope
-from hf2vad.errors import EvaluationError, NotFoundError
-from hf2vad.schema import TABLES, unpack_metadata
-from hf2vad.storage import join, list_dir, list_files, read_json, read_table, readable
-
-ENDING = ".parquet"
+from hf2vad.tables.read import VideoTables
 
 
 @dataclass(frozen=True)
@@ -28,52 +21,8 @@ class Scored:
     events: pa.Table
     health: pa.Table
 
-
-def table_keys(prefix: str, scope: Scope) -> Iterator[str]:
-    """The key of each frame table that can be of `scope`, sorted. Raises EvaluationError where there is none at all."""
-    folder = join(prefix, "frames")
-    try:
-        yield from _keys(folder, "", scope)
-    except NotFoundError:
-        raise EvaluationError(f"{prefix}: no frame table there; jobs/score_archive.py makes them") from None
-
-
-def _keys(uri: str, prefix: str, scope: Scope) -> Iterator[str]:
-    for entry in list_dir(uri):
-        name = prefix + entry.name
-        if not entry.is_dir:
-            if name.endswith(ENDING):
-                yield name
-        elif "~" in name or scope.enters(unquote(name, errors="surrogateescape")):
-            yield from _keys(entry.uri, name + "/", scope)
-
-
-def read_scored(prefix: str, key: str) -> Scored:
-    """The tables of the video with that key. A video scored by a release without a table of health has an empty one."""
-    where = join(prefix, "frames", key)
-    frames = read_table(where)
-    metadata = unpack_metadata(frames.schema, "frames", where)
-    try:
-        health = read_table(join(prefix, "health", key))
-    except NotFoundError:
-        health = TABLES["health"].empty_table()
-    return Scored(str(metadata["video"]), metadata, frames, read_table(join(prefix, "events", key)), health)
-
-
-def read_events(prefix: str, key: str) -> tuple[list[dict[str, Any]], str]:
-    """The events of the video with that key, and the fingerprint of what was scored."""
-    where = join(prefix, "events", key)
-    table = read_table(where)
-    return table.to_pylist(), str(unpack_metadata(table.schema, "events", where).get("fingerprint", ""))
-
-
-def failures(prefix: str, scope: Scope) -> Iterator[dict[str, str]]:
-    """Video and reason of each failure row of `scope`."""
-    try:
-        for entry in list_files(join(prefix, "failures"), ".json"):
-            row = read_json(entry.uri)
-            video = str(row.get("video", entry.name))
-            if scope.holds(video):
-                yield {"video": readable(video), "reason": readable(str(row.get("reason", "")))}
-    except NotFoundError:
-        return
+    @classmethod
+    def read(cls, tables: VideoTables) -> Scored:
+        """Those of `tables` that every page shows."""
+        frames, metadata = tables.described("frames")
+        return cls(str(metadata["video"]), metadata, frames, tables.table("events"), tables.table("health"))

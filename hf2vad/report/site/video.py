@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
-from hf2vad.bundle.bundle import Bundle
+from hf2vad.archive.sources import split_id
+from hf2vad.bundle.settings import BundleSettings
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evidence.choose import event_key
 from hf2vad.evidence.objects import kind_of
@@ -20,11 +21,13 @@ from hf2vad.report.site.heat import Spread, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import media_of
 from hf2vad.report.site.place import Place, place_of
-from hf2vad.report.site.tables import Scored, read_scored
-from hf2vad.report.site.why import parts_of
+from hf2vad.report.site.tables import Scored
+from hf2vad.report.site.why import peak_terms
 from hf2vad.report.site.write import put_data
 from hf2vad.schema import BOX, F64
-from hf2vad.storage import join, read_table, readable
+from hf2vad.storage import readable
+from hf2vad.tables.read import VideoTables
+from hf2vad.tables.sizes import size_at
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,8 @@ class Sources:
     """What every video's page is made from."""
 
     job: ReportJob
-    prefix: str
-    """The bundle=<id> folder of the tables."""
     labels: FrameLabels
-    bundle: Bundle | None
+    bundle: BundleSettings | None
     evidence: Collection[str]
     """Keys of the events that have a folder."""
 
@@ -52,18 +53,20 @@ class Shown:
     frames: int
     seconds: float
     unhealthy: list[dict[str, Any]]
+    no_player: bool
+    """Whether its media could not be had; its page says why."""
 
 
-def show_video(sources: Sources, key: str) -> Shown | None:
+def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
     """Write the data of one video's page; none for a video that is not of the job's scope."""
-    scored = read_scored(sources.prefix, key)
-    scope = sources.job.scope
-    if not scope.holds(scored.video):
+    scored = Scored.read(tables)
+    scope, (source, path) = sources.job.scope, split_id(scored.video, tables.archives)
+    if not scope.holds(path):
         return None
-    place, name = place_of(scored.video, scope), video_key(scored.video)
+    place, name = place_of(path, scope.paths, source), video_key(scored.video)
     seconds = np.asarray(scored.frames["pts_s"].to_numpy(), np.float64)
     score = np.asarray(scored.frames["score"].to_numpy(), np.float64)
-    events = _event_rows(sources, scored, place, key)
+    events = _event_rows(sources, scored, place, tables, path)
     health = _health_rows(scored, name)
     peak = float(np.nanmax(score)) if np.isfinite(score).any() else None
     lasts = round(float(seconds[-1] - seconds[0]), 1) if len(seconds) else 0.0
@@ -78,6 +81,7 @@ def show_video(sources: Sources, key: str) -> Shown | None:
         "health": dict(Counter(item["kind"] for item in health)),
     }
     times, scores = thinned(seconds, score) if len(seconds) else ([], [])
+    media = media_of(sources.job, scored, name)
     page = {
         **row,
         "times": times,
@@ -87,27 +91,26 @@ def show_video(sources: Sources, key: str) -> Shown | None:
         "events": events,
         "labels": _labels(sources.labels, scored, seconds),
         "health": health,
-        "media": asdict(media_of(sources.job, scored, name)),
+        "media": {"src": media.src, "offset_s": media.offset_s, "cuts": media.cuts, "why_not": media.why_not},
     }
     put_data(sources.job.out, f"videos/{name}", page)
     spread_out = spread(place, seconds, score, [event["peak_s"] for event in events])
     bundle = str(scored.metadata.get("bundle", ""))
-    return Shown(row, events, spread_out, bundle, len(seconds), lasts, health)
+    return Shown(row, events, spread_out, bundle, len(seconds), lasts, health, media.failed)
 
 
-def _event_rows(sources: Sources, scored: Scored, place: Place, table: str) -> list[dict[str, Any]]:
+def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTables, path: str) -> list[dict[str, Any]]:
     rows = scored.events.to_pylist()
     objects = None
     if rows and sources.bundle is not None:
-        objects = read_table(join(sources.prefix, "objects", table))
-    width, height = scored.metadata.get("width"), scored.metadata.get("height")
+        objects = tables.table("objects")
     found = []
     for row in rows:
         key = event_key(scored.video, row["start_frame"])
         known = read_evidence(sources.job.out, key) if key in sources.evidence else NOTHING
-        parts = known.parts
+        parts, rarity = known.parts, known.rarity
         if not parts and objects is not None and sources.bundle is not None:
-            parts = parts_of(row, objects, sources.bundle)
+            parts, rarity = peak_terms(row, objects, sources.bundle, path)
         found.append(
             {
                 "key": key,
@@ -120,9 +123,10 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, table: str) -> l
                 "shown_frame": row["peak_frame"] if known.frame is None else known.frame,
                 "box": known.box or (None if row["x1"] is None else [round(row[name], 1) for name in BOX]),
                 "note": known.note,
-                "size": [width, height] if width and height else None,
+                "size": size_at(scored.metadata, row["peak_frame"]),
                 "kind": known.kind or kind_of(parts),
                 "parts": parts,
+                "rarity": rarity,
                 "files": known.files,
                 "nearest": known.nearest,
                 "nearest_distance": known.nearest_distance,

@@ -1,4 +1,4 @@
-"""The files of the site: pages from templates, scripts and styles as they are, data as scripts.
+"""The files of the site: pages from templates, scripts and styles as they are, data and features' words as scripts.
 
 A page on disk may not fetch a file, but it may load a script: data are calls of `hf2vad.put(name, value)`.
 """
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import jinja2
 
+from hf2vad.features.registry import feature_classes
 from hf2vad.storage import join, put_bytes
 
 PAGES = ("index", "events", "video")
@@ -33,6 +34,8 @@ def put_pages(out: str, *, title: str, media_url: str) -> None:
         html = environment.get_template(f"{page}.html").render(title=title, page=page, media=_origin(media_url))
         put_bytes(join(out, f"{page}.html"), html.encode())
     _copy(package.joinpath("static"), join(out, "static"))
+    words = {name: cls.word for name, cls in feature_classes().items()}
+    put_bytes(join(out, "static", "features.js"), f"hf2vad.features = {json.dumps(words)};\n".encode())
 
 
 def _copy(folder: Traversable, out: str) -> None:

@@ -3,7 +3,6 @@
 hf2vad.card = (() => {
   const { el, svg } = hf2vad.dom;
   const { clock, length, number, signed, momentUrl } = hf2vad.text;
-  const PARTS = { flow: "flow", frame: "appearance", speed: "speed", motion: "motion" };
   const PICTURES = [
     ["appearance", "The object"],
     ["predicted", "Predicted"],
@@ -21,7 +20,7 @@ hf2vad.card = (() => {
     if (event.box && event.size) {
       const [x1, y1, x2, y2] = event.box;
       const frame = { x: x1, y: y1, width: x2 - x1, height: y2 - y1, class: "box" };
-      box.append(svg("svg", { viewBox: `0 0 ${event.size.join(" ")}`, "aria-hidden": "true" }, svg("rect", frame)));
+      box.append(svg("svg", { viewBox: `0 0 ${event.size.join(" ")}`, preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", frame)));
     }
     return box;
   }
@@ -32,16 +31,20 @@ hf2vad.card = (() => {
     if (!found.length) return "";
     const most = Math.max(...found.map(([, value]) => Math.abs(value)), 1e-9);
     const rows = found.flatMap(([name, value]) => [
-      el("dt", {}, PARTS[name] || name),
+      el("dt", {}, hf2vad.features[name] || name),
       el(
         "dd",
         {},
         svg("svg", { viewBox: "0 0 100 8", "aria-hidden": "true", preserveAspectRatio: "none" },
           svg("rect", { width: ((100 * Math.abs(value)) / most).toFixed(1), height: 8, class: value < 0 ? "less" : "more" })),
-        ` ${signed(value)} σ`,
+        ` ${signed(value)}${event.rarity ? "" : " σ"}`,
       ),
     ]);
-    return el("dl", { class: "parts", title: "Parts of the score: weight times deviations from the mean of normal footage" }, ...rows);
+    const title = event.rarity
+      ? `How rare each part is among normal objects: ${event.rarity}`
+      : "Parts of the score: weight times deviations from the mean of normal footage";
+    const list = el("dl", { class: "parts", title }, ...rows);
+    return event.rarity ? el("div", {}, list, el("p", { class: "rarity" }, event.rarity)) : list;
   }
 
   const figure = (source, text) => el("figure", {}, el("img", { src: source, alt: "", loading: "lazy" }), el("figcaption", {}, text));

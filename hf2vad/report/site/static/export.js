@@ -5,12 +5,11 @@ hf2vad.save = (() => {
   const COLUMNS = [
     "key", "name", "camera", "when", "start_frame", "end_frame", "peak_frame", "start_s", "end_s", "peak_s", "peak_score", "kind",
   ];
-  const PARTS = ["flow", "frame", "speed", "motion"];
   const BOX = ["x1", "y1", "x2", "y2"];
 
   function plain(event) {
     const row = Object.fromEntries(COLUMNS.map((name) => [name === "name" ? "video" : name, event[name]]));
-    PARTS.forEach((name) => { row[name] = event.parts[name] ?? null; });
+    Object.keys(hf2vad.features).forEach((name) => { row[name] = event.parts[name] ?? null; });
     BOX.forEach((name, i) => { row[name] = event.box ? event.box[i] : null; });
     return row;
   }

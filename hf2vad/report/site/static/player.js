@@ -20,7 +20,15 @@ hf2vad.player = (() => {
 
   function playing(media, label, last, heard, settled) {
     const video = el("video", { src: media.src, controls: true, preload: "metadata", playsinline: true, "aria-label": label });
-    const now = () => video.currentTime - media.offset_s;
+    // Pauses of the video that the file does not have: the time of the frame after each, and the seconds that are gone.
+    const cuts = media.cuts || [];
+    function inFile(seconds) {
+      const gone = cuts.map(([after, length]) => Math.min(length, Math.max(0, seconds - (after - length))));
+      return gone.reduce((left, length) => left - length, seconds) + media.offset_s;
+    }
+    function now() {
+      return cuts.reduce((seconds, [after, length]) => (seconds >= after - length - 1e-3 ? seconds + length : seconds), video.currentTime - media.offset_s);
+    }
     let wanted = null;
     // In step with the pictures, not with the four events a second that a browser owes.
     function follow() {
@@ -38,7 +46,7 @@ hf2vad.player = (() => {
       toggle: () => (video.paused ? video.play().catch(() => {}) : video.pause()),
       seek: (seconds) => {
         const place = Math.min(Math.max(0, seconds), last);
-        wanted = place + media.offset_s;
+        wanted = inFile(place);
         if (video.readyState >= 1) video.currentTime = wanted;
         heard(place);
       },

@@ -1,0 +1,110 @@
+"""What the packets of a video file say of its pictures, without decoding them."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.refresh import refreshes_gradually
+from hf2vad.archive.times import only_reordered
+from hf2vad.errors import VideoError
+
+FIRST_PACKETS = 32
+"""Packets of a file that are decoded to learn what its pictures are like."""
+
+PROGRESSIVE = 1
+"""FFmpeg's number for this order of fields; it is 0 where that is unknown, and larger for the interlaced ones."""
+FIELDS = ("h264", "vc1")
+"""Codecs whose packets may hold one field of a picture each."""
+
+
+@dataclass
+class Packets:
+    """What the packets of a file say."""
+
+    times: list[int | None] = field(default_factory=list)
+    """Presentation times of packets that are to be shown."""
+    keys: list[int] = field(default_factory=list)
+    """Those of keyframes."""
+    gradual: bool = False
+    """Whether a keyframe begins a picture that others complete."""
+    all: int = 0
+    """Packets, those too that are not to be shown."""
+    first: VideoFrame | None = None
+    """The first frame that its first packets give."""
+
+
+def read_packets(video: Video, container: InputContainer, stream: VideoStream, *, most: int) -> Packets:
+    """Read all packets of a stream, or `most` and one more, and decode the first few.
+
+    Raises VideoError when there is none.
+    """
+    packets, context = Packets(), stream.codec_context
+    try:
+        for packet in container.demux(stream):
+            packets.all += packet.dts is not None or packet.size > 0
+            # Packets without bytes stand for frames that were dropped when recording: a decoder gives nothing for them.
+            if not packet.size:
+                continue
+            if packets.first is None and len(packets.times) < FIRST_PACKETS:
+                packets.first = _alone(packet, stream)
+            if packet.is_discard:
+                continue
+            packets.times.append(packet.pts)
+            if len(packets.times) > most:
+                return packets
+            if packet.is_keyframe and packet.pts is not None:
+                packets.keys.append(packet.pts)
+                if context.name == "h264" and not packets.gradual:
+                    packets.gradual = refreshes_gradually(bytes(packet))
+    except av.FFmpegError as error:
+        if not packets.times:
+            raise VideoError(f"{video.id}: no packet can be read: {error.strerror}") from None
+    if not packets.times:
+        raise VideoError(f"{video.id}: its video stream has no frame")
+    return packets
+
+
+def _alone(packet: Packet[VideoStream], stream: VideoStream) -> VideoFrame | None:
+    """The frame of a packet, decoded without those after it that a decoder may wait for; none where it needs others."""
+    context, frames = stream.codec_context, list[VideoFrame]()
+    with contextlib.suppress(av.FFmpegError):
+        frames = [*context.decode(packet), *context.decode(None)]
+    context.flush_buffers()
+    return frames[0] if frames else None
+
+
+def in_order(packets: Packets, container: InputContainer, stream: VideoStream) -> npt.NDArray[np.int64] | None:
+    """The frames' times in the order in which a decoder gives them; none where packets do not prove it."""
+    if None in packets.times or not packets.keys or packets.gradual:
+        return None
+    given = np.array(packets.times, np.int64)
+    pts = np.unique(given)
+    if len(pts) != len(given) or packets.keys[0] != given[0] or min(packets.keys) > pts[0]:
+        return None
+    context, name = stream.codec_context, container.format.name
+    if context.field_order > PROGRESSIVE and context.name in FIELDS:
+        return None
+    if name == "avi" and packets.all < stream.frames:  # behind packets that are lost FFmpeg counts on, a seek does not
+        return None
+    if not context.has_b_frames:
+        return pts if (given == pts).all() else None
+    # Times that ascend as they are stored are those of decoding, or else no picture is a B-frame after all. Evenly
+    # spaced ones leave no room for a wrong one, nor for a pause between pictures that are shown in another order.
+    seconds = np.asarray(given * float(stream.time_base or 1), np.float64)
+    return pts if (given != pts).any() and _is_even(pts) and only_reordered(seconds) else None
+
+
+def _is_even(pts: npt.NDArray[np.int64]) -> bool:
+    """Whether no step between ascending times is half a step longer or shorter than the usual one."""
+    steps = np.diff(pts)
+    return not len(steps) or bool((np.abs(steps / np.median(steps) - 1) < 0.5).all())

@@ -1,0 +1,64 @@
+"""The archives of a run: one without a name, or several with names, which the ids of their videos begin with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from hf2vad.archive.catalog import Video, find_video
+from hf2vad.errors import ConfigError
+from hf2vad.storage import absolute
+
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,63})=(.+)", re.DOTALL)
+
+
+class Source(NamedTuple):
+    """One archive of a run."""
+
+    name: str
+    """What the ids of its videos begin with; empty: an archive that has no name, whose ids are paths."""
+    uri: str
+
+    @property
+    def below(self) -> str:
+        """The beginning of its videos' ids."""
+        return f"{self.name}/" if self.name else ""
+
+
+def parse_sources(given: str | Sequence[str]) -> tuple[Source, ...]:
+    """The archives that `uri`, or `name=uri` for each of several, stand for; local paths become absolute.
+
+    Raises ConfigError for several of which one has no name, or two have the same.
+    """
+    texts = [given] if isinstance(given, str) else list(given)
+    matches = [_NAMED.fullmatch(text) for text in texts]
+    sources = tuple(
+        Source(match[1], absolute(match[2])) if match else Source("", absolute(text))
+        for text, match in zip(texts, matches, strict=True)
+    )
+    if len(sources) > 1 and (missing := [source.uri for source in sources if not source.name]):
+        raise ConfigError(
+            f"--archive {missing[0]}: of several archives each needs a name, such as north={missing[0]} (letters, "
+            "digits, _ and -); the ids of its videos begin with it"
+        )
+    names = [source.name for source in sources]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"--archive: the name {twice[0]!r} is there twice")
+    return sources
+
+
+def split_id(video: str, names: Collection[str]) -> tuple[str, str]:
+    """Name of the archive (empty: it has none) and path in it, of the id of a video; `names`: those of archives."""
+    name, slash, path = video.partition("/")
+    return (name, path) if slash and name in names else ("", video)
+
+
+def find_in(sources: Sequence[Source], video: str, *, fingerprint: str | None = None) -> Video | None:
+    """The video with that id in its archive, as `find_video`; None where none of `sources` has it."""
+    name, path = split_id(video, [source.name for source in sources])
+    for source in sources:
+        if source.name == name and (entry := find_video(source.uri, path, fingerprint=fingerprint)) is not None:
+            return replace(entry, id=video, source=name)
+    return None

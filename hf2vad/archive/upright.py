@@ -1,0 +1,65 @@
+"""Which way up a picture is: what display matrices and EXIF tags say, and pictures turned by it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import cv2
+import numpy as np
+from av.sidedata.sidedata import SideData, Type
+from av.video.frame import VideoFrame
+
+from hf2vad.schema import U8
+
+
+class Turn(NamedTuple):
+    """What is done to a stored picture, in this order, to have it upright."""
+
+    transposed: bool = False
+    """Rows become columns."""
+    mirrored: bool = False
+    """Left and right change places."""
+    flipped: bool = False
+    """Top and bottom change places."""
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of an upright picture that is stored as `width` × `height`, and the other way round."""
+        return (height, width) if self.transposed else (width, height)
+
+    def upright(self, image: U8) -> U8:
+        """(H, W, 3) `image` turned; contiguous."""
+        if self.transposed:
+            image = np.asarray(cv2.transpose(image), np.uint8)
+        if self.mirrored or self.flipped:
+            axis = -1 if self.mirrored and self.flipped else 1 if self.mirrored else 0
+            image = np.asarray(cv2.flip(image, axis), np.uint8)
+        return image
+
+
+UPRIGHT = Turn()
+EXIF = {
+    2: Turn(mirrored=True),
+    3: Turn(mirrored=True, flipped=True),
+    4: Turn(flipped=True),
+    5: Turn(transposed=True),
+    6: Turn(transposed=True, mirrored=True),
+    7: Turn(transposed=True, mirrored=True, flipped=True),
+    8: Turn(transposed=True, flipped=True),
+}
+"""By the value of EXIF's tag Orientation; others are upright."""
+
+
+def turn_of(frame: VideoFrame) -> Turn:
+    """What a frame's display matrix asks for; an angle between quarters counts as the nearest of them.
+
+    The matrix (a, b, u; c, d, v; x, y, w) shows the stored pixel (x, y) at (ax + cy, bx + dy).
+    """
+    matrix = cast(Mapping[Type, SideData], frame.side_data).get(Type.DISPLAYMATRIX)
+    if matrix is None or matrix.buffer_size < 36:
+        return UPRIGHT
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix)[:36])
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return Turn(True, c < 0, b < 0)
+    return Turn(False, a < 0, d < 0)

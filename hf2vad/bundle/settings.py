@@ -1,0 +1,150 @@
+"""What a trained model's bundle says without its arrays: a few kilobytes that travel to workers with every call."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from hf2vad.archive.pattern import PathPattern
+from hf2vad.bundle.calibration import ALWAYS_WRITTEN, Calibration
+from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.errors import BundleError, ConfigError, NotFoundError, SchemaError
+from hf2vad.features.perspective import Perspective
+from hf2vad.features.registry import feature_classes
+from hf2vad.features.settings import FusionConfig
+from hf2vad.models.settings import ModelConfig
+from hf2vad.settings import from_dict, to_dict
+from hf2vad.storage import join, read_bytes
+
+BUNDLE_VERSION = 3
+SETTINGS = "bundle.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleSettings:
+    """Everything that decides a score but the arrays (weights, fitted features)."""
+
+    id: str = ""
+    """16 hex digits: a hash of what decides scores; empty before the bundle is saved."""
+    extraction: ExtractionConfig
+    """How the cubes it was trained on were made; what it scores must be made the same way."""
+    model: ModelConfig
+    fusion: FusionConfig
+    smoothing: int
+    """Frames of the median filter over frame scores."""
+    calibration: Calibration
+    """Over the cubes of all cameras."""
+    camera_pattern: str = ""
+    """Where a video's path in the archive names its camera (`{camera}`); empty: all footage is of one camera."""
+    cameras: Mapping[str, Calibration] = field(default_factory=dict)
+    """Of each camera that has enough training cubes of its own."""
+    features: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of features by name; a feature that is not named has its defaults."""
+    perspective: Perspective | None = None
+    """Expected heights of the training boxes."""
+
+    def calibration_of(self, path: str) -> Calibration:
+        """Calibration of the camera that a video's path in its archive names; that of all cameras where it has none."""
+        return self.cameras.get(PathPattern(self.camera_pattern).camera_of(path), self.calibration)
+
+    def to_json(self, weights_sha256: str) -> dict[str, Any]:
+        """The content of bundle.json that the id is a hash of; weights_sha256: of the arrays beside it."""
+        return {
+            "schema": BUNDLE_VERSION,
+            "weights_sha256": weights_sha256,
+            "extraction": to_dict(self.extraction),
+            "model": to_dict(self.model),
+            "fusion": to_dict(self.fusion),
+            "smoothing": self.smoothing,
+            "calibration": self.calibration.to_json(),
+            "camera_pattern": self.camera_pattern,
+            "cameras": {name: found.to_json() for name, found in sorted(self.cameras.items())},
+            "perspective": asdict(self.perspective) if self.perspective is not None else None,
+            **self._features_json(),
+        }
+
+    def _features_json(self) -> dict[str, Any]:
+        written = {}
+        for name, cls in feature_classes().items():
+            if fields(cls.Settings) and (name in self.features or name in ALWAYS_WRITTEN):
+                written[cls.key()] = to_dict(self.features.get(name, cls.Settings()))
+        return written
+
+
+def content_id(decisive: Mapping[str, Any]) -> str:
+    """The id of a bundle whose bundle.json holds `decisive` beside id and provenance."""
+    canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def load_bundle_settings(uri: str) -> BundleSettings:
+    """The settings of the bundle under `uri`; its arrays are not read.
+
+    Raises NotFoundError where there is none, SchemaError for one of another release, BundleError for a damaged one.
+    """
+    return settings_from_json(uri, read_bundle_json(uri))
+
+
+def load_provenance(uri: str) -> dict[str, Any]:
+    """How the bundle under `uri` was made: settings, table, loss history, versions.
+
+    Raises as `load_bundle_settings`.
+    """
+    content = read_bundle_json(uri)
+    settings_from_json(uri, content)
+    provenance: dict[str, Any] = content["provenance"]
+    return provenance
+
+
+def read_bundle_json(uri: str) -> dict[str, Any]:
+    """The content of bundle.json under `uri`. Raises as `load_bundle_settings`."""
+    where = join(uri, SETTINGS)
+    try:
+        content = json.loads(read_bytes(where))
+    except NotFoundError:
+        raise NotFoundError(f"{uri}: no bundle there (no {SETTINGS}); jobs/train.py makes one") from None
+    except ValueError as error:
+        raise BundleError(f"{where}: not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise BundleError(f"{where}: not a JSON object")
+    if content.get("schema") != BUNDLE_VERSION:
+        raise SchemaError(
+            f"{where}: schema version {content.get('schema')}, but this release reads {BUNDLE_VERSION}; train again"
+        )
+    return content
+
+
+def settings_from_json(uri: str, content: Mapping[str, Any]) -> BundleSettings:
+    """The settings in the `content` of bundle.json under `uri`.
+
+    Raises BundleError where it is not as it was written.
+    """
+    where = join(uri, SETTINGS)
+    try:
+        decisive = {key: value for key, value in content.items() if key not in ("id", "provenance")}
+        if content["id"] != content_id(decisive):
+            raise BundleError(f"{where}: changed after it was written (its id does not match); train again")
+        _ = content["provenance"]
+        return BundleSettings(
+            id=content["id"],
+            extraction=from_dict(ExtractionConfig, content["extraction"], where=where),
+            model=from_dict(ModelConfig, content["model"], where=where),
+            fusion=from_dict(FusionConfig, content["fusion"], where=where),
+            smoothing=int(content["smoothing"]),
+            calibration=Calibration.from_json(content["calibration"]),
+            camera_pattern=PathPattern.of_camera(str(content["camera_pattern"])).text,
+            cameras={name: Calibration.from_json(known) for name, known in content["cameras"].items()},
+            features={
+                name: from_dict(cls.Settings, content[cls.key()], where=where)
+                for name, cls in feature_classes().items()
+                if cls.key() in content
+            },
+            perspective=Perspective(**content["perspective"]) if content["perspective"] else None,
+        )
+    except ConfigError as error:
+        raise BundleError(str(error)) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{where}: incomplete: {error}") from None

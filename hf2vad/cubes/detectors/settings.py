@@ -1,0 +1,190 @@
+"""The detectors there are, and their settings. Modules of detectors are imported when they are used, not before."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from hf2vad.settings import require, with_fields
+
+T = TypeVar("T")
+
+FileChange = Callable[[str, str, str], tuple[str, str]]
+"""Takes a file among settings, two fields `<file>` and `<file>_sha256`: the first one's dotted name, its URI and the
+SHA-256. Returns the URI and the SHA-256 to put in their place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionConfig:
+    """Boxes of what moves: thresholded difference of neighbouring frames (paper §4.1, release)."""
+
+    blur: int = 5
+    """Side of the Gaussian kernel that frames are blurred with before they are compared, in pixels; odd."""
+
+    threshold: int = 18
+    """Sum of the two absolute differences, grey levels, above which a pixel moves."""
+
+    min_area: float = 100.0
+    """Smallest contour that becomes a box, in square pixels."""
+
+    max_aspect: float = 10.0
+    """Boxes whose longer side is at least this many times the shorter one are dropped."""
+
+    grow: int = 2
+    """Pixels added on each side of a motion box, and of a detector box before motion inside it is ignored."""
+
+    def __post_init__(self) -> None:
+        require(self.blur > 0 and self.blur % 2 == 1, f"motion.blur must be odd and positive, got {self.blur}")
+        require(0 < self.threshold < 511, f"motion.threshold must lie between 1 and 510, got {self.threshold}")
+        require(self.min_area >= 0, f"motion.min_area must not be negative, got {self.min_area}")
+        require(self.max_aspect > 1, f"motion.max_aspect must be above 1, got {self.max_aspect}")
+        require(self.grow >= 0, f"motion.grow must not be negative, got {self.grow}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """An ONNX network, and which of its detections become boxes."""
+
+    model: str = ""
+    """URI or path of the ONNX network; needed by `onnx` and `detr`."""
+
+    model_sha256: str = ""
+    """Content hash of that file; filled in when the file is read, and compared when a bundle scores."""
+
+    confidence: float = 0.5
+    """Probability of the best class (YOLOX: objectness times class probability) below which a detection is dropped."""
+
+    min_area: float = 100.0
+    """Smallest detection kept, in square pixels."""
+
+    overlap: float = 0.6
+    """A detection is dropped when a larger one covers more than this share of its own area."""
+
+    nms_iou: float = 0.45
+    """Class-wise non-maximum suppression: intersection over union above which the weaker detection goes. `detr`
+    needs it only for what two tiles see."""
+
+    tile: int = 0
+    """Side of the square tiles that a frame is also searched in, in pixels, to find small objects; 0: whole frame."""
+
+    tile_overlap: float = 0.25
+    """Share of a tile that its neighbour sees as well."""
+
+    def __post_init__(self) -> None:
+        for name in ("confidence", "overlap", "nms_iou"):
+            value = getattr(self, name)
+            require(0 < value <= 1, f"detector.{name} must be above 0 and at most 1, got {value}")
+        require(self.min_area >= 0, f"detector.min_area must not be negative, got {self.min_area}")
+        require(self.tile == 0 or self.tile >= 64, f"detector.tile must be 0 or at least 64, got {self.tile}")
+        require(0 <= self.tile_overlap < 0.9, f"detector.tile_overlap must be in [0, 0.9), got {self.tile_overlap}")
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """Settings of a detector without any."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a detector is."""
+
+    place: str
+    """`module:class`."""
+
+    settings: type | None = None
+    """Class of its settings where they are not its own: `MotionConfig` (section `motion`), `NetworkConfig` (options
+    directly under `detector`) or `NoSettings`. None: the class's `Settings`, under `detector.<name>`."""
+
+    def load(self) -> type[Any]:
+        """The `Detector` class; imports its module."""
+        detector: type[Any] = pkgutil.resolve_name(self.place)
+        return detector
+
+
+DETECTORS: Mapping[str, Entry] = {
+    "motion": Entry("hf2vad.cubes.detectors.motion:MotionDetector", MotionConfig),
+    "onnx": Entry("hf2vad.cubes.detectors.onnx:OnnxDetector", NetworkConfig),
+    "detr": Entry("hf2vad.cubes.detectors.detr:DetrDetector", NetworkConfig),
+    "boxes": Entry("hf2vad.cubes.detectors.boxes:BoxFile", NoSettings),
+}
+"""Each detector by its name in `detector.kinds`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+@with_fields({name: entry.load().Settings for name, entry in DETECTORS.items() if entry.settings is None})
+class DetectorConfig(NetworkConfig):
+    """Where object boxes come from. A detector's own settings are a section under its name."""
+
+    kinds: tuple[str, ...] = ("motion",)
+    """One or more of: `motion`: what moves, no weights. `onnx`: a YOLOX-style network. `detr`: a network as RT-DETR,
+    D-FINE and DEIM export it. `boxes`: a Parquet file of boxes (--boxes). Their boxes are added up in this order;
+    `motion` ignores what moves inside boxes before it. `onnx motion` is the paper's way."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # `onnx+motion` is one word where a name is wanted, and was the only spelling once.
+        object.__setattr__(self, "kinds", tuple("+".join(self.kinds).split("+")))
+        for name in self.kinds:
+            require(name in DETECTORS, f"detector.kinds must be some of {', '.join(DETECTORS)}, got {name!r}")
+        require(len(set(self.kinds)) == len(self.kinds), f"detector.kinds must name none twice, got {self.kind}")
+        names = " and ".join(self._networks)
+        require(len(self._networks) < 2, f"detector.kinds has {names}, which read the same detector.model; give one")
+        require(not names or bool(self.model), f"detector.kinds with {names} needs detector.model, an ONNX file's URI")
+
+    @property
+    def kind(self) -> str:
+        """The kinds in one word, as JSON and messages have them: `onnx+motion`."""
+        return "+".join(self.kinds)
+
+    @property
+    def _networks(self) -> list[str]:
+        """The kinds that read the network's settings."""
+        return [name for name in self.kinds if DETECTORS[name].settings is NetworkConfig]
+
+    @property
+    def _own(self) -> dict[str, Any]:
+        """The sections of detectors with settings of their own, by the detector's name."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name in DETECTORS}
+
+    def to_plain(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Plain values as they are written and hashed: under `kind`, as bundles from before `kinds` have them."""
+        return {"kind": self.kind} | {name: value for name, value in values.items() if name != "kinds"}
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Plain values under the names of the fields. Raises ConfigError for `kind` and `kinds` together."""
+        if "kind" not in values:
+            return values
+        require("kinds" not in values, "detector.kind is detector.kinds in one word; give one of them")
+        require(isinstance(values["kind"], str), f"detector.kind must be text, got {values['kind']!r}")
+        return {"kinds": [values["kind"]]} | {name: value for name, value in values.items() if name != "kind"}
+
+    def with_files(self, change: FileChange, *, unused: bool = False) -> DetectorConfig:
+        """These settings with the files of the detectors in `kinds` changed, or with `unused` those of all."""
+        changed = _with_files(self, "detector", change) if unused or self._networks else self
+        own = {name: settings for name, settings in self._own.items() if unused or name in self.kinds}
+        return replace(
+            changed, **{name: _with_files(settings, f"detector.{name}", change) for name, settings in own.items()}
+        )
+
+    def without_unused(self) -> DetectorConfig:
+        """These settings without what no detector in `kinds` reads: a network's file, and others' sections."""
+        changes: dict[str, Any] = {} if self._networks else {"model": "", "model_sha256": ""}
+        changes |= {name: type(settings)() for name, settings in self._own.items() if name not in self.kinds}
+        return replace(self, **changes)
+
+    def identity(self) -> DetectorConfig:
+        """What decides boxes, to be hashed or compared: a file counts by its content and not by its address."""
+        return self.without_unused().with_files(lambda _, uri, sha256: ("by content" if sha256 else uri, sha256))
+
+
+def _with_files(settings: T, section: str, change: FileChange) -> T:
+    changes = {}
+    for item in fields(settings):  # type: ignore[arg-type]
+        uri, sha256 = getattr(settings, item.name), getattr(settings, f"{item.name}_sha256", None)
+        if sha256 is not None and uri:
+            changed = change(f"{section}.{item.name}", uri, sha256)
+            changes[item.name], changes[f"{item.name}_sha256"] = changed
+    return replace(settings, **changes)  # type: ignore[type-var]

@@ -1,0 +1,48 @@
+"""Which engine: its name, its numbers, its networks, and where its packages are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hf2vad.errors import ConfigError
+from hf2vad.models.settings import NETWORKS, Network
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+"""Numbers that the networks compute with. Errors are summed in fp32 whatever it is."""
+
+EngineName = Literal["eager", "compiled", "aot", "tensorrt"]
+EngineChoice = Literal["auto", "eager", "compiled", "aot", "tensorrt"]
+PACKAGED: tuple[EngineName, ...] = ("tensorrt", "aot")
+"""Engines that are built once and kept as a file, the faster first."""
+
+TOLERANCE: dict[Precision, float] = {"fp32": 1e-5, "tf32": 2e-3, "fp16": 1e-2, "bf16": 3e-2}
+"""How far S_r and S_p of a probe cube may be from eager's, relative to it. That of fp32 is what is promised; those of
+the others allow for their 10, 10 and 7 bits of mantissa: 2⁻¹¹, 2⁻¹¹ and 2⁻⁸, a few times over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSpec:
+    """An engine, as it travels to the workers."""
+
+    name: EngineName
+    precision: Precision = "fp32"
+    cache: str = ""
+    """URI of the folder of packages; empty for engines without."""
+    networks: tuple[Network, ...] = NETWORKS
+    """The networks that run: those that measured features need, in the order of NETWORKS. Empty: no engine is made."""
+
+    def __post_init__(self) -> None:
+        if self.name == "eager" and self.precision != "fp32":
+            raise ConfigError(f"--engine eager is the reference and computes in fp32, not {self.precision}")
+
+    @property
+    def label(self) -> str:
+        """As it is recorded in tables: `aot fp32`; `none` where no network runs."""
+        return f"{self.name} {self.precision}" if self.networks else "none"
+
+
+def check_precision(precision: Precision, device_type: str) -> None:
+    """Raise ConfigError for numbers that a device does not have."""
+    if precision in ("tf32", "fp16") and device_type != "cuda":
+        raise ConfigError(f"--precision {precision} needs a GPU; on {device_type} give fp32 or bf16")

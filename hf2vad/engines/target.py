@@ -1,0 +1,75 @@
+"""What a built engine is good for: one bundle, on one kind of device, with one set of versions."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+import hf2vad
+from hf2vad.engines.settings import EngineSpec
+from hf2vad.models.settings import NETWORKS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A device as engines see it, with the software around it: where a built one is good."""
+
+    device: str
+    """Model of the processor, or name of the GPU."""
+    ability: str
+    """Instruction set, or compute capability."""
+    threads: int
+    """CPU threads of the network; 0 on a GPU."""
+    versions: tuple[tuple[str, str], ...]
+    """Of what compiles and runs engines."""
+
+    @property
+    def gpu(self) -> bool:
+        return self.threads == 0
+
+
+def this_target(device: torch.device) -> Target:
+    """What engines that run on `device` in this process are good for."""
+    versions = [("hf2vad", hf2vad.__version__), ("torch", torch.__version__), ("system", platform.system())]
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        versions += [("cuda", str(torch.version.cuda)), ("tensorrt", _version("tensorrt"))]
+        name = torch.cuda.get_device_name(device)
+        return Target(device=name, ability=f"{major}.{minor}", threads=0, versions=tuple(versions))
+    return Target(
+        device=_processor(),
+        ability=f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        threads=torch.get_num_threads(),
+        versions=tuple(versions),
+    )
+
+
+def engine_key(spec: EngineSpec, bundle_id: str, target: Target, *, batch: int) -> str:
+    """16 hex digits that say where a package of this engine may be used.
+
+    Which networks it holds is part of it where they are not both.
+    """
+    facts = [spec.name, bundle_id, asdict(target), spec.precision, batch]
+    facts += [list(spec.networks)] if spec.networks != NETWORKS else []
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

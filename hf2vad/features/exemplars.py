@@ -1,0 +1,114 @@
+"""Exemplars: a cube is as unusual as it is far from the nearest of the training cubes that are kept for comparison."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hf2vad.features.feature import CubeArrays, CubeSample, Feature
+from hf2vad.schema import F32
+from hf2vad.settings import require
+
+CHUNK = 1024
+"""Vectors that are compared with all exemplars at once: 4 MB of distances at 1,024 exemplars."""
+TRIMMED = 0.005
+"""Share of training cubes, the most unusual ones, that become no exemplars: footage to train on is never clean."""
+ROUGH = 512
+"""Training cubes that the most unusual ones are told by."""
+
+Folds = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExemplarConfig:
+    """Settings of a feature that compares cubes with exemplars."""
+
+    exemplars: int = 1024
+    """Exemplars that are kept, at most."""
+
+    def __post_init__(self) -> None:
+        require(self.exemplars > 1, f"exemplars must be at least 2, got {self.exemplars}")
+
+
+S = TypeVar("S", bound=ExemplarConfig)
+
+
+class ExemplarFeature(Feature[S]):
+    """Distance of a cube's vector to the nearest exemplar."""
+
+    @abstractmethod
+    def vectors(self, cubes: CubeArrays) -> F32:
+        """(B, D) float32: what is compared by Euclidean distance."""
+
+    @property
+    def fitted(self) -> bool:
+        return "exemplars" in self.arrays
+
+    def prepared(self, sample: CubeSample) -> Self:
+        """This feature with what `vectors` needs of training cubes, before exemplars are chosen."""
+        return replace(self, perspective=sample.perspective)
+
+    def fit(self, sample: CubeSample) -> Self:
+        prepared = self.prepared(sample)
+        vectors = np.concatenate([prepared.vectors(chunk) for chunk in sample.cubes.chunks()])
+        fold = sample.cubes.fold if sample.cubes.fold is not None else np.zeros(len(vectors), np.int32)
+        chosen = fit_exemplars(vectors, fold, self.settings.exemplars, seed=sample.seed)
+        return replace(prepared, arrays={**prepared.arrays, **chosen})
+
+    def measure(self, cubes: CubeArrays) -> F32:
+        return nearest(self.vectors(cubes), self.arrays, cubes.fold)
+
+
+def fit_exemplars(vectors: F32, folds: Folds, most: int, *, seed: int) -> dict[str, F32]:
+    """At most about `most` exemplars of (N, D) vectors: `exemplars` (M, D), and `fold` (M,), the fold each is of.
+
+    The centres of k-means within each fold (N,), as many as its share of the vectors: each stands for vectors of one
+    fold, so that a training cube can be compared with those of other folds alone.
+    """
+    from sklearn.cluster import MiniBatchKMeans  # seconds and megabytes that only training pays
+
+    usual = _usual(vectors, folds, seed)
+    centres: list[F32] = []
+    origin: list[F32] = []
+    for fold in np.unique(folds[usual]):
+        rows = vectors[usual & (folds == fold)]
+        share = max(1, round(most * len(rows) / usual.sum()))
+        if len(rows) > share:
+            means = MiniBatchKMeans(share, random_state=seed, batch_size=2048, n_init=1, max_iter=20)
+            rows = means.fit(rows).cluster_centers_.astype(np.float32)
+        centres.append(rows)
+        origin.append(np.full(len(rows), fold, np.float32))
+    return {"exemplars": np.concatenate(centres), "fold": np.concatenate(origin)}
+
+
+def nearest(vectors: F32, arrays: Mapping[str, F32], fold: Folds | None = None) -> F32:
+    """(B,) distances of (B, D) vectors to the nearest of the exemplars that `fit_exemplars` found.
+
+    fold: (B,) folds of training cubes, which exemplars of the same fold do not count for; none: all exemplars count. A
+    fold that has all exemplars is compared with its own.
+    """
+    middle = arrays["exemplars"].mean(0)
+    exemplars = arrays["exemplars"] - middle
+    half = np.square(exemplars).sum(1) / 2
+    distances = np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), CHUNK):
+        chunk = vectors[start : start + CHUNK] - middle
+        closeness = chunk @ exemplars.T - half
+        if fold is not None:
+            own = fold[start : start + CHUNK, None] == arrays["fold"].astype(np.int32)
+            closeness[own & ~own.all(1, keepdims=True)] = -np.inf
+        squared = np.square(chunk).sum(1) - 2 * closeness.max(1)
+        distances[start : start + CHUNK] = np.sqrt(np.maximum(squared, 0))
+    return distances
+
+
+def _usual(vectors: F32, folds: Folds, seed: int) -> npt.NDArray[np.bool_]:
+    """(N,): all but the most unusual vectors, told by their distance to some of the others."""
+    some = np.random.default_rng([seed, 3]).permutation(len(vectors))[:ROUGH]
+    distances = nearest(vectors, {"exemplars": vectors[some], "fold": folds[some].astype(np.float32)}, folds)
+    return np.asarray(distances <= np.quantile(distances, 1 - TRIMMED), np.bool_)

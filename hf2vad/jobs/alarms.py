@@ -1,0 +1,103 @@
+"""Set the score at which an event starts by how many alarms an hour are wanted.
+
+Example:
+    python jobs/score_archive.py --archive demo/archive/train --bundle demo/bundle --out normal
+    python jobs/alarms.py --scores normal --out alarms.json --per-hour 6
+    python jobs/score_archive.py --archive demo/archive/test --bundle demo/bundle --out scores --alarms alarms.json
+
+The footage must be normal and, other than in this example, not what the bundle was trained on: scores of training
+footage are lower, and their threshold would give more alarms than wanted. Says when the hours at hand cannot support
+the wanted rate. Exit code: 0 done, 2 usage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from hf2vad.archive.pattern import PathPattern
+from hf2vad.commandline import EXIT_OK, Job
+from hf2vad.errors import ConfigError
+from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.words import threshold_words
+
+if TYPE_CHECKING:
+    from hf2vad.evaluation.alarms import Level
+    from hf2vad.scoring.alarms import Alarms
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmJob:
+    """Settings of jobs/alarms.py."""
+
+    scores: str
+    """Score tables of normal footage that the bundle was not trained on: the --out of jobs/score_archive.py, or one
+    bundle=<id> folder in it."""
+
+    out: str
+    """Where the file goes, such as site/alarms.json; what --alarms of scoring and backfill take."""
+
+    per_hour: float = 0.1
+    """Wanted alarms per camera and hour of footage like this."""
+
+    camera_pattern: str = ""
+    """Where a video's path names its camera, as in {camera}/{date}/*: each camera gets a threshold of its own where its
+    hours are enough. The bundle's own, where it was trained with one."""
+
+    events: EventConfig = field(default_factory=EventConfig)
+
+    resamples: int = 200
+    """Draws of peaks behind the intervals of fitted thresholds; 0: no intervals."""
+
+    seed: int = 0
+    """Seeds those draws."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.per_hour < 3600:
+            raise ConfigError(f"--per-hour must be above 0 and below 3600, got {self.per_hour}")
+        if self.resamples < 0:
+            raise ConfigError(f"--resamples must not be negative, got {self.resamples}")
+        if self.events.threshold is not None:
+            raise ConfigError("events.threshold is what this job finds; leave it out")
+        PathPattern.of_camera(self.camera_pattern)
+
+
+def alarm_job(job: AlarmJob) -> int:
+    """Find the thresholds, put the file and print what they rest on; returns the exit code."""
+    from hf2vad.evaluation.alarms import AlarmTarget, alarm_levels
+    from hf2vad.storage import absolute
+
+    target = AlarmTarget(job.per_hour, job.events, job.resamples, job.seed)
+    alarms, levels = alarm_levels(absolute(job.scores), target, PathPattern.of_camera(job.camera_pattern))
+    alarms.put(absolute(job.out))
+    _print_levels(alarms, levels, job.per_hour)
+    print(f"written to {job.out}; give it to scoring as --alarms {job.out}")
+    return EXIT_OK
+
+
+def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float) -> None:
+    table = Table(title=f"{per_hour:g} alarms per camera-hour, bundle {alarms.bundle}")
+    for column in ("camera", "hours", "threshold", "95 % interval", "how", "alarms in this footage", "per hour, 95 %"):
+        table.add_column(column)
+    for name, level in levels.items():
+        interval = "" if level.interval is None else "{:.3f} to {:.3f}".format(*level.interval)
+        rate = "{:.3g} to {:.3g}".format(*level.rate)
+        row = (f"{level.hours:.2f}", f"{level.threshold:.3f}", interval, level.method, f"{level.events:,}", rate)
+        table.add_row(escape(name) if name else "all", *row)
+    console = Console(width=120)
+    console.print(table)
+    for name, level in levels.items():
+        if level.note:
+            console.print(f"{name or 'all'}: {level.note}", markup=False)
+    if alarms.figures.get("rule") == "surprise":
+        console.print(f"all: an alarm begins at {threshold_words(alarms.threshold)}", markup=False)
+    unsure = [name for name, level in levels.items() if name and not level.supported]
+    if unsure:
+        console.print(f"{len(unsure)} cameras without support of their own take the threshold of all", markup=False)
+
+
+JOB = Job("alarms", AlarmJob, alarm_job, __doc__)

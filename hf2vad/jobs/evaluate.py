@@ -1,0 +1,114 @@
+"""Compare frame scores with labels: AUROC over frames, and with tracks RBDC and TBDC over boxes.
+
+Example:
+    python jobs/evaluate.py --scores demo/scores --labels demo/archive/labels.parquet --out demo
+    python jobs/evaluate.py --scores demo/scores --labels demo/archive/labels.parquet --out demo/gaussian \\
+        --tracks demo/archive/tracks.parquet --protocol.smoothing gaussian --protocol.window 17
+
+Writes evaluation.json, evaluation.md (the same to read) and frame_scores.parquet (both, frame by frame). Refuses when a
+labelled frame has no row. Exit code: 0 done, 2 usage, or scores, labels and tracks that do not belong together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hf2vad.commandline import EXIT_OK, Job
+from hf2vad.evaluation.settings import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateJob:
+    """Settings of jobs/evaluate.py."""
+
+    scores: str
+    """What jobs/score_archive.py wrote: its --out, or one bundle=<id> folder in it."""
+
+    labels: str
+    """Parquet file (video, frame, anomalous), or a folder with one text file of 0 and 1 a video."""
+
+    out: str
+    """Folder for evaluation.json, evaluation.md and frame_scores.parquet."""
+
+    tracks: str = ""
+    """Parquet file (video, frame, x1, y1, x2, y2, track) of the anomalous regions, for RBDC and TBDC; where it has a
+    column `anomalous`, only its true rows count."""
+
+    oracle: bool = False
+    """Also say what the best fusion weights would reach if these labels chose them: never an accuracy."""
+
+    protocol: Protocol = field(default_factory=Protocol)
+
+
+def evaluate_job(job: EvaluateJob) -> int:
+    """Evaluate, put evaluation.json, evaluation.md and frame_scores.parquet, print; returns the exit code."""
+    from hf2vad.storage import join
+
+    print_evaluation(put_evaluation(job))
+    print(f"written to {join(job.out, 'evaluation.json')}; as a page: {join(job.out, 'evaluation.md')}")
+    return EXIT_OK
+
+
+def put_evaluation(job: EvaluateJob) -> dict[str, Any]:
+    """Evaluate and put the three files; returns the content of evaluation.json.
+
+    Raises EvaluationError when scores, labels and tracks do not belong together.
+    """
+    from hf2vad.evaluation.alerts import alert_figures
+    from hf2vad.evaluation.labels import read_labels
+    from hf2vad.evaluation.protocol import evaluate
+    from hf2vad.evaluation.tracks import read_tracks
+    from hf2vad.report.markdown import evaluation_markdown
+    from hf2vad.storage import join, put_bytes, put_json, put_table, readable
+    from hf2vad.tables.read import scores_prefix
+
+    prefix, labels = scores_prefix(job.scores), read_labels(job.labels)
+    tracks = read_tracks(job.tracks) if job.tracks else None
+    result, frames = evaluate(prefix, labels, job.protocol, tracks=tracks, oracle=job.oracle)
+    result["alerts"] = alert_figures(prefix, labels)
+    put_table(join(job.out, "frame_scores.parquet"), frames.table({"protocol": result["protocol"]}))
+    put_json(join(job.out, "evaluation.json"), result)
+    put_bytes(join(job.out, "evaluation.md"), readable(evaluation_markdown(result)).encode())
+    return result
+
+
+def print_evaluation(result: Mapping[str, Any]) -> None:
+    """The figures of an evaluation.json on stdout."""
+    from hf2vad.report.figures import (
+        against_speed,
+        alerts,
+        auroc_rows,
+        not_computed,
+        other_rows,
+        region_rows,
+        resampling,
+        smoothing,
+    )
+
+    table = Table(title=f"frame AUROC, bundle {result['bundle']}")
+    for column in ("score", "smoothed", "95 % interval", "raw"):
+        table.add_column(column)
+    for row in (*auroc_rows(result), *other_rows(result)):
+        table.add_row(row.name, row.smoothed, row.interval, row.raw)
+    console = Console(width=100)
+    console.print(table)
+    for name, rbdc, tbdc in region_rows(result):
+        console.print(f"{name}: RBDC {rbdc}, TBDC {tbdc}")
+    console.print(
+        f"{result['frames']:,} frames, {result['anomalous']:,} anomalous; {result['dropped']:,} dropped (no score); "
+        f"{result['videos_unlabelled']} videos unlabelled; smoothed: {smoothing(result)}; "
+        f"chosen on labels: {result['chosen_on_labels']}"
+    )
+    if text := not_computed(result):
+        console.print(text, markup=False)
+    console.print(resampling(result))
+    console.print(against_speed(result))
+    console.print(alerts(result))
+
+
+JOB = Job("evaluate", EvaluateJob, evaluate_job, __doc__)

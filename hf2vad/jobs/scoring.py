@@ -1,0 +1,118 @@
+"""What the jobs that score have in common: a bundle and settings as a task, walked with the engine of choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.passed import PassedOver
+from hf2vad.bundle.bundle import load_bundle
+from hf2vad.cluster.dispatch import Cluster
+from hf2vad.cluster.engine import ask_for_engine
+from hf2vad.cluster.stop import Stop
+from hf2vad.cubes.detect import resolve_detector
+from hf2vad.cubes.settings import extraction_difference
+from hf2vad.engines.request import EngineRequest, cache_of
+from hf2vad.engines.settings import EngineSpec
+from hf2vad.errors import MismatchError
+from hf2vad.features.registry import networks_for
+from hf2vad.hashes import content_hash, hash_of
+from hf2vad.health.look import EVERY
+from hf2vad.jobs.score import ScoreSettings
+from hf2vad.models.device import choose_device
+from hf2vad.schema import SCHEMA_VERSION
+from hf2vad.scoring.alarms import read_alarms
+from hf2vad.scoring.feature_set import counted_features, fitted_features
+from hf2vad.settings import to_dict
+from hf2vad.storage import absolute, join
+from hf2vad.tables.layout import ScoreLayout
+from hf2vad.tasks.scoring import ScoringTask
+from hf2vad.walk.limits import WalkLimits
+from hf2vad.walk.run import check_boxes, run_walk, walk_config
+
+
+def run_scoring(
+    name: str,
+    job: ScoreSettings,
+    task: ScoringTask,
+    videos: Iterator[Video],
+    passed: PassedOver,
+    *,
+    limits: WalkLimits | None = None,
+    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
+) -> int:
+    """Choose the engine and walk over `videos`, and `then` do more on the same cluster; returns the exit code.
+
+    passed: what listing `videos` passes over.
+    """
+
+    def prepare(cluster: Cluster) -> tuple[ScoringTask, dict[str, str]]:
+        if job.engine == "eager" or not task.engine.networks:
+            return task, {"engine": task.engine.label}
+        choice = ask_for_engine(engine_request(job, task), cluster).choice
+        print(f"engine: {choice.spec.label} on {choice.target.device}: {choice.why}", flush=True)
+        record = {"engine": choice.spec.label, "engine_why": choice.why, "device": choice.target.device}
+        return task.with_engine(choice.spec), record
+
+    return run_walk(name, job, task, videos, prepare=prepare, limits=limits, then=then, passed=passed)
+
+
+def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
+    """Which engine `job` wants for `task`."""
+    return EngineRequest(
+        bundle_uri=job.bundle,
+        bundle_id=task.bundle.id,
+        wanted=job.engine,
+        precision=job.precision,
+        cache=cache_of(job.bundle, job.engine_cache),
+        networks=task.engine.networks,
+        batch=job.batch,
+        device=job.device,
+        threads=task.config.threads,
+    )
+
+
+def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
+    """What the walk does with each video, for a job whose places are absolute, by the engine `eager` until another is
+    chosen; raises what `score_job` does."""
+    bundle = load_bundle(job.bundle)
+    extraction = replace(job.extraction, detector=resolve_detector(job.detector))
+    if difference := extraction_difference(bundle.settings.extraction, extraction):
+        raise MismatchError(
+            f"{job.bundle} was trained on other cubes than these settings make ({difference}); leave the settings out"
+        )
+    check_boxes(job.boxes, job.detector)
+    if job.device != "auto":
+        choose_device(job.device)
+    settings = bundle.settings
+    smoothing = settings.smoothing if job.smoothing is None else job.smoothing
+    alarms = [content_hash(absolute(job.alarms))] if job.alarms else []
+    if job.alarms:
+        settings = read_alarms(absolute(job.alarms)).applied_to(settings, job.events, smoothing=smoothing)
+    counted = counted_features(settings.fusion)
+    features = fitted_features(bundle) if job.all_parts else counted
+    more = [name for name in features if name not in counted]
+    engine = EngineSpec(name="eager", networks=networks_for(features))
+    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY, *more)
+    return ScoringTask(
+        layout=ScoreLayout(
+            prefix=join(job.out, f"bundle={bundle.id}"),
+            bundle=bundle.id,
+            engine=engine.label,
+            plan=plan,
+            scores=hash_of(plan, smoothing, to_dict(job.health)),
+            final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
+        ),
+        config=walk_config(job, extraction, frame_stats=True, tries=tries),
+        bundle_uri=job.bundle,
+        bundle=settings,
+        features=features,
+        engine=engine,
+        batch=job.batch,
+        device=job.device,
+        smoothing=smoothing,
+        events=job.events,
+        health=job.health,
+    )

@@ -1,0 +1,72 @@
+"""The features that a run measures, with the engine that runs the networks they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from hf2vad.bundle.bundle import Bundle
+from hf2vad.engines.eager import Engine
+from hf2vad.features.feature import NETWORK_OF, CubeArrays, Feature
+from hf2vad.features.settings import FEATURES, YARDSTICK, FusionConfig
+from hf2vad.schema import F32
+from hf2vad.scoring.scorer import FeatureValues
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Fitted features, and what measures them."""
+
+    features: Mapping[str, Feature[Any]]
+    """By name, in the order of FEATURES."""
+    engine: Engine | None
+    """None where no feature needs a network."""
+    batch: int
+    """Cubes that are best measured at once."""
+
+    @classmethod
+    def of(cls, bundle: Bundle, names: Sequence[str], engine: Engine | None, batch: int) -> Self:
+        """The features of a bundle with these names."""
+        return cls({name: bundle.feature(name) for name in names}, engine, batch)
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether `measure` needs the appearance of cubes."""
+        return any(not feature.needs.isdisjoint({"pixels", "frame_network"}) for feature in self.features.values())
+
+    def measure(self, cubes: CubeArrays) -> FeatureValues:
+        """The values, in pixels, of all features of some cubes."""
+        values = {**self.measure_plain(cubes), **self.measure_networks(cubes)}
+        return {name: values[name] for name in self.features}
+
+    def measure_plain(self, cubes: CubeArrays) -> dict[str, F32]:
+        """The values of the features that need no network."""
+        return {name: found.measure(cubes) for name, found in self.features.items() if not _needs_network(found)}
+
+    def measure_networks(self, cubes: CubeArrays) -> dict[str, F32]:
+        """Run the networks; the values of the features that need them."""
+        if self.engine is None:
+            return {}
+        ran = CubeArrays(
+            boxes=cubes.boxes,
+            flow=cubes.flow,
+            appearance=cubes.appearance,
+            errors=self.engine.errors(cubes.appearance, cubes.flow),
+        )
+        return {name: found.measure(ran) for name, found in self.features.items() if _needs_network(found)}
+
+
+def counted_features(fusion: FusionConfig) -> tuple[str, ...]:
+    """The features with a weight, and the yardstick, in the order of FEATURES."""
+    return tuple(name for name in FEATURES if name in fusion.weights or name == YARDSTICK)
+
+
+def fitted_features(bundle: Bundle) -> tuple[str, ...]:
+    """Every feature that can be measured with a bundle, in the order of FEATURES."""
+    found = {name: bundle.feature(name) for name in FEATURES}
+    return tuple(name for name, own in found.items() if own.fitted and (bundle.weights or not _needs_network(own)))
+
+
+def _needs_network(feature: Feature[Any]) -> bool:
+    return not feature.needs.isdisjoint(NETWORK_OF)

@@ -1,0 +1,29 @@
+"""Smoothing of frame scores over time, and runs of frames."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+from hf2vad.errors import ConfigError
+from hf2vad.schema import F64
+
+
+def smooth(scores: F64, window: int) -> F64:
+    """Median filter over time, the edges repeated; NaN stays NaN and never enters a neighbour's median.
+
+    A NaN inside a video (a frame that could not be decoded) ends one run of scores and begins another; each run is
+    filtered on its own. Raises ConfigError for an even window.
+    """
+    if window < 1 or window % 2 == 0:
+        raise ConfigError(f"smoothing must be an odd number of frames, got {window}")
+    smoothed = scores.copy()
+    for start, stop in runs(~np.isnan(scores)):
+        smoothed[start:stop] = median_filter(scores[start:stop], window, mode="nearest")
+    return smoothed
+
+
+def runs(holds: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
+    """Start and end (exclusive) of each unbroken run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], holds, [False]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

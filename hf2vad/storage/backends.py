@@ -1,0 +1,41 @@
+"""Which module keeps the objects of which URIs: the only list of schemes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from hf2vad.errors import StorageError
+from hf2vad.storage import local, s3
+from hf2vad.storage.entry import Backend
+
+BACKENDS: Mapping[str, Backend] = {"": local, "s3": s3}
+"""By the scheme of a URI, `s3` of `s3://bucket/key`; empty: local paths. A new scheme is a module and a line here."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def backend_of(uri: str) -> Backend:
+    """What keeps the object at `uri`. Raises StorageError for a scheme that there is none for."""
+    match = _SCHEME.match(uri)
+    scheme = match[1] if match else ""
+    if scheme not in BACKENDS:
+        schemes = ", ".join(f"{name}://" for name in sorted(BACKENDS) if name)
+        raise StorageError(f"{uri}: no storage for {scheme}://; there are {schemes} and local paths")
+    return BACKENDS[scheme]
+
+
+def is_local(uri: str) -> bool:
+    """Whether `uri` is a path of this machine's file systems."""
+    return backend_of(uri).is_local
+
+
+def objects_appear_whole(uri: str) -> bool:
+    """Whether nobody meets an object there that is still being written, whoever writes it."""
+    return backend_of(uri).objects_appear_whole
+
+
+def absolute(uri: str) -> str:
+    """`uri` as every process reads it: a local path does not depend on the folder that a worker was started in."""
+    return os.path.abspath(uri) if uri and is_local(uri) else uri

@@ -1,0 +1,101 @@
+"""Extraction: the cubes of an archive as an STC table, a file a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.shards import Shard
+from hf2vad.cubes.extract import AHEAD
+from hf2vad.health.judge import judged_health
+from hf2vad.health.settings import HealthConfig
+from hf2vad.profile import span
+from hf2vad.schema import cubes_to_arrow
+from hf2vad.storage import atomic_writer, open_parquet, read_batches
+from hf2vad.tables.layout import CubeLayout, Metadata
+from hf2vad.threads import prefetch
+from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
+
+ROWS_PER_GROUP = 256
+"""Cubes in a Parquet row group: 8 MB, what a reader holds at least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionTask:
+    """Puts the cubes of each shard, and removes those of unhealthy footage once a video's shards are all there."""
+
+    lane: ClassVar[str] = "write"
+    use_gpu: ClassVar[bool] = False
+
+    layout: CubeLayout
+    config: WalkConfig
+    health: HealthConfig | None
+    """By which cubes of unhealthy footage are left out; none: all stay."""
+
+    def load(self) -> Mapping[str, float]:
+        return {}
+
+    def shard(self, shard: Shard, cubes: CubeStream) -> Generator[pa.Table, None, None]:
+        rows: list[pa.RecordBatch] = []
+        with closing(prefetch(cubes, depth=AHEAD, name="cubes")) as batches:
+            for batch in batches:
+                if len(batch):
+                    with span("write"):
+                        rows.append(cubes_to_arrow(shard.video.id, batch))
+                if sum(map(len, rows)) >= ROWS_PER_GROUP:
+                    yield pa.Table.from_batches(rows)
+                    rows = []
+        if rows:
+            yield pa.Table.from_batches(rows)
+
+    def finish(self, video: Video, parts: Parts) -> VideoResult:
+        """The health of the video, where it decides which cubes stay: what is wrong with a frame is known only now."""
+        truncated = [parts.timeline.truncated] if parts.timeline.truncated else []
+        if self.health is None or not parts.done:
+            return VideoResult(shortcomings=truncated)
+        layout, frames = self.layout, parts.frames
+        stats = [layout.stats_uri(video, shard) for shard in parts.done]
+        metadata = layout.metadata(video, frames)
+        health = judged_health(self.health, video, parts.timeline, frames, stats, metadata)
+        unhealthy = [frame for frame, kind in enumerate(health.kinds, frames[0]) if kind is not None]
+        removed = 0
+        for start, stop in parts.done:
+            if inside := [frame for frame in unhealthy if start <= frame < stop]:
+                removed += remove_cubes(layout, video, (start, stop), inside)
+        return VideoResult([("health", health.table)], {**health.counts, "cubes_left_out": removed}, truncated)
+
+    def reuse(self, video: Video, completion: Metadata) -> VideoResult | None:
+        return None
+
+
+def remove_cubes(layout: CubeLayout, video: Video, shard: tuple[int, int], frames: Sequence[int]) -> int:
+    """Replace the file of a shard by one without the cubes of `frames`; returns how many went."""
+    uri = layout.shard_uri(video, shard)
+    with open_parquet(uri) as file:
+        schema, groups = file.schema_arrow, file.metadata.num_row_groups
+        most = max((file.metadata.row_group(i).num_rows for i in range(groups)), default=0)
+    if not most:
+        return 0
+    removed = 0
+
+    def kept() -> Iterator[pa.Table]:
+        nonlocal removed
+        values = pa.array(frames, pa.int32())
+        for batch in read_batches(uri, most):
+            table = pa.Table.from_batches([batch])
+            left = table.filter(pc.invert(pc.is_in(table["frame"], values)))
+            removed += len(table) - len(left)
+            if len(left):
+                yield left.cast(schema)
+
+    with atomic_writer(uri) as out, pq.ParquetWriter(out, schema, **layout.shard_format) as writer:
+        for table in kept():
+            writer.write_table(table)
+    return removed

@@ -1,0 +1,169 @@
+"""Scoring: the rows of each shard, and of a finished video the tables of its frames, objects, events and health."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.shards import HALO_BEFORE, Shard
+from hf2vad.archive.timeline import Timeline
+from hf2vad.bundle.bundle import same_bundle
+from hf2vad.bundle.settings import BundleSettings
+from hf2vad.cluster.warm import Warm
+from hf2vad.engines.make import make_engine
+from hf2vad.engines.settings import EngineSpec
+from hf2vad.health.judge import Health, judged_health
+from hf2vad.health.settings import HealthConfig
+from hf2vad.models.device import choose_device
+from hf2vad.schema import pack_metadata, unpack_metadata
+from hf2vad.scoring.events import thresholds
+from hf2vad.scoring.feature_set import FeatureSet
+from hf2vad.scoring.final import FinalTables, event_table, finalise
+from hf2vad.scoring.scorer import Scorer
+from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.shard import score_shard
+from hf2vad.settings import to_dict
+from hf2vad.storage import read_table
+from hf2vad.tables.layout import Metadata, ScoreLayout
+from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringTask:
+    """Scores each shard by a bundle; smooths the scores of a finished video, and finds events in them."""
+
+    lane: ClassVar[str] = "network"
+
+    layout: ScoreLayout
+    config: WalkConfig
+    bundle_uri: str
+    bundle: BundleSettings
+    """Each worker reads the bundle's arrays itself, once."""
+    features: tuple[str, ...]
+    """Names of the features that are measured."""
+    engine: EngineSpec
+    """No part of the plan: engines agree, so what one has scored stays."""
+    batch: int
+    """Cubes that the network works on at once."""
+    device: str
+    smoothing: int
+    """Frames of the median filter over frame scores."""
+    events: EventConfig
+    health: HealthConfig
+
+    @property
+    def use_gpu(self) -> bool:
+        return self.device != "cpu"
+
+    def with_engine(self, engine: EngineSpec) -> ScoringTask:
+        """The same task by another engine."""
+        return replace(self, engine=engine, layout=replace(self.layout, engine=engine.label))
+
+    def load(self) -> Mapping[str, float]:
+        before = warm_features.loads
+        self._features()
+        return {"model_loads": warm_features.loads - before}
+
+    def shard(self, shard: Shard, cubes: CubeStream) -> Generator[pa.Table, None, None]:
+        yield score_shard(
+            shard.video.id,
+            cubes,
+            self._features(),
+            Scorer.of(self.bundle, shard.video.path),
+            metadata=self.layout.metadata(shard.video, (shard.start, shard.stop)),
+        )
+
+    def finish(self, video: Video, parts: Parts) -> VideoResult:
+        if parts.plan and not parts.done:
+            return VideoResult()
+        stats = [self.layout.stats_uri(video, shard) for shard in parts.done]
+        metadata = self.layout.metadata(video, parts.frames)
+        health = judged_health(self.health, video, parts.timeline, parts.frames, stats, metadata)
+        final = self._final_tables(video, parts, health)
+        tables = {"health": health.table, "objects": final.objects, "events": final.events, "frames": final.frames}
+        counts = {"events": final.events.num_rows, **health.counts}
+        return VideoResult(list(tables.items()), counts, list(_shortcomings(parts.timeline, final)))
+
+    def reuse(self, video: Video, completion: Metadata) -> VideoResult | None:
+        """The events that these settings make of the scores there, where the scores are those of this run."""
+        if not self.layout.has_same_scores(video, completion):
+            return None
+        frames = read_table(self.layout.table_uri("frames", video))
+        calibration = self.bundle.calibration_of(video.path)
+        own = {"final": self.layout.final, "thresholds": list(thresholds(self.events, calibration))}
+        metadata = {name: value for name, value in completion.items() if name not in ("schema", "table")} | own
+
+        def described(values: Metadata) -> pa.Table:
+            return frames.replace_schema_metadata(pack_metadata("frames", values))
+
+        withdrawn = described(metadata | {"final": ""})  # after a kill it would vouch for other events
+        events = event_table(frames, self.events, calibration, metadata)
+        tables = [("frames", withdrawn), ("events", events), ("frames", described(metadata))]
+        return VideoResult(tables, {"events_anew": 1})
+
+    def _features(self) -> FeatureSet:
+        threads = self.config.threads
+        return warm_features(
+            self.bundle_uri, self.bundle.id, self.features, self.engine, self.device, self.batch, threads
+        )
+
+    def _final_tables(self, video: Video, parts: Parts, health: Health) -> FinalTables:
+        (start, stop), timeline = parts.frames, parts.timeline
+        calibration = self.bundle.calibration_of(video.path)
+        scorer = Scorer.of(self.bundle, video.path)
+        shards = [read_table(self.layout.shard_uri(video, frames)) for frames in parts.done]
+        engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
+        metadata: dict[str, Any] = {
+            **self.layout.final_metadata(video, (start, stop), complete=parts.complete),
+            "engine": ", ".join(sorted(engines)),
+            "smoothing": self.smoothing,
+            "thresholds": list(thresholds(self.events, calibration)),
+            "width": timeline.width,
+            "height": timeline.height,
+            "frame_count": timeline.frame_count,
+            **({"rule": "surprise"} if self.bundle.fusion.rule == "surprise" else {}),
+            **({"sizes": health.sizes} if len(health.sizes) > 1 else {}),
+            **timeline.notes,
+            **{name: value for name, value in to_dict(self.config.extraction).items() if name == "decode"},
+        }
+        return finalise(
+            shards,
+            pts_s=np.asarray(timeline.pts_s[start:stop]),
+            empty=scorer.empty,
+            at_frame=scorer if scorer.at_frame else None,
+            smoothing=self.smoothing,
+            calibration=calibration,
+            events=self.events,
+            metadata=metadata,
+            health=health.kinds,
+        )
+
+
+@Warm
+def warm_features(
+    uri: str, bundle_id: str, names: tuple[str, ...], spec: EngineSpec, device: str, batch: int, threads: int
+) -> FeatureSet:
+    """What this worker measures with, kept from shard to shard. Raises MismatchError for a bundle that changed.
+
+    Where no feature needs a network, none is made.
+    """
+    torch.set_num_threads(threads)
+    bundle = same_bundle(uri, bundle_id)
+    engine = make_engine(spec, bundle, device=choose_device(device), batch=batch) if spec.networks else None
+    return FeatureSet.of(bundle, names, engine, batch)
+
+
+def _shortcomings(timeline: Timeline, tables: FinalTables) -> Iterator[str]:
+    """What to say of a video of which frames remain without a score."""
+    if timeline.frame_count <= HALO_BEFORE:
+        yield f"{timeline.frame_count} frames, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
+    if timeline.truncated:
+        yield f"{timeline.truncated}; those were scored"
+    if tables.undecodable:
+        yield f"{tables.undecodable} frames have no score because pictures cannot be decoded"

@@ -1,0 +1,142 @@
+"""From an STC table to a bundle: the network is trained, features are fitted, the score is calibrated.
+
+Both steps are called alone or by all processes of a group, in the same order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from hf2vad.bundle.bundle import Bundle, save_bundle
+from hf2vad.bundle.settings import BundleSettings
+from hf2vad.engines.eager import EagerEngine
+from hf2vad.features.registry import networks_for
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.scoring.feature_set import FeatureSet, counted_features
+from hf2vad.settings import flat
+from hf2vad.storage import join
+from hf2vad.training.calibrate import calibrate, measure_together
+from hf2vad.training.checkpoint import Checkpoints
+from hf2vad.training.data import StcTable
+from hf2vad.training.group import Group
+from hf2vad.training.initial import put_initial
+from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
+from hf2vad.training.loop import Trainer
+from hf2vad.training.probe import normal_examples, probe_cubes
+from hf2vad.training.recipe import TrainingPlan
+from hf2vad.training.sample import fit_features
+from hf2vad.training.selection import read_selection
+from hf2vad.versions import versions
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained network, and how it came about."""
+
+    model: HF2VAD | None
+    """None for a recipe without a network."""
+    plan: TrainingPlan
+    """With what was chosen."""
+    identity: str
+    """Hash of the recipe as it was given, and of the table."""
+    history: list[dict[str, Any]]
+    """A row an epoch."""
+    selection: list[dict[str, Any]]
+    """A row a candidate; empty where nothing was chosen."""
+
+
+def train_network(plan: TrainingPlan, table: StcTable, device: torch.device, stopped: Callable[[], bool]) -> Trained:
+    """Train the network of `plan`, if it has one, on `table`, from the last checkpoint where there is one.
+
+    `stopped`: asked whether to stop; StoppedError is raised then, with a checkpoint written.
+    """
+    identity, rows = plan.recipe.identity(table), []
+    if plan.recipe.selection:
+        choice = read_selection(plan.choice)
+        plan, rows = plan.with_choice(choice), choice.figures
+    group, recipe = Group.current(device), plan.recipe
+    if not recipe.has_network:
+        return Trained(None, plan, identity, [], rows)
+    torch.manual_seed(recipe.training.seed)
+    model = HF2VAD(recipe.model)
+    if recipe.init:
+        put_initial(recipe.init, model)
+    checkpoints = Checkpoints(plan.checkpoint, settings=identity, group=group)
+    journals = partial(_journals, plan)
+    trainer = Trainer(
+        model, table, recipe.training, recipe.loss, device, checkpoints, group=group, journals=journals, stop=stopped
+    )
+    return Trained(model, plan, identity, trainer.run(), rows)
+
+
+def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None:
+    """Fit the features, calibrate the score and put the bundle of a network that was trained on `table`."""
+    group, plan, recipe = Group.current(device), trained.plan, trained.plan.recipe
+    own = {name: settings for name, settings in recipe.features.items() if name in counted_features(recipe.fusion)}
+    features, perspective = fit_features(table, own, seed=recipe.training.seed)
+    networks, batch = networks_for(features), recipe.training.batch
+    engine = None
+    if networks and trained.model is not None:
+        engine = EagerEngine(trained.model, device=device, batch=batch, networks=networks)
+    unit = perspective if recipe.fusion.perspective else None
+    measured = measure_together(table, FeatureSet(features, engine, batch), unit, group)
+    if not group.first:
+        return
+    normal = calibrate(
+        measured,
+        fusion=recipe.fusion,
+        smoothing=recipe.smoothing,
+        where=plan.stc,
+        camera_pattern=recipe.camera_pattern,
+        camera_cubes=recipe.camera_cubes,
+    )
+    bundle = Bundle(
+        settings=BundleSettings(
+            extraction=table.extraction,
+            model=recipe.model,
+            fusion=recipe.fusion,
+            smoothing=recipe.smoothing,
+            calibration=normal.overall,
+            camera_pattern=recipe.camera_pattern,
+            cameras=normal.cameras,
+            features=own,
+            perspective=perspective,
+        ),
+        weights={} if trained.model is None else trained.model.state_dict(),
+        features=features,
+        probe=probe_cubes(table, recipe.training.probe_cubes),
+        examples=normal_examples(table, recipe.training.examples),
+        provenance={
+            "settings": trained.identity,
+            "job": plan.settings,
+            "table": {
+                "uri": plan.stc,
+                "fingerprint": table.fingerprint,
+                "cubes": len(table),
+                "files": len(table.files),
+            },
+            "history": trained.history,
+            "selection": trained.selection,
+            "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+            "workers": group.world,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": versions(),
+        },
+    )
+    save_bundle(plan.out, bundle)
+
+
+def _journals(plan: TrainingPlan, first_step: int) -> Journals:
+    """What training writes its curves to."""
+    journals: list[Journal] = []
+    if plan.mlflow:
+        journals.append(MLflow(plan.mlflow, settings=flat(plan.settings)))
+    if plan.recipe.training.tensorboard:
+        journals.append(TensorBoard(join(plan.out, "tensorboard"), first_step=first_step))
+    return Journals(journals)

@@ -1,0 +1,115 @@
+"""What a training is told: everything that decides a bundle, and where it comes from and goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from hf2vad.features.motion import DensityConfig, Motion
+from hf2vad.features.settings import FusionConfig
+from hf2vad.hashes import hash_of
+from hf2vad.models.settings import LossConfig, ModelConfig
+from hf2vad.settings import fingerprint, to_dict
+from hf2vad.storage import join, key_path
+from hf2vad.training.data import StcTable
+from hf2vad.training.initial import initial_identity
+from hf2vad.training.settings import SelectionConfig, TrainingConfig
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What --select chose, and what it saw."""
+
+    model: ModelConfig
+    fusion: FusionConfig
+    density: DensityConfig
+    figures: list[dict[str, Any]]
+    """One row a candidate: step, candidate, AUROC by kind of pseudo-anomaly, mean, whether it was chosen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything beside the cubes that decides a bundle."""
+
+    model: ModelConfig
+    init: str
+    """URI of the weights that training starts from; empty: random ones."""
+    training: TrainingConfig
+    loss: LossConfig
+    fusion: FusionConfig
+    features: Mapping[str, Any]
+    """Settings of every feature, by its name."""
+    smoothing: int
+    """Frames of the median filter over frame scores."""
+    camera_pattern: str
+    """Where a video's path names its camera; empty: all footage is of one camera."""
+    camera_cubes: int
+    """Training cubes from which on a camera is calibrated on its own."""
+    selection: SelectionConfig | None
+    """How model, fusion and motion density are chosen before training; None: they are used as they are."""
+
+    @property
+    def has_network(self) -> bool:
+        """Whether a network is trained, or taken from `init`."""
+        return bool(self.training.stages or self.init)
+
+    def identity(self, table: StcTable) -> str:
+        """A hash of the recipe and of the cubes of `table`."""
+        weighted = {name: own for name, own in self.features.items() if name in self.fusion.weights}
+        later = [[name, to_dict(own)] for name, own in weighted.items() if fields(own) and name != Motion.name]
+        return hash_of(
+            fingerprint(self.model),
+            self.training.identity,
+            fingerprint(self.loss),
+            fingerprint(self.fusion),
+            fingerprint(self.features[Motion.name]),
+            self.camera_pattern,
+            self.camera_cubes,
+            fingerprint(self.selection) if self.selection else "",
+            self.smoothing,
+            table.fingerprint,
+            *([initial_identity(self.init)] if self.init else []),
+            *later,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """A training from its table to its bundle; travels to the processes that share it."""
+
+    recipe: Recipe
+    stc: str
+    """URI of the table."""
+    out: str
+    """URI of the bundle."""
+    mlflow: str
+    """URI of the MLflow server or store that gets the curves; empty: none."""
+    settings: Mapping[str, Any]
+    """All settings of the job as plain values, for MLflow and the bundle's provenance."""
+
+    def with_choice(self, choice: Selection) -> TrainingPlan:
+        """This plan with what `recipe.selection` has chosen."""
+        features = {**self.recipe.features, Motion.name: choice.density}
+        recipe = replace(self.recipe, model=choice.model, fusion=choice.fusion, features=features)
+        chosen = {name: to_dict(getattr(choice, name)) for name in ("model", "fusion", "density")}
+        return replace(self, recipe=recipe, settings={**self.settings, **chosen})
+
+    @property
+    def checkpoint(self) -> str:
+        """URI of the last checkpoint."""
+        return join(self.out, "checkpoints", "last.safetensors")
+
+    @property
+    def choice(self) -> str:
+        """URI of the choice of `recipe.selection`."""
+        return join(self.out, "checkpoints", "selection.json")
+
+    @property
+    def candidates(self) -> str:
+        """URI of the folder of checkpoints of what `recipe.selection` tries."""
+        return join(self.out, "checkpoints", "select")
+
+    def candidate(self, name: str) -> str:
+        """URI of the checkpoint of a network that is tried."""
+        return join(self.candidates, key_path(name) + ".safetensors")

@@ -1,0 +1,69 @@
+"""A sample of the training cubes, and the features fitted on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hf2vad.features.feature import CubeArrays, CubeSample, Feature
+from hf2vad.features.perspective import Perspective, fit_perspective
+from hf2vad.features.registry import feature_classes
+from hf2vad.schema import F16, F32, FLOW_SHAPE, U8
+from hf2vad.training.data import StcTable
+from hf2vad.training.folds import Folds
+
+SAMPLE = 20_000
+"""Cubes that features are fitted on, at most: as many of each row group as its share."""
+
+
+def fit_features(
+    table: StcTable, settings: Mapping[str, Any], *, seed: int
+) -> tuple[dict[str, Feature[Any]], Perspective]:
+    """Features fitted on a sample of `table`, which reads no more than they need; and the perspective of its boxes.
+
+    settings: those of each feature that is wanted, by name.
+    """
+    features = {name: feature_classes()[name](own) for name, own in settings.items()}
+    needs = {need for feature in features.values() if not feature.fitted for need in feature.needs}
+    sample = cube_sample(table, flow="flow" in needs, pixels="pixels" in needs, seed=seed)
+    return {name: feature.fit(sample) for name, feature in features.items()}, sample.perspective
+
+
+def cube_sample(
+    table: StcTable, *, most: int = SAMPLE, seed: int = 0, flow: bool = True, pixels: bool = False
+) -> CubeSample:
+    """At most about `most` cubes of `table`, the same ones for the same seed, and the perspective of their boxes.
+
+    flow, pixels: whether they are wanted too, for which those of the whole table are read once; else flow has no rows.
+    """
+    rng = np.random.default_rng([seed, 2])
+    share = min(1.0, most / max(1, len(table)))
+
+    def some(rows: int) -> npt.NDArray[np.int64]:
+        return np.sort(rng.permutation(rows)[: max(1, round(share * rows))])
+
+    folds = Folds.of(table.files)
+    fold: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
+    boxes: list[F32] = [np.empty((0, 4), np.float32)]
+    flows: list[F16] = [np.empty((0, *FLOW_SHAPE), np.float16)]
+    pictures: list[U8] = []
+    if flow or pixels:
+        for file, cubes in table.in_order(appearance=pixels):
+            chosen = some(len(cubes))
+            fold.append(folds(file.video, cubes.frame[chosen]))
+            flows.append(cubes.flow[chosen])
+            boxes.append(cubes.boxes[chosen])
+            if cubes.appearance is not None:
+                pictures.append(cubes.appearance[chosen])
+    else:
+        boxes += [found[some(len(found))] for found in table.boxes()]
+    arrays = CubeArrays(
+        boxes=np.concatenate(boxes),
+        flow=np.concatenate(flows),
+        appearance=np.concatenate(pictures) if pictures else None,
+        fold=np.concatenate(fold) if flow or pixels else None,
+    )
+    return CubeSample(cubes=arrays, perspective=fit_perspective(arrays.boxes), seed=seed)

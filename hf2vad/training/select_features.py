@@ -1,0 +1,136 @@
+"""Which features a score is made of, chosen by pseudo-anomalies (see select.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from hf2vad.engines.eager import Engine
+from hf2vad.features.feature import CubeArrays, CubeSample
+from hf2vad.features.motion import DensityConfig, Motion
+from hf2vad.features.perspective import fit_perspective
+from hf2vad.features.registry import feature_classes
+from hf2vad.features.settings import FEATURES, FusionConfig
+from hf2vad.schema import F64
+from hf2vad.scoring.feature_set import FeatureSet
+from hf2vad.scoring.scorer import FeatureValues, Scorer, ZScore, in_heights
+from hf2vad.training.data import StcTable
+from hf2vad.training.pseudo import KINDS, HeldOut, cubes_of, figure_row, first_best, pseudo_anomalies, separation
+
+DENSITIES = tuple(
+    DensityConfig(kind=kind, height=height) for kind in ("knn", "gmm") for height in ("none", "perspective")
+)
+FUSIONS: Mapping[str, tuple[str, ...]] = {
+    "flow": ("flow",),
+    "speed": ("speed",),
+    "motion": ("motion",),
+    "flow + speed": ("flow", "speed"),
+    "speed + motion": ("speed", "motion"),
+    "flow + frame + speed": ("flow", "frame", "speed"),
+    "flow + speed + motion": ("flow", "speed", "motion"),
+    "all": tuple(FEATURES),
+}
+"""Equal weights of z-scores, from simple to complicated; the preset's fusion stands before them, a fitted one after."""
+
+
+def choose_features(
+    engine: Engine,
+    fit: StcTable,
+    held: HeldOut,
+    *,
+    preset: FusionConfig,
+    smoothing: int,
+    cubes: int,
+    margin: float,
+    seed: int,
+) -> tuple[FusionConfig, DensityConfig, list[dict[str, Any]]]:
+    """Weights of the features, the density that `motion` needs, and a row of figures a candidate.
+
+    `engine` runs networks that were trained on `fit` alone; features are fitted on about `cubes` of its cubes, and
+    z-scores are over those.
+    """
+    known = cubes_of(fit, cubes)
+    sample = CubeSample(cubes=known.cubes, perspective=fit_perspective(known.cubes.boxes), seed=seed)
+    unusual: dict[str, CubeArrays] = {kind: pseudo_anomalies(held, kind, seed=seed) for kind in KINDS}
+
+    def row(step: str, candidate: str, normal: F64, scores: Mapping[str, F64]) -> dict[str, Any]:
+        found = {kind: separation(held, normal, scores[kind], smoothing=smoothing) for kind in KINDS}
+        return figure_row(step, candidate, found)
+
+    motions = [Motion(config).fit(sample) for config in DENSITIES]
+    density_rows = [
+        row(
+            "density",
+            f"{motion.settings.kind}, by {motion.settings.height} height",
+            motion.measure(held.cubes).astype(np.float64),
+            {kind: motion.measure(cubes).astype(np.float64) for kind, cubes in unusual.items()},
+        )
+        for motion in motions
+    ]
+    best = first_best([found["mean"] for found in density_rows], margin)
+    density_rows[best]["chosen"] = True
+    others = {name: cls(cls.Settings()).fit(sample) for name, cls in feature_classes().items() if cls is not Motion}
+    features = FeatureSet({name: others.get(name, motions[best]) for name in FEATURES}, engine, engine.batch)
+    in_pixels = {clip: features.measure(cubes) for clip, cubes in {"held": held.cubes, **unusual}.items()}
+    training = features.measure(known.cubes)
+
+    rows, fusions = [], []
+    for heights in (False, True):
+        scales = _z_scores(in_heights(training, sample.perspective.heights(known.cubes.boxes)) if heights else training)
+        expected = sample.perspective.heights(held.cubes.boxes)
+        values = {clip: in_heights(found, expected) if heights else found for clip, found in in_pixels.items()}
+        for name, fusion in _fusions(preset, scales, values).items():
+            scorer = Scorer(fusion.weights, scales)
+            scores = {clip: scorer.score(found) for clip, found in values.items()}
+            rows.append(row("fusion", name + (", in box heights" if heights else ""), scores["held"], scores))
+            fusions.append(replace(fusion, perspective=heights))
+    winner = first_best([found["mean"] for found in rows], margin)
+    rows[winner]["chosen"] = True
+    chosen = fusions[winner]
+    density = motions[best].settings if Motion.name in chosen.weights else DensityConfig()
+    return chosen, density, [*density_rows, *rows]
+
+
+def _z_scores(training: FeatureValues) -> dict[str, ZScore]:
+    columns = {name: values.astype(np.float64) for name, values in training.items()}
+    return {name: ZScore(float(found.mean()), float(found.std()) or 1.0) for name, found in columns.items()}
+
+
+def _fusions(
+    preset: FusionConfig, scales: Mapping[str, ZScore], values: Mapping[str, FeatureValues]
+) -> dict[str, FusionConfig]:
+    """The candidates by name, from simple to complicated."""
+    fusions = {"the preset's": preset}
+    fusions |= {name: FusionConfig.of(dict.fromkeys(counting, 1.0)) for name, counting in FUSIONS.items()}
+    deviations = {
+        clip: np.stack([scale.term(found[name], 1.0) for name, scale in scales.items()], axis=1)
+        for clip, found in values.items()
+    }
+    fitted = fitted_weights(deviations["held"], [deviations[kind] for kind in KINDS])
+    if fitted.any():
+        fusions["fitted"] = FusionConfig.of(dict(zip(scales, fitted.tolist(), strict=True)))
+    return fusions
+
+
+def fitted_weights(normal: F64, unusual: list[F64]) -> F64:
+    """(features,) weights, not negative and of sum 1, of a logistic regression of cubes as they are against cubes made
+    unusual; both (B, features) in deviations. All zero when no feature has a positive weight.
+
+    A feature with a negative weight is left out and the others fitted again. Deviations are cut at ±10: beyond, they
+    are told apart anyway, and would rule the fit.
+    """
+    values = np.clip(np.concatenate([normal, *unusual]), -10, 10)
+    truth = np.repeat([False, True], [len(normal), sum(map(len, unusual))])
+    kept = np.arange(values.shape[1])
+    while len(kept):
+        slopes = LogisticRegression(class_weight="balanced").fit(values[:, kept], truth).coef_[0]
+        if (slopes >= 0).all():
+            weights = np.zeros(values.shape[1])
+            weights[kept] = slopes
+            return np.asarray(weights / max(weights.sum(), 1e-12), np.float64)
+        kept = kept[slopes > 0]
+    return np.zeros(values.shape[1])

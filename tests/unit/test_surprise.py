@@ -1,0 +1,182 @@
+"""The score by surprise: how features are added, what is normal for a camera, and the preset without a network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hf2vad.bundle.bundle import load_bundle
+from hf2vad.bundle.calibration import Calibration
+from hf2vad.demo.archive import generate
+from hf2vad.errors import ConfigError
+from hf2vad.features.settings import FusionConfig
+from hf2vad.features.tail import fit_tail
+from hf2vad.jobs.extract import ExtractJob, extract_job
+from hf2vad.jobs.score import ScoreJob, score_job
+from hf2vad.jobs.train import TrainJob, train_job
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.report.training import support_lines
+from hf2vad.scoring.scorer import FeatureValues, Scorer
+from hf2vad.scoring.words import feature_words, in_words
+from hf2vad.tables.read import scored_videos, scores_prefix
+from hf2vad.training.calibrate import Calibrations, MeasuredFile, calibrate
+from hf2vad.training.data import StcFile
+
+FUSION = FusionConfig.of({"energy": 1.0, "shape": 2.0}, rule="surprise")
+
+
+def footage(video: str, cubes: int, seed: int, scale: float = 1.0) -> MeasuredFile:
+    """Two cubes a frame, their values exponential."""
+    rng = np.random.default_rng(seed)
+    file = StcFile(f"{video}/0", video, 0, cubes // 2 + 4, (cubes,))
+    values = {name: rng.exponential(scale, cubes).astype(np.float32) for name in ("energy", "shape")}
+    return MeasuredFile(file, np.repeat(np.arange(4, cubes // 2 + 4, dtype=np.int32), 2), values)
+
+
+def calibrated(*files: MeasuredFile, fusion: FusionConfig = FUSION, pattern: str = "") -> Calibrations:
+    return calibrate(list(files), fusion=fusion, smoothing=1, where="t", camera_pattern=pattern)
+
+
+def values(*columns: tuple[float, float]) -> FeatureValues:
+    energy, shape = (np.array(column, np.float32) for column in zip(*columns, strict=True))
+    return {"energy": energy, "shape": shape}
+
+
+def test_a_score_is_the_surprise_of_the_weighted_surprises_above_the_silent_part() -> None:
+    own = calibrated(footage("a", 4000, 0)).overall
+    scorer = Scorer.surprise(FUSION, own, own)
+    asked = values((0.1, 0.1), (9.0, 0.1), (9.0, 9.0), (50.0, 50.0))
+    surprise = {name: own.tails[name].surprise(column) for name, column in asked.items()}
+    terms = np.maximum(surprise["energy"] - 1, 0) + 2 * np.maximum(surprise["shape"] - 1, 0)
+    assert own.total is not None
+    assert scorer.score(asked) == pytest.approx(own.total.surprise(terms))
+    assert scorer.terms(values((0.1, 2.0)))["energy"].tolist() == [0.0]
+    assert scorer.empty == 0.0
+    assert np.all(np.diff(scorer.score(asked)) > 0)
+
+
+def test_a_score_says_how_many_normal_objects_score_as_high() -> None:
+    own = calibrated(footage("a", 40_000, 0)).overall
+    scores = Scorer.surprise(FUSION, own, own).score(footage("b", 200_000, 1).values)
+    for level in (1, 2, 3):
+        assert (scores > level).mean() == pytest.approx(10.0**-level, rel=0.35), level
+
+
+def test_added_in_frames_each_feature_counts_with_its_highest_box() -> None:
+    at_frame = replace(FUSION, at="frame")
+    file = footage("a", 4000, 0)
+    own = calibrated(file, fusion=at_frame).overall
+    scorer = Scorer.surprise(at_frame, own, own)
+    frame = np.array([1, 1, 3], np.int32)
+    apart = scorer.frame_scores(values((9.0, 0.1), (0.1, 9.0), (9.0, 0.1)), frame, 4)
+    together = scorer.frame_scores(values((9.0, 9.0), (0.1, 0.1), (9.0, 0.1)), frame, 4)
+    assert apart.tolist() == together.tolist()
+    assert apart[1] > apart[3] > apart[0] == apart[2] == 0.0
+    all_frames = scorer.frame_scores(file.values, file.frame - 4, 2000)
+    assert (all_frames > 2).mean() == pytest.approx(0.01, abs=0.004)
+
+
+def test_each_camera_has_its_own_rarity_and_leans_on_all_of_them_where_it_has_few_cubes() -> None:
+    slow, fast = footage("slow/1", 20_000, 0), footage("fast/1", 20_000, 1, scale=10.0)
+    new = footage("new/1", 40, 2)
+    normal = calibrated(slow, fast, new, pattern="{camera}/*")
+    assert set(normal.cameras) == {"slow", "fast", "new"}
+    asked = values((20.0, 0.0))
+    slow_score, fast_score, new_score, pooled = (
+        float(Scorer.surprise(FUSION, own, normal.overall).score(asked)[0])
+        for own in (normal.cameras["slow"], normal.cameras["fast"], normal.cameras["new"], normal.overall)
+    )
+    assert fast_score < pooled < slow_score
+    assert new_score == pytest.approx(pooled, abs=0.3)
+    assert normal.cameras["new"].threshold == pytest.approx(normal.overall.threshold, rel=0.1)
+    lines = support_lines(normal.overall, normal.cameras)
+    assert lines[0] == "40,040 cubes: surprise above 4.6 is extrapolated"
+    assert lines[1:] == ["camera new: 40 cubes; what is rare there is 96% that of all cameras"]
+
+
+def test_a_calibration_by_surprise_survives_json_and_one_by_equation_9_is_written_as_before() -> None:
+    own = calibrated(footage("a", 400, 0)).overall
+    again = Calibration.from_json(json.loads(json.dumps(own.to_json())))
+    assert (again.tails, again.total, again.to_json()) == (own.tails, own.total, own.to_json())
+    eq9 = calibrated(footage("a", 400, 0), fusion=FusionConfig.of({"energy": 1.0, "shape": 1.0})).overall
+    assert set(eq9.to_json()) == set(own.to_json()) - {"tails", "total"}
+
+
+def test_features_are_named_from_the_rarest_to_the_most_usual() -> None:
+    tails = {name: fit_tail(footage("a", 30_000, 0).values[name]) for name in ("energy", "shape")}
+    own = replace(calibrated(footage("a", 400, 0)).overall, tails=tails)
+    said = in_words(feature_words(Scorer.surprise(FUSION, own, own), values((1.0, 8.0))))
+    assert said == "shape: rarer than 1 in 2,000; speed: usual"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"silent": -1.0}, r"fusion\.silent must not be negative"),
+        ({"rule": "eq9", "at": "frame"}, r"fusion\.at = frame needs fusion\.rule = surprise"),
+        ({"perspective": True}, r"fusion\.perspective is for fusion\.rule = eq9"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(FUSION, **change)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small demo archive, its cubes, and the bundle that --preset features makes of them."""
+    folder = tmp_path_factory.mktemp("features")
+    generate(folder / "archive", train_clips=2, test_clips=1, frames=60)
+    none = replace(ExtractJob(archive="", out="").ray, address="none")
+    archive = folder / "archive"
+    assert extract_job(ExtractJob(archive=str(archive / "train"), out=str(folder / "stc"), ray=none)) == 0
+    job = TrainJob.base({"preset": "features"})
+    assert train_job(replace(job, stc=str(folder / "stc"), out=str(folder / "bundle"))) == 0
+    return folder
+
+
+def test_the_preset_features_has_no_network_and_a_small_bundle(demo: Path) -> None:
+    bundle = load_bundle(str(demo / "bundle"))
+    assert bundle.weights == {}
+    assert bundle.settings.fusion.rule == "surprise"
+    assert set(bundle.settings.calibration.tails) == set(bundle.settings.fusion.weights)
+    assert sum(path.stat().st_size for path in (demo / "bundle").glob("*")) < 20e6
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_scoring_with_it_makes_and_runs_no_network(
+    demo: Path, tmp_path: Path, everything: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(HF2VAD, "__init__", lambda self, *_: made.append(self))
+    ray = replace(ExtractJob(archive="", out="").ray, address="none")
+    job = ScoreJob(
+        archive=str(demo / "archive" / "test"), bundle=str(demo / "bundle"), out=str(tmp_path), ray=ray,
+        all_parts=everything,
+    )  # fmt: skip
+    assert score_job(job) == 0
+    assert made == []
+    (video,) = scored_videos(scores_prefix(str(tmp_path)))
+    assert video.metadata["rule"] == "surprise"
+    objects, frames = video.table("objects"), video.table("frames")
+    assert np.isfinite(objects["score"].to_numpy()).all()
+    assert objects["s_motion_grid"].null_count == 0
+    assert objects["s_flow"].null_count == len(objects)
+    scored = frames["score"].to_numpy()
+    assert np.isnan(scored[:4]).all()
+    assert (scored[4:] >= 0).all()
+
+
+def test_the_same_table_gives_the_same_bundle(demo: Path) -> None:
+    job = TrainJob.base({"preset": "features"})
+    assert train_job(replace(job, stc=str(demo / "stc"), out=str(demo / "again"))) == 0
+    assert load_bundle(str(demo / "again")).id == load_bundle(str(demo / "bundle")).id
+
+
+def test_a_choice_among_networks_needs_one() -> None:
+    with pytest.raises(ConfigError, match="--select chooses among networks"):
+        replace(TrainJob.base({"preset": "features"}), stc="s", out="o", select=True)

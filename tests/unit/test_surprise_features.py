@@ -1,0 +1,161 @@
+"""The features that need no network, each by what it must notice and what it must not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hf2vad.errors import ConfigError
+from hf2vad.features.exemplars import ExemplarConfig
+from hf2vad.features.feature import CubeArrays, CubeSample, Feature
+from hf2vad.features.motion import DensityConfig
+from hf2vad.features.pace import LEAST, Pace, fit_pace
+from hf2vad.features.perspective import fit_perspective
+from hf2vad.features.registry import feature_classes, networks_for
+from hf2vad.features.settings import FEATURES
+from hf2vad.features.shape import gradient_histograms
+from hf2vad.schema import F32
+
+PLAIN = [name for name in FEATURES if not networks_for([name])]
+FITTED = [name for name in PLAIN if name != "speed"]
+
+
+def walkers(count: int, seed: int = 0) -> CubeArrays:
+    """People of one height for their row, who walk to the right at half their height a second, and look alike."""
+    rng = np.random.default_rng(seed)
+    row = rng.uniform(60, 200, count)
+    tall = row / 4
+    x = rng.uniform(0, 280, count)
+    boxes = np.stack([x, row - tall, x + tall / 2, row], axis=1).astype(np.float32)
+    flow = np.zeros((count, 4, 32, 32, 2))
+    flow[:, :, 4:28, 8:24, 0] = (tall / 15)[:, None, None, None]
+    flow += rng.normal(0, 0.05, flow.shape)
+    pictures = rng.normal(90, 2, (count, 5, 32, 32, 3))
+    pictures[:, :, 4:28, 12:20] -= 50
+    return CubeArrays(
+        boxes=boxes,
+        flow=flow.astype(np.float16),
+        appearance=pictures.clip(0, 255).astype(np.uint8),
+        fold=np.arange(count, dtype=np.int32) % 4,
+    )
+
+
+def changed(cubes: CubeArrays, what: str) -> CubeArrays:
+    flow, pictures, boxes = cubes.flow, cubes.pixels, cubes.boxes.copy()
+    if what == "faster":
+        flow = (flow * 2.5).astype(np.float16)
+    elif what == "one noisy flow":
+        flow = flow.copy()
+        flow[:, 2] = 30
+    elif what == "against":
+        flow = -flow
+    elif what == "turned":
+        pictures = np.rot90(pictures, axes=(2, 3))
+    elif what == "larger":
+        boxes[:, :2] = boxes[:, 2:] - 3 * (boxes[:, 2:] - boxes[:, :2])
+    elif what == "elsewhere":
+        boxes[:, [1, 3]] += 300
+    return CubeArrays(boxes=boxes, flow=flow, appearance=pictures)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Mapping[str, Feature[Any]]:
+    cubes = walkers(300)
+    sample = CubeSample(cubes=cubes, perspective=fit_perspective(cubes.boxes))
+    density = DensityConfig(kind="exemplars", height="speed", exemplars=200)
+    settings = {name: density if name == "motion" else feature_classes()[name].Settings() for name in FITTED}
+    return {name: feature_classes()[name](own).fit(sample) for name, own in settings.items()}
+
+
+NOTICES = {
+    "energy": {"faster"},
+    "motion": {"faster", "against"},
+    "motion_grid": {"faster", "against"},
+    "shape": {"turned"},
+    "look": {"turned"},
+    "size": {"larger"},
+    "place": {"larger", "elsewhere"},
+}
+CHANGES = ("faster", "one noisy flow", "against", "turned", "larger", "elsewhere")
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_a_feature_notices_what_it_is_for_and_nothing_else(fitted: Mapping[str, Feature[Any]], name: str) -> None:
+    feature = fitted[name]
+    # Where motion is measured by row, a box that is elsewhere moves too slowly or too fast for there.
+    unsure = {"larger", "elsewhere"} if name in ("energy", "motion", "motion_grid") else set()
+    usual = np.quantile(feature.measure(walkers(100, seed=1)), 0.99)
+    values = {what: np.median(feature.measure(changed(walkers(100, seed=2), what))) for what in CHANGES}
+    noticed = min(values[what] for what in NOTICES[name])
+    assert noticed > 1.5 * usual
+    for what in set(CHANGES) - NOTICES[name] - unsure:
+        assert values[what] - usual < 0.5 * (noticed - usual), what
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_values_are_finite_numbers_one_a_cube_however_many_cubes_there_are(
+    fitted: Mapping[str, Feature[Any]], name: str
+) -> None:
+    cubes = walkers(150, seed=3)
+    flat = CubeArrays(boxes=cubes.boxes * 0, flow=cubes.flow * 0, appearance=cubes.pixels * 0)
+    for some in (cubes, flat, next(cubes.chunks(1)), CubeArrays(**_cut(cubes, 0))):
+        values = fitted[name].measure(some)
+        assert values.shape == (len(some),)
+        assert values.dtype == np.float32
+        assert np.isfinite(values).all()
+        assert (values >= 0).all()
+    one_by_one = np.concatenate([fitted[name].measure(part) for part in cubes.chunks(37)])
+    whole = fitted[name].measure(
+        CubeArrays(boxes=cubes.boxes, flow=cubes.flow, appearance=cubes.appearance, fold=cubes.fold)
+    )
+    assert one_by_one == pytest.approx(whole, rel=1e-3, abs=1e-3)
+
+
+def _cut(cubes: CubeArrays, count: int) -> dict[str, Any]:
+    return {"boxes": cubes.boxes[:count], "flow": cubes.flow[:count], "appearance": cubes.pixels[:count]}
+
+
+def test_expected_speeds_follow_the_row_of_a_boxs_centre_and_end_with_the_training_boxes() -> None:
+    cubes = walkers(400)
+    pace = fit_pace(cubes.boxes, cubes.least_speed)
+    low, high = np.quantile(cubes.least_speed / pace.speeds(cubes.boxes), [0.05, 0.95])
+    assert high < 1.1 * low
+    assert pace.speeds(cubes.boxes).mean() == pytest.approx(1.0, rel=0.01)
+    far = np.array([[0, 990, 9, 1010], [0, 2000, 9, 2010]], np.float32)
+    assert pace.speeds(far)[0] == pace.speeds(far)[1]
+    assert Pace.from_arrays(pace.arrays()).speeds(far) == pytest.approx(pace.speeds(far), rel=1e-5)
+
+
+@pytest.mark.parametrize("count", [0, 5, 400])
+def test_footage_that_is_no_faster_downwards_has_one_expected_speed(count: int) -> None:
+    boxes = walkers(400).boxes[:count]
+    pace = fit_pace(boxes, np.linspace(3, 1, count)[np.argsort(np.argsort(boxes[:, 3]))].astype(np.float32))
+    assert pace.speeds(walkers(9).boxes).tolist() == [1.0] * 9
+
+
+def test_no_expected_speed_is_zero_or_less() -> None:
+    pace = Pace(intercept=-1.0, slope=0.01, top=0.0, bottom=200.0)
+    assert pace.speeds(np.array([[0, 0, 5, 10]], np.float32)).tolist() == [LEAST]
+
+
+def test_a_gradient_histogram_has_the_direction_of_an_edge_and_shrinks_with_contrast() -> None:
+    def edge(level: float) -> F32:
+        picture = np.full((1, 32, 32), 100, np.float32)
+        picture[:, :, 16:] += level
+        return picture
+
+    strong, faint, none = (gradient_histograms(edge(level)) for level in (100, 1, 0))
+    upright = strong.reshape(4, 4, 9).sum((0, 1))
+    assert upright.argmax() == 0
+    assert upright[1:].sum() == 0
+    turned = gradient_histograms(np.swapaxes(edge(100), 1, 2)).reshape(4, 4, 9).sum((0, 1))
+    assert turned.argmax() == 4
+    assert np.linalg.norm(none) == 0 < np.linalg.norm(faint) < 0.1 < np.linalg.norm(strong) < 1
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ConfigError, match="exemplars must be at least 2, got 1"):
+        ExemplarConfig(exemplars=1)

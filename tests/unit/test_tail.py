@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf2vad.errors import BundleError
+from hf2vad.features.tail import CENSORED, SHRINK, CameraTail, Tail, fit_tail, own_share
+from hf2vad.scoring.words import one_in, rarity_words
+
+finite = st.floats(-1e6, 1e6, width=32)
+
+
+def test_surprise_says_how_rare_a_value_is_and_goes_on_beyond_all_that_was_seen() -> None:
+    drawn = np.random.default_rng(0).exponential(2.0, 50_000)
+    tail = fit_tail(drawn)
+    for rarity in (0.5, 1.0, 2.0, 3.0, 6.0):
+        value = np.array([2.0 * rarity * math.log(10)])
+        assert tail.surprise(value)[0] == pytest.approx(rarity, rel=0.06), rarity
+    assert tail.supported == pytest.approx(math.log10(50_000))
+
+
+def test_held_out_values_are_as_rare_as_their_surprise_says() -> None:
+    rng = np.random.default_rng(1)
+    tail = fit_tail(rng.gamma(3, 1, 20_000))
+    surprise = tail.surprise(rng.gamma(3, 1, 200_000))
+    for level in (1, 2, 3):
+        assert (surprise > level).mean() == pytest.approx(10.0**-level, rel=0.35), level
+
+
+def test_anomalies_among_the_training_cubes_count_but_not_by_how_far_off_they_are() -> None:
+    clean = np.random.default_rng(2).exponential(1.0, 10_000)
+    count = int(0.8 * CENSORED * len(clean))
+    near, far = (fit_tail(np.concatenate([clean, np.full(count, value)])) for value in (30.0, 3000.0))
+    assert near == far
+    assert near.scale < 3 * fit_tail(clean).scale
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=st.lists(finite, min_size=1, max_size=300), asked=st.lists(finite, min_size=2, max_size=50))
+def test_surprise_is_finite_never_negative_and_never_smaller_for_a_larger_value(
+    values: list[float], asked: list[float]
+) -> None:
+    tail = fit_tail(np.array(values, np.float32))
+    surprise = tail.surprise(np.sort(np.array(asked, np.float32)))
+    assert np.isfinite(surprise).all()
+    assert (surprise >= 0).all()
+    assert (np.diff(surprise) >= 0).all()
+    assert tail.surprise(np.array([min(values)], np.float32))[0] == 0
+
+
+def test_equal_training_values_make_any_larger_one_surprising_and_stay_usual_themselves() -> None:
+    tail = fit_tail(np.full(500, 3.0, np.float32))
+    assert tail.surprise(np.array([0.0, 3.0, 3.5])).tolist() == [
+        0.0,
+        0.0,
+        pytest.approx(0.5 / tail.scale / math.log(10)),
+    ]
+
+
+def test_a_tail_survives_the_bundles_json_unchanged() -> None:
+    tail = fit_tail(np.random.default_rng(3).normal(0, 1, 5000).astype(np.float32))
+    assert Tail.from_json(json.loads(json.dumps(tail.to_json()))) == tail
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"scale": 0.0}, {"scale": math.inf}, {"values": (1.0, 1.0)}, {"values": (1.0,)}, {"values": (0.0, math.nan)}],
+)
+def test_a_tail_that_is_none_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(BundleError, match="tail: "):
+        Tail(**{"values": (0.0, 1.0), "surprises": (0.0, 2.0), "scale": 1.0, "cubes": 9, **change})  # type: ignore[arg-type]
+
+
+def test_a_camera_leans_on_all_cameras_the_more_the_fewer_cubes_it_has() -> None:
+    rng = np.random.default_rng(4)
+    overall = fit_tail(rng.exponential(1.0, 50_000))
+    value = np.array([9.0])
+    usual_elsewhere = overall.surprise(value)[0]
+    found = []
+    for cubes in (20, 200, 1000, 20_000):
+        own = fit_tail(rng.exponential(3.0, cubes))
+        camera = CameraTail(own, overall)
+        share = cubes / (cubes + SHRINK)
+        mixed = -math.log10(share * 10 ** -own.surprise(value)[0] + (1 - share) * 10**-usual_elsewhere)
+        assert camera.surprise(value)[0] == pytest.approx(mixed)
+        found.append(camera.surprise(value)[0])
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == pytest.approx(9 / 3 / math.log(10), rel=0.15)
+
+
+def test_there_is_no_cliff_between_cameras_with_and_without_enough_cubes() -> None:
+    shares = [own_share(cubes) for cubes in range(1, 5000)]
+    assert max(np.diff(shares)) < 0.001
+    assert 0 < shares[0] < 0.001
+    assert shares[-1] > 0.8
+
+
+def test_a_surprise_is_said_as_one_in_so_many_and_never_rarer_than_the_footage_can_tell() -> None:
+    assert [one_in(s) for s in (0, 1, 2, 3.9, 3.91, 4, 6.31)] == [
+        "1 in 1", "1 in 10", "1 in 100", "1 in 7,000", "1 in 8,000", "1 in 10,000", "1 in 2,000,000",
+    ]  # fmt: skip
+    assert rarity_words(0.9, 4.4) == "usual"
+    assert rarity_words(3.95, 4.4) == "rarer than 1 in 8,000"
+    assert rarity_words(60.0, 4.4) == "rarer than 1 in 20,000"
