@@ -7,7 +7,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
-HELPERS = ("actor_cluster", "machine", "measure", "pinned", "processes")
+HELPERS = ("actor_cluster", "machine", "measure", "pinned", "processes", "worker_calls")
 
 
 def main() -> int:

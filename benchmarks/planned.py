@@ -16,7 +16,6 @@ Every part is a process of its own, so that its peak of memory is its own.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import pickle
 import shutil
@@ -25,12 +24,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.processes import SPAWN, apart
 from benchmarks.s3_read import Network, memory, run_proxy
 from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import Video, catalogue
@@ -52,7 +51,6 @@ from hf2vad.walk.walk import Walk, WorkerCalls
 from hf2vad.walk.worker import Opened
 from tests.bundles import whole_bundle
 
-SPAWN = multiprocessing.get_context("spawn")
 SHARD_FRAMES = 200
 FOLDER = 1000
 """Files in a folder of the archive."""
@@ -152,25 +150,6 @@ def unfinished(folder: str, videos: int, shards: int) -> dict[str, Any]:
     found = walked(planned_videos(videos), planned_task("/nowhere", shards, folder))
     assert (found["shards_found"], found["shards"]) == (videos * shards, 0), found
     return found
-
-
-def apart(function: Callable[..., dict[str, Any]], *args: object) -> dict[str, Any]:
-    """A call in a process of its own."""
-    receive, send = SPAWN.Pipe(duplex=False)
-    process = SPAWN.Process(target=_send, args=(send, function, args))
-    process.start()
-    send.close()
-    try:
-        found: dict[str, Any] = receive.recv()
-    except EOFError:
-        raise SystemExit(f"{function.__name__} failed") from None
-    finally:
-        process.join()
-    return found
-
-
-def _send(to: Connection, function: Callable[..., dict[str, Any]], args: tuple[object, ...]) -> None:
-    to.send(function(*args))
 
 
 def empty_videos(archive: Path, count: int) -> None:

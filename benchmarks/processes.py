@@ -1,15 +1,21 @@
-"""Jobs as processes of their own, and how much memory their workers take."""
+"""Jobs and calls as processes of their own, and how much memory a job's workers take."""
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+
+SPAWN = multiprocessing.get_context("spawn")
 
 MARK = "HF2VAD_MEMORY_BENCHMARK"
 """Variable by which this run's workers are told from others on the machine."""
@@ -48,3 +54,22 @@ def watch(pid: int, peaks: dict[int, float]) -> None:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             peaks[pid] = int(line.split()[1]) / 1024
+
+
+def apart(function: Callable[..., dict[str, Any]], *args: object) -> dict[str, Any]:
+    """A call in a process of its own."""
+    receive, send = SPAWN.Pipe(duplex=False)
+    process = SPAWN.Process(target=_send, args=(send, function, args))
+    process.start()
+    send.close()
+    try:
+        found: dict[str, Any] = receive.recv()
+    except EOFError:
+        raise SystemExit(f"{function.__name__} failed") from None
+    finally:
+        process.join()
+    return found
+
+
+def _send(to: Connection, function: Callable[..., dict[str, Any]], args: tuple[object, ...]) -> None:
+    to.send(function(*args))

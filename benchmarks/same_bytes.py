@@ -12,9 +12,10 @@ their folders are compared: every table (finished ones, and the shards of videos
 row, bundle id and weight, and the data and evidence of the site. Records of runs and leases hold times, and are not
 compared; nor is archives.json, which is newer.
 
-A Parquet file counts as equal that differs in what is stated alone: metadata named by --may-differ, and columns named
-by --may-be-null that are null throughout, because what has no weight is no longer measured. Exit code: 0 all equal, 1 a
-difference, 2 a job did not exit as it should. With --work, what the old commit made stays there for the next time.
+A Parquet file counts as equal that differs in what is stated alone: metadata named by --may-differ, and columns that
+are null throughout, because what has no weight is not measured: new ones, and those named by --may-be-null. Exit code:
+0 all equal, 1 a difference, 2 a job did not exit as it should. With --work, what the old commit made stays there for
+the next time.
 """
 
 from __future__ import annotations
@@ -198,7 +199,8 @@ class Stated:
     keys: frozenset[str]
     """Metadata."""
     columns: frozenset[str]
-    """Columns that may be null after where they were not before: what has no weight is not measured."""
+    """Columns that may be null after where they were not before: what has no weight is not measured. Any column may be
+    new and null."""
 
 
 def differences(step: Step, old: Path, new: Path, stated: Stated) -> Iterator[str]:
@@ -223,10 +225,10 @@ def difference(old: Path, new: Path, stated: Stated) -> str | None:
     if old.suffix != ".parquet":
         return f"{old.stat().st_size} bytes became {new.stat().st_size} others"
     before, after = pq.read_table(old), pq.read_table(new)
-    if before.column_names != after.column_names:
-        return f"columns {', '.join(before.column_names)} became {', '.join(after.column_names)}"
-    columns = {name for name in before.column_names if not same_column(before, after, name)}
-    unmeasured = {name for name in columns & stated.columns if after[name].null_count == len(after)}
+    names = dict.fromkeys(before.column_names + after.column_names)
+    columns = {name for name in names if not same_column(before, after, name)}
+    null = {name for name in columns if name in after.column_names and after[name].null_count == len(after)}
+    unmeasured = {name for name in null if name in stated.columns or name not in before.column_names}
     if columns - unmeasured:
         return f"{len(before)} rows became {len(after)} others, in {', '.join(sorted(columns - unmeasured))}"
     values = [table.schema.metadata or {} for table in (before, after)]
@@ -237,7 +239,8 @@ def difference(old: Path, new: Path, stated: Stated) -> str | None:
 
 
 def same_column(before: pa.Table, after: pa.Table, name: str) -> bool:
-    return before.schema.field(name) == after.schema.field(name) and before[name].equals(after[name])
+    there = name in before.column_names and name in after.column_names
+    return there and before.schema.field(name) == after.schema.field(name) and before[name].equals(after[name])
 
 
 def compare(sides: tuple[Side, Side], steps: Sequence[str], stated: Stated) -> int:

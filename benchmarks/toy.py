@@ -12,6 +12,7 @@ evaluated; nothing is chosen on test pictures. The same seeds, settings, threads
 Exit code: 0 done, 2 usage, or MNIST files that are missing or none.
 """
 
+import sys
 from pathlib import Path
 
 from benchmarks.machine import describe
@@ -32,4 +33,4 @@ def run(job: ToyJob) -> int:
 
 
 def main() -> int:
-    return commandline.main(ToyJob, run, description=__doc__)
+    return commandline.main(ToyJob, run, description=__doc__ or "", argv=sys.argv[1:])

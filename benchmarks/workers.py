@@ -4,7 +4,8 @@ Example:
     python -m benchmarks workers                                # about ten minutes
     python -m benchmarks workers --parts dispatch start --rounds 3
 
-dispatch   calls that do nothing: calls a second, and the processors' seconds of the driver and of everything else
+dispatch   calls that do nothing: calls a second, the processors' seconds of the driver and of everything else, and the
+driver's memory
 start      seconds until each slot has made a call that imports what scoring imports, for the first and for a second job
 of one connection
 processes  processes that 40 calls were made by, with one and with two CPUs a worker
@@ -33,14 +34,14 @@ from typing import Any
 
 from benchmarks.actor_cluster import ActorCluster
 from benchmarks.measure import save
-from benchmarks.planned import apart
+from benchmarks.processes import apart
 from benchmarks.tables import markdown, results
+from benchmarks.worker_calls import fail_first, hold, imports, nothing, rest
 from hf2vad.cluster.connection import connected
 from hf2vad.cluster.dispatch import Call
 from hf2vad.cluster.ray_cluster import RayCluster
 from hf2vad.cluster.retries import RetryingCluster
 from hf2vad.cluster.settings import RayConfig
-from tests.calls import fail
 from tests.ray_nodes import RayNodes
 from tests.site import MARK, ray_head, wait_until
 
@@ -75,36 +76,6 @@ def made(calls: int, to: RetryingCluster, function: Callable[..., Any], *args: o
     return values
 
 
-def nothing() -> None:
-    pass
-
-
-def rest(seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def imports(seconds: float) -> int:
-    import hf2vad.tasks.scoring  # noqa: F401
-
-    time.sleep(seconds)
-    return os.getpid()
-
-
-def hold(folder: str, seconds: float) -> None:
-    """Say in `folder` who makes this call, and since when; the second try returns at once."""
-    tries = len(list(Path(folder).iterdir()))
-    (Path(folder) / f"{tries}-{os.getpid()}-{time.time()}").touch()
-    if not tries:
-        time.sleep(seconds)
-
-
-def fail_first(folder: str) -> None:
-    """As `hold`, but the first try finds its GPU broken."""
-    hold(folder, 0.0)
-    if len(list(Path(folder).iterdir())) == 1:
-        fail("RuntimeError", "CUDA error: an illegal memory access was encountered")
-
-
 def begins(folder: Path) -> list[tuple[int, float]]:
     """Process id and begin of each try."""
     tries = sorted(path.name.split("-") for path in folder.iterdir())
@@ -131,6 +102,7 @@ def dispatch(kind: str, address: str) -> dict[str, float]:
             "calls_per_second": round(CALLS / seconds, 1),
             "driver_cpu_ms_a_call": round(1000 * (time.process_time() - driver) / CALLS, 3),
             "other_cpu_ms_a_call": round(1000 * (processor_seconds() - other) / CALLS, 3),
+            "driver_mib": round(own_mib(os.getpid()), 1),
         }
 
 
@@ -270,6 +242,7 @@ def workers() -> str:
         ("dispatch", "calls_per_second", "calls that do nothing, a second"),
         ("dispatch", "driver_cpu_ms_a_call", "the driver's processor time for one, ms"),
         ("dispatch", "other_cpu_ms_a_call", "that of workers and Ray, ms"),
+        ("dispatch", "driver_mib", "the driver's memory after 5,000, MiB"),
         ("start", "first_job_s", "a job's start, until all workers have imported, s"),
         ("start", "second_job_s", "that of the next job of the same process, s"),
         ("processes", "processes_at_1_cpus", "processes at work, one CPU a worker"),
@@ -282,7 +255,8 @@ def workers() -> str:
         ("node", "failure", "what Ray says of a lost node"),
         ("shared", "short_job_s", "four calls of 0.5 s beside a job that goes on for 60 s, s"),
     ):
-        rows.append([label, *(str(found[0]["median"][part][kind][name]) for kind in KINDS)])
+        if part in found[0]["median"]:
+            rows.append([label, *(str(found[0]["median"][part][kind][name]) for kind in KINDS)])
     return markdown(head, rows)
 
 

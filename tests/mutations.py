@@ -27,7 +27,8 @@ from hf2vad.archive.timeline import probe
 from hf2vad.archive.video import decode
 from hf2vad.errors import VideoError
 from tests.clips import Clip, pictures, write_clip
-from tests.site import ROOT
+
+ROOT = Path(__file__).parents[1]
 
 CLIPS = {
     "h264.mp4": Clip(),

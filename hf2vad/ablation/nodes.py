@@ -68,7 +68,7 @@ class Train:
     model: ModelConfig
     loss: LossConfig
     training: TrainingConfig
-    """Of one stage."""
+    """Training settings with exactly one stage enabled."""
     after: Train | None
 
 
@@ -84,11 +84,11 @@ class Score:
     """The network; none for a feature that needs none."""
     calibration_cubes: int
     flow_error: FlowError = "sum"
-    """Of `flow`: how a cube's four errors become one."""
+    """How a cube's four errors become the value of `flow`."""
     density: DensityConfig = field(default_factory=DensityConfig)
-    """Of `motion`."""
+    """Settings of `motion`."""
     perspective: bool = False
-    """Of a feature that scales with size: in expected box heights."""
+    """Whether a feature that scales with size is measured in expected box heights."""
 
 
 Node = Train | Score
@@ -138,13 +138,13 @@ def run_node(workspace: Workspace, node: Node) -> dict[str, Any]:
     device = choose_device(workspace.device)
     started = time.monotonic()
     tables = workspace.tables[node.cut]
-    found = (
+    content = (
         _train(workspace, node, tables, device) if isinstance(node, Train) else _score(workspace, node, tables, device)
     )
-    found |= {"seconds": round(time.monotonic() - started, 2), "hardware": hardware(device)}
-    found["date"] = time.strftime("%Y-%m-%d", time.gmtime())
-    put_json(join(workspace.folder(node), "unit.json"), found)
-    return found
+    content |= {"seconds": round(time.monotonic() - started, 2), "hardware": hardware(device)}
+    content["date"] = time.strftime("%Y-%m-%d", time.gmtime())
+    put_json(join(workspace.folder(node), "unit.json"), content)
+    return content
 
 
 def _train(workspace: Workspace, node: Train, tables: Tables, device: torch.device) -> dict[str, Any]:
@@ -170,8 +170,8 @@ def _network(workspace: Workspace, node: Train) -> HF2VAD:
     if node.after is not None:
         trained = ("flow_autoencoder.",) if node.after.training.stages == ("flow",) else ("flow_autoencoder.", "cvae.")
         weights = load(read_bytes(join(workspace.folder(node.after), "weights.safetensors")))
-        known = {name: value for name, value in weights.items() if name.startswith(trained)}
-        model.load_state_dict({**model.state_dict(), **known})
+        loaded = {name: value for name, value in weights.items() if name.startswith(trained)}
+        model.load_state_dict({**model.state_dict(), **loaded})
     return model
 
 
@@ -196,9 +196,9 @@ def _score(workspace: Workspace, node: Score, tables: Tables, device: torch.devi
         every = 1
         if name == "train" and node.calibration_cubes:
             every = math.ceil(len(table) / node.calibration_cubes)
-        found = _measured(table, feature, model, perspective, device, every=max(1, every))
-        put_table(join(workspace.folder(node), f"{name}.parquet"), found)
-        counts[f"{name}_cubes"] = found.num_rows
+        values = _measured(table, feature, model, perspective, device, every=max(1, every))
+        put_table(join(workspace.folder(node), f"{name}.parquet"), values)
+        counts[f"{name}_cubes"] = values.num_rows
     return counts
 
 

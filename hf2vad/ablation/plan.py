@@ -24,7 +24,7 @@ class Base:
     train: str
     test: str
     boxes: tuple[str, str]
-    """Of train and test; empty where none are given."""
+    """Parquet files of boxes of train and test; empty where none are given."""
     extraction: ExtractionConfig
     model: ModelConfig
     loss: LossConfig
@@ -124,4 +124,4 @@ def _cut(extraction: ExtractionConfig, base: Base) -> Cut:
 
 def distinct(plans: Iterable[Plan]) -> list[Node]:
     """The nodes of `plans`, each once; what one needs comes before it."""
-    return list(dict.fromkeys(node for found in plans for node in found.nodes()))
+    return list(dict.fromkeys(node for each in plans for node in each.nodes()))

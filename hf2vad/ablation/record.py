@@ -45,10 +45,10 @@ class Records:
     def without(self, row: Row, seed: int, status: str, why: str) -> dict[str, Any]:
         """The line of a row that was `skipped` or `failed`."""
         smoothing = row.smoothing or self._smoothing
-        known = {"row": row.name, "group": row.group, "title": row.title, "seed": seed, "part": row.part}
-        known |= {"paper": row.paper, "smoothing": f"{smoothing.kind} {smoothing.window}", "status": status}
-        known |= {"hardware": "", "date": "", "versions": self._versions, "note": why}
-        return {**dict.fromkeys(ABLATION.names), **known}
+        line = {"row": row.name, "group": row.group, "title": row.title, "seed": seed, "part": row.part}
+        line |= {"paper": row.paper, "smoothing": f"{smoothing.kind} {smoothing.window}", "status": status}
+        line |= {"hardware": "", "date": "", "versions": self._versions, "note": why}
+        return {**dict.fromkeys(ABLATION.names), **line}
 
     def of(self, plans: Sequence[Plan]) -> dict[str, Any]:
         """The line of a row whose nodes are all there; `failed` where its scores cannot be evaluated.
@@ -60,26 +60,26 @@ class Records:
             figures = self._figures(plans)
         except EvaluationError as error:
             return self.without(plan.row, plan.seed, "failed", str(error))
-        needed = [node for found in plans for node in found.nodes()]
+        needed = [node for each in plans for node in each.nodes()]
         nodes = {node: read_json(join(self._workspace.folder(node), "unit.json")) for node in needed}
-        note = f"seeds {', '.join(str(found.seed) for found in plans)}" if plan.row.average else ""
+        note = f"seeds {', '.join(str(each.seed) for each in plans)}" if plan.row.average else ""
         line = {**self.without(plan.row, plan.seed, "done", note), **figures, **self._training(nodes)}
-        seconds = self._workspace.tables[plan.cut].seconds + sum(found["seconds"] for found in nodes.values())
-        hardware = "; ".join(dict.fromkeys(found["hardware"] for found in nodes.values()))
-        date = max(found["date"] for found in nodes.values())
+        seconds = self._workspace.tables[plan.cut].seconds + sum(content["seconds"] for content in nodes.values())
+        hardware = "; ".join(dict.fromkeys(content["hardware"] for content in nodes.values()))
+        date = max(content["date"] for content in nodes.values())
         return {**line, "seconds": round(seconds, 1), "hardware": hardware, "date": date}
 
     def _training(self, nodes: Mapping[Node, dict[str, Any]]) -> dict[str, int]:
-        known: dict[str, int] = {}
-        for node, found in nodes.items():
+        counts: dict[str, int] = {}
+        for node, content in nodes.items():
             if isinstance(node, Train):
                 (stage,) = node.training.stages
                 assert stage in STAGES
-                known |= {f"{stage}_epochs": found["epochs"], f"{stage}_steps": found["steps"]}
-                known["train_cubes"] = found["cubes"]
+                counts |= {f"{stage}_epochs": content["epochs"], f"{stage}_steps": content["steps"]}
+                counts["train_cubes"] = content["cubes"]
             else:
-                known["test_cubes"] = found["test_cubes"]
-        return known
+                counts["test_cubes"] = content["test_cubes"]
+        return counts
 
     def _figures(self, plans: Sequence[Plan]) -> dict[str, Any]:
         """AUROC of the fused score, of each feature and of plain speed; and how many frames they are over."""
@@ -87,27 +87,27 @@ class Records:
         smoothing = plan.row.smoothing or self._smoothing
         read = {part: self._read(score) for part, score in plan.scores.items()}
         cubes = read[YARDSTICK][0]
-        errors: dict[str, Errors] = {part: found for part, (_, found) in read.items()}
+        errors: dict[str, Errors] = {part: values for part, (_, values) in read.items()}
         labels = labelled(self._labels, cubes.frames)
         raw: dict[str, dict[str, F64]] = {
-            part: frame_scores(found.test.astype(np.float64), 0.0, cubes) for part, found in errors.items()
+            part: frame_scores(values.test.astype(np.float64), 0.0, cubes) for part, values in errors.items()
         }
         if plan.row.part == "fused":
-            each = [self._fused(found) for found in plans]
+            each = [self._fused(of_seed) for of_seed in plans]
             score = np.mean([score for score, _ in each], axis=0)
             raw["fused"] = frame_scores(score, float(np.mean([nothing for _, nothing in each])), cubes)
             if plan.row.average:
                 raw = {part: raw[part] for part in ("fused", YARDSTICK)}
-        found: dict[str, Any] = {}
+        figures: dict[str, Any] = {}
         for part, scores in raw.items():
-            found[part], found[part + "_raw"] = aurocs(scores, labels, (smoothing, RAW))
-        found["auroc"], found["auroc_raw"] = found[plan.row.part], found[plan.row.part + "_raw"]
-        found["auroc_low"], found["auroc_high"] = auroc_interval(raw[plan.row.part], labels, smoothing)
+            figures[part], figures[part + "_raw"] = aurocs(scores, labels, (smoothing, RAW))
+        figures["auroc"], figures["auroc_raw"] = figures[plan.row.part], figures[plan.row.part + "_raw"]
+        figures["auroc_low"], figures["auroc_high"] = auroc_interval(raw[plan.row.part], labels, smoothing)
         scored = [~np.isnan(raw[YARDSTICK][video][frame]) for video, (frame, _) in labels.items()]
         truth = [truth for _, truth in labels.values()]
-        found["frames"] = int(sum(there.sum() for there in scored))
-        found["anomalous"] = int(sum((there & true).sum() for there, true in zip(scored, truth, strict=True)))
-        return found
+        figures["frames"] = int(sum(there.sum() for there in scored))
+        figures["anomalous"] = int(sum((there & true).sum() for there, true in zip(scored, truth, strict=True)))
+        return figures
 
     def _fused(self, plan: Plan) -> tuple[F64, float]:
         errors: dict[str, Errors] = {part: self._read(score)[1] for part, score in plan.scores.items()}

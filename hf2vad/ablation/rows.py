@@ -50,7 +50,7 @@ class Row:
     training: Mapping[str, Any] = field(default_factory=dict)
     fusion: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Of features, under their keys."""
+    """Settings of features, under their keys."""
     fusion_form: FusionForm = "weights"
     """How features become one score."""
     average: bool = False
@@ -192,11 +192,11 @@ def select(patterns: Sequence[str]) -> list[Row]:
     names = [row.name for row in ROWS]
     wanted: set[str] = set()
     for pattern in (part for text in patterns for part in text.split(",") if part):
-        found = fnmatch.filter(names, pattern)
-        if not found:
+        matching = fnmatch.filter(names, pattern)
+        if not matching:
             near = get_close_matches(pattern, names, n=1)
             raise ConfigError(f"--rows: no row {pattern!r}; {f'did you mean {near[0]}? ' if near else ''}{names=}")
-        wanted.update(found)
+        wanted.update(matching)
     return [row for row in ROWS if row.name in wanted or not wanted]
 
 
@@ -214,17 +214,17 @@ def cells(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
     for record in records:
         by_row.setdefault(record["row"], []).append(record)
     lines, group = [], None
-    for found in by_row.values():
-        first = found[0]
+    for seeds in by_row.values():
+        first = seeds[0]
         figures = [
-            f"{_percent(found, part)} / {_percent(found, part + '_raw')}" if _values(found, part) else "–"
+            f"{_percent(seeds, part)} / {_percent(seeds, part + '_raw')}" if _values(seeds, part) else "–"
             for part in ("fused", *NETWORKS, YARDSTICK)
         ]
-        bounds = [statistics.mean(ends) for end in ("low", "high") if (ends := _values(found, f"auroc_{end}"))]
+        bounds = [statistics.mean(ends) for end in ("low", "high") if (ends := _values(seeds, f"auroc_{end}"))]
         over = " to ".join(f"{bound:.1f}" for bound in bounds)
         paper = f"{first['paper']:.2f}" if first["paper"] is not None else ""
         steps = " + ".join(f"{first[f'{s}_steps']} {s}" for s in ("flow", "frame", "joint") if first[f"{s}_steps"])
-        note = "; ".join(dict.fromkeys(record["note"] for record in found if record["note"]))
+        note = "; ".join(dict.fromkeys(record["note"] for record in seeds if record["note"]))
         lines.append(
             ["" if first["group"] == group else first["group"], first["title"], *figures, over, paper, steps, note]
         )

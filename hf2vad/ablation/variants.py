@@ -93,12 +93,12 @@ def _ranks(train: F32) -> Scale:
 
 def frame_scores(scores: F64, nothing: float, cubes: Cubes) -> dict[str, F64]:
     """For each video its frames' highest scores: `nothing` without a cube, NaN without full context."""
-    found = {}
+    by_video = {}
     for video, frames in cubes.frames.items():
         mine = cubes.video == video
-        found[video] = highest(scores[mine], cubes.frame[mine], frames, empty=nothing)
-        found[video][: FRAMES - 1] = np.nan
-    return found
+        by_video[video] = highest(scores[mine], cubes.frame[mine], frames, empty=nothing)
+        by_video[video][: FRAMES - 1] = np.nan
+    return by_video
 
 
 def labelled(labels: FrameLabels, frames: Mapping[str, int]) -> dict[str, tuple[npt.NDArray[np.int64], Labels]]:
@@ -106,7 +106,7 @@ def labelled(labels: FrameLabels, frames: Mapping[str, int]) -> dict[str, tuple[
 
     Raises EvaluationError for a label without a frame, and when no video is labelled.
     """
-    found, missing = {}, dict(labels)
+    by_video, missing = {}, dict(labels)
     for video, count in frames.items():
         name = video if video in missing else stem(video)
         if name not in missing:
@@ -114,12 +114,12 @@ def labelled(labels: FrameLabels, frames: Mapping[str, int]) -> dict[str, tuple[
         frame, truth = missing.pop(name)
         if len(frame) and (frame[0] < 0 or frame[-1] >= count):
             raise EvaluationError(f"{video!r} has {count} frames, its labels are of frames {frame[0]} to {frame[-1]}")
-        found[video] = (frame, truth)
+        by_video[video] = (frame, truth)
     if missing:
         raise EvaluationError(f"{len(missing)} labelled videos are not in the test archive: {next(iter(missing))!r} …")
-    if not found:
+    if not by_video:
         raise EvaluationError("none of the test archive's videos is labelled")
-    return found
+    return by_video
 
 
 def aurocs(raw: Mapping[str, F64], labels: VideoLabels, smoothings: Sequence[Smoothing]) -> list[float | None]:

@@ -30,7 +30,7 @@ class Calibration:
     """What is normal for all cameras together, or for one."""
 
     moments: Mapping[str, Moments] = field(default_factory=dict)
-    """Of each feature that was measured, in the unit that it is fused in."""
+    """Mean and deviation of each feature that was measured, in the unit that it is fused in."""
     tails: Mapping[str, Tail] = field(default_factory=dict)
     """`fusion.rule = surprise`: the distribution of each feature with a weight; else empty."""
     total: Tail | None = None

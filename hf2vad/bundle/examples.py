@@ -27,7 +27,7 @@ class NormalExamples(KeptCubes):
 
     @classmethod
     def of(cls, appearance: U8, flow: F16) -> NormalExamples:
-        """Of (N, 5, 32, 32, 3) pixels and (N, 4, 32, 32, 2) flow."""
+        """The examples that (N, 5, 32, 32, 3) pixels and (N, 4, 32, 32, 2) flow make."""
         median = np.median(flow.astype(np.float32), axis=1).astype(np.float16)
         return cls(np.ascontiguousarray(appearance[:, -1]), median)
 
@@ -41,9 +41,9 @@ class NormalExamples(KeptCubes):
         """
         squared = np.zeros(len(self), np.float64)
         for ours, theirs in ((self.appearance, other.appearance), (self.flow, other.flow)):
-            known, asked = _pooled(ours), _pooled(theirs)
-            spread = float(np.square(known - known.mean(0)).sum(1).mean()) if len(known) else 0.0
-            squared += np.square(known - asked).sum(1) / (spread or 1.0)
+            examples, asked = _pooled(ours), _pooled(theirs)
+            spread = float(np.square(examples - examples.mean(0)).sum(1).mean()) if len(examples) else 0.0
+            squared += np.square(examples - asked).sum(1) / (spread or 1.0)
         order = np.argsort(squared, kind="stable")[:count]
         return [(int(number), float(np.sqrt(squared[number]))) for number in order]
 

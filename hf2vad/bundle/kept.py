@@ -17,11 +17,11 @@ class KeptCubes:
     """Some cubes, or what is kept of each; a class of its own says what that is."""
 
     NAME: ClassVar[str]
-    """What errors call them."""
+    """Name of such cubes in error messages."""
     APPEARANCE: ClassVar[tuple[int, ...]]
-    """Shape of one's pixels."""
+    """Shape of one cube's pixels."""
     FLOW: ClassVar[tuple[int, ...]]
-    """Shape of one's flow."""
+    """Shape of one cube's flow."""
 
     appearance: U8
     """(B, *APPEARANCE) BGR."""
@@ -44,5 +44,5 @@ class KeptCubes:
 
     @property
     def arrays(self) -> Mapping[str, U8 | F16]:
-        """As a bundle keeps them; empty for no cubes."""
+        """The arrays as a bundle keeps them; empty for no cubes."""
         return {"appearance": self.appearance, "flow": self.flow} if len(self) else {}

@@ -40,7 +40,7 @@ class BundleSettings:
     camera_pattern: str = ""
     """Where a video's path in the archive names its camera (`{camera}`); empty: all footage is of one camera."""
     cameras: Mapping[str, Calibration] = field(default_factory=dict)
-    """Of each camera that has enough training cubes of its own."""
+    """Calibration of each camera that has enough training cubes of its own, by its name."""
     features: Mapping[str, Any] = field(default_factory=dict)
     """Settings of features by name; a feature that is not named has its defaults."""
     perspective: Perspective | None = None

@@ -21,7 +21,7 @@ from hf2vad.models.settings import NETWORKS, Network
 from hf2vad.schema import F32
 
 Run = Callable[..., tuple[Tensor, ...]]
-"""As `Inference.forward`, or `FlowInference.forward` where the flow network alone is built."""
+"""Runs built networks: `Inference.forward`, or `FlowInference.forward` where the flow network alone is built."""
 
 SMALL = 1e-3
 """An error below this share of the probe cubes' mean is compared as if it were so large."""
@@ -94,8 +94,8 @@ def check_parity(engine: NetworkEngine, inputs: EngineInputs, spec: EngineSpec) 
     probe, batch = inputs.probe, min(inputs.batch, len(inputs.probe))
     eager = EagerEngine(inputs.model, device=inputs.device, batch=batch, networks=inputs.networks)
     expected = eager.errors(probe.appearance, probe.flow)
-    found = engine.errors(probe.appearance, probe.flow)
-    worst = max(_difference(found[network], expected[network]) for network in inputs.networks)
+    errors = engine.errors(probe.appearance, probe.flow)
+    worst = max(_difference(errors[network], expected[network]) for network in inputs.networks)
     allowed = TOLERANCE[spec.precision]
     if not worst <= allowed:
         raise EngineError(
@@ -105,6 +105,6 @@ def check_parity(engine: NetworkEngine, inputs: EngineInputs, spec: EngineSpec) 
     return worst
 
 
-def _difference(found: F32, expected: F32) -> float:
+def _difference(errors: F32, expected: F32) -> float:
     scale = np.maximum(np.abs(expected), SMALL * np.abs(expected).mean())
-    return float((np.abs(found - expected) / np.maximum(scale, np.finfo(np.float32).tiny)).max())
+    return float((np.abs(errors - expected) / np.maximum(scale, np.finfo(np.float32).tiny)).max())

@@ -28,7 +28,7 @@ class EngineRequest:
     precision: Precision
     cache: str
     networks: tuple[Network, ...]
-    """Those that are to run; at least one."""
+    """Networks that are to run; at least one."""
     batch: int
     device: str
     threads: int

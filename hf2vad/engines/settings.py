@@ -38,7 +38,7 @@ class EngineSpec:
 
     @property
     def label(self) -> str:
-        """As it is recorded in tables: `aot fp32`; `none` where no network runs."""
+        """Name of the engine in tables and records: `aot fp32`; `none` where no network runs."""
         return f"{self.name} {self.precision}" if self.networks else "none"
 
 

@@ -27,7 +27,7 @@ class Target:
     threads: int
     """CPU threads of the network; 0 on a GPU."""
     versions: tuple[tuple[str, str], ...]
-    """Of what compiles and runs engines."""
+    """Name and version of each package that compiles or runs engines."""
 
     @property
     def gpu(self) -> bool:

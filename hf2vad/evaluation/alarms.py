@@ -51,7 +51,7 @@ class Footage:
     """What a video's scores come to for this purpose."""
 
     hours: float
-    """Of frames on which events can be."""
+    """Hours of footage whose frames can be part of an event."""
     runs: list[HighRun]
     low: float
 
@@ -90,14 +90,14 @@ def alarm_levels(scores: str, target: AlarmTarget, pattern: PathPattern) -> tupl
         table = video.table("frames").select(["pts_s", "score", "health"])
         low = target.events.low if target.events.low is not None else float(video.metadata["thresholds"][1])
         pts_s, score, health = (table[name].to_numpy() for name in ("pts_s", "score", "health"))
-        found = footage(pts_s, score, health, low, target.events)
-        by_camera.setdefault(pattern.camera_of(video.path), []).append(found)
+        shown = footage(pts_s, score, health, low, target.events)
+        by_camera.setdefault(pattern.camera_of(video.path), []).append(shown)
     everything = [each for group in by_camera.values() for each in group]
     if not sum(each.hours for each in everything):
         raise EvaluationError(f"{prefix}: no frame there has a score; alarms are set on scored normal footage")
     levels = {"": level(everything, target)}
     levels |= {name: level(group, target) for name, group in sorted(by_camera.items()) if name and _hours(group)}
-    own = {name: found.threshold for name, found in levels.items() if name and found.supported}
+    own = {name: level.threshold for name, level in levels.items() if name and level.supported}
     alarms = Alarms(
         bundle=bundle,
         smoothing=smoothing,
@@ -107,7 +107,7 @@ def alarm_levels(scores: str, target: AlarmTarget, pattern: PathPattern) -> tupl
         cameras=own,
         figures={
             "per_hour": target.per_hour,
-            "levels": {name: vars(found) for name, found in levels.items()},
+            "levels": {name: vars(level) for name, level in levels.items()},
             **({"rule": "surprise"} if by_surprise else {}),
         },
     )

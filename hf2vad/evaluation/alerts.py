@@ -1,4 +1,4 @@
-"""Events against labels: how many of the anomalies were told, how soon, and how many alarms were false."""
+"""Events against labels: how many anomalies were detected, how soon, and how many alarms were false."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Alerts:
     """Counts over videos; an alarm is an event of the score tables, an anomaly an unbroken run of anomalous labels."""
 
     anomalies: int = 0
-    told: int = 0
+    detected: int = 0
     """Anomalies that share a frame with an alarm."""
     alarms: int = 0
     false: int = 0
     """Alarms that share no frame with an anomaly."""
     hours: float = 0.0
-    """Of labelled footage that has a score."""
+    """Hours of labelled footage that has a score."""
     delays: tuple[float, ...] = ()
-    """Of each anomaly that was told, seconds from its first frame to the first alarm's, 0 where that was before."""
+    """Seconds from each detected anomaly's first frame to the first alarm's; 0 where that was before."""
 
     def __add__(self, other: Alerts) -> Alerts:
         return Alerts(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
@@ -39,8 +39,8 @@ class Alerts:
         """Counts and ratios; null where there is nothing to divide by."""
         return {
             "anomalies": self.anomalies,
-            "told": self.told,
-            "recall": self.told / self.anomalies if self.anomalies else None,
+            "told": self.detected,
+            "recall": self.detected / self.anomalies if self.anomalies else None,
             "alarms": self.alarms,
             "false_alarms": self.false,
             "precision": (self.alarms - self.false) / self.alarms if self.alarms else None,
@@ -78,7 +78,11 @@ def alerts(
     anomalous: np.ndarray[Any, Any],
     events: Sequence[Span],
 ) -> Alerts:
-    """Of one video: `frame`, `pts_s`, `scored` of its frame table; `labelled` frames, ascending, and which are so."""
+    """Alert figures of one video.
+
+    `frame`, `pts_s`, `scored`: of its frame table. `labelled`: its labelled frames, ascending, and whether each is
+    anomalous.
+    """
     anomalies = [(int(labelled[start]), int(labelled[stop - 1])) for start, stop in runs(anomalous)]
     relevant = [event for event in events if ((labelled >= event[0]) & (labelled <= event[1])).any()]
     time = dict(zip(frame.tolist(), pts_s.tolist(), strict=True))
@@ -90,7 +94,7 @@ def alerts(
     step = float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 0.0
     return Alerts(
         anomalies=len(anomalies),
-        told=len(delays),
+        detected=len(delays),
         alarms=len(relevant),
         false=sum(not any(_meet(event, anomaly) for anomaly in anomalies) for event in relevant),
         hours=step * int((scored & np.isin(frame, labelled)).sum()) / 3600,

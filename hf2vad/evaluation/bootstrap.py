@@ -12,7 +12,7 @@ from hf2vad.evaluation.auroc import Pairs, auroc
 from hf2vad.schema import F64
 
 LEVEL = 0.95
-"""Of the intervals, between percentiles of the resampled figures."""
+"""Share of the resampled figures that an interval holds, between percentiles."""
 
 
 def draw_videos(videos: int, resamples: int, seed: int) -> F64:
@@ -56,9 +56,9 @@ def _ratio(values: F64, by: F64) -> F64:
 
 def interval(resampled: F64) -> tuple[list[float] | None, int]:
     """The percentile interval of a figure, and in how many resamples it was undefined, which are skipped."""
-    known = resampled[~np.isnan(resampled)]
-    skipped = len(resampled) - len(known)
-    if not len(known):
+    defined = resampled[~np.isnan(resampled)]
+    skipped = len(resampled) - len(defined)
+    if not len(defined):
         return None, skipped
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return [float(low), float(high)], skipped

@@ -33,25 +33,25 @@ def _from_table(uri: str) -> FrameLabels:
     videos = np.array(table["video"].to_pylist(), object)
     frames = table["frame"].to_numpy()
     anomalous = np.array(table["anomalous"].to_pylist(), bool)
-    found: FrameLabels = {}
+    by_video: FrameLabels = {}
     for video in sorted(set(videos)):
         rows = np.flatnonzero(videos == video)
         rows = rows[np.argsort(frames[rows], kind="stable")]
         if (np.diff(frames[rows]) == 0).any():
             raise EvaluationError(f"{uri}: {video!r} has a frame that is labelled twice")
-        found[video] = (frames[rows], anomalous[rows])
-    return found
+        by_video[video] = (frames[rows], anomalous[rows])
+    return by_video
 
 
 def _from_folder(uri: str) -> FrameLabels:
-    found: FrameLabels = {}
+    by_video: FrameLabels = {}
     for entry in list_files(uri, ".txt"):
         marks = read_bytes(entry.uri).decode(errors="replace").split()
         digits = "".join(marks)
         if not digits or set(digits) - {"0", "1"}:
             raise EvaluationError(f"{entry.uri}: a label file holds one 0 or 1 a frame, and nothing else")
         labels = np.array([digit == "1" for digit in digits])
-        found[entry.name.removesuffix(".txt")] = (np.arange(len(labels)), labels)
-    if not found:
+        by_video[entry.name.removesuffix(".txt")] = (np.arange(len(labels)), labels)
+    if not by_video:
         raise EvaluationError(f"{uri}: no label file (<video>.txt) there")
-    return found
+    return by_video

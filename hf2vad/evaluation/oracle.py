@@ -39,8 +39,8 @@ def oracle_fusion(prefix: str, labels: FrameLabels, protocol: Protocol) -> dict[
     weighted = {f"{flow} {frame}": _weighted(Scorer({"flow": flow, "frame": frame}, scales)) for flow, frame in GRID}
     frames = collect(prefix, labels, protocol, weighted)
     reached = [micro_auroc(frames.pairs(name)) for name in weighted]
-    known = [-1.0 if value is None else value for value in reached]
-    best = int(np.argmax(known))
+    comparable = [-1.0 if value is None else value for value in reached]
+    best = int(np.argmax(comparable))
     flow, frame = GRID[best]
     return {
         "auroc_micro": reached[best],
@@ -62,12 +62,12 @@ def _weighted(scorer: Scorer) -> Part:
 def _deviations(prefix: str, labels: FrameLabels) -> F64:
     """(2,): deviation of S_r and S_p over the objects of all labelled videos, which are read one at a time."""
     count, mean, squares = 0, np.zeros(2), np.zeros(2)
-    for found in scored_videos(prefix):
-        if name_in(labels, found.video) is None:
+    for tables in scored_videos(prefix):
+        if name_in(labels, tables.video) is None:
             continue
-        objects = found.table("objects").select([FEATURE_COLUMNS[network] for network in NETWORKS])
+        objects = tables.table("objects").select([FEATURE_COLUMNS[network] for network in NETWORKS])
         if any(column.null_count for column in objects.columns):
-            raise EvaluationError(f"{found.video!r}: --oracle needs S_r and S_p; score again with --all-parts")
+            raise EvaluationError(f"{tables.video!r}: --oracle needs S_r and S_p; score again with --all-parts")
         values = np.stack([np.asarray(column.to_numpy(), np.float64) for column in objects.columns])
         if number := values.shape[1]:
             shift = values.mean(axis=1) - mean

@@ -92,13 +92,13 @@ def region_figures(prefix: str, videos: Collection[str], tracks: Tracks) -> dict
     track: list[np.ndarray[Any, np.dtype[np.int64]]] = [np.empty(0, np.int64)]
     frames = detections = unscored = seen = 0
     wanted = dict(tracks)
-    for found in scored_videos(prefix):
-        if found.video not in videos:
+    for tables in scored_videos(prefix):
+        if tables.video not in videos:
             continue
-        truth = wanted.pop(name_in(wanted, found.video) or "", VideoTracks.none())
-        table, objects = found.table("frames"), found.table("objects")
+        truth = wanted.pop(name_in(wanted, tables.video) or "", VideoTracks.none())
+        table, objects = tables.table("frames"), tables.table("objects")
         frames, detections = frames + len(table), detections + len(objects)
-        unscored += _unscored(found, table, truth)
+        unscored += _unscored(tables, table, truth)
         names, numbers = np.unique(truth.track, return_inverse=True)
         track.append(numbers + seen)
         seen += len(names)
@@ -136,14 +136,14 @@ def _areas(column: _Found, track: np.ndarray[tuple[int], np.dtype[np.int64]], fr
     }
 
 
-def _unscored(found: VideoTables, table: pa.Table, truth: VideoTracks) -> int:
+def _unscored(tables: VideoTables, table: pa.Table, truth: VideoTracks) -> int:
     """Regions on frames without a score."""
     rows = table["frame"].to_numpy()
     there = np.isin(truth.frame, rows)
     if not there.all():
         missing = truth.frame[~there][0]
         raise EvaluationError(
-            f"{found.video!r}: a track is at frame {missing}, which has no row; score the whole video"
+            f"{tables.video!r}: a track is at frame {missing}, which has no row; score the whole video"
         )
     scored = rows[~np.isnan(np.asarray(table["score_raw"].to_numpy(), np.float64))]
     return int((~np.isin(truth.frame, scored)).sum())

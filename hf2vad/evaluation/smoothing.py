@@ -19,11 +19,11 @@ class Smoothing:
     """A filter over the frames of one video."""
 
     kind: str
-    """As in Protocol.smoothing."""
+    """Name of the filter, as `Protocol.smoothing` has it."""
     window: int
     """Frames that it sees, odd; 1 for none."""
     sigma: float | None = None
-    """Of a gaussian, in frames; none: a sixth of the window."""
+    """Standard deviation of a gaussian filter, in frames; none: a sixth of the window."""
 
     def __post_init__(self) -> None:
         if self.window < 1 or self.window % 2 == 0:

@@ -152,7 +152,7 @@ class Feature(ABC, Generic[S]):
     arrays: Mapping[str, F32] = field(default_factory=dict)
     """What `fit` found, by name; kept in the bundle under `<key>/`. Empty before the fit."""
     perspective: Perspective | None = None
-    """That of the training boxes, for a feature that measures in expected heights."""
+    """Perspective of the training boxes, for a feature that measures in expected heights."""
 
     def __post_init__(self) -> None:
         """Raise BundleError for arrays that `fit` does not leave."""

@@ -116,17 +116,17 @@ class Motion(Feature[DensityConfig]):
 
     def histograms(self, cubes: CubeArrays, pace: Mapping[str, F32]) -> F32:
         """(B, directions), divided by heights or speeds as `density.height` says; pace: array of expected speeds."""
-        found = motion_histogram(cubes.median_flow, self.settings.directions)
+        histograms = motion_histogram(cubes.median_flow, self.settings.directions)
         height, boxes = self.settings.height, cubes.boxes
         if height == "box":
             mean = self.perspective.mean if self.perspective is not None else 1.0
-            return np.asarray(found * (mean / np.maximum(boxes[:, 3] - boxes[:, 1], 1.0))[:, None], np.float32)
+            return np.asarray(histograms * (mean / np.maximum(boxes[:, 3] - boxes[:, 1], 1.0))[:, None], np.float32)
         if height == "perspective":
             assert self.perspective is not None
-            return np.asarray(found / self.perspective.heights(boxes)[:, None], np.float32)
+            return np.asarray(histograms / self.perspective.heights(boxes)[:, None], np.float32)
         if height == "speed":
-            return np.asarray(found / Pace.from_arrays(pace).speeds(boxes)[:, None], np.float32)
-        return found
+            return np.asarray(histograms / Pace.from_arrays(pace).speeds(boxes)[:, None], np.float32)
+        return histograms
 
     def _fitted(self, histograms: F32, sample: CubeSample) -> dict[str, F32]:
         if self.settings.kind == "exemplars":

@@ -25,8 +25,8 @@ class HF2VAD(nn.Module):
 
     def reconstruct(self, flows: Tensor) -> Reconstruction:
         """Reconstruct the four flows of each cube, (B, 8, 32, 32), in one batch of 4B."""
-        found = self.flow_autoencoder(flows.reshape(-1, 2, *flows.shape[2:]))
-        return Reconstruction(found.flow.reshape(flows.shape), found.memories)
+        reconstruction = self.flow_autoencoder(flows.reshape(-1, 2, *flows.shape[2:]))
+        return Reconstruction(reconstruction.flow.reshape(flows.shape), reconstruction.memories)
 
     def predict(self, inputs: CubeTensors, reconstruction: Tensor, *, sample: bool, prior: bool) -> Prediction:
         """Predict the next frame, guided as the configuration says."""
@@ -59,8 +59,8 @@ class HF2VAD(nn.Module):
     @torch.inference_mode()
     def errors(self, inputs: CubeTensors, networks: Sequence[Network] = NETWORKS) -> tuple[Tensor, ...]:
         """`forward` without gradients. The network must be in evaluation mode."""
-        found: tuple[Tensor, ...] = self(inputs.context, inputs.flows, inputs.target, networks)
-        return found
+        errors: tuple[Tensor, ...] = self(inputs.context, inputs.flows, inputs.target, networks)
+        return errors
 
 
 def flow_error(squares: Tensor, config: ModelConfig) -> Tensor:

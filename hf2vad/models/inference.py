@@ -26,7 +26,7 @@ class Inference(nn.Module):
     """What `HF2VAD.forward` computes for both networks, and whether a memory kept more slots than could be read."""
 
     def __init__(self, model: HF2VAD, capacity: Mapping[Level, int] | None = None, *, batch: int = 1) -> None:
-        """Of a network on the CPU, which stays as it is and becomes this one's only in part.
+        """Copy what scoring needs of a network on the CPU, which stays as it is.
 
         `capacity`: the most slots that a batch may keep of a memory; one that is not named is read whole. `batch`:
         cubes that it will work on at once, which decides in which order memories are read and grown.
@@ -57,7 +57,7 @@ class FlowInference(nn.Module):
     """The flow network alone, in the same form."""
 
     def __init__(self, model: HF2VAD, capacity: Mapping[Level, int] | None = None, *, batch: int = 1) -> None:
-        """As `Inference`."""
+        """Copy the flow network of `model`; the arguments are those of `Inference`."""
         super().__init__()
         self.config = model.config
         self.autoencoder = InferenceAutoencoder(model.flow_autoencoder, capacity or {}, queries=4 * batch)
@@ -93,7 +93,7 @@ class InferenceAutoencoder(nn.Module):
         self.head = copy.deepcopy(trained.head)
 
     def errors(self, flows: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor, Tensor]:
-        """Of (B, 8, 32, 32) float32 flows: their reconstruction, S_r (B,) float32, and what `forward` gives second."""
+        """Reconstruction of (B, 8, 32, 32) float32 flows, S_r (B,) float32, and what `forward` gives second."""
         found, missed = self(flows.to(self.head.weight.dtype).reshape(-1, 2, *flows.shape[2:]))
         reconstruction = found.reshape(flows.shape)
         s_flow = flow_error(_plane_sums((reconstruction.float() - flows.float()).square()), config)

@@ -32,9 +32,9 @@ class Loss:
 def flow_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig) -> Loss:
     """Stage 1: reconstruct the last flow of each cube (Eq. 3; METHOD: the last flow alone)."""
     last = inputs.flows[:, -2:]
-    found = model.flow_autoencoder(last)
-    total, terms = _flow_terms(found, last, config)
-    return Loss(total, terms, _kept(found))
+    reconstruction = model.flow_autoencoder(last)
+    total, terms = _flow_terms(reconstruction, last, config)
+    return Loss(total, terms, _kept(reconstruction))
 
 
 def frame_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig, reconstruction: Tensor | None = None) -> Loss:
@@ -45,8 +45,8 @@ def frame_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig, reconstru
     kept: dict[str, Tensor] = {}
     if reconstruction is None:
         with torch.no_grad():
-            found = model.reconstruct(inputs.flows)
-        reconstruction, kept = found.flow, _kept(found)
+            computed = model.reconstruct(inputs.flows)
+        reconstruction, kept = computed.flow, _kept(computed)
     prediction = model.predict(inputs, reconstruction, sample=True, prior=True)
     total, terms = _frame_terms(prediction, inputs.target, config)
     return Loss(total, terms, kept)
@@ -54,24 +54,24 @@ def frame_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig, reconstru
 
 def joint_loss(model: HF2VAD, inputs: CubeTensors, config: LossConfig) -> Loss:
     """Stage 3: both, through all four flows."""
-    found = model.reconstruct(inputs.flows)
-    flow_total, flow_terms = _flow_terms(found, inputs.flows, config)
-    prediction = model.predict(inputs, found.flow, sample=True, prior=True)
+    reconstruction = model.reconstruct(inputs.flows)
+    flow_total, flow_terms = _flow_terms(reconstruction, inputs.flows, config)
+    prediction = model.predict(inputs, reconstruction.flow, sample=True, prior=True)
     frame_total, frame_terms = _frame_terms(prediction, inputs.target, config)
-    return Loss(flow_total + frame_total, {**flow_terms, **frame_terms}, _kept(found))
+    return Loss(flow_total + frame_total, {**flow_terms, **frame_terms}, _kept(reconstruction))
 
 
-def _flow_terms(found: Reconstruction, target: Tensor, config: LossConfig) -> tuple[Tensor, dict[str, Tensor]]:
-    error = F.mse_loss(found.flow.float(), target)
-    entropy = sum((read.entropy for read in found.memories.values()), error.new_zeros(()))
+def _flow_terms(reconstruction: Reconstruction, target: Tensor, config: LossConfig) -> tuple[Tensor, dict[str, Tensor]]:
+    error = F.mse_loss(reconstruction.flow.float(), target)
+    entropy = sum((read.entropy for read in reconstruction.memories.values()), error.new_zeros(()))
     total = config.flow * error + config.entropy * entropy
     return total, {"flow": error.detach(), "entropy": entropy.detach()}
 
 
-def _frame_terms(found: Prediction, target: Tensor, config: LossConfig) -> tuple[Tensor, dict[str, Tensor]]:
-    frame = found.frame.float()
+def _frame_terms(prediction: Prediction, target: Tensor, config: LossConfig) -> tuple[Tensor, dict[str, Tensor]]:
+    frame = prediction.frame.float()
     error = F.mse_loss(frame, target)
-    divergence = kl_divergence(found.posterior, found.prior)
+    divergence = kl_divergence(prediction.posterior, prediction.prior)
     if config.kl_scale == "eq6":
         divergence = divergence / target[0].numel()
     gradient = gradient_difference(frame, target, form=config.gradient_form)
@@ -104,6 +104,6 @@ def _steps(image: Tensor, axis: int) -> Tensor:
     return image.diff(dim=axis).abs()
 
 
-def _kept(found: Reconstruction) -> dict[str, Tensor]:
-    kept: Mapping[str, Tensor] = {level: read.slots_kept for level, read in found.memories.items()}
+def _kept(reconstruction: Reconstruction) -> dict[str, Tensor]:
+    kept: Mapping[str, Tensor] = {level: read.slots_kept for level, read in reconstruction.memories.items()}
     return dict(kept)

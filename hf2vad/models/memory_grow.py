@@ -32,12 +32,12 @@ def capacities(kept: Mapping[Any, int], slots: int) -> dict[Any, int]:
 
     A memory that is best read whole has no entry.
     """
-    found = {}
+    capacity = {}
     for level, count in kept.items():
         enough = [c for c in CAPACITIES if c >= HEADROOM * count and c * GAIN <= slots]
         if enough and slots > FEW_SLOTS:
-            found[level] = enough[0]
-    return found
+            capacity[level] = enough[0]
+    return capacity
 
 
 def memory_grow(memory: Memory, grow: nn.ConvTranspose2d, *, capacity: int, queries: int) -> MemoryGrow:

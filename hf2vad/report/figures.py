@@ -87,7 +87,8 @@ def alerts(result: Mapping[str, Any]) -> str:
     rate = found["false_alarms_per_hour"]
     hours = f", {rate:.2f} an hour in {found['hours']:.2f} hours" if rate is not None else ""
     return (
-        f"Events: {found['told']:,} of {found['anomalies']:,} anomalies told (recall {figure(found['recall'])}){late}; "
+        f"Events: detected {found['told']:,} of {found['anomalies']:,} anomalies "
+        f"(recall {figure(found['recall'])}){late}; "
         f"{found['alarms']:,} alarms, {found['false_alarms']:,} of them false{hours} "
         f"(precision {figure(found['precision'])}).{_begins(found)}"
     )

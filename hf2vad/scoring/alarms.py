@@ -29,7 +29,7 @@ class Alarms:
     camera_pattern: str
     """Empty: all footage is of one camera."""
     threshold: float
-    """Of cameras that have none of their own."""
+    """Score at which an event starts, of cameras that have no threshold of their own."""
     cameras: Mapping[str, float]
     figures: Mapping[str, Any]
     """What the thresholds rest on, for people."""
@@ -45,9 +45,9 @@ class Alarms:
         """
         pattern = bundle.camera_pattern or self.camera_pattern
         asked = {"bundle": bundle.id, "smoothing": smoothing, "camera pattern": pattern, **rule_of(config)}
-        known = {"bundle": self.bundle, "smoothing": self.smoothing, "camera pattern": self.camera_pattern, **self.rule}
+        own = {"bundle": self.bundle, "smoothing": self.smoothing, "camera pattern": self.camera_pattern, **self.rule}
         if different := [
-            f"{name} {known.get(name)!r}, not {asked[name]!r}" for name in asked if known.get(name) != asked[name]
+            f"{name} {own.get(name)!r}, not {asked[name]!r}" for name in asked if own.get(name) != asked[name]
         ]:
             raise MismatchError(f"the alarms were set for {'; '.join(different)}; set them again with jobs/alarms.py")
         cameras = {name: bundle.cameras.get(name, bundle.calibration) for name in {**bundle.cameras, **self.cameras}}
@@ -56,8 +56,8 @@ class Alarms:
             camera_pattern=pattern,
             calibration=replace(bundle.calibration, threshold=self.threshold),
             cameras={
-                name: replace(known, threshold=self.cameras.get(name, self.threshold))
-                for name, known in cameras.items()
+                name: replace(calibration, threshold=self.cameras.get(name, self.threshold))
+                for name, calibration in cameras.items()
             },
         )
 
@@ -70,11 +70,11 @@ def rule_of(config: EventConfig) -> dict[str, Any]:
 def read_alarms(uri: str) -> Alarms:
     """Read what jobs/alarms.py wrote. Raises SchemaError for anything else."""
     try:
-        found = dict(read_json(uri))
-        version = found.pop("hf2vad.alarms", None)
+        content = dict(read_json(uri))
+        version = content.pop("hf2vad.alarms", None)
         if version != VERSION:
             raise SchemaError(f"{uri}: not a file of jobs/alarms.py of version {VERSION}, but {version!r}")
-        alarms = Alarms(**found)
+        alarms = Alarms(**content)
         PathPattern.of_camera(alarms.camera_pattern)
         values = [alarms.threshold, *alarms.cameras.values()]
         if not all(isinstance(value, int | float) for value in values):

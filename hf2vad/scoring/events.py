@@ -55,14 +55,14 @@ def find_events(scores: F64, config: EventConfig, calibration: Calibration) -> l
 
 def high_runs(scores: F64, low: float) -> list[HighRun]:
     """The runs of frames at or above `low`: what events are made of, whatever the high threshold."""
-    known = np.where(np.isnan(scores), -np.inf, scores)
-    return [HighRun(start, stop, float(known[start:stop].max())) for start, stop in runs(known >= low)]
+    comparable = np.where(np.isnan(scores), -np.inf, scores)
+    return [HighRun(start, stop, float(comparable[start:stop].max())) for start, stop in runs(comparable >= low)]
 
 
-def events_above(high: float, found: Iterable[HighRun], config: EventConfig) -> list[tuple[int, int]]:
+def events_above(high: float, candidates: Iterable[HighRun], config: EventConfig) -> list[tuple[int, int]]:
     """First frame, and the one after the last, of each event that a video's runs make when it must reach `high`."""
     merged: list[tuple[int, int]] = []
-    for run in found:
+    for run in candidates:
         if run.peak < high:
             continue
         if merged and run.start - merged[-1][1] <= config.merge_gap:

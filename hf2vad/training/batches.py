@@ -18,7 +18,7 @@ from hf2vad.training.order import Order
 
 RECONSTRUCTION_SHAPE = (8, 32, 32)
 RECONSTRUCTION_BYTES = 4 * 8 * 32 * 32
-"""Of one cube, in float32."""
+"""Shape of one cube's reconstructed flows, float32."""
 AHEAD = 4
 """Batches that are read ahead."""
 
@@ -67,7 +67,7 @@ class Batches:
 
     def epoch(self, order: Order) -> Generator[Batch, None, None]:
         """The batches of one epoch; close it when not all are taken."""
-        numbers = (torch.from_numpy(found) for found in self._table.epoch_numbers(order))
+        numbers = (torch.from_numpy(batch) for batch in self._table.epoch_numbers(order))
         if self._held is not None:
             frames, flow = self._held
             for chosen in numbers:
@@ -111,7 +111,7 @@ class Reconstructions:
         if not bool(self._known[batch.numbers].all()):
             new = ~self._known[batch.numbers]
             with torch.no_grad():
-                found = model.reconstruct(batch.inputs.flows).flow.float()
-            self._kept[there[new.to(there.device)]] = found[new.to(found.device)]
+                flows = model.reconstruct(batch.inputs.flows).flow.float()
+            self._kept[there[new.to(there.device)]] = flows[new.to(flows.device)]
             self._known[batch.numbers] = True
         return self._kept[there]

@@ -1,6 +1,6 @@
 """Calibration: what scores are normal, from one streaming pass over the training cubes (paper Eq. 9).
 
-The pass can be shared: each process measures some files, and what it found is merged in the order of the files, so that
+The pass can be shared: each process measures some files, and their values are merged in the order of the files, so that
 the result does not depend on how many processes there were.
 """
 
@@ -73,7 +73,7 @@ class MeasuredFile:
     frame: np.ndarray[tuple[int], np.dtype[np.int32]]
     """(B,): the frame that each cube ends in."""
     values: FeatureValues
-    """In the unit that they are fused in."""
+    """Values of each feature, in the unit that they are fused in."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _calibration(
     for name in fusion.weights:
         _check(name, running[name], where, may_be_equal=fusion.rule == "surprise")
     rough = Calibration(
-        moments={name: Moments(found.mean, found.std or 1.0) for name, found in running.items()},
+        moments={name: Moments(moments.mean, moments.std or 1.0) for name, moments in running.items()},
         threshold=0.0,
         low=0.0,
         cubes=sum(len(file.frame) for file in files),

@@ -135,10 +135,10 @@ class Checkpoints:
 
         Raises TrainingError when it belongs to other settings or is damaged, and when not all processes see the same.
         """
-        found = self._read()
-        at = found.progress if found else Progress()
-        self.group.require_same(f"checkpoint {self.uri}", [found is not None, at.stage, at.epoch, at.batch])
-        return found
+        checkpoint = self._read()
+        at = checkpoint.progress if checkpoint else Progress()
+        self.group.require_same(f"checkpoint {self.uri}", [checkpoint is not None, at.stage, at.epoch, at.batch])
+        return checkpoint
 
     def _read(self) -> Checkpoint | None:
         if not exists(self.uri):

@@ -75,21 +75,21 @@ class StcTable:
             parquet = open_parquet(entry.uri)
             if table_of(parquet.schema_arrow) in BESIDE:
                 continue
-            known = unpack_metadata(parquet.schema_arrow, "stc", entry.uri)
-            extraction = from_dict(ExtractionConfig, known["extraction"], where=entry.uri)
-            found = extraction_fingerprint(extraction)
+            metadata = unpack_metadata(parquet.schema_arrow, "stc", entry.uri)
+            extraction = from_dict(ExtractionConfig, metadata["extraction"], where=entry.uri)
+            identity = extraction_fingerprint(extraction)
             if first is None:
-                first, self.extraction = (found, entry.uri), extraction
-            elif first[0] != found:
+                first, self.extraction = (identity, entry.uri), extraction
+            elif first[0] != identity:
                 raise MismatchError(
                     f"{entry.uri} and {first[1]} were extracted with different settings; train on one of them"
                 )
             groups = tuple(parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups))
-            self.files.append(StcFile(entry.uri, known["video"], known["start"], known["stop"], groups))
+            self.files.append(StcFile(entry.uri, metadata["video"], metadata["start"], metadata["stop"], groups))
             digest.update(
-                f"{known['video']}\0{known['fingerprint']}\0{known['start']}-{known['stop']}\0{found}\n".encode()
+                f"{metadata['video']}\0{metadata['fingerprint']}\0{metadata['start']}-{metadata['stop']}\0{identity}\n".encode()
             )
-            if left_out := known.get("left_out"):
+            if left_out := metadata.get("left_out"):
                 digest.update(json.dumps(left_out, sort_keys=True).encode())
         if first is None:
             raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with jobs/extract_stc.py")

@@ -63,9 +63,9 @@ class Group:
         if self.world == 1:
             return [value]
         sent = value.to(self.device)
-        found = [torch.empty_like(sent) for _ in range(self.world)]
-        dist.all_gather(found, sent)
-        return [one.cpu() for one in found]
+        received = [torch.empty_like(sent) for _ in range(self.world)]
+        dist.all_gather(received, sent)
+        return [one.cpu() for one in received]
 
     def share(self, tensors: Iterable[Tensor]) -> None:
         """Give all processes the values that process 0 has, in place."""
@@ -87,19 +87,19 @@ class Group:
                 action()
             except Hf2vadError as error:
                 failure = error
-        told = torch.zeros(MESSAGE_BYTES, dtype=torch.uint8)
+        sent = torch.zeros(MESSAGE_BYTES, dtype=torch.uint8)
         if failure is not None:
             text = f"{type(failure).__name__}\n{failure}".encode()[:MESSAGE_BYTES]
-            told[: len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
-        self.share([told])
-        name, _, message = bytes(told.tolist()).rstrip(b"\0").decode(errors="replace").partition("\n")
+            sent[: len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+        self.share([sent])
+        name, _, message = bytes(sent.tolist()).rstrip(b"\0").decode(errors="replace").partition("\n")
         if name:
             raise failure or getattr(errors, name, TrainingError)(message)
 
     def require_same(self, what: str, values: list[int]) -> None:
         """Raise TrainingError, in all processes, unless all of them have the same numbers."""
-        found = [one.tolist() for one in self.gather(torch.tensor(values, dtype=torch.int64))]
-        if any(one != found[0] for one in found):
+        all_values = [one.tolist() for one in self.gather(torch.tensor(values, dtype=torch.int64))]
+        if any(one != all_values[0] for one in all_values):
             raise TrainingError(
                 f"the training processes do not see the same {what}; give --stc and --out places that all nodes share: "
                 "s3://, or a shared file system"

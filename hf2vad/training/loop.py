@@ -68,16 +68,16 @@ class Trainer:
         if self.training.sync_batchnorm and self.group.world > 1:
             self._synchronise_batchnorm()
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.training.tf32
-        found = self.checkpoints.load()
-        progress = found.progress if found else Progress()
-        if found:
-            found.restore_model(self.model, self.group)
+        checkpoint = self.checkpoints.load()
+        progress = checkpoint.progress if checkpoint else Progress()
+        if checkpoint:
+            checkpoint.restore_model(self.model, self.group)
         with contextlib.ExitStack() as opened:
             if self.group.first and progress.stage < len(self.training.stages):
                 self.open_journal = opened.enter_context(self.journals(progress.steps))
             while progress.stage < len(self.training.stages):
-                self._run_stage(progress, found)
-                found = None
+                self._run_stage(progress, checkpoint)
+                checkpoint = None
         self.group.share(self.model.buffers())
         self.model.eval()
         return progress.history
@@ -91,13 +91,13 @@ class Trainer:
             raise ConfigError("training.sync_batchnorm works on GPUs only; leave it out to train on CPUs")
         nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
 
-    def _run_stage(self, progress: Progress, found: Checkpoint | None) -> None:
+    def _run_stage(self, progress: Progress, checkpoint: Checkpoint | None) -> None:
         stage = STAGES[self.training.stages[progress.stage]]
         plan = budget(self.table, self.training.cache_gib, frozen_flow=stage.frozen_flow)
-        known = Reconstructions(len(self.table), self.device) if plan.reconstructions else None
-        step = Step(self.model, stage, self.training, self.loss, self.device, self.group, known)
-        if found and progress.mid_stage:
-            step.restore(found)
+        kept = Reconstructions(len(self.table), self.device) if plan.reconstructions else None
+        step = Step(self.model, stage, self.training, self.loss, self.device, self.group, kept)
+        if checkpoint and progress.mid_stage:
+            step.restore(checkpoint)
         batches = Batches(self.table, self.device, appearance=stage.needs_appearance, memory=plan.table)
         number = progress.stage
         cubes = self._order(progress, step).cubes(len(self.table))
@@ -192,9 +192,9 @@ class _Watch:
         """Add what is pending to the epoch's sums, show it, and stop when the loss is no number."""
         progress, stage = self._progress, self._step.stage.name
         overdue = float(self._overdue() and self._trainer.group.first)
-        *found, overdue = self._trainer.group.mean([*map(float, self._pending.values()), overdue])
+        *means, overdue = self._trainer.group.mean([*map(float, self._pending.values()), overdue])
         names = list(self._pending)
-        for name, value in zip(names, found, strict=True):
+        for name, value in zip(names, means, strict=True):
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         self._due = overdue > 0
         self._pending.clear()
@@ -209,7 +209,7 @@ class _Watch:
         mean = progress.sums["loss"] / progress.batch
         self._bar.advance(0, {"epoch": str(progress.epoch + 1), "loss": f"{mean:.5f}", "cubes/s": f"{rate:.0f}"})
         if self._journal.wanted and self._batches:
-            self._note({name: value / self._batches for name, value in zip(names, found, strict=True)}, rate)
+            self._note({name: value / self._batches for name, value in zip(names, means, strict=True)}, rate)
         self._batches = 0
 
     def _note(self, means: dict[str, float], rate: float) -> None:

@@ -28,13 +28,13 @@ def example_picture(model: HF2VAD, inputs: CubeTensors, stage: StageName) -> U8:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        found = model.reconstruct(some.flows).flow.float()
+        rebuilt = model.reconstruct(some.flows).flow.float()
         rows: list[F32] = []
         if stage != "frame":
             longest = float(some.flows[:, -2:].square().sum(1).amax().sqrt()) or 1.0
-            rows += [_flow_colours(flows[:, -2:].cpu(), longest) for flows in (some.flows, found)]
+            rows += [_flow_colours(flows[:, -2:].cpu(), longest) for flows in (some.flows, rebuilt)]
         if stage != "flow":
-            frame = model.predict(some, found, sample=False, prior=False).frame.float()
+            frame = model.predict(some, rebuilt, sample=False, prior=False).frame.float()
             rows += [_rgb(some.target), _rgb(frame)]
     finally:
         for module, training in modes.items():

@@ -134,10 +134,10 @@ def separation(held: HeldOut, normal: F64, unusual: F64, *, smoothing: int, repe
     return float(roc_auc_score(truth, np.concatenate(smoothed)))
 
 
-def figure_row(step: str, candidate: str, found: Mapping[Kind, float]) -> dict[str, Any]:
+def figure_row(step: str, candidate: str, figures: Mapping[Kind, float]) -> dict[str, Any]:
     """One row of `Selection.figures`."""
-    mean = float(np.mean(list(found.values())))
-    return {"step": step, "candidate": candidate, **dict(found.items()), "mean": mean, "chosen": False}
+    mean = float(np.mean(list(figures.values())))
+    return {"step": step, "candidate": candidate, **dict(figures.items()), "mean": mean, "chosen": False}
 
 
 def first_best(means: Sequence[float], margin: float) -> int:

@@ -59,7 +59,7 @@ def cube_sample(
             if cubes.appearance is not None:
                 pictures.append(cubes.appearance[chosen])
     else:
-        boxes += [found[some(len(found))] for found in table.boxes()]
+        boxes += [some_boxes[some(len(some_boxes))] for some_boxes in table.boxes()]
     arrays = CubeArrays(
         boxes=np.concatenate(boxes),
         flow=np.concatenate(flows),

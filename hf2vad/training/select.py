@@ -95,11 +95,11 @@ class Selector:
             normal = self._errors(network, held.cubes.flow)
             unusual = {kind: self._errors(network, flow) for kind, flow in changed.items()}
             for error in ERRORS:
-                found = {
+                figures = {
                     kind: separation(held, normal[error], unusual[kind][error], smoothing=self.recipe.smoothing)
                     for kind in SPEEDS
                 }
-                rows.append(figure_row("network", f"{name}, {error} of the flows' errors", found))
+                rows.append(figure_row("network", f"{name}, {error} of the flows' errors", figures))
                 configs.append(replace(config, flow_error=error))
         best = first_best([row["mean"] for row in rows], self.config.margin)
         rows[best]["chosen"] = True
@@ -108,14 +108,14 @@ class Selector:
     @torch.inference_mode()
     def _errors(self, network: HF2VAD, flow: F16) -> dict[FlowError, F64]:
         """S_r of (B, 4, 32, 32, 2) flow in each of its forms, without predicting frames."""
-        found: dict[FlowError, list[F64]] = {error: [] for error in ERRORS}
+        s_flows: dict[FlowError, list[F64]] = {error: [] for error in ERRORS}
         for start in range(0, len(flow), self.recipe.training.batch):
             flows = cube_tensors(None, flow[start : start + self.recipe.training.batch], self.device).flows
             squares = (network.reconstruct(flows).flow.float() - flows).square()
-            for error, parts in found.items():
+            for error, parts in s_flows.items():
                 s_flow = flow_error(squares, replace(network.config, flow_error=error))
                 parts.append(s_flow.double().cpu().numpy())
-        return {error: np.concatenate(parts) for error, parts in found.items()}
+        return {error: np.concatenate(parts) for error, parts in s_flows.items()}
 
     def _trained(self, fit: StcTable, model: ModelConfig, name: str, stages: Sequence[Any]) -> HF2VAD:
         """A network trained for a few steps on `fit`; goes on from its checkpoint."""

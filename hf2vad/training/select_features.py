@@ -53,13 +53,13 @@ def choose_features(
     `engine` runs networks that were trained on `fit` alone; features are fitted on about `cubes` of its cubes, and
     z-scores are over those.
     """
-    known = cubes_of(fit, cubes)
-    sample = CubeSample(cubes=known.cubes, perspective=fit_perspective(known.cubes.boxes), seed=seed)
+    training_cubes = cubes_of(fit, cubes)
+    sample = CubeSample(cubes=training_cubes.cubes, perspective=fit_perspective(training_cubes.cubes.boxes), seed=seed)
     unusual: dict[str, CubeArrays] = {kind: pseudo_anomalies(held, kind, seed=seed) for kind in KINDS}
 
     def row(step: str, candidate: str, normal: F64, scores: Mapping[str, F64]) -> dict[str, Any]:
-        found = {kind: separation(held, normal, scores[kind], smoothing=smoothing) for kind in KINDS}
-        return figure_row(step, candidate, found)
+        figures = {kind: separation(held, normal, scores[kind], smoothing=smoothing) for kind in KINDS}
+        return figure_row(step, candidate, figures)
 
     motions = [Motion(config).fit(sample) for config in DENSITIES]
     density_rows = [
@@ -71,24 +71,25 @@ def choose_features(
         )
         for motion in motions
     ]
-    best = first_best([found["mean"] for found in density_rows], margin)
+    best = first_best([each["mean"] for each in density_rows], margin)
     density_rows[best]["chosen"] = True
     others = {name: cls(cls.Settings()).fit(sample) for name, cls in feature_classes().items() if cls is not Motion}
     features = FeatureSet({name: others.get(name, motions[best]) for name in FEATURES}, engine, engine.batch)
     in_pixels = {clip: features.measure(cubes) for clip, cubes in {"held": held.cubes, **unusual}.items()}
-    training = features.measure(known.cubes)
+    training = features.measure(training_cubes.cubes)
 
     rows, fusions = [], []
     for heights in (False, True):
-        scales = _z_scores(in_heights(training, sample.perspective.heights(known.cubes.boxes)) if heights else training)
+        expected = sample.perspective.heights(training_cubes.cubes.boxes)
+        scales = _z_scores(in_heights(training, expected) if heights else training)
         expected = sample.perspective.heights(held.cubes.boxes)
-        values = {clip: in_heights(found, expected) if heights else found for clip, found in in_pixels.items()}
+        values = {clip: in_heights(pixels, expected) if heights else pixels for clip, pixels in in_pixels.items()}
         for name, fusion in _fusions(preset, scales, values).items():
             scorer = Scorer(fusion.weights, scales)
-            scores = {clip: scorer.score(found) for clip, found in values.items()}
+            scores = {clip: scorer.score(clip_values) for clip, clip_values in values.items()}
             rows.append(row("fusion", name + (", in box heights" if heights else ""), scores["held"], scores))
             fusions.append(replace(fusion, perspective=heights))
-    winner = first_best([found["mean"] for found in rows], margin)
+    winner = first_best([each["mean"] for each in rows], margin)
     rows[winner]["chosen"] = True
     chosen = fusions[winner]
     density = motions[best].settings if Motion.name in chosen.weights else DensityConfig()
@@ -97,7 +98,7 @@ def choose_features(
 
 def _z_scores(training: FeatureValues) -> dict[str, ZScore]:
     columns = {name: values.astype(np.float64) for name, values in training.items()}
-    return {name: ZScore(float(found.mean()), float(found.std()) or 1.0) for name, found in columns.items()}
+    return {name: ZScore(float(column.mean()), float(column.std()) or 1.0) for name, column in columns.items()}
 
 
 def _fusions(
@@ -107,8 +108,8 @@ def _fusions(
     fusions = {"the preset's": preset}
     fusions |= {name: FusionConfig.of(dict.fromkeys(counting, 1.0)) for name, counting in FUSIONS.items()}
     deviations = {
-        clip: np.stack([scale.term(found[name], 1.0) for name, scale in scales.items()], axis=1)
-        for clip, found in values.items()
+        clip: np.stack([scale.term(clip_values[name], 1.0) for name, scale in scales.items()], axis=1)
+        for clip, clip_values in values.items()
     }
     fitted = fitted_weights(deviations["held"], [deviations[kind] for kind in KINDS])
     if fitted.any():

@@ -118,9 +118,8 @@ def some_videos(archive: str, include: tuple[str, ...], passed: PassedOver | Non
     first = next(videos, None)
     if first is None:
         which = " that matches --include" if include else ""
-        raise ConfigError(
-            "; ".join([f"{archive}: no video there{which}", *(passed.lines() if passed is not None else ())])
-        )
+        others = [] if passed is None else passed.lines()
+        raise ConfigError("; ".join([f"{archive}: no video there{which}", *others]))
     return chain([first], videos)
 
 

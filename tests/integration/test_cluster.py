@@ -99,7 +99,7 @@ def test_a_retry_waits_for_its_pause_and_is_told_of(
 def test_what_has_not_begun_can_be_taken_back(opened: Open, tmp_path: Path) -> None:
     cluster = opened(workers=1)
     for number in range(5):
-        cluster.submit(Call(note, (str(tmp_path / f"{number}"), 0.2), number))
+        cluster.submit(Call(note, (str(tmp_path / f"{number}"), 1.0), number))
     first = cluster.wait()
     cluster.take_back(lambda call: call.tag != 2)
     ended = outcomes(cluster) | {0: first}

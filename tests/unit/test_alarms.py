@@ -67,6 +67,7 @@ def test_events_that_merge_are_counted_as_scoring_makes_them() -> None:
     assert "events.low already" in joined.note
 
 
+@pytest.mark.slow
 def test_a_rare_rate_is_fitted_and_comes_close_to_the_truth() -> None:
     hours, per_hour, shape = 100.0, 0.03, 0.1
     truth = 2 + stats.genpareto.isf(per_hour * hours / 400, shape)

@@ -22,13 +22,13 @@ def of_video(marks: str, *events: tuple[int, int], labelled: str = "") -> Alerts
 
 def test_an_anomaly_is_told_by_any_alarm_that_shares_a_frame_with_it() -> None:
     found = of_video("0001110000111000", (5, 6), (15, 15))
-    assert (found.anomalies, found.told, found.alarms, found.false) == (2, 1, 2, 1)
+    assert (found.anomalies, found.detected, found.alarms, found.false) == (2, 1, 2, 1)
     assert found.delays == (pytest.approx(0.2),)
 
 
 def test_one_alarm_may_tell_two_anomalies_and_be_early() -> None:
     found = of_video("0011001100", (1, 9))
-    assert (found.anomalies, found.told, found.false, found.delays) == (2, 2, 0, (0.0, 0.0))
+    assert (found.anomalies, found.detected, found.false, found.delays) == (2, 2, 0, (0.0, 0.0))
 
 
 def test_an_alarm_that_touches_the_frame_beside_an_anomaly_is_false() -> None:
@@ -62,5 +62,5 @@ def test_an_evaluation_says_what_its_events_come_to(tmp_path: Path) -> None:
     assert found["alerts"]["told"] == 1
     assert found["alerts"]["false_alarms"] == 1
     assert found["alerts"]["delay_s_median"] == 0
-    assert "1 of 1 anomalies told (recall 1.0000), 0.0 s late" in in_words(found)
+    assert "detected 1 of 1 anomalies (recall 1.0000), 0.0 s late" in in_words(found)
     assert "2 alarms, 1 of them false" in in_words(found)

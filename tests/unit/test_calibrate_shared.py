@@ -67,6 +67,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> StcTable:
     return StcTable(str(folder))
 
 
+@pytest.mark.slow
 def test_two_processes_calibrate_as_one_does(table: StcTable, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     found: Queue[Any] = context.Queue()

@@ -60,6 +60,7 @@ def test_help_shows_commands_as_they_are_called(
     assert "jobs/score_archive.py --archive" not in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", JOBS)
 def test_the_examples_of_a_job_are_its_own_command_lines(name: str) -> None:
     assert f"hf2vad {name} " in run_job(name, "--help").stdout

@@ -118,6 +118,7 @@ def test_help_shows_groups_defaults_and_the_description(capsys: pytest.CaptureFi
     assert "--config FILE" in shown
 
 
+@pytest.mark.slow
 def test_a_job_that_is_over_ends_with_its_code_whatever_signal_comes() -> None:
     code = "import os, signal, sys\n"
     code += "from hf2vad import commandline\nfrom tests.unit.test_commandline import Job\n"

@@ -135,6 +135,7 @@ def test_a_day_is_joined_anew_when_a_video_of_it_was_made_anew_and_old_files_go_
     }
 
 
+@pytest.mark.slow
 def test_readers_never_see_half_of_a_day_nor_a_row_twice(prefix: str) -> None:
     """One remakes videos and joins them anew; others read by the index all the time, some of them slowly."""
     videos = NIGHT[1:3]
@@ -193,6 +194,7 @@ for version in range(10_000):
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_indexes_name_whole_files_and_the_next_time_ends_the_same(tmp_path: Path) -> None:
     prefix = str(tmp_path / "killed")
     for video in NIGHT:

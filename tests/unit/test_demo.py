@@ -28,6 +28,7 @@ def digest(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.slow
 def test_it_holds_every_kind_of_unusual_thing(archive: DemoArchive) -> None:
     names = sorted(path.name for path in archive.test.iterdir())
     kinds = ["runner", "cyclist", "cart", "wrong_way", "runner", "far_runner"]
@@ -97,6 +98,7 @@ def test_a_folder_that_is_not_ours_is_not_cleared(tmp_path: Path) -> None:
     assert (tmp_path / "train" / "mine.txt").read_text() == "keep me"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["corridor", "road"])
 def test_every_scene_shows_what_is_unusual_there_and_nothing_else_is(name: SceneName) -> None:
     scene = SCENES[name]()

@@ -57,6 +57,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_detector_is_one_file_and_one_entry(checkout: Path) -> None:
     (checkout / "videos").mkdir()
     write_clip(checkout / "videos/clip.mp4", Clip(frames=8))

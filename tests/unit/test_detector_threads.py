@@ -67,6 +67,7 @@ def test_an_extractors_network_has_the_threads_that_it_is_given(
     assert threads == [count]
 
 
+@pytest.mark.slow
 def test_every_job_gives_its_networks_the_cpus_of_a_worker(
     tmp_path: Path, extraction: ExtractionConfig, threads: list[int]
 ) -> None:

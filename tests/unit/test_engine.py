@@ -60,6 +60,7 @@ def test_the_batch_size_does_not_change_scores(model: HF2VAD, reference: Network
     assert {found["flow"].dtype, found["frame"].dtype} == {np.dtype(np.float32)}
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(cuts=st.lists(st.integers(0, COUNT), max_size=5))
 def test_scores_are_the_same_bits_however_cubes_are_grouped(

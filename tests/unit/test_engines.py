@@ -77,6 +77,7 @@ def package(bundle: Bundle, spec: EngineSpec) -> Package:
     return Package(spec, bundle.id, this_target(CPU), BATCH)
 
 
+@pytest.mark.slow
 def test_a_package_scores_as_eager_does(aot: NetworkEngine, bundle: Bundle) -> None:
     found = aot.errors(*CUBES)
     assert_close(found, eager(bundle))
@@ -86,6 +87,7 @@ def test_a_package_scores_as_eager_does(aot: NetworkEngine, bundle: Bundle) -> N
     assert aot.overflows == 0
 
 
+@pytest.mark.slow
 def test_a_package_says_what_it_is_and_is_not_built_again(aot: NetworkEngine, bundle: Bundle, spec: EngineSpec) -> None:
     kept = package(bundle, spec)
     before = json.loads(Path(kept.about).read_text())
@@ -102,6 +104,7 @@ def copied(spec: EngineSpec, tmp_path: Path) -> EngineSpec:
     return replace(spec, cache=str(tmp_path / "engines"))
 
 
+@pytest.mark.slow
 def test_a_package_that_was_changed_is_not_loaded(
     aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path
 ) -> None:
@@ -113,6 +116,7 @@ def test_a_package_that_was_changed_is_not_loaded(
         make_engine(spec, bundle, device=CPU, batch=BATCH)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../secret.pt2", "other.pt2", None])
 def test_a_package_that_names_another_file_is_not_loaded(
     aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path, name: Any
@@ -124,6 +128,7 @@ def test_a_package_that_names_another_file_is_not_loaded(
         make_engine(spec, bundle, device=CPU, batch=BATCH)
 
 
+@pytest.mark.slow
 def test_a_package_of_other_weights_is_refused(
     aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path
 ) -> None:
@@ -137,6 +142,7 @@ def test_a_package_of_other_weights_is_refused(
         make_engine(forged, other, device=CPU, batch=BATCH)
 
 
+@pytest.mark.slow
 def test_a_package_travels_through_s3(
     aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, s3: SeaweedServer, tmp_path: Path
 ) -> None:
@@ -180,6 +186,7 @@ def choose(bundle: Bundle, wanted: Any, cache: str, **changes: Any) -> tuple[str
     return found.spec.label, found.why
 
 
+@pytest.mark.slow
 def test_auto_takes_a_package_that_fits_and_eager_where_none_does(
     aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path
 ) -> None:
@@ -200,7 +207,7 @@ def test_auto_takes_a_package_that_fits_and_eager_where_none_does(
 def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> None:
     target = Target(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
     spec = EngineSpec(name="aot")
-    usual: dict[str, Any] = {"spec": spec, "bundle_id": "a", "place": target, "batch": 64}
+    usual: dict[str, Any] = {"spec": spec, "bundle_id": "a", "target": target, "batch": 64}
     changes: list[dict[str, Any]] = [
         {},
         {"spec": replace(spec, name="tensorrt")},
@@ -208,10 +215,10 @@ def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> 
         {"bundle_id": "b"},
         {"spec": replace(spec, precision="bf16")},
         {"batch": 65},
-        {"place": replace(target, device="Xeon")},
-        {"place": replace(target, ability="AVX2")},
-        {"place": replace(target, threads=2)},
-        {"place": replace(target, versions=(("torch", "2.14"),))},
+        {"target": replace(target, device="Xeon")},
+        {"target": replace(target, ability="AVX2")},
+        {"target": replace(target, threads=2)},
+        {"target": replace(target, versions=(("torch", "2.14"),))},
     ]
     keys = {engine_key(**{**usual, **change}) for change in changes}
     assert len(keys) == len(changes)
@@ -236,6 +243,7 @@ def flow_engine(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Ite
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_a_package_of_the_flow_network_alone_gives_its_errors_without_pixels(
     flow_engine: tuple[EngineSpec, NetworkEngine], bundle: Bundle
 ) -> None:
@@ -246,6 +254,7 @@ def test_a_package_of_the_flow_network_alone_gives_its_errors_without_pixels(
     assert json.loads(Path(package(bundle, spec).about).read_text())["networks"] == ["flow"]
 
 
+@pytest.mark.slow
 def test_a_package_of_the_flow_network_is_no_package_of_both(
     flow_engine: tuple[EngineSpec, NetworkEngine], bundle: Bundle
 ) -> None:

@@ -84,6 +84,7 @@ def test_an_event_is_called_the_same_everywhere() -> None:
     assert event_key("cam/a b.mp4", 7) == hashlib.sha1(b"cam/a b.mp4:7").hexdigest()[:16]
 
 
+@pytest.mark.slow
 def test_a_row_says_what_the_tables_say_and_names_the_files_beside_it(scored: Scored, site: Path) -> None:
     row, event = row_of(site), table(scored, "events").to_pylist()[0]
     assert {name: row[name] for name in event if name not in BOX} == {n: event[n] for n in event if n not in BOX}
@@ -233,6 +234,7 @@ class Killed(BaseException):
     """The process is gone."""
 
 
+@pytest.mark.slow
 def test_a_run_stopped_at_any_step_is_finished_by_the_next(
     scored: Scored, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,6 +323,7 @@ def test_what_a_network_makes_of_a_cube_is_shown_only_where_it_counts(
     assert (row["s_flow"] is None, row["s_frame"]) == ("flow" not in fusion.weights, None)
 
 
+@pytest.mark.slow
 def test_tables_of_what_counts_alone_are_explained(scored: Scored, tmp_path: Path) -> None:
     """Nulls in the columns of the other features: nothing is compared with them."""
     known = load_bundle(str(scored.bundle))

@@ -48,6 +48,7 @@ def operators(program: ExportedProgram) -> set[str]:
     return {f"operator.{t.__name__}" if isinstance(t, BuiltinFunctionType) else str(t) for t in targets}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), [("few", {"GrownSlots"}), ("many", {"SomeSlots", "AllSlots"})])
 def test_every_operator_of_the_exported_network_is_one_that_tensorrt_converts(name: str, expected: set[str]) -> None:
     assert {type(grow).__name__ for grow in inputs_of(name).network().autoencoder.grows} == expected
@@ -56,6 +57,7 @@ def test_every_operator_of_the_exported_network_is_one_that_tensorrt_converts(na
     assert {"aten.convolution.default", "aten._softmax.default", "aten.elu.default"} <= found
 
 
+@pytest.mark.slow
 def test_another_runtime_computes_the_exported_network_with_equal_results(tmp_path: Path) -> None:
     given = inputs_of("many")
     path = tmp_path / "network.onnx"

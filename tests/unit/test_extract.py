@@ -132,6 +132,7 @@ def whole(clip: Video, extractors: dict[str, Extractor]) -> dict[str, list[tuple
     return {kind: content(extract(clip, COUNT, extractor)) for kind, extractor in extractors.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=8, deadline=None)
 @given(length=st.integers(1, COUNT + 10))
@@ -300,6 +301,7 @@ def test_a_consumer_that_stops_early_leaves_no_thread_behind(clip: Video) -> Non
     assert not prefetching()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_shard(tmp_path: Path) -> None:
     write_video(tmp_path / "long.mp4", scene(300))
     video = only_video(tmp_path)
@@ -342,6 +344,7 @@ def test_a_file_of_boxes_needs_neither_blurring_nor_the_frame_after(
     assert calls == {"blurred": 15, "prepare": 28, "between": 26}
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not SHARED.exists(), reason="no ../shared beside the checkout")
 def test_shards_do_not_show_in_real_video() -> None:

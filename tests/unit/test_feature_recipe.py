@@ -85,6 +85,7 @@ def log_aspect(table: pa.Table) -> F64:
     return np.asarray(np.log((x2 - x1) / (y2 - y1)), np.float64)
 
 
+@pytest.mark.slow
 def test_a_feature_is_one_file_and_one_line(followed: Followed) -> None:
     found = json.loads((followed.folder / "bundle/bundle.json").read_text())
     assert (found["fusion"]["aspect"], found["aspect"]) == (0.5, {"tolerance": 0.02})

@@ -22,6 +22,7 @@ def test_the_compact_network_answers_as_it_always_did(model: HF2VAD) -> None:
             np.testing.assert_allclose(value.numpy(), golden[name], rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_exported_scoring_path_gives_the_same_errors_for_any_number_of_cubes(model: HF2VAD) -> None:
     example, batch = golden_cubes(3), torch.export.Dim("batch", min=2, max=256)
     exported = torch.export.export(

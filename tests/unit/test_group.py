@@ -67,6 +67,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [answers[0], answers[1]]
 
 
+@pytest.mark.slow
 def test_each_process_knows_its_place(results: list[dict[str, Any]]) -> None:
     assert [one["me"] for one in results] == [(0, 2, True), (1, 2, False)]
 

@@ -53,6 +53,7 @@ def ranges(episodes: list[Episode]) -> Found:
     return [(episode.kind, episode.start, episode.stop) for episode in episodes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crf", [18, 28])
 def test_a_picture_that_stays_through_the_encoder_is_frozen_from_its_first_repetition(tmp_path: Path, crf: int) -> None:
     (episode,) = judged(unwell.write(tmp_path / "clip.mp4", unwell.frozen(60, 140), crf=crf))
@@ -98,12 +99,14 @@ def test_a_camera_that_pans_has_moved_all_that_time(tmp_path: Path) -> None:
     assert 120 - EVERY <= episode.stop <= 120 + 4 * EVERY
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_turned_away_has_moved_by_an_unknown_way(tmp_path: Path) -> None:
     (episode,) = judged(unwell.write(tmp_path / "clip.mp4", unwell.turned_away(100)))
     assert (episode.kind, episode.value) == ("moved", None)
     assert 100 - 2 * EVERY <= episode.start <= 100 < episode.stop <= 100 + 2 * EVERY
 
 
+@pytest.mark.slow
 def test_the_demos_clips_are_healthy(tmp_path: Path) -> None:
     archive = generate(tmp_path, train_clips=1, test_clips=2, frames=130, width=240, height=180)
     videos = [*catalogue(str(archive.train)), *catalogue(str(archive.test))]
@@ -118,6 +121,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_shards_do_not_show(tmp_path: Path, name: str) -> None:
     path = unwell.write(tmp_path / "clip.mp4", CASES[name](60, 140))
@@ -247,6 +251,7 @@ def test_a_threshold_that_makes_no_sense_is_refused(name: str, value: float) -> 
         HealthConfig(**{name: value})
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not SHARED.exists(), reason="no ../shared beside the checkout")
 @pytest.mark.parametrize("name", ["vtest.avi", "intel_car-detection.mp4", "intel_one-by-one-person-detection.mp4"])

@@ -29,6 +29,7 @@ def answers(network: nn.Module) -> tuple[Tensor, ...]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -46,6 +46,7 @@ def parameters(bundle: Path) -> dict[str, Any]:
     return {name: value for name, value in weights.items() if "running_" not in name and "batches" not in name}
 
 
+@pytest.mark.slow
 def test_released_weights_become_a_bundle_as_they_are(stc: Path, released: Path, tmp_path: Path) -> None:
     run_job("train", "--stc", stc, "--out", tmp_path / "b", *SMALL, "--init", released, *NO_STAGES)
     weights = load_bundle(str(tmp_path / "b")).weights
@@ -54,6 +55,7 @@ def test_released_weights_become_a_bundle_as_they_are(stc: Path, released: Path,
         assert torch.equal(weights[name], value), name
 
 
+@pytest.mark.slow
 def test_training_starts_from_them(stc: Path, released: Path, tmp_path: Path) -> None:
     run_job("train", "--stc", stc, "--out", tmp_path / "b", *SMALL, "--init", released, *STILL)
     weights = parameters(tmp_path / "b")
@@ -63,6 +65,7 @@ def test_training_starts_from_them(stc: Path, released: Path, tmp_path: Path) ->
     assert [epoch["stage"] for epoch in load_bundle(str(tmp_path / "b")).provenance["history"]] == ["flow", "frame"]
 
 
+@pytest.mark.slow
 def test_it_starts_from_another_bundle_too_and_other_weights_are_another_training(
     stc: Path, released: Path, tmp_path: Path
 ) -> None:
@@ -123,16 +126,23 @@ def test_mistakes(stc: Path, tmp_path: Path, options: tuple[str, ...], message: 
     assert message in run_job("train", "--stc", stc, "--out", tmp_path / "b", *SMALL, *options, expect=2).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @needs_shared
 def test_a_bundle_of_released_weights_answers_as_the_original_network(stc: Path, tmp_path: Path) -> None:
     state = {name: torch.from_numpy(np.asarray(value)) for name, value in stand_in_weights().items()}
     torch.save({"model_state_dict": state}, tmp_path / "ped2.pth")
-    init = ("--preset", "ped2", "--init", tmp_path / "ped2.pth", *NO_STAGES)
+    init = ("--preset", "ped2", "--training.batch", 8, "--init", tmp_path / "ped2.pth", *NO_STAGES)
     run_job("train", "--stc", stc, "--out", tmp_path / "b", *init, "--threads", 1)
     model = load_bundle(str(tmp_path / "b")).build(torch.device("cpu"))
     with np.load(SHARED / "release_golden.npz") as golden:
         frames, flows = torch.tensor(golden["frames"]), torch.tensor(golden["flows"])
-        s_flow, s_frame = model.errors(CubeTensors(frames[:, :12], flows, frames[:, 12:]))
+        inputs = CubeTensors(frames[:, :12], flows, frames[:, 12:])
+        s_flow, s_frame = model.errors(inputs)
+        with torch.inference_mode():
+            rebuilt = model.reconstruct(flows).flow
+            frame = model.predict(inputs, rebuilt, sample=False, prior=False).frame
         np.testing.assert_allclose(s_flow.numpy(), golden["S_r"], rtol=1e-3)
         np.testing.assert_allclose(s_frame.numpy(), golden["S_p"], rtol=1e-3)
+        np.testing.assert_allclose(rebuilt.numpy(), golden["flow_reconstruction"], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(frame.numpy(), golden["frame_prediction"], atol=1e-3)

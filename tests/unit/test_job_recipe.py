@@ -36,20 +36,9 @@ def checkout(tmp_path: Path) -> Path:
 
 def run(checkout: Path, *options: str, code: int = 0) -> dict[str, int]:
     """Run the job; returns its record."""
-    places = ("--archive", "videos", "--out", "out", "--ray.address", "none")
+    how = ("--archive", "videos", "--out", "out", "--ray.address", "none", "--shard-frames", "10")
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "hf2vad",
-            "traffic",
-            *places,
-            "--shard-frames",
-            "10",
-            "--motion.min-area",
-            "16",
-            *options,
-        ],
+        [sys.executable, "-m", "hf2vad", "traffic", *how, "--motion.min-area", "16", *options],
         cwd=checkout,
         env={**os.environ, "PYTHONPATH": str(checkout)},
         capture_output=True,
@@ -61,6 +50,7 @@ def run(checkout: Path, *options: str, code: int = 0) -> dict[str, int]:
     return record
 
 
+@pytest.mark.slow
 def test_a_job_that_walks_an_archive_is_one_file_and_one_line(checkout: Path) -> None:
     (checkout / "videos").mkdir()
     write_clip(checkout / "videos/clip.mp4", Clip(frames=24))

@@ -58,6 +58,7 @@ def events(folder: Path) -> EventAccumulator:
     return found
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_the_curves_and_pictures_of_every_epoch(table: StcTable, tmp_path: Path) -> None:
     history = train(table, str(tmp_path))
     found = events(tmp_path / "tensorboard")
@@ -81,6 +82,7 @@ def test_curves_in_s3_are_the_same_files(table: StcTable, s3: SeaweedServer, tmp
     assert [event.step for event in events(tmp_path).Scalars("frame/loss")] == [8]
 
 
+@pytest.mark.slow
 def test_steps_that_are_done_again_replace_those_of_the_run_that_broke_off(tmp_path: Path) -> None:
     for first, values in ((0, [1.0, 2.0, 3.0]), (2, [20.0, 30.0])):
         with Journals([TensorBoard(str(tmp_path), first_step=first)]) as journal:
@@ -116,6 +118,7 @@ def test_the_target_of_a_picture_is_the_frame_in_its_own_colours() -> None:
     assert picture[20, 20].tolist() == [10, 0, 255]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_mlflow_gets_settings_and_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")

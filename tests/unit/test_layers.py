@@ -92,6 +92,7 @@ def imported_by(code: str, libraries: Iterable[str]) -> list[str]:
     return done.stderr.split()
 
 
+@pytest.mark.slow
 def test_what_drives_a_run_imports_no_compiler_no_plots_and_no_ray() -> None:
     """They take 76 MiB and seconds, in the driver and in every worker; `--ray.address none` does without Ray."""
     code = "import hf2vad.walk.run, hf2vad.jobs.scoring, hf2vad.tasks.extraction"
@@ -108,6 +109,7 @@ for name in JOBS:
 """
 
 
+@pytest.mark.slow
 def test_help_does_not_wait_for_large_libraries() -> None:
     assert imported_by(HELP, ("torch", "ray", "cv2", "sklearn", "scipy", "av")) == []
 
@@ -157,6 +159,7 @@ def test_what_workers_import_leads_to_no_command_line_and_no_following_of_a_run(
     assert "hf2vad.walk.walk" in reached(["hf2vad.jobs.score"]), "the search finds nothing"
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_imported_all_of_it_has_loaded_none_of_that() -> None:
     code = f"import sys\nfor name in {WORKER_MODULES}: __import__(name)\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

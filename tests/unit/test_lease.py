@@ -62,6 +62,7 @@ def test_of_many_at_once_one_gets_it(prefix: str) -> None:
     assert len(got) == 1
 
 
+@pytest.mark.slow
 def test_a_term_is_renewed_while_the_work_goes_on(tmp_path: Path) -> None:
     with Lease(str(tmp_path), seconds=0.8, skew=0.0) as lease:
         time.sleep(2.0)
@@ -70,6 +71,7 @@ def test_a_term_is_renewed_while_the_work_goes_on(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_a_killed_owner_keeps_others_out_until_its_term_ends(prefix: str) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, prefix, "4"], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None

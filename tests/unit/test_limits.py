@@ -137,43 +137,48 @@ VIDEOS: dict[str, tuple[Callable[[Path], None], str]] = {
 lie, and the frames be read as they are."""
 
 
-def examined(folder: Path) -> Examined:
-    (found,) = list(examine(folder))
-    return found
-
-
-@pytest.mark.parametrize("name", IMAGES)
-def test_an_image_that_claims_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path, name: str) -> None:
-    make, reason = IMAGES[name]
-    folder = tmp_path / "archive" / "cam"
-    folder.mkdir(parents=True)
-    for t in range(5):
-        (folder / f"{t}-{name}").write_bytes(make())
-    found = examined(folder.parent)
-    assert found.outcome == "failure", found
-    assert f"{reason}, limits.pixels allows 33,554,432" in found.detail
-    assert found.grown_mib < MEMORY_MIB
-
-
-def test_among_good_images_it_is_a_frame_without_an_image(tmp_path: Path) -> None:
-    folder = tmp_path / "archive" / "cam"
-    folder.mkdir(parents=True)
+@pytest.fixture(scope="module")
+def examined(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Examined]:
+    """All of them, and good images with one that claims too much, looked at by one process one after the other."""
+    archive = tmp_path_factory.mktemp("giants")
+    for name, (make, _) in IMAGES.items():
+        (archive / f"{name}s").mkdir()
+        for t in range(5):
+            (archive / f"{name}s" / f"{t}-{name}").write_bytes(make())
+    for name, (write, _) in VIDEOS.items():
+        write(archive / name)
+    (archive / "among good").mkdir()
     for t, image in enumerate(pictures(8, 64, 48)):
-        cv2.imwrite(str(folder / f"{t}.png"), image)
-    (folder / "5.png").write_bytes(png(40_000, 40_000, 40_000))
-    found = examined(folder.parent)
-    assert (found.outcome, found.detail) == ("partial", "7 of 8 frames")
-    assert found.grown_mib < MEMORY_MIB
+        cv2.imwrite(str(archive / "among good" / f"{t}.png"), image)
+    (archive / "among good" / "5.png").write_bytes(png(40_000, 40_000, 40_000))
+    return {video.video: video for video in examine(archive)}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_image_that_claims_too_many_pixels_is_refused_before_it_is_decoded(
+    examined: dict[str, Examined], name: str
+) -> None:
+    video = examined[f"{name}s"]
+    assert video.outcome == "failure", video
+    assert f"{IMAGES[name][1]}, limits.pixels allows 33,554,432" in video.detail
+    assert video.grown_mib < MEMORY_MIB
+
+
+@pytest.mark.slow
+def test_among_good_images_it_is_a_frame_without_an_image(examined: dict[str, Examined]) -> None:
+    video = examined["among good"]
+    assert (video.outcome, video.detail) == ("partial", "7 of 8 frames")
+    assert video.grown_mib < MEMORY_MIB
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VIDEOS)
-def test_a_video_that_claims_giant_frames_takes_little_memory(tmp_path: Path, name: str) -> None:
-    make, reason = VIDEOS[name]
-    make(tmp_path / name)
-    found = examined(tmp_path)
-    assert found.outcome in (("failure",) if reason else ("failure", "partial", "whole")), found
-    assert reason in found.detail
-    assert found.grown_mib < MEMORY_MIB
+def test_a_video_that_claims_giant_frames_takes_little_memory(examined: dict[str, Examined], name: str) -> None:
+    video, reason = examined[name], VIDEOS[name][1]
+    assert video.outcome in (("failure",) if reason else ("failure", "partial", "whole")), video
+    assert reason in video.detail
+    assert video.grown_mib < MEMORY_MIB
 
 
 def refusal(path: Path, **limits: float) -> str:

@@ -19,11 +19,13 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_undamaged_they_are_whole(originals: Path) -> None:
     found = {video.video: video.outcome for video in examine(originals)}
     assert found == dict.fromkeys([*CLIPS, *IMAGES], "whole")
 
 
+@pytest.mark.slow
 def test_damaged_each_is_a_failure_or_what_is_left_of_it(originals: Path, tmp_path: Path) -> None:
     write_mutations(originals, tmp_path, count=COUNT, seed=0)
     found = list(examine(tmp_path))
@@ -48,6 +50,7 @@ def test_the_same_seed_gives_the_same_damage(originals: Path, tmp_path: Path) ->
     assert made("a", 3) == made("b", 3) != made("c", 4)
 
 
+@pytest.mark.slow
 def test_a_crash_and_a_hang_are_seen_and_the_rest_is_examined(
     originals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,12 +111,14 @@ def page(site: Path, video: str) -> Mapping[str, Any]:
     return site_data(site, f"videos/{video_key(video)}")
 
 
+@pytest.mark.slow
 def test_videos_of_named_archives_are_scored_by_their_cameras_calibrations(night: Night) -> None:
     found = thresholds(night.folder / "scores")
     calibrations = {video: CAMERAS.get(video.split("/")[1], OVERALL) for video in VIDEOS}
     assert found == {video: [known.threshold, known.low] for video, known in calibrations.items()}
 
 
+@pytest.mark.slow
 def test_an_archives_name_changes_ids_and_nothing_else(night: Night, tmp_path: Path) -> None:
     job = replace(ScoreJob.base({"bundle": night.bundle}), archive=str(night.folder / "north"), bundle=night.bundle)
     job = replace(job, out=str(tmp_path), device="cpu", engine="eager", batch=16, ray=HERE)
@@ -147,6 +149,7 @@ def test_alarms_are_set_and_used_by_camera(night: Night, tmp_path: Path) -> None
     assert found == {video: own.get(video.split("/")[1], alarms.threshold) for video in VIDEOS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False], ids=["archives given", "scores alone"])
 def test_a_report_with_the_same_pattern_shows_the_night(night: Night, tmp_path: Path, named: bool) -> None:
     archives = {"archive": night.archives, "media": "transcode"} if named else {}

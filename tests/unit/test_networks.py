@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -31,7 +30,8 @@ def cubes(count: int, seed: int = 0) -> CubeTensors:
     return CubeTensors(frames[:, :12], flows, frames[:, 12:])
 
 
-@pytest.mark.parametrize("name", get_args(PresetName))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_a_preset_has_the_papers_size_and_gives_two_errors_a_cube(name: PresetName) -> None:
     model, inputs = network(PRESETS[name].model), cubes(2)
     assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]

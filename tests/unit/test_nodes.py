@@ -111,6 +111,7 @@ def test_scores_follow_the_table_and_calibrate_on_evenly_spread_training_cubes(
     assert train["video"].to_pylist() == videos[::4]
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_trained_network(workspace: Workspace, tmp_path: Path) -> None:
     for node in (FLOW, FRAME):
         run_node(workspace, node)

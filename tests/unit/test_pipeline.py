@@ -80,6 +80,7 @@ def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
+@pytest.mark.slow
 def test_the_pipeline_gives_the_bytes_of_one_step_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +119,7 @@ def test_extraction_goes_on_while_the_network_works() -> None:
     assert seen == [True] * 12, "while a batch is scored, the next ones are made"
 
 
+@pytest.mark.slow
 def test_extraction_is_no_further_ahead_than_it_may_be() -> None:
     frames = Frames(40 * BATCH)
     most: list[int] = []

@@ -56,6 +56,7 @@ def test_pedestrians_are_found_in_real_video(frames: list[U8], family: type[Netw
         assert len(around(found.boxes, LAWN)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "model", "tile"), [(OnnxDetector, YOLOX, 256), (DetrDetector, DEIM, 0)], ids=["yolox", "deim"]
 )

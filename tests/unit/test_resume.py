@@ -131,6 +131,7 @@ JOBS = [pytest.param(extraction, (12, 9), id="extraction"), pytest.param(scoring
 EVENTS = pytest.param(events, (-50.0, 1e6), id="events")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "settings"), JOBS)
 def test_a_run_stopped_at_any_step_is_finished_by_the_next_with_the_same_files(
     make: Callable[..., Callable[[], int]], settings: tuple[int, int], site: Path, fuse: Fuse, tmp_path: Path
@@ -151,6 +152,7 @@ def test_a_run_stopped_at_any_step_is_finished_by_the_next_with_the_same_files(
         assert fuse.calls == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "settings"), [*JOBS, EVENTS])
 def test_other_settings_stopped_at_any_step_leave_nothing_that_either_takes_for_its_own(
     make: Callable[..., Callable[[], int]], settings: tuple[int, int], site: Path, fuse: Fuse, tmp_path: Path
@@ -203,6 +205,7 @@ def test_outputs_without_a_mark_are_marked_and_not_made_again(site: Path, fuse: 
         assert content(tmp_path / str(setting)) == before
 
 
+@pytest.mark.slow
 def test_cubes_of_unhealthy_footage_are_left_out_whatever_the_shards_and_wherever_it_was_stopped(
     tmp_path: Path, fuse: Fuse
 ) -> None:
@@ -243,6 +246,7 @@ def test_cubes_of_unhealthy_footage_are_left_out_whatever_the_shards_and_whereve
     assert not list((stopped / "looks").rglob("*.parquet"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "settings"), JOBS)
 def test_the_garbage_of_a_shard_is_collected_when_it_is_done(
     make: Callable[..., Callable[[], int]], settings: tuple[int, int], site: Path, fuse: Fuse, tmp_path: Path

@@ -153,6 +153,7 @@ def test_the_first_batch_needs_no_file_but_its_own(tmp_path: Path) -> None:
         next(stream)
 
 
+@pytest.mark.slow
 def test_no_more_than_a_few_windows_of_cubes_are_held(tmp_path: Path) -> None:
     put_clip(tmp_path, "a", (0, 50), {10: 512})
     table = StcTable(str(tmp_path))

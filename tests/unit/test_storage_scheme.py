@@ -183,6 +183,7 @@ def test_an_archive_is_listed_by_its_paths(site: ScoreJob) -> None:
     assert (alone.id, alone.kind, alone.fingerprint) == ("a.mp4", "file", videos[0].fingerprint)
 
 
+@pytest.mark.slow
 def test_a_walk_scores_it_and_knows_by_its_marks_what_is_done(
     site: ScoreJob, capsys: pytest.CaptureFixture[str]
 ) -> None:

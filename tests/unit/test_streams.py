@@ -75,6 +75,7 @@ changes = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     suffix=st.sampled_from([".mkv", ".ts"]),

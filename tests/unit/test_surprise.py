@@ -13,6 +13,7 @@ from hf2vad.bundle.bundle import load_bundle
 from hf2vad.bundle.calibration import Calibration
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
+from hf2vad.evidence.objects import score_words
 from hf2vad.features.settings import FusionConfig
 from hf2vad.features.tail import fit_tail
 from hf2vad.jobs.extract import ExtractJob, extract_job
@@ -20,6 +21,7 @@ from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.report.training import support_lines
+from hf2vad.schema import FEATURE_COLUMNS
 from hf2vad.scoring.scorer import FeatureValues, Scorer
 from hf2vad.scoring.words import feature_words, in_words
 from hf2vad.tables.read import scored_videos, scores_prefix
@@ -139,6 +141,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_preset_features_has_no_network_and_a_small_bundle(demo: Path) -> None:
     bundle = load_bundle(str(demo / "bundle"))
     assert bundle.weights == {}
@@ -147,6 +150,7 @@ def test_the_preset_features_has_no_network_and_a_small_bundle(demo: Path) -> No
     assert sum(path.stat().st_size for path in (demo / "bundle").glob("*")) < 20e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("everything", [False, True])
 def test_scoring_with_it_makes_and_runs_no_network(
     demo: Path, tmp_path: Path, everything: bool, monkeypatch: pytest.MonkeyPatch
@@ -169,6 +173,15 @@ def test_scoring_with_it_makes_and_runs_no_network(
     scored = frames["score"].to_numpy()
     assert np.isnan(scored[:4]).all()
     assert (scored[4:] >= 0).all()
+
+
+def test_people_read_how_rare_each_feature_of_an_event_is(demo: Path) -> None:
+    settings = load_bundle(str(demo / "bundle")).settings
+    usual = dict.fromkeys(FEATURE_COLUMNS.values(), 0.0) | {"x1": 0.0, "y1": 0.0, "x2": 9.0, "y2": 20.0}
+    words = score_words(usual | {"s_shape": 1e6}, settings, "a.mp4")
+    least = 10 ** settings.calibration.tails["shape"].supported
+    assert words.startswith(f"shape: rarer than 1 in {int(least / 100) * 100:,}; ")
+    assert words.count("usual") == len(settings.fusion.weights) - 1
 
 
 def test_the_same_table_gives_the_same_bundle(demo: Path) -> None:

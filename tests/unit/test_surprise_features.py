@@ -82,6 +82,7 @@ NOTICES = {
 CHANGES = ("faster", "one noisy flow", "against", "turned", "larger", "elsewhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FITTED)
 def test_a_feature_notices_what_it_is_for_and_nothing_else(fitted: Mapping[str, Feature[Any]], name: str) -> None:
     feature = fitted[name]

@@ -94,6 +94,7 @@ def test_only_an_outermost_skip_leads_around_all_memories(variant: Variant) -> N
     assert np.array_equal(black, white) == (variant.name in "abef")
 
 
+@pytest.mark.slow
 @each_variant
 def test_training_lowers_the_error_on_twos_that_were_not_learnt_from(variant: Variant) -> None:
     digits = read_digits("", seed=0)
@@ -218,6 +219,7 @@ def tiny_job(mnist: Path, out: Path) -> dict[str, Any]:
     return toy_job(job, machine={"cpu": "of the test"}, results=str(out), images=str(out / "images"))
 
 
+@pytest.mark.slow
 def test_the_same_job_gives_the_same_figures_and_the_same_picture(mnist: Path, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     first, second = (tiny_job(mnist, tmp_path / name) for name in "ab")
@@ -230,6 +232,7 @@ def test_the_same_job_gives_the_same_figures_and_the_same_picture(mnist: Path, t
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_a_job_puts_what_it_returns_and_a_picture_with_a_row_a_variant(
     mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -267,6 +270,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, capture_output=True, text=True, env=env, timeout=240)
 
 
+@pytest.mark.slow
 def test_the_command_shows_progress_and_a_table_and_writes_both_files(mnist: Path, tmp_path: Path) -> None:
     small = ("--steps", 2, "--seeds", 1, "--flow-root", 2, "--slots", 4)
     done = command("--mnist", mnist, "--out", tmp_path / "out", *small)
@@ -277,6 +281,7 @@ def test_the_command_shows_progress_and_a_table_and_writes_both_files(mnist: Pat
     assert json.loads((tmp_path / "out" / "toy_mnist.json").read_text())["machine"]["torch"] == torch.__version__
 
 
+@pytest.mark.slow
 def test_a_folder_without_mnist_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     done = command("--mnist", tmp_path, "--out", tmp_path / "out")
     assert done.returncode == 2

@@ -66,6 +66,7 @@ def without_time(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in record.items() if k not in ("seconds", "samples_per_s")} for record in history]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_the_loss_falls(folder: Path, tmp_path: Path, stage: str) -> None:
     history = trainer(folder, tmp_path, config(stage, epochs=5)).run()
@@ -81,6 +82,7 @@ def test_a_record_of_an_epoch_holds_the_terms_of_its_loss(folder: Path, tmp_path
     assert record["samples_per_s"] > 0
 
 
+@pytest.mark.slow
 def test_the_learning_rate_decays_and_starts_anew_in_the_next_stage(folder: Path, tmp_path: Path) -> None:
     stage = StageConfig(epochs=3, lr=1e-3, decay=0.5, decay_every=2)
     training = replace(config("flow", "frame"), flow=stage, frame=replace(stage, lr=1e-4))
@@ -88,6 +90,7 @@ def test_the_learning_rate_decays_and_starts_anew_in_the_next_stage(folder: Path
     assert [record["lr"] for record in history] == pytest.approx([1e-3, 1e-3, 5e-4, 1e-4, 1e-4, 5e-5])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(folder: Path, tmp_path: Path) -> None:
     runs = [trainer(folder, tmp_path / str(i), config("joint", seed=seed)) for i, seed in enumerate((3, 3, 4))]
     first, second, other = ((one.run(), weights(one))[1] for one in runs)
@@ -126,6 +129,7 @@ def test_the_network_is_in_evaluation_mode_at_the_end(folder: Path, tmp_path: Pa
     assert not any(module.training for module in one.model.modules())
 
 
+@pytest.mark.slow
 def test_training_that_failed_within_an_epoch_goes_on_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
     training = config("flow", "frame", checkpoint_minutes=EVERY_BATCH)
     whole = trainer(folder, tmp_path / "whole", training)
@@ -148,6 +152,7 @@ def test_training_that_failed_within_an_epoch_goes_on_to_the_same_weights(folder
     assert changed(weights(whole), weights(resumed)) == set()
 
 
+@pytest.mark.slow
 def test_every_checkpoint_leads_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
     class Kept(Checkpoints):
         """Keeps a copy of every checkpoint."""
@@ -286,6 +291,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(folder: Path, tmp_path: Path, k
         trainer(folder, tmp_path, config("flow")).run()
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_on_the_cpu(folder: Path, tmp_path: Path) -> None:
     exact, mixed = (
         trainer(folder, tmp_path / amp, config("joint", epochs=2, amp=amp)).run() for amp in ("off", "bf16")

@@ -97,6 +97,7 @@ def test_a_video_has_as_many_frames_as_a_player_shows_each_with_its_time(name: s
     assert timeline.counted == (name in COUNTED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLIPS)
 def test_a_shard_has_the_pixels_that_a_player_shows_wherever_it_begins_and_ends(name: str, written: Written) -> None:
     video, timeline, images = written(name)

@@ -104,6 +104,7 @@ def files(out: Path) -> set[str]:
     return {str(path.relative_to(out).parent) for path in out.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_the_rows_of_all_shards_become_one_table_and_nothing_else_is_left(archive: Path, tmp_path: Path) -> None:
     first = task(tmp_path)
     counts = walk(archive, first)

@@ -72,6 +72,7 @@ def nulls(table: pa.Table) -> set[str]:
     return {name for name in FEATURES if table[name].null_count == len(table)}
 
 
+@pytest.mark.slow
 def test_without_weights_no_network_is_built_nor_run_and_its_columns_are_null(archive: Path, tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", speed=1.0, motion=0.5)
     counts, tables = scored(archive, bundle, tmp_path / "scores")
@@ -81,6 +82,7 @@ def test_without_weights_no_network_is_built_nor_run_and_its_columns_are_null(ar
     assert tables["objects"]["score"].null_count == 0
 
 
+@pytest.mark.slow
 def test_without_a_weight_of_the_frame_only_the_flow_network_runs(archive: Path, tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", flow=1.0)
     counts, tables = scored(archive, bundle, tmp_path / "scores")
@@ -89,6 +91,7 @@ def test_without_a_weight_of_the_frame_only_the_flow_network_runs(archive: Path,
     assert nulls(tables["objects"]) == nulls(tables["frames"]) == {"s_frame", "s_motion"}
 
 
+@pytest.mark.slow
 def test_all_parts_computes_everything_and_changes_no_score(archive: Path, tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", flow=1.0)
     _, few = scored(archive, bundle, tmp_path / "few")
@@ -100,6 +103,7 @@ def test_all_parts_computes_everything_and_changes_no_score(archive: Path, tmp_p
     assert tables["frames"]["score"].equals(few["frames"]["score"])
 
 
+@pytest.mark.slow
 def test_output_stays_as_it_is_unless_all_parts_asks_for_more(archive: Path, tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", flow=1.0)
     scored(archive, bundle, tmp_path / "scores")
@@ -110,6 +114,7 @@ def test_output_stays_as_it_is_unless_all_parts_asks_for_more(archive: Path, tmp
     assert nulls(tables["objects"]) == set()
 
 
+@pytest.mark.slow
 def test_all_parts_of_a_bundle_in_which_all_count_is_the_same_work(archive: Path, tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", flow=1.0, frame=0.1, speed=0.1, motion=0.1)
     scored(archive, bundle, tmp_path / "scores")
@@ -117,6 +122,7 @@ def test_all_parts_of_a_bundle_in_which_all_count_is_the_same_work(archive: Path
     assert again["flow"] == 0, "finished before"
 
 
+@pytest.mark.slow
 def test_calls_to_workers_carry_a_bundles_settings_and_not_its_arrays(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Large(video, folder_of(folder / "scaled", images(video, size)), width, height)
 
 
+@pytest.mark.slow
 def test_cubes_are_those_of_the_clip_scaled_beforehand_and_boxes_are_its_boxes_in_source_pixels(large: Large) -> None:
     ours, theirs = cubes(large.video, SETTINGS), cubes(large.scaled, AS_CODED)
     ratio = large.width / LONGEST
@@ -128,6 +129,7 @@ def test_scaling_with_the_colours_is_near_to_scaling_after_them(large: Large) ->
         assert np.abs(ours.astype(np.float32) - after).mean() < 2
 
 
+@pytest.mark.slow
 def test_shards_do_not_show_in_large_clips(large: Large) -> None:
     def content(batches: list[CubeBatch]) -> list[tuple[bytes, ...]]:
         return [(b.boxes.tobytes(), b.appearance.tobytes(), b.flow.tobytes()) for b in batches]
@@ -214,6 +216,7 @@ def test_settings_from_before_there_was_a_working_size_mean_as_coded() -> None:
     assert extraction_fingerprint(SETTINGS) != extraction_fingerprint(AS_CODED)
 
 
+@pytest.mark.slow
 def test_whole_pixels_of_both_sizes_stay_whole() -> None:
     working = Working((1440, 1080), (960, 720))
     whole: F32 = np.array([[3, 6, 1440, 1080], [1437, 9, 1440, 12]], np.float32)
