@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, MotionConfig, WorkingConfig
+from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig, WorkingConfig
 from hf2vad.errors import ConfigError
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.settings import FusionConfig
@@ -53,6 +53,8 @@ SHORT_TRAINING = TrainingConfig(
 PLAIN = ("motion", "energy", "motion_grid", "shape", "size")
 """Features without a network that count by surprise."""
 DENSITY = DensityConfig(kind="exemplars", height="speed", exemplars=1024)
+OURS = replace(_extraction(3, 18, 10**2, 0.5, 10**2, 0.6), flow=FlowConfig(region="boxes"))
+"""The thresholds of Ped2; flow around boxes alone."""
 
 PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
     {
@@ -72,17 +74,15 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
             fusion=FusionConfig(flow=0.02, frame=1.0),
         ),
         "compact": Preset(
-            extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6),
+            extraction=OURS,
             model=replace(SMALL_NETWORK, flow_input="frames", flow_error="min"),
             training=replace(SHORT_TRAINING, stages=("flow",)),
             fusion=FusionConfig.of(dict.fromkeys(("flow", *PLAIN), 1.0), rule="surprise"),
             density=DENSITY,
         ),
-        "compact_eq9": Preset(
-            extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6), model=SMALL_NETWORK, training=SHORT_TRAINING
-        ),
+        "compact_eq9": Preset(extraction=OURS, model=SMALL_NETWORK, training=SHORT_TRAINING),
         "features": Preset(
-            extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6),
+            extraction=OURS,
             training=TrainingConfig(stages=()),
             fusion=FusionConfig.of(dict.fromkeys(PLAIN, 1.0), rule="surprise"),
             density=DENSITY,
