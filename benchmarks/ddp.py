@@ -1,4 +1,4 @@
-"""Training by two workers against one, on this machine's cores: same cubes, same global batch, `compact`.
+"""Training by two workers against one, on this machine's cores: same cubes, same global batch, `compact_eq9`.
 
 Example:
     python -m benchmarks ddp --work /tmp/ddp
@@ -52,7 +52,7 @@ def main() -> None:
         "benchmark": "ddp",
         "machine": describe(),
         "unit": "cubes/s in the last epoch",
-        "preset": "compact",
+        "preset": "compact_eq9",
         "batch": 64,
         "cubes": cubes,
         "epochs": options.epochs,
@@ -77,7 +77,7 @@ def last_epochs(work: Path, name: str, epochs: int, arguments: list[object]) -> 
     out = work / name
     if not (out / "bundle.json").exists():
         stages = [f"--training.{stage}.epochs={epochs}" for stage in ("flow", "frame")]
-        job("train", "--stc", work / "stc", "--out", out, "--preset", "compact", *stages, *arguments)
+        job("train", "--stc", work / "stc", "--out", out, "--preset", "compact_eq9", *stages, *arguments)
     records = json.loads((out / "bundle.json").read_text())["provenance"]["history"]
     return {record["stage"]: record for record in records if record["epoch"] == epochs}
 

@@ -2,7 +2,7 @@ r"""Cubes a second of every engine, and of each trick alone, by network, precisi
 
 Example:
     python -m benchmarks engines
-    python -m benchmarks engines --presets compact --batches 10 --repeats 3 --threads 1
+    python -m benchmarks engines --presets compact_eq9 --batches 10 --repeats 3 --threads 1
     python -m benchmarks engines --device cuda
     python -m benchmarks engines --device cuda --presets ped2 --bundle BUNDLE --engines eager compiled aot tensorrt \
         --data ../shared/data/ped2
@@ -10,7 +10,7 @@ Example:
 All variants of a network and a batch size are run in turn, so what else the machine does falls on all; ratios are
 medians of the rounds' own. `folded` is the inference form run by PyTorch as it is, memories read whole; `sparse`
 reads only the slots that are kept: `compiled`, `aot` and `tensorrt` are made from it. A memory of few slots
-(`compact`) has one form. Networks learn flow for `--steps` steps on generated cubes first, because one with random
+(`compact_eq9`) has one form. Networks learn flow for `--steps` steps on generated cubes first, because one with random
 weights keeps all slots; --bundle takes a trained one. With --data, of UCSD Ped2, the bundle scores its test clips with
 published boxes by eager and by every other engine, and their AUROC is compared.
 """

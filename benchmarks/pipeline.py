@@ -6,7 +6,7 @@ Example:
     python -m benchmarks pipeline --work /tmp/pipeline --overlap-only --frames 400 --shard-frames 200
 
 Variants are interleaved, and threads pinned to `--cores`, in this benchmark only: for `overlap` extraction's threads to
-the first and the network to the second; for `walks` each worker's process to one. `compact` is trained for a few steps
+the first and the network to the second; for `walks` each worker's process to one. `compact_eq9` is trained for a few steps
 on the archive itself: what a network costs does not depend on its weights.
 """
 
@@ -114,13 +114,13 @@ def demo(folder: Path, frames: int, *, clips: int, size: tuple[int, int] = (320,
 
 
 def train(folder: Path, archive: str) -> Path:
-    """A bundle of `compact`, trained for a few steps on the first frames."""
+    """A bundle of `compact_eq9`, trained for a few steps on the first frames."""
     bundle = folder / "bundle"
     if not (bundle / "bundle.json").exists():
         local = ("--ray.address", "local", "--ray.workers", 1)
         job("extract_stc", "--archive", archive, "--out", folder / "stc", "--frames", "0:60", *local)
         few = [f"--training.{stage}.{what}" for stage in ("flow", "frame") for what in ("epochs=1", "steps=4")]
-        job("train", "--stc", folder / "stc", "--out", bundle, "--preset", "compact", "--threads", 1, *few)
+        job("train", "--stc", folder / "stc", "--out", bundle, "--preset", "compact_eq9", "--threads", 1, *few)
     return bundle
 
 

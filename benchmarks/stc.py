@@ -179,8 +179,8 @@ def read_shuffled(table: LayoutTable, *, appearance: bool) -> None:
 
 
 def train(table: LayoutTable, steps: int, out: Path) -> None:
-    """`steps` steps of the flow stage of `compact`."""
-    chosen = preset("compact")
+    """`steps` steps of the flow stage of `compact_eq9`."""
+    chosen = preset("compact_eq9")
     training = replace(
         chosen.training,
         stages=("flow",),
@@ -257,7 +257,7 @@ def measure(rows: pa.Table, folder: Path, options: argparse.Namespace) -> dict[s
         "shuffled_flow": seconds(lambda layout: read_shuffled(tables[layout], appearance=False)),
     }
     if options.steps:
-        cubes = min(options.steps, count // preset("compact").training.batch) * preset("compact").training.batch
+        cubes = min(options.steps, count // preset("compact_eq9").training.batch) * preset("compact_eq9").training.batch
         found["training"] = seconds(
             lambda layout: train(tables[layout], options.steps, folder), TRAINED, cubes, options.train_repeats
         )
