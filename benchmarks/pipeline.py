@@ -6,8 +6,8 @@ Example:
     python -m benchmarks pipeline --work /tmp/pipeline --overlap-only --frames 400 --shard-frames 200
 
 Variants are interleaved, and threads pinned to `--cores`, in this benchmark only: for `overlap` extraction's threads to
-the first and the network to the second; for `walks` each worker's process to one. `compact_eq9` is trained for a few steps
-on the archive itself: what a network costs does not depend on its weights.
+the first and the network to the second; for `walks` each worker's process to one. `compact_eq9` is trained for a few
+steps on the archive itself: what a network costs does not depend on its weights.
 """
 
 from __future__ import annotations
