@@ -100,7 +100,7 @@ def scorers(bundle: Bundle) -> Mapping[str, Scorer]:
     return {
         YARDSTICK: speed,
         **alone,
-        "without the network": Scorer(plain, whole.scales),
+        "without the network": replace(whole, weights=plain),
         "compact": whole,
         "compact, added in frames": replace(whole, at_frame=True),
     }

@@ -92,10 +92,11 @@ def fusions(chosen: FusionConfig) -> dict[str, FusionConfig]:
         **alone,
         "features": chosen,
         "features, added in frames": replace(chosen, at="frame"),
+        "features, a plain sum": replace(chosen, norm=1.0),
         "features, silent 0": replace(chosen, silent=0.0),
         "features, silent 2": replace(chosen, silent=2.0),
-        "features and place": FusionConfig.of(weights | {"place": 1.0}, rule="surprise"),
-        "features and look": FusionConfig.of(weights | {"look": 1.0}, rule="surprise"),
+        "features and place": replace(chosen, place=1.0),
+        "features and look": replace(chosen, look=1.0),
         "features, Eq. 9": FusionConfig.of(weights),
     }
 

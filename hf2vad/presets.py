@@ -75,8 +75,10 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
         ),
         "compact": Preset(
             extraction=OURS,
-            model=replace(SMALL_NETWORK, flow_input="frames", flow_error="min"),
-            training=replace(SHORT_TRAINING, stages=("flow",)),
+            model=replace(SMALL_NETWORK, flow_input="frames", flow_error="min", flow_residual="mean"),
+            training=replace(
+                SHORT_TRAINING, stages=("flow",), flow=StageConfig(epochs=2, lr=1e-3, decay=0.3, decay_every=1)
+            ),
             fusion=FusionConfig.of(dict.fromkeys(("flow", *PLAIN), 1.0), rule="surprise"),
             density=DENSITY,
         ),

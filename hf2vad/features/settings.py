@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -38,8 +39,8 @@ class FusionConfig:
     """How the features of a cube become its score. A feature without a weight is not computed, and its column is null.
 
     `eq9` is the paper's: S = flow · (S_r − μ_r)/σ_r + frame · (S_p − μ_p)/σ_p, and further features of the same form.
-    `surprise` adds how rare each feature's value is among normal cubes: S = Σ weight · max(0, surprise − silent), where
-    surprise = −log10 P(a normal cube has this value or more).
+    `surprise` adds how rare each feature's value is among normal cubes: S = (Σ t^p)^(1/p) with p = `norm` and
+    t = weight · max(0, surprise − silent), where surprise = −log10 P(a normal cube has this value or more).
     """
 
     rule: Rule = field(default="eq9", metadata={OMIT_DEFAULT: True})
@@ -48,6 +49,10 @@ class FusionConfig:
 
     silent: float = field(default=1.0, metadata={OMIT_DEFAULT: True})
     """`surprise`: up to this surprise a feature adds nothing. 1: it is silent for nine of ten normal objects."""
+
+    norm: float = field(default=1.0, metadata={OMIT_DEFAULT: True})
+    """`surprise`: exponent p of the sum. 1: a plain sum, in which features that say the same count as often as they say
+    it. The larger, the more the rarest feature rules."""
 
     at: Literal["box", "frame"] = field(default="box", metadata={OMIT_DEFAULT: True})
     """`surprise`: where features are added. `box`: in each box, and a frame has its highest sum. `frame`: each feature
@@ -74,6 +79,8 @@ class FusionConfig:
         require(min(weights) >= 0, f"fusion weights must not be negative: {weights}")
         require(sum(weights) > 0, "the fusion weights must not all be 0")
         require(self.silent >= 0, f"fusion.silent must not be negative, got {self.silent}")
+        require(math.isfinite(self.norm) and self.norm >= 1, f"fusion.norm must be at least 1, got {self.norm}")
+        require(self.norm == 1 or self.rule == "surprise", "fusion.norm needs fusion.rule = surprise")
         require(self.at == "box" or self.rule == "surprise", "fusion.at = frame needs fusion.rule = surprise")
         require(not self.perspective or self.rule == "eq9", _UNIT_OF_ITS_OWN)
 

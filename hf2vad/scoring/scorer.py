@@ -75,6 +75,8 @@ class Scorer:
     """Lengths are fused in box heights that it expects; none: in pixels."""
     total: Rarity | None = None
     """The score is how rare a sum of terms is by this distribution; none: the sum itself."""
+    norm: float = 1.0
+    """Exponent p of the sum (Σ term^p)^(1/p); above 1 terms must not be negative."""
     at_frame: bool = False
     """A frame's score is of the sum of each feature's largest term over its cubes, not of its highest cube."""
 
@@ -103,7 +105,7 @@ class Scorer:
             name: Surprise(rarity(own.tails[name], overall.tails[name]), fusion.silent) for name in fusion.weights
         }
         total = rarity(own.total, overall.total) if own.total is not None and overall.total is not None else None
-        return cls(fusion.weights, scales, total=total, at_frame=fusion.at == "frame")
+        return cls(fusion.weights, scales, total=total, norm=fusion.norm, at_frame=fusion.at == "frame")
 
     @property
     def empty(self) -> float:
@@ -121,20 +123,26 @@ class Scorer:
 
     def sums(self, values: FeatureValues) -> F64:
         """(B,) float64: the sum of the terms."""
-        return _sum(self.terms(values), len(next(iter(values.values()))))
+        return self._sum(self.terms(values), len(next(iter(values.values()))))
 
     def frame_sums(self, values: FeatureValues, frame: Frames, frames: int) -> F64:
         """(frames,): for each frame the sum of each feature's largest term over its cubes; frame: (B,) their indices.
 
         A frame without a cube has 0."""
         largest = {name: frame_scores(term, frame, frames, empty=0.0) for name, term in self.terms(values).items()}
-        return _sum(largest, frames)
+        return self._sum(largest, frames)
 
     def frame_scores(self, values: FeatureValues, frame: Frames, frames: int) -> F64:
         """(frames,): the score of each frame, from the values of its cubes; frame: (B,) index of each cube's frame."""
         if self.at_frame:
             return self._scored(self.frame_sums(values, frame, frames))
         return frame_scores(self.score(values), frame, frames, empty=self.empty)
+
+    def _sum(self, terms: Mapping[str, F64], count: int) -> F64:
+        total = np.zeros(count, np.float64)
+        for term in terms.values():
+            total += term if self.norm == 1 else term**self.norm
+        return total if self.norm == 1 else np.asarray(total ** (1 / self.norm), np.float64)
 
     def _scored(self, sums: F64) -> F64:
         return sums if self.total is None else self.total.surprise(sums)
@@ -151,13 +159,6 @@ def in_heights(values: FeatureValues, heights: F64) -> FeatureValues:
         name: (found / heights ** powers[name]).astype(np.float32) if powers[name] else found
         for name, found in values.items()
     }
-
-
-def _sum(terms: Mapping[str, F64], count: int) -> F64:
-    total = np.zeros(count, np.float64)
-    for term in terms.values():
-        total += term
-    return total
 
 
 def frame_scores(scores: F64, frame: Frames, frames: int, *, empty: float) -> F64:

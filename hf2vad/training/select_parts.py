@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from hf2vad.features.settings import FusionConfig
-from hf2vad.schema import F64
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.training.pseudo import KINDS, HeldOut, figure_row, pseudo_anomalies, separation
@@ -29,10 +28,11 @@ def choose_parts(
     than `margin` with it. scorer: that of the preset, with the tails of footage which is not of `held`.
     """
     clips = {"held": held.cubes} | {str(kind): pseudo_anomalies(held, kind, seed=seed) for kind in KINDS}
-    terms = {clip: scorer.terms(features.measure(cubes)) for clip, cubes in clips.items()}
+    values = {clip: features.measure(cubes) for clip, cubes in clips.items()}
 
     def row(candidate: str, names: Sequence[str]) -> dict[str, Any]:
-        scores = {clip: _added(parts, names) for clip, parts in terms.items()}
+        part = replace(scorer, weights={name: scorer.weights[name] for name in names})
+        scores = {clip: part.sums(found) for clip, found in values.items()}
         figures = {kind: separation(held, scores["held"], scores[kind], smoothing=smoothing) for kind in KINDS}
         return figure_row("fusion", candidate, figures)
 
@@ -50,11 +50,6 @@ def choose_parts(
     best["chosen"] = True
     dropped: dict[str, Any] = {name: 0.0 for name in preset.weights if name not in kept}
     return replace(preset, **dropped), rows
-
-
-def _added(terms: Mapping[str, F64], names: Sequence[str]) -> F64:
-    first, *others = (terms[name] for name in names)
-    return sum(others, first)
 
 
 def _without(preset: FusionConfig, kept: Sequence[str], name: str) -> str:

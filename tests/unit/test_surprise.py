@@ -24,7 +24,7 @@ from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.report.training import support_lines
-from hf2vad.schema import F32, FEATURE_COLUMNS
+from hf2vad.schema import FEATURE_COLUMNS
 from hf2vad.scoring.scorer import FeatureValues, Scorer
 from hf2vad.scoring.words import feature_words, in_words
 from hf2vad.tables.read import scored_videos, scores_prefix
@@ -72,6 +72,21 @@ def test_a_score_says_how_many_normal_objects_score_as_high() -> None:
     scores = Scorer.surprise(FUSION, own, own).score(footage("b", 200_000, 1).values)
     for level in (1, 2, 3):
         assert (scores > level).mean() == pytest.approx(10.0**-level, rel=0.35), level
+
+
+def test_the_larger_the_norm_the_more_the_rarest_feature_rules() -> None:
+    own = calibrated(footage("a", 4000, 0)).overall
+    one_rare, both_less = values((30.0, 0.1)), values((12.0, 12.0))
+    sums = []
+    for norm in (1.0, 2.0, 50.0):
+        fusion = replace(FUSION, norm=norm, shape=1.0)
+        scorer = Scorer.surprise(fusion, own, own)
+        terms = np.stack(list(scorer.terms(both_less).values()))
+        assert scorer.sums(both_less) == pytest.approx((terms**norm).sum(0) ** (1 / norm))
+        sums.append(float(scorer.sums(one_rare)[0] - scorer.sums(both_less)[0]))
+        assert np.all(np.diff(scorer.score(values((0.1, 0.1), (5.0, 0.1), (9.0, 9.0), (50.0, 50.0)))) > 0)
+    assert sums[0] < sums[1] < sums[2]
+    assert scorer.sums(both_less) == pytest.approx(terms.max(0), rel=0.02)
 
 
 def test_added_in_frames_each_feature_counts_with_its_highest_box() -> None:
@@ -126,6 +141,8 @@ def test_features_are_named_from_the_rarest_to_the_most_usual() -> None:
     [
         ({"silent": -1.0}, r"fusion\.silent must not be negative"),
         ({"rule": "eq9", "at": "frame"}, r"fusion\.at = frame needs fusion\.rule = surprise"),
+        ({"norm": 0.5}, r"fusion\.norm must be at least 1, got 0\.5"),
+        ({"rule": "eq9", "norm": 2.0}, r"fusion\.norm needs fusion\.rule = surprise"),
         ({"perspective": True}, r"fusion\.perspective is for fusion\.rule = eq9"),
     ],
 )
@@ -258,19 +275,16 @@ def test_what_a_network_that_reads_frames_made_of_a_cube_is_shown(demo: Path, co
     assert cubes.appearance is not None
     model, cube = bundle.build(CPU), Cube(cubes.appearance[:1], cubes.flow[:1])
     shown = explain(model, cube, ("flow",), CPU)
-    errors = [np.square(part).sum() for part in _residuals(model, cube)]
-    assert shown.number == int(np.argmin(errors))
-    assert shown.errors["flow"] == pytest.approx(4 * min(errors), rel=1e-4)
-    assert shown.predicted is None
-    assert shown.reconstructed is not None
-    assert np.square(shown.reconstructed - shown.flow).sum() == pytest.approx(min(errors), rel=1e-4)
-
-
-def _residuals(model: HF2VAD, cube: Cube) -> F32:
     inputs = cube_tensors(cube.appearance, cube.flow, CPU)
     with torch.inference_mode():
-        residual: F32 = (model.reconstruct(inputs).flow - inputs.flows)[0].reshape(4, -1).numpy()
-    return residual
+        residuals = (model.reconstruct(inputs).flow - inputs.flows)[0].reshape(4, 2, -1).double().numpy()
+    errors = 1024 * np.square(residuals.mean(2)).sum(1)  # how far off each flow is as a whole
+    assert shown.number == int(np.argmin(errors))
+    assert shown.errors["flow"] == pytest.approx(4 * errors.min(), rel=1e-3)
+    assert shown.predicted is None
+    assert shown.reconstructed is not None
+    off = (shown.reconstructed - shown.flow).reshape(-1, 2)
+    assert off == pytest.approx(residuals[shown.number].T, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.slow
