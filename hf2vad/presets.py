@@ -50,8 +50,11 @@ SHORT_TRAINING = TrainingConfig(
     frame=StageConfig(epochs=1, lr=1e-3),
     joint=StageConfig(epochs=1, lr=1e-4),
 )
-PLAIN = ("motion", "energy", "motion_grid", "shape", "size")
-"""Features without a network that count by surprise."""
+SURPRISE = replace(
+    FusionConfig.of({"motion": 1.0, "energy": 1.0, "motion_grid": 1.0, "shape": 1.0, "size": 1.0}, rule="surprise"),
+    norm=4.0,
+)
+"""Features without a network, added by surprise."""
 DENSITY = DensityConfig(kind="exemplars", height="speed", exemplars=1024)
 OURS = replace(_extraction(3, 18, 10**2, 0.5, 10**2, 0.6), flow=FlowConfig(region="boxes"))
 """The thresholds of Ped2; flow around boxes alone."""
@@ -79,14 +82,14 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
             training=replace(
                 SHORT_TRAINING, stages=("flow",), flow=StageConfig(epochs=2, lr=1e-3, decay=0.3, decay_every=1)
             ),
-            fusion=FusionConfig.of(dict.fromkeys(("flow", *PLAIN), 1.0), rule="surprise"),
+            fusion=replace(SURPRISE, flow=1.0),
             density=DENSITY,
         ),
         "compact_eq9": Preset(extraction=OURS, model=SMALL_NETWORK, training=SHORT_TRAINING),
         "features": Preset(
             extraction=OURS,
             training=TrainingConfig(stages=()),
-            fusion=FusionConfig.of(dict.fromkeys(PLAIN, 1.0), rule="surprise"),
+            fusion=SURPRISE,
             density=DENSITY,
         ),
     }
