@@ -46,8 +46,7 @@ extract = replace(
 )
 train = replace(TrainJob.base({"preset": "compact"}), stc=str(OUT / "stc"), out=str(OUT / "bundle"))
 steps = int(os.environ.get("STEPS", "0"))  # 0: the whole table
-stages = {name: replace(getattr(train.training, name), steps=steps) for name in ("flow", "frame")}
-train = replace(train, training=replace(train.training, **stages))
+train = replace(train, training=replace(train.training, flow=replace(train.training.flow, steps=steps)))
 print("frames are worked on at", extract.working.longest, "pixels;", train.training.flow.epochs, "epochs of flow")
 
 # %% [markdown]

@@ -51,18 +51,15 @@ class DemoJob:
     """Frames of each generated clip."""
 
     flow_epochs: int = 4
-    """Epochs of the flow stage."""
-
-    frame_epochs: int = 1
-    """Epochs of the frame stage."""
+    """Epochs of the flow network."""
 
     ray: RayConfig = field(default_factory=RayConfig)
 
     def __post_init__(self) -> None:
         if not 0 < self.first_part < 100:
             raise ConfigError(f"--first-part must lie between 0 and 100, got {self.first_part}")
-        if min(self.train_clips, self.test_clips, self.frames, self.flow_epochs, self.frame_epochs) < 1:
-            raise ConfigError("--train-clips, --test-clips, --frames and epochs must be positive")
+        if min(self.train_clips, self.test_clips, self.frames, self.flow_epochs) < 1:
+            raise ConfigError("--train-clips, --test-clips, --frames and --flow-epochs must be positive")
 
 
 def demo_job(job: DemoJob) -> int:
@@ -127,12 +124,8 @@ def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, str, int]:
     extraction = ExtractJob.base({"preset": "compact", "boxes": None})
     codes = [extract_job(replace(extraction, archive=train, out=stc, frames=first, dataset="train", ray=job.ray))]
     training = TrainJob.base({"preset": "compact"})
-    schedule = replace(
-        training.training,
-        seed=job.seed,
-        flow=replace(training.training.flow, epochs=job.flow_epochs),
-        frame=replace(training.training.frame, epochs=job.frame_epochs),
-    )
+    flow = replace(training.training.flow, epochs=job.flow_epochs)
+    schedule = replace(training.training, seed=job.seed, flow=flow)
     codes.append(train_job(replace(training, stc=stc, out=bundle, training=schedule)))
     scoring = ScoreJob.base({"bundle": bundle})
     codes.append(score_job(replace(scoring, archive=test, bundle=bundle, out=scores, frames=rest, ray=job.ray)))
