@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hf2vad.commandline import Job
 
 JOBS: dict[str, str] = {
+    "run": "hf2vad.jobs.run",
     "demo": "hf2vad.jobs.demo",
     "extract": "hf2vad.jobs.extract",
     "train": "hf2vad.jobs.train",
