@@ -30,6 +30,15 @@ JOBS: dict[str, str] = {
 """The module of each job, by the name that the command `hf2vad` has for it; in the order of use."""
 
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Start": ("run", "demo"),
+    "Every night": ("backfill", "alarms"),
+    "Look": ("report", "evaluate"),
+    "Step by step": ("extract", "train", "score"),
+}
+"""The jobs by what they are for, as `hf2vad --help` shows them; others are shown after these."""
+
+
 def load(name: str) -> Job[Any]:
     """The job `name`: what its module calls JOB. Raises KeyError for a name that is not in `JOBS`."""
     job: Job[Any] = importlib.import_module(JOBS[name]).JOB
