@@ -93,11 +93,15 @@ class TrainJob:
     density: DensityConfig = field(default_factory=DensityConfig)
 
     camera_pattern: str = ""
-    """Where a video's path in the archive names its camera, as in {camera}/{date}/*: each camera with enough training
-    cubes is calibrated on its own. Empty: one camera."""
+    """Where a video's path in the archive names its camera, as in {camera}/{date}/*. Empty: the first folder is the
+    camera, or, for a video outside of folders, the file; with `fusion.rule eq9` all footage is of one camera. By
+    surprise each camera is learnt apart, as far as it has footage, and leans on all cameras for the rest."""
 
     camera_cubes: int = 1000
-    """Training cubes that are enough."""
+    """`fusion.rule eq9`: training cubes from which on a camera is calibrated on its own."""
+
+    one_camera: bool = False
+    """Take all footage for that of one camera, whatever its paths say."""
 
     select: bool = False
     """Choose the network's memories and what the score is made of by pseudo-anomalies of held-out training videos,
@@ -140,6 +144,8 @@ class TrainJob:
                     )
             feature_classes()[name].check(settings[name])
         PathPattern.of_camera(self.camera_pattern)
+        if self.one_camera and self.camera_pattern:
+            raise ConfigError("--one-camera and --camera-pattern contradict each other; give one of the two")
 
 
 def train_job(job: TrainJob) -> int:
@@ -191,6 +197,7 @@ def training_plan(job: TrainJob) -> TrainingPlan:
         smoothing=job.smoothing,
         camera_pattern=job.camera_pattern,
         camera_cubes=job.camera_cubes,
+        one_camera=job.one_camera,
         selection=job.selection if job.select else None,
     )
     return TrainingPlan(recipe=recipe, stc=job.stc, out=job.out, mlflow=job.mlflow, settings=to_dict(job))

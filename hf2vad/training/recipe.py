@@ -43,9 +43,11 @@ class Recipe:
     smoothing: int
     """Frames of the median filter over frame scores."""
     camera_pattern: str
-    """Where a video's path names its camera; empty: all footage is of one camera."""
+    """Where a video's path names its camera; empty: the first folder or the file does, with Eq. 9 nothing does."""
     camera_cubes: int
-    """Training cubes from which on a camera is calibrated on its own."""
+    """Eq. 9: training cubes from which on a camera is calibrated on its own."""
+    one_camera: bool = False
+    """Whether all footage is taken for that of one camera."""
     selection: SelectionConfig | None
     """How model, fusion and motion density are chosen before training; None: they are used as they are."""
 
@@ -71,6 +73,7 @@ class Recipe:
             table.fingerprint,
             *([initial_identity(self.init)] if self.init else []),
             *later,
+            *(["one camera"] if self.one_camera else []),
         )
 
 

@@ -12,24 +12,38 @@ from hf2vad.features.feature import CubeArrays, CubeSample, Feature
 from hf2vad.features.perspective import Perspective, fit_perspective
 from hf2vad.features.registry import feature_classes
 from hf2vad.schema import F16, F32, FLOW_SHAPE, U8
+from hf2vad.training.cameras import Cameras
 from hf2vad.training.data import StcTable
 from hf2vad.training.folds import Folds
 
 SAMPLE = 20_000
 """Cubes that features are fitted on, at most: as many of each row group as its share."""
+CAMERA_SAMPLE = 4_000
+"""The same of one camera."""
+NO_CAMERAS = Cameras()
 
 
 def fit_features(
-    table: StcTable, settings: Mapping[str, Any], *, seed: int
+    table: StcTable, settings: Mapping[str, Any], *, seed: int, cameras: Cameras = NO_CAMERAS
 ) -> tuple[dict[str, Feature[Any]], Perspective]:
     """Features fitted on a sample of `table`, which reads no more than they need; and the perspective of its boxes.
 
-    settings: those of each feature that is wanted, by name.
+    settings: those of each feature that is wanted, by name. cameras: each of those that are learnt apart adds a sample
+    of its own.
     """
     features = {name: feature_classes()[name](own) for name, own in settings.items()}
     needs = {need for feature in features.values() if not feature.fitted for need in feature.needs}
     sample = cube_sample(table, flow="flow" in needs, pixels="pixels" in needs, seed=seed)
-    return {name: feature.fit(sample) for name, feature in features.items()}, sample.perspective
+    fitted = {name: feature.fit(sample) for name, feature in features.items()}
+    perspective = sample.perspective
+    del sample  # a gigabyte where pixels are wanted
+    numbers = sum(found.arrays["exemplars"].shape[1] + 1 for found in fitted.values() if "exemplars" in found.arrays)
+    for camera, files in cameras.apart.items() if numbers else ():
+        part = table.only(files)
+        own = cube_sample(part, most=CAMERA_SAMPLE, seed=seed, flow="flow" in needs, pixels="pixels" in needs)
+        share = cameras.share(camera, numbers)
+        fitted = {name: feature.fit_camera(camera, own, share) for name, feature in fitted.items()}
+    return fitted, perspective
 
 
 def cube_sample(
