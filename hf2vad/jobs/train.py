@@ -103,6 +103,10 @@ class TrainJob:
     one_camera: bool = False
     """Take all footage for that of one camera, whatever its paths say."""
 
+    max_cubes: int = 20_000
+    """Cubes of a camera that are trained on, at most: whole files of the table, spread evenly over its videos and
+    their time. 0: all of them."""
+
     select: bool = False
     """Choose the network's memories and what the score is made of by pseudo-anomalies of held-out training videos,
     without labels. Then the model, fusion and density given here are where the choice starts."""
@@ -120,6 +124,8 @@ class TrainJob:
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
+        if self.max_cubes < 0:
+            raise ConfigError(f"--max-cubes must be at least 0, got {self.max_cubes}")
         if self.workers < 0:
             raise ConfigError(f"--workers must not be negative, got {self.workers}")
         if self.workers > 1 and not self.ray.uses_ray:
@@ -153,16 +159,16 @@ def train_job(job: TrainJob) -> int:
     import torch
 
     from hf2vad.models.device import choose_device
-    from hf2vad.report.training import print_training
+    from hf2vad.report.training import print_sample, print_training
     from hf2vad.storage import absolute, exists, join
-    from hf2vad.training.data import StcTable
     from hf2vad.training.learn import put_trained, train_network
     from hf2vad.training.loop import check_workers
 
     job = replace(job, stc=absolute(job.stc), out=absolute(job.out), init=absolute(job.init))
     workers, plan = max(1, job.workers), training_plan(job)
     check_workers(job.training, workers)
-    table = StcTable(job.stc)
+    table = plan.table()
+    print_sample(job.stc, table, job.max_cubes)
     table.require_cubes(max(MIN_CUBES, 2 * workers))
     _check_cameras(job, table)
     if exists(join(job.out, "bundle.json")):
@@ -200,7 +206,9 @@ def training_plan(job: TrainJob) -> TrainingPlan:
         one_camera=job.one_camera,
         selection=job.selection if job.select else None,
     )
-    return TrainingPlan(recipe=recipe, stc=job.stc, out=job.out, mlflow=job.mlflow, settings=to_dict(job))
+    return TrainingPlan(
+        recipe=recipe, stc=job.stc, out=job.out, mlflow=job.mlflow, max_cubes=job.max_cubes, settings=to_dict(job)
+    )
 
 
 def _check_cameras(job: TrainJob, table: StcTable) -> None:

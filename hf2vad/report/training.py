@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +11,9 @@ from rich.table import Table
 from hf2vad.bundle.calibration import Calibration
 from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 from hf2vad.features.tail import SHRINK, own_share
+
+if TYPE_CHECKING:
+    from hf2vad.training.data import StcTable
 
 WIDTH = 110
 LEANING = 0.1
@@ -45,6 +48,12 @@ def print_training(out: str, seconds: float) -> None:
     rows = load_provenance(out).get("cameras", [])
     for line in support_lines(known, bundle.cameras, [row["camera"] for row in rows if not row["own"]]):
         console.print(line, markup=False)
+
+
+def print_sample(stc: str, table: StcTable, most: int) -> None:
+    """How much of the table at `stc` is trained on, on stdout, where that is a part of it."""
+    if len(table) < (cubes := table.cubes_there):
+        print(f"{stc}: {len(table):,} of {cubes:,} cubes are trained on, at most {most:,} of each camera", flush=True)
 
 
 def support_lines(overall: Calibration, cameras: Mapping[str, Calibration], pooled: Sequence[str] = ()) -> list[str]:

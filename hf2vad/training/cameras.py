@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hf2vad.archive.pattern import PathPattern, camera_by_place
+from hf2vad.archive.sample import places
 from hf2vad.features.feature import CameraShare
 from hf2vad.features.tail import own_share
-from hf2vad.training.data import StcFile
+from hf2vad.training.data import StcFile, StcTable
 
 MOST_CAMERAS = 128
 """Cameras that are learnt apart, those with the most cubes. Settings, which travel with every call, stay below 1 MB."""
@@ -59,6 +60,32 @@ class Cameras:
         rows = [(name, _cubes(files), own_share(_cubes(files))) for name, files in self.apart.items()]
         rows += [(name, cubes, 0.0) for name, cubes in self.pooled.items()]
         return [{"camera": name, "cubes": cubes, "own": round(own, 4)} for name, cubes, own in sorted(rows)]
+
+
+def sampled(table: StcTable, most: int, camera_of: Callable[[str], str]) -> StcTable:
+    """At most `most` cubes of each camera, in whole files, spread evenly over its videos and their time; 0: all.
+
+    camera_of: the camera of a video's path. A camera keeps a file, however large.
+    """
+    by_camera: dict[str, list[StcFile]] = {}
+    for file in sorted(table.files, key=lambda file: (file.video, file.start)):
+        by_camera.setdefault(camera_of(file.video), []).append(file)
+    kept = {file.uri for files in by_camera.values() for file in (_spread(files, most) if most else files)}
+    return table if len(kept) == len(table.files) else table.only([file for file in table.files if file.uri in kept])
+
+
+def _spread(files: Sequence[StcFile], most: int) -> Iterator[StcFile]:
+    if _cubes(files) <= most:
+        yield from files
+        return
+    # Places of the golden section meet each of n files after less than 3 n of them.
+    order = dict.fromkeys(int(place * len(files)) for place in places(3 * len(files)))
+    taken = 0
+    for number in order:
+        taken += _cubes([files[number]])
+        if taken > most and number != next(iter(order)):
+            return
+        yield files[number]
 
 
 def _cubes(files: Sequence[StcFile]) -> int:

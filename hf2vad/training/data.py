@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.errors import MismatchError, NotFoundError, TrainingError
+from hf2vad.hashes import hash_of
 from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, U8, appearance_view, flow_view, table_of, unpack_metadata
 from hf2vad.settings import from_dict
 from hf2vad.storage import list_files, open_parquet
@@ -94,6 +95,8 @@ class StcTable:
         if first is None:
             raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with jobs/extract_stc.py")
         self.fingerprint = digest.hexdigest()[:16]
+        self.cubes_there = len(self)
+        """Cubes under the URI, of which `only` leaves some out."""
         self.groups = list(self._row_groups())
         """Its row groups, but for empty ones, in the order of the files."""
 
@@ -109,9 +112,10 @@ class StcTable:
         return sum(sum(file.groups) for file in self.files)
 
     def only(self, files: Sequence[StcFile]) -> StcTable:
-        """The same table without its other files."""
+        """The same table without its other files, which its fingerprint says."""
         part = copy.copy(self)
         part.files = list(files)
+        part.fingerprint = hash_of(self.fingerprint, [file.uri.removeprefix(self.uri) for file in files])
         part.groups = list(part._row_groups())
         return part
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hf2vad.archive.pattern import camera_by_place
 from hf2vad.bundle.bundle import Bundle, load_bundle
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.features.exemplars import ExemplarConfig, has_camera
@@ -23,8 +25,9 @@ from hf2vad.scoring.feature_set import FeatureSet, counted_features
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.settings import to_dict
 from hf2vad.storage import put_table
-from hf2vad.training.cameras import MOST_CAMERAS, OWN_BYTES, OWN_EXEMPLARS, Cameras
-from hf2vad.training.data import StcFile
+from hf2vad.training.cameras import MOST_CAMERAS, OWN_BYTES, OWN_EXEMPLARS, Cameras, sampled
+from hf2vad.training.data import StcFile, StcTable
+from tests.stc import put_clip
 
 FRAMES = 110
 
@@ -194,3 +197,21 @@ def test_exemplars_of_cameras_are_kept_in_the_bundle(bundle: Bundle) -> None:
     assert has_camera(feature.arrays, "road")
     assert not has_camera(feature.arrays, "gate")
     assert len(feature.arrays["cameras/road/exemplars"]) == OWN_EXEMPLARS
+
+
+def test_training_takes_at_most_so_many_cubes_a_camera_spread_over_its_footage(tmp_path: Path) -> None:
+    for camera, videos in (("gate", 10), ("yard", 2)):
+        for video in range(videos):
+            for start in (0, 10, 20, 30):
+                put_clip(tmp_path, f"{camera}/{video}", (start, start + 10), {start + 5: 5})
+    table = StcTable(str(tmp_path))
+    some = sampled(table, 50, camera_by_place)
+    counts = Counter(file.video for file in some.files)
+    assert sum(count for video, count in counts.items() if video.startswith("gate")) == 10
+    assert max(counts[f"gate/{video}"] for video in range(10)) == 2
+    assert len([video for video in counts if video.startswith("gate")]) >= 8
+    assert len({file.start for file in some.files if file.video.startswith("gate")}) > 2
+    assert (counts["yard/0"], counts["yard/1"]) == (4, 4)
+    assert [file.uri for file in some.files] == [file.uri for file in sampled(table, 50, camera_by_place).files]
+    assert some.fingerprint != table.fingerprint
+    assert sampled(table, 0, camera_by_place) is sampled(table, 200, camera_by_place) is table
