@@ -164,8 +164,8 @@ def figures(measured: list[MeasuredFile], scores: Scores, labels: FrameLabels, f
         pairs[video] = (truth[full], smoothed[frame[full] - FRAMES + 1])
         events = find_events(smoothed, EventConfig(), calibration)
         spans = [(event.start + FRAMES - 1, event.stop + FRAMES - 2) for event in events]
-        every = np.arange(FRAMES - 1, frames)
-        told += alerts(every, every / fps, np.ones(len(every), bool), frame, truth, spans)
+        every = np.arange(frames)
+        told += alerts(every, every / fps, every >= FRAMES - 1, frame, truth, spans)
     bounds, _ = interval(resampled_micro(pairs, draw_videos(len(pairs), 1000, 0)))
     said = told.figures()
     kept = ("anomalies", "told", "alarms", "false_alarms", "hours", "false_alarms_per_hour")

@@ -18,14 +18,14 @@ from hf2vad.errors import ShapeError
 from hf2vad.features.pace import Pace, fit_pace
 from hf2vad.features.perspective import Perspective
 from hf2vad.models.settings import Network
-from hf2vad.schema import F16, F32, FLOW_SHAPE, FLOWS, SIZE, U8
+from hf2vad.schema import F16, F32, FLOW_SHAPE, FLOWS, I32, SIZE, U8
 
 CHUNK = 1024
 """Cubes that a fit measures at once: 16 MB of flow."""
 GREY = np.array([0.114, 0.587, 0.299], np.float32)
 """Weights of blue, green and red in a grey picture."""
 
-Need = Literal["flow_network", "frame_network", "flow", "pixels", "boxes"]
+Need = Literal["flow_network", "frame_network", "flow", "pixels", "boxes", "classes"]
 """What a feature reads of cubes. `flow_network`, `frame_network`: the errors of a network, which then runs."""
 
 NETWORK_OF: Mapping[Need, Network] = {"flow_network": "flow", "frame_network": "frame"}
@@ -42,6 +42,10 @@ class CubeArrays:
     """(B, 4, 32, 32, 2): crops of the four flow fields, (dx, dy) in the bundle's flow units."""
     appearance: U8 | None
     """(B, 5, 32, 32, 3): crops of the five frames, BGR; None where no feature needs them."""
+    classes: I32 | None = None
+    """(B,): class that the detector gives each box, -1 without one; None where no detector has classes."""
+    class_scores: F32 | None = None
+    """(B,): probability of that class."""
     errors: Mapping[Network, F32] = field(default_factory=dict)
     """(B,) float32 for each network that ran: `flow` has S_r, in squared flow units, `frame` has S_p."""
     fold: npt.NDArray[np.int32] | None = None
@@ -68,6 +72,8 @@ class CubeArrays:
                 boxes=self.boxes[part],
                 flow=self.flow[part],
                 appearance=None if self.appearance is None else self.appearance[part],
+                classes=None if self.classes is None else self.classes[part],
+                class_scores=None if self.class_scores is None else self.class_scores[part],
                 fold=None if self.fold is None else self.fold[part],
                 camera_fold=None if self.camera_fold is None else self.camera_fold[part],
             )

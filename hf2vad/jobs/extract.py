@@ -125,7 +125,7 @@ def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> Extraction
     """What the walk does with each video, for a job whose places are absolute; `extraction`: its detector resolved."""
     from hf2vad.hashes import content_hash, hash_of
     from hf2vad.health.look import EVERY
-    from hf2vad.schema import SCHEMA_VERSION
+    from hf2vad.schema import SCHEMA_VERSION, STC, STC_CLASSES
     from hf2vad.storage import key_path
     from hf2vad.tables.layout import CubeLayout
     from hf2vad.tasks.extraction import ExtractionTask
@@ -143,6 +143,7 @@ def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> Extraction
             final=plan,
             extraction=to_dict(extraction),
             left_out=to_dict(job.health) if job.leave_out_unhealthy else None,
+            shard_schema=STC_CLASSES if job.detector.gives_classes else STC,
         ),
         config=walk_config(job, extraction, frame_stats=job.leave_out_unhealthy),
         health=job.health if job.leave_out_unhealthy else None,

@@ -227,7 +227,7 @@ class CubeLayout(RunLayout):
     """The health settings by which cubes of unhealthy footage are left out; none: all stay."""
 
     shard_table: str = field(default="stc", init=False)
-    shard_schema: pa.Schema = field(default=STC, init=False)
+    shard_schema: pa.Schema = STC
 
     shards_folder: ClassVar[str] = "stc"
     shard_format: ClassVar[Mapping[str, Any]] = {

@@ -18,8 +18,8 @@ from hf2vad.cubes.extract import AHEAD
 from hf2vad.health.judge import Health, judged_health
 from hf2vad.health.settings import HealthConfig
 from hf2vad.profile import span
-from hf2vad.schema import cubes_to_arrow
 from hf2vad.storage import atomic_writer, delete, open_parquet, read_batches
+from hf2vad.tables.cubes import cubes_to_arrow
 from hf2vad.tables.layout import CubeLayout, Metadata, list_shards
 from hf2vad.threads import prefetch
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
@@ -49,7 +49,7 @@ class ExtractionTask:
             for batch in batches:
                 if len(batch):
                     with span("write"):
-                        rows.append(cubes_to_arrow(shard.video.id, batch))
+                        rows.append(cubes_to_arrow(shard.video.id, batch, self.layout.shard_schema))
                 if sum(map(len, rows)) >= ROWS_PER_GROUP:
                     yield pa.Table.from_batches(rows)
                     rows = []

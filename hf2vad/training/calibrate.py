@@ -122,6 +122,8 @@ def measure_files(
                 boxes=cubes.boxes,
                 flow=cubes.flow,
                 appearance=cubes.appearance,
+                classes=cubes.classes,
+                class_scores=cubes.class_scores,
                 fold=folds(file.video, cubes.frame) if apart else None,
                 camera_fold=own_folds[camera](file.video, cubes.frame) if apart and camera in own_folds else None,
             )

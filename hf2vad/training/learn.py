@@ -109,7 +109,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
             calibration=normal.overall,
             camera_pattern=recipe.camera_pattern,
             cameras=normal.cameras,
-            features=own,
+            features={name: feature.settings for name, feature in features.items()},
             perspective=perspective,
         ),
         weights={} if trained.model is None else trained.model.state_dict(),

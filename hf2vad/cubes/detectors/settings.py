@@ -144,6 +144,11 @@ class DetectorConfig(NetworkConfig):
         return [name for name in self.kinds if DETECTORS[name].settings is NetworkConfig]
 
     @property
+    def gives_classes(self) -> bool:
+        """Whether some boxes have a class."""
+        return bool(self._networks)
+
+    @property
     def _own(self) -> dict[str, Any]:
         """The sections of detectors with settings of their own, by the detector's name."""
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name in DETECTORS}
