@@ -50,7 +50,7 @@ from hf2vad.training.data import StcFile, StcTable
 from hf2vad.training.sample import fit_features
 
 ROOT = Path(__file__).resolve().parents[1]
-PLAIN = [name for name in FEATURES if not networks_for([name])]
+PLAIN = [name for name in FEATURES if not networks_for([name]) and name not in ("classes", "embedding")]
 SMOOTHING = 17
 ALSO = ("rbdc", "tbdc", "told", "anomalies", "false_alarms", "false_alarms_per_hour")
 

@@ -17,7 +17,7 @@ Found = tuple[I32, F32]
 class Classes(Feature[NoSettings]):
     """−log10 of the share of the object's class among training objects, times how sure the detector is of it.
 
-    0 for an object without a class: motion boxes have none. Not fitted on a table without classes.
+    0 for an object without a class: motion boxes have none. A table without classes does not fit it, and it is 0.
     """
 
     name = "classes"
@@ -44,6 +44,8 @@ class Classes(Feature[NoSettings]):
 
     def measure(self, cubes: CubeArrays) -> F32:
         classes, sure = _found(cubes)
+        if not self.fitted:
+            return np.zeros(len(cubes), np.float32)
         share = _shares(self.arrays["counts"], classes, cubes.fold)
         if self.camera:
             weight = float(self.arrays[f"cameras/{self.camera}/weight"][0])

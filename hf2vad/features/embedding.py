@@ -43,7 +43,7 @@ class EmbeddingConfig(ExemplarConfig):
 
 
 class Embedding(ExemplarFeature[EmbeddingConfig]):
-    """Distance of the last crop's embedding, of length 1, to the nearest exemplar's. Not fitted without a network."""
+    """Distance of the last crop's embedding, of length 1, to the nearest exemplar's; 0 without a network."""
 
     name = "embedding"
     word = "look"
@@ -61,6 +61,9 @@ class Embedding(ExemplarFeature[EmbeddingConfig]):
 
     def fit(self, sample: CubeSample) -> Self:
         return super().fit(sample) if self.settings.model else self
+
+    def measure(self, cubes: CubeArrays) -> F32:
+        return super().measure(cubes) if self.fitted else np.zeros(len(cubes), np.float32)
 
     def vectors(self, cubes: CubeArrays) -> F32:
         encoder = _encoder(self.settings.model, self.settings.model_sha256)

@@ -119,7 +119,8 @@ class FootageSample:
             decided = self._decided(task, cluster, stop, breaker)
             if stop.reason is not None:
                 return task, {}
-            put_json(uri, decided)
+            if any(found is not None for found in decided["cubes"].values()):
+                put_json(uri, decided)
         self.counts = decided["stretches"]
         for line in self._estimate(decided, cluster.capacity):
             print(line, flush=True)
@@ -127,7 +128,7 @@ class FootageSample:
         if sampled:
             final = hash_of(task.layout.plan, key, sorted(sampled.items()))
             task = replace(task, layout=replace(task.layout, final=final))
-        return task, {"sample": uri, "cameras_whole": len(self.counts) - len(sampled), "cameras_sampled": len(sampled)}
+        return task, {"cameras_whole": len(self.counts) - len(sampled), "cameras_sampled": len(sampled)}
 
     def videos(self) -> Iterator[Video]:
         """The videos of which something is taken."""

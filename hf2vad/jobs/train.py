@@ -21,7 +21,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.cluster.settings import GRACE_SECONDS, RayConfig
@@ -33,7 +33,7 @@ from hf2vad.features.registry import feature_classes, feature_settings, networks
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.settings import to_dict
+from hf2vad.settings import to_dict, with_files
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def training_plan(job: TrainJob) -> TrainingPlan:
         training=job.training,
         loss=job.loss,
         fusion=job.fusion,
-        features=feature_settings(job),
+        features={name: _absolute(name, own) for name, own in feature_settings(job).items()},
         smoothing=job.smoothing,
         camera_pattern=job.camera_pattern,
         camera_cubes=job.camera_cubes,
@@ -209,6 +209,13 @@ def training_plan(job: TrainJob) -> TrainingPlan:
     return TrainingPlan(
         recipe=recipe, stc=job.stc, out=job.out, mlflow=job.mlflow, max_cubes=job.max_cubes, settings=to_dict(job)
     )
+
+
+def _absolute(name: str, settings: Any) -> Any:
+    """A feature's settings with the places of its files absolute, for workers, which run in folders of their own."""
+    from hf2vad.storage import absolute
+
+    return with_files(settings, name, lambda _, uri, sha256: (absolute(uri), sha256))
 
 
 def _check_cameras(job: TrainJob, table: StcTable) -> None:
