@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from hf2vad.training.data import StcTable
 
 WIDTH = 110
-LEANING = 0.1
+LEANING = 0.25
 """Share of all cameras' distribution in a camera's own from which it is said."""
-ENOUGH = 9 * SHRINK
+ENOUGH = 3 * SHRINK
 """Cubes of a camera that leans so little."""
 SHOWN = 5
 """Cameras that are named, at most."""

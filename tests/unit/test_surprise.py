@@ -99,7 +99,7 @@ def test_each_camera_has_its_own_rarity_and_leans_on_all_of_them_where_it_has_fe
     assert normal.cameras["new"].threshold == pytest.approx(normal.overall.threshold, rel=0.1)
     lines = support_lines(normal.overall, normal.cameras)
     assert lines[0] == "40,040 cubes: surprise above 4.6 is extrapolated"
-    assert lines[1:] == ["camera new: 40 cubes; what is usual there is 96% that of all cameras"]
+    assert lines[1:] == ["camera new: 40 cubes; what is usual there is 99% that of all cameras"]
 
 
 def test_a_calibration_by_surprise_survives_json_and_one_by_equation_9_is_written_as_before() -> None:
