@@ -30,6 +30,7 @@ from hf2vad.threads import in_threads
 from hf2vad.walk.limits import ShardPlan, WalkLimits
 from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.walk import Walk, WorkerCalls
+from hf2vad.walk.worker import leave_video
 
 LOOKS = 8
 """Stretches of each camera that are looked at."""
@@ -242,7 +243,7 @@ class FootageSample:
         least = min(LEAST, self.most // 8)
         while todo and stop.reason is None:
             self.counts = dict.fromkeys(todo, count)
-            calls, limits = WorkerCalls(close=_left_open), WalkLimits(index=_NothingDone())
+            calls, limits = WorkerCalls(close=leave_video), WalkLimits(index=_NothingDone())
             walk = Walk(cluster, looking, self, limits=limits, breaker=breaker, stop=stop, calls=calls)
             counts = walk.run(self.videos(), "look")
             busy, stretches = busy + counts.figures.get("busy_s", 0.0), stretches + counts.shards
@@ -298,10 +299,6 @@ class _NothingDone:
 
     def find(self, video: Video, state: str) -> None:
         return None
-
-
-def _left_open(*_: Any) -> dict[str, Any]:
-    return {}
 
 
 def _files(task: ExtractionTask, video: Video) -> list[_File]:
