@@ -7,13 +7,12 @@ the result does not depend on how many processes there were.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.calibration import Calibration, Moments
 from hf2vad.errors import TrainingError
 from hf2vad.features.feature import CubeArrays
@@ -25,9 +24,11 @@ from hf2vad.schema import F32, F64, FRAMES
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer, in_heights
 from hf2vad.scoring.smooth import smooth
+from hf2vad.training.cameras import Cameras
 from hf2vad.training.data import StcFile, StcTable
 from hf2vad.training.folds import Folds
 from hf2vad.training.group import Group
+from hf2vad.training.sample import NO_CAMERAS
 
 THRESHOLD_PERCENTILE = 99.9
 """Percentile of smoothed training frame scores at which an event starts by default."""
@@ -74,6 +75,13 @@ class MeasuredFile:
     """(B,): the frame that each cube ends in."""
     values: FeatureValues
     """Values of each feature, in the unit that they are fused in."""
+    own: FeatureValues = field(default_factory=dict)
+    """Values of the features that have learnt from the file's camera apart, as they measure cubes of it."""
+
+    @property
+    def as_camera(self) -> MeasuredFile:
+        """The same file as features of its camera measure it."""
+        return replace(self, values={**self.values, **self.own})
 
 
 @dataclass(frozen=True)
@@ -91,37 +99,56 @@ def measure_files(
     files: Sequence[StcFile] | None = None,
     *,
     folds: Folds | None = None,
+    cameras: Cameras = NO_CAMERAS,
 ) -> list[MeasuredFile]:
     """Measure all cubes of `files` (none: of the table).
 
-    perspective: values are in box heights that it expects; none: in pixels.
+    perspective: values are in box heights that it expects; none: in pixels. cameras: those that features were fitted
+    with; cubes of one that is learnt apart are measured twice, as those of any camera and as its own.
 
     folds: those of the table that the features were fitted on, where `table` is that table or a part of it: each cube
     is then measured against the footage that it is not of.
     """
+    own_folds = {name: Folds.of(own) for name, own in cameras.apart.items()} if folds else {}
+    own_sets = {name: features.apart(name) for name in cameras.apart}
     files = table.files if files is None else files
     frames: dict[StcFile, list[np.ndarray[tuple[int], np.dtype[np.int32]]]] = {f: [] for f in files}
     measured: dict[StcFile, list[FeatureValues]] = {f: [] for f in files}
+    as_own: dict[StcFile, list[FeatureValues]] = {f: [] for f in files}
     with ProgressBar("calibration", total=sum(map(len, files)), unit="cubes") as bar:
         for file, cubes in table.in_order(appearance=features.reads_pixels, files=files):
-            fold = folds(file.video, cubes.frame) if folds else None
-            values = features.measure(
-                CubeArrays(boxes=cubes.boxes, flow=cubes.flow, appearance=cubes.appearance, fold=fold)
+            camera = cameras.of_path(file.video)
+            arrays = CubeArrays(
+                boxes=cubes.boxes,
+                flow=cubes.flow,
+                appearance=cubes.appearance,
+                classes=cubes.classes,
+                class_scores=cubes.class_scores,
+                fold=folds(file.video, cubes.frame) if folds else None,
+                camera_fold=own_folds[camera](file.video, cubes.frame) if camera in own_folds else None,
             )
+            values = features.measure(arrays)
             if perspective is not None:
                 values = in_heights(values, perspective.heights(cubes.boxes))
             frames[file].append(cubes.frame)
             measured[file].append(values)
+            if camera in own_sets:
+                as_own[file].append(own_sets[camera].measure(arrays))
             bar.advance(len(cubes))
-    none = {name: np.empty(0, np.float32) for name in features.features}
     return [
         MeasuredFile(
             file,
             np.concatenate([np.empty(0, np.int32), *frames[file]]),
-            {name: np.concatenate([empty, *(v[name] for v in measured[file])]) for name, empty in none.items()},
+            _joined(measured[file], features),
+            _joined(as_own[file], own_sets[camera]) if (camera := cameras.of_path(file.video)) in own_sets else {},
         )
         for file in files
     ]
+
+
+def _joined(parts: Sequence[FeatureValues], features: FeatureSet) -> FeatureValues:
+    empty = np.empty(0, np.float32)
+    return {name: np.concatenate([empty, *(part[name] for part in parts)]) for name in features.features}
 
 
 def measure_together(
@@ -129,6 +156,7 @@ def measure_together(
     features: FeatureSet,
     perspective: Perspective | None,
     group: Group,
+    cameras: Cameras = NO_CAMERAS,
     *,
     folds: Folds | None = None,
 ) -> list[MeasuredFile]:
@@ -137,12 +165,22 @@ def measure_together(
     perspective, folds: as `measure_files` has them.
     """
     shares = [table.files[rank :: group.world] for rank in range(group.world)]
-    own = measure_files(table, features, perspective, shares[group.rank], folds=folds)
+    own = measure_files(table, features, perspective, shares[group.rank], folds=folds, cameras=cameras)
     if group.world == 1:
         return own
     names = list(features.features)
-    columns = [np.column_stack([file.frame, *(file.values[name] for name in names)]) for file in own]
-    rows = np.concatenate([np.empty((0, 1 + len(names))), *columns])
+    apart = sorted({name for camera in cameras.apart for name in features.apart(camera).features})
+    columns = [
+        np.column_stack(
+            [
+                file.frame,
+                *(file.values[name] for name in names),
+                *(file.own.get(name, file.values[name]) for name in apart),
+            ]
+        )
+        for file in own
+    ]
+    rows = np.concatenate([np.empty((0, 1 + len(names) + len(apart))), *columns])
     most = max(sum(map(len, share)) for share in shares)
     padded = np.zeros((most, rows.shape[1]))
     padded[: len(rows)] = rows
@@ -150,13 +188,20 @@ def measure_together(
     for share, sent in zip(shares, group.gather(torch.from_numpy(padded)), strict=True):
         ends = np.cumsum([len(file) for file in share])
         for file, part in zip(share, np.split(sent.numpy(), ends)[:-1], strict=True):
-            values = {name: part[:, 1 + i].astype(np.float32) for i, name in enumerate(names)}
-            gathered[file] = MeasuredFile(file, part[:, 0].astype(np.int32), values)
+            each = part[:, 1:].T.astype(np.float32)
+            values, as_own = dict(zip(names, each, strict=False)), dict(zip(apart, each[len(names) :], strict=True))
+            learnt = cameras.of_path(file.video) in cameras.apart
+            gathered[file] = MeasuredFile(file, part[:, 0].astype(np.int32), values, as_own if learnt else {})
     return [gathered[file] for file in table.files]
 
 
 def measure_normal(
-    table: StcTable, unseen: StcTable | None, features: FeatureSet, perspective: Perspective | None, group: Group
+    table: StcTable,
+    unseen: StcTable | None,
+    features: FeatureSet,
+    perspective: Perspective | None,
+    group: Group,
+    cameras: Cameras = NO_CAMERAS,
 ) -> tuple[list[MeasuredFile], list[MeasuredFile] | None]:
     """What `calibrate` takes as `files` and `plain`, of the table that the features were fitted on.
 
@@ -164,9 +209,9 @@ def measure_normal(
     """
     folds = Folds.of(table.files)
     if unseen is None:
-        return measure_together(table, features, perspective, group, folds=folds), None
-    plain = measure_together(table, features.without_networks(), perspective, group, folds=folds)
-    return measure_together(unseen, features, perspective, group, folds=folds), plain
+        return measure_together(table, features, perspective, group, cameras, folds=folds), None
+    plain = measure_together(table, features.without_networks(), perspective, group, cameras, folds=folds)
+    return measure_together(unseen, features, perspective, group, cameras, folds=folds), plain
 
 
 def calibrate(
@@ -175,15 +220,16 @@ def calibrate(
     fusion: FusionConfig,
     smoothing: int,
     where: str,
-    camera_pattern: str = "",
+    cameras: Cameras = NO_CAMERAS,
     camera_cubes: int = 1000,
     plain: Sequence[MeasuredFile] | None = None,
 ) -> Calibrations:
     """What is normal over all cubes, and for each camera: μ and σ of every measured feature, with `fusion.rule =
     surprise` the distribution of each with a weight, and the percentiles of the frame scores.
 
-    A camera with fewer than `camera_cubes` cubes has no μ and σ of its own. By surprise every camera has distributions
-    of its own, shrunk towards those of all cameras where they rest on few cubes.
+    With Eq. 9 each camera that a pattern names has μ and σ of its own where it has `camera_cubes` cubes. By surprise
+    each camera that is learnt apart has distributions of its own, shrunk towards those of all cameras where they rest
+    on few cubes.
 
     plain: the values of features without a network over more footage, where `files` are held-out footage alone, because
     the network knows the rest; these features are then judged by all of it. None: `files` are all.
@@ -193,22 +239,22 @@ def calibrate(
     """
     plain = files if plain is None else plain
     overall = _calibration(files, plain, fusion, smoothing, where)
-    groups, plain_groups = _by_camera(files, camera_pattern), _by_camera(plain, camera_pattern)
+    camera_of = cameras.apart_of if fusion.rule == "surprise" else cameras.pattern.camera_of
+    groups, plain_groups = _by_camera(files, camera_of), _by_camera(plain, camera_of)
     least = 1 if fusion.rule == "surprise" else camera_cubes
-    cameras = {
+    calibrations = {
         name: _calibration(group, plain_groups[name], fusion, smoothing, f"{where}, camera {name}", overall)
         for name, group in groups.items()
         if sum(len(file.frame) for file in group) >= least
     }
-    return Calibrations(overall, cameras)
+    return Calibrations(overall, calibrations)
 
 
-def _by_camera(files: Sequence[MeasuredFile], camera_pattern: str) -> dict[str, list[MeasuredFile]]:
-    pattern = PathPattern.of_camera(camera_pattern)
+def _by_camera(files: Sequence[MeasuredFile], camera_of: Callable[[str], str]) -> dict[str, list[MeasuredFile]]:
     groups: dict[str, list[MeasuredFile]] = {}
     for file in files:
-        groups.setdefault(pattern.camera_of(file.file.video), []).append(file)
-    groups.pop("", None)
+        if name := camera_of(file.file.video):
+            groups.setdefault(name, []).append(file.as_camera)
     return groups
 
 

@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.errors import MismatchError, NotFoundError, TrainingError
-from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, U8, appearance_view, flow_view, table_of, unpack_metadata
+from hf2vad.hashes import hash_of
+from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, I32, U8, table_of, unpack_metadata
 from hf2vad.settings import from_dict
 from hf2vad.storage import list_files, open_parquet
+from hf2vad.tables.cubes import appearance_view, class_arrays, flow_view
 from hf2vad.training.order import Index, Order, Piece
 
 BESIDE = ("looks", "health")
@@ -71,6 +73,10 @@ class FileCubes(Cubes):
     """(B,): the frame that each cube ends in."""
     boxes: F32
     """(B, 4): x1, y1, x2, y2 in source pixels."""
+    classes: I32
+    """(B,): class by the detector, -1 without one."""
+    class_scores: F32
+    """(B,): probability of that class."""
 
 
 class StcTable:
@@ -110,6 +116,8 @@ class StcTable:
         if first is None:
             raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with jobs/extract_stc.py")
         self.fingerprint = digest.hexdigest()[:16]
+        self.cubes_there = len(self)
+        """Cubes under the URI, of which `only` leaves some out."""
         self.groups = list(self._row_groups())
         """Its row groups, but for empty ones, in the order of the files."""
 
@@ -124,9 +132,12 @@ class StcTable:
         return sum(map(len, self.files))
 
     def only(self, files: Sequence[StcFile]) -> StcTable:
-        """The same table with these files, or parts of files, alone."""
+        """The same table with these files, or parts of files, alone, which its fingerprint says."""
         part = copy.copy(self)
         part.files = list(files)
+        part.fingerprint = hash_of(
+            self.fingerprint, [f"{file.uri.removeprefix(self.uri)}{file.rows or ''}" for file in files]
+        )
         part.groups = list(part._row_groups())
         return part
 
@@ -165,8 +176,9 @@ class StcTable:
         """All cubes of `files` (none: of the table), row group by row group, in frame order within a file."""
         for file in self.files if files is None else files:
             parquet = open_parquet(file.uri)
+            there = {"class", "class_score"} & set(parquet.schema_arrow.names)
+            columns = ["frame", *BOX, "flow", *(["appearance"] if appearance else []), *sorted(there)]
             for piece in file.pieces():
-                columns = ["frame", *BOX, "flow", *(["appearance"] if appearance else [])]
                 group = parquet.read_row_group(piece.group, columns=columns)
                 table = group.slice(piece.start, len(piece)).combine_chunks()
                 yield (
@@ -176,6 +188,7 @@ class StcTable:
                         flow_view(table["flow"].chunk(0)),
                         table["frame"].to_numpy(),
                         np.stack([table[name].to_numpy() for name in BOX], axis=1),
+                        *class_arrays(table),
                     ),
                 )
 

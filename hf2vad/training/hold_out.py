@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from hf2vad.archive.pattern import PathPattern
 from hf2vad.errors import TrainingError
 from hf2vad.storage import open_parquet
 from hf2vad.training.data import StcFile, StcTable
@@ -20,17 +19,16 @@ BLOCKS = 8
 """Blocks of time that a video is cut into where its camera has fewer than `EVERY` videos."""
 
 
-def hold_out(table: StcTable, camera_pattern: str = "") -> tuple[StcTable, StcTable]:
+def hold_out(table: StcTable, camera_of: Callable[[str], str]) -> tuple[StcTable, StcTable]:
     """Two parts of `table`: what the network learns from, and what it does not see, a quarter of each camera's footage.
 
     Every fourth video of a camera; of a camera with fewer videos, two of eight blocks of each, with as many cubes. The
-    same for the same table. Raises TrainingError where a part has no cubes.
+    same for the same table. camera_of: the camera of a video's path. Raises TrainingError where a part has no cubes.
     """
-    pattern = PathPattern.of_camera(camera_pattern)
     cameras: dict[str, dict[str, list[StcFile]]] = {}
     for file in table.files:
         if len(file):
-            cameras.setdefault(pattern.camera_of(file.video), {}).setdefault(file.video, []).append(file)
+            cameras.setdefault(camera_of(file.video), {}).setdefault(file.video, []).append(file)
     seen: list[StcFile] = []
     held: list[StcFile] = []
     for _, videos in sorted(cameras.items()):

@@ -24,6 +24,7 @@ from hf2vad.scoring.feature_set import FeatureSet, counted_features
 from hf2vad.settings import flat
 from hf2vad.storage import join
 from hf2vad.training.calibrate import calibrate, measure_normal
+from hf2vad.training.cameras import Cameras
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
@@ -33,7 +34,7 @@ from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
 from hf2vad.training.loop import Trainer
 from hf2vad.training.probe import normal_examples, probe_cubes
 from hf2vad.training.recipe import TrainingPlan
-from hf2vad.training.sample import fit_features
+from hf2vad.training.sample import NO_CAMERAS, fit_features
 from hf2vad.training.selection import read_selection
 from hf2vad.training.stages import STAGES
 from hf2vad.versions import versions
@@ -80,7 +81,8 @@ def train_network(plan: TrainingPlan, table: StcTable, device: torch.device, sto
             f"--init {recipe.init}: has no {' and '.join(absent)} network; add its stage to training.stages"
         )
     if recipe.holds_out:
-        table, _ = hold_out(table, recipe.camera_pattern)
+        cameras = Cameras.of(table.files, recipe.camera_pattern, one=recipe.one_camera)
+        table, _ = hold_out(table, cameras.apart_of)
     checkpoints = Checkpoints(plan.checkpoint, settings=identity, group=group)
     journals = partial(_journals, plan)
     trainer = Trainer(
@@ -93,14 +95,17 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
     """Fit the features, calibrate the score and put the bundle of a network that was trained on `table`."""
     group, plan, recipe = Group.current(device), trained.plan, trained.plan.recipe
     own = {name: settings for name, settings in recipe.features.items() if name in counted_features(recipe.fusion)}
-    features, perspective = fit_features(table, own, seed=recipe.training.seed)
+    by_surprise = recipe.fusion.rule == "surprise"
+    cameras = Cameras.of(table.files, recipe.camera_pattern, one=recipe.one_camera)
+    apart = cameras if by_surprise else NO_CAMERAS
+    features, perspective = fit_features(table, own, seed=recipe.training.seed, cameras=apart)
     networks, batch = networks_for(features), recipe.training.batch
     engine = None
     if networks and trained.model is not None:
         engine = EagerEngine(trained.model, device=device, batch=batch, networks=networks)
     unit = perspective if recipe.fusion.perspective else None
-    unseen = hold_out(table, recipe.camera_pattern)[1] if recipe.holds_out else None
-    measured, plain = measure_normal(table, unseen, FeatureSet(features, engine, batch), unit, group)
+    unseen = hold_out(table, cameras.apart_of)[1] if recipe.holds_out else None
+    measured, plain = measure_normal(table, unseen, FeatureSet(features, engine, batch), unit, group, apart)
     if not group.first:
         return
     normal = calibrate(
@@ -108,7 +113,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
         fusion=recipe.fusion,
         smoothing=recipe.smoothing,
         where=plan.stc,
-        camera_pattern=recipe.camera_pattern,
+        cameras=cameras,
         camera_cubes=recipe.camera_cubes,
         plain=plain,
     )
@@ -121,7 +126,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
             calibration=normal.overall,
             camera_pattern=recipe.camera_pattern,
             cameras=normal.cameras,
-            features=own,
+            features={name: feature.settings for name, feature in features.items()},
             perspective=perspective,
         ),
         weights={} if trained.model is None else trained.model.weights_of(trained.networks),
@@ -140,6 +145,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
             },
             "history": trained.history,
             "selection": trained.selection,
+            **({"cameras": cameras.described()} if cameras.apart and by_surprise else {}),
             "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
             "workers": group.world,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

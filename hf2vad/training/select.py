@@ -28,6 +28,7 @@ from hf2vad.schema import F64
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.training.calibrate import calibrate, measure_normal
+from hf2vad.training.cameras import Cameras
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
@@ -104,7 +105,8 @@ class Selector:
         counted = {name: own for name, own in recipe.features.items() if name in recipe.fusion.weights}
         networks, batch = networks_for(recipe.fusion.weights), recipe.training.batch
         if networks:
-            seen, unseen = hold_out(fit, recipe.camera_pattern)
+            cameras = Cameras.of(fit.files, recipe.camera_pattern, one=recipe.one_camera)
+            seen, unseen = hold_out(fit, cameras.apart_of)
             network = self._trained(seen, model, "parts", networks)
             engine = EagerEngine(network, device=self.device, batch=batch, networks=networks)
         features = FeatureSet(fit_features(fit, counted, seed=recipe.training.seed)[0], engine, batch)
