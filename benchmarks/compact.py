@@ -31,7 +31,7 @@ from hf2vad.bundle.bundle import Bundle, load_bundle
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.features.registry import networks_for
-from hf2vad.features.settings import YARDSTICK
+from hf2vad.features.settings import YARDSTICK, FusionConfig
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer, Surprise
@@ -96,9 +96,8 @@ def scorers(bundle: Bundle) -> Mapping[str, Scorer]:
     whole = Scorer.surprise(bundle.settings.fusion, own, own)
     plain = {name: weight for name, weight in whole.weights.items() if not networks_for([name])}
     alone = {name: Scorer({name: 1.0}, {name: Surprise(own.tails[name], 0.0)}) for name in whole.weights}
-    speed = Scorer.eq9(replace(bundle.settings.fusion, rule="eq9", **dict.fromkeys(whole.weights, 0.0), speed=1.0), own)
     return {
-        YARDSTICK: speed,
+        YARDSTICK: Scorer.eq9(FusionConfig.of({YARDSTICK: 1.0}), own),
         **alone,
         "without the network": replace(whole, weights=plain),
         "compact": whole,
