@@ -13,9 +13,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hf2vad.api import Model, Result, cubes, evaluate, load, read, train
+    from hf2vad.api import Model, Result, dataset, evaluate, load, read, train
 
-__all__ = ["Model", "Result", "__version__", "cubes", "evaluate", "load", "read", "train"]
+__all__ = ["Model", "Result", "__version__", "dataset", "evaluate", "load", "read", "train"]
 
 # OpenMP threads wait for each other by spinning. On a machine that has other work too, a waiting thread then holds the
 # core that the awaited one needs: training fell from 240 to 23 cubes/s beside one busy process, and to 150 with this.

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,7 +52,7 @@ def train(archive: str | Path, *, frames: str = ":", preset: str = "features", o
     from hf2vad.jobs.extract import ExtractJob, extract_job
     from hf2vad.jobs.train import TrainJob, train_job
 
-    place = _Place.at(out)
+    place = _Place(out)
     early = {"preset": preset, "boxes": None}
     extraction = replace(ExtractJob.base(early), archive=str(archive), out=place / "stc", frames=frames, ray=HERE)
     with _quiet():
@@ -89,27 +91,21 @@ def evaluate(scores: str | Path | Result, labels: str | Path, *, tracks: str | P
         return put_evaluation(EvaluateJob(scores=where, labels=str(labels), tracks=str(tracks), out=folder))
 
 
-def cubes(stc: str | Path) -> torch.utils.data.Dataset[dict[str, torch.Tensor]]:
+def dataset(stc: str | Path) -> torch.utils.data.Dataset[dict[str, torch.Tensor]]:
     """The cubes of an STC table as a dataset of PyTorch, for research; see hf2vad.training.dataset.CubeDataset."""
     from hf2vad.training.dataset import CubeDataset
 
     return CubeDataset(absolute(str(stc)))
 
 
-@dataclass(frozen=True)
 class _Place:
     """A folder, which ends with the object where it is a temporary one."""
 
-    uri: str
-    _folder: tempfile.TemporaryDirectory[str] | None = None
-
-    @classmethod
-    def at(cls, out: str | Path) -> _Place:
-        """`out`, or a new temporary folder where it is empty."""
-        if str(out):
-            return cls(absolute(str(out)))
-        folder = tempfile.TemporaryDirectory(prefix="hf2vad-")
-        return cls(folder.name, folder)
+    def __init__(self, out: str | Path) -> None:
+        """`out`; empty: a new temporary folder."""
+        self.uri = absolute(str(out)) if str(out) else tempfile.mkdtemp(prefix="hf2vad-")
+        if not str(out):
+            weakref.finalize(self, shutil.rmtree, self.uri, ignore_errors=True)
 
     def __truediv__(self, name: str) -> str:
         return join(self.uri, name)
@@ -181,7 +177,7 @@ class Model:
         """
         from hf2vad.jobs.score import ScoreJob, score_job
 
-        place = _Place.at(out)
+        place = _Place(out)
         base = ScoreJob.base({"bundle": self.uri})
         job = replace(
             base, archive=str(archive), bundle=self.uri, out=place.uri, frames=frames, device=device, ray=HERE

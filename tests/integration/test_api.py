@@ -90,7 +90,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_the_network_is_a_module_and_cubes_are_a_dataset(site: Site) -> None:
-    data = hf2vad.cubes(site.stc)
+    data = hf2vad.dataset(site.stc)
     assert len(data) > 100
     first, last = data[0], data[-1]
     assert first["appearance"].shape == last["appearance"].shape == (5, 32, 32, 3)
