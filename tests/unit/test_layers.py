@@ -145,6 +145,8 @@ def reached(names: Iterable[str]) -> dict[str, str]:
     while waiting:
         name = waiting.pop()
         for path in files_of(name):
+            if path == ROOT / "hf2vad" / "__init__.py":  # what it names is imported when it is asked for
+                continue
             for other in imported(path):
                 if other.startswith("hf2vad.") and other not in found:
                     found[other] = name
