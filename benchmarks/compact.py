@@ -31,8 +31,9 @@ from hf2vad.bundle.bundle import Bundle, load_bundle
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.features.registry import networks_for
-from hf2vad.features.settings import YARDSTICK
+from hf2vad.features.settings import YARDSTICK, FusionConfig
 from hf2vad.jobs.train import TrainJob, train_job
+from hf2vad.presets import preset
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer, Surprise
 from hf2vad.training.calibrate import MeasuredFile, measure_files
@@ -93,16 +94,17 @@ def measure(bundle: Bundle, table: StcTable) -> list[MeasuredFile]:
 def scorers(bundle: Bundle) -> Mapping[str, Scorer]:
     """What is compared: the yardstick and each feature alone, the features without the network, and all of them."""
     own = bundle.settings.calibration
-    whole = Scorer.surprise(bundle.settings.fusion, own, own)
+    # Without the scale of the sums: it changes no order, and bundles that differ in how features are added serve too.
+    whole = replace(Scorer.surprise(preset("compact").fusion, own, own), total=None)
     plain = {name: weight for name, weight in whole.weights.items() if not networks_for([name])}
     alone = {name: Scorer({name: 1.0}, {name: Surprise(own.tails[name], 0.0)}) for name in whole.weights}
-    speed = Scorer.eq9(replace(bundle.settings.fusion, rule="eq9", **dict.fromkeys(whole.weights, 0.0), speed=1.0), own)
     return {
-        YARDSTICK: speed,
+        YARDSTICK: Scorer.eq9(FusionConfig.of({YARDSTICK: 1.0}), own),
         **alone,
         "without the network": replace(whole, weights=plain),
         "compact": whole,
         "compact, added in frames": replace(whole, at_frame=True),
+        "compact, norm 4": replace(whole, norm=4.0),
     }
 
 

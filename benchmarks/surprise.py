@@ -122,7 +122,6 @@ def fusions(chosen: FusionConfig) -> dict[str, FusionConfig]:
         **alone,
         "features": chosen,
         "features, added in frames": replace(chosen, at="frame"),
-        "features, a plain sum": replace(chosen, norm=1.0),
         "features, silent 0": replace(chosen, silent=0.0),
         "features, silent 2": replace(chosen, silent=2.0),
         "features, one camera": chosen,

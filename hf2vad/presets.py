@@ -50,9 +50,8 @@ SHORT_TRAINING = TrainingConfig(
     frame=StageConfig(epochs=1, lr=1e-3),
     joint=StageConfig(epochs=1, lr=1e-4),
 )
-SURPRISE = replace(
-    FusionConfig.of({"motion": 1.0, "energy": 1.0, "motion_grid": 1.0, "shape": 1.0, "size": 1.0}, rule="surprise"),
-    norm=4.0,
+SURPRISE = FusionConfig.of(
+    {"motion": 1.0, "energy": 1.0, "motion_grid": 1.0, "shape": 1.0, "size": 1.0}, rule="surprise"
 )
 """Features without a network, added by surprise."""
 DENSITY = DensityConfig(kind="exemplars", height="speed", exemplars=1024)

@@ -82,7 +82,7 @@ class FusionConfig:
         require(sum(weights) > 0, "the fusion weights must not all be 0")
         require(self.silent >= 0, f"fusion.silent must not be negative, got {self.silent}")
         require(math.isfinite(self.norm) and self.norm >= 1, f"fusion.norm must be at least 1, got {self.norm}")
-        require(self.norm == 1 or self.rule == "surprise", "fusion.norm needs fusion.rule = surprise")
+        require(self.norm == 1 or self.rule == "surprise", "fusion.norm is for fusion.rule = surprise; with eq9 give 1")
         require(self.at == "box" or self.rule == "surprise", "fusion.at = frame needs fusion.rule = surprise")
         require(not self.perspective or self.rule == "eq9", _UNIT_OF_ITS_OWN)
 

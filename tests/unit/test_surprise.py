@@ -144,7 +144,7 @@ def test_features_are_named_from_the_rarest_to_the_most_usual() -> None:
         ({"silent": -1.0}, r"fusion\.silent must not be negative"),
         ({"rule": "eq9", "at": "frame"}, r"fusion\.at = frame needs fusion\.rule = surprise"),
         ({"norm": 0.5}, r"fusion\.norm must be at least 1, got 0\.5"),
-        ({"rule": "eq9", "norm": 2.0}, r"fusion\.norm needs fusion\.rule = surprise"),
+        ({"rule": "eq9", "norm": 2.0}, r"fusion\.norm is for fusion\.rule = surprise; with eq9 give 1"),
         ({"perspective": True}, r"fusion\.perspective is for fusion\.rule = eq9"),
     ],
 )
