@@ -28,6 +28,8 @@ PROGRESSIVE = 1
 """FFmpeg's number for this order of fields; it is 0 where that is unknown, and larger for the interlaced ones."""
 FIELDS = ("h264", "vc1")
 """Codecs whose packets may hold one field of a picture each."""
+ADDED_UP = ("dhav",)
+"""Containers whose times FFmpeg adds up from where it begins to read: after a seek, a packet has another time."""
 
 
 @dataclass
@@ -107,6 +109,8 @@ def in_order(packets: Packets, container: InputContainer, stream: VideoStream) -
     if len(pts) != len(given) or packets.keys[0] != given[0] or min(packets.keys) > pts[0]:
         return None
     context, name = stream.codec_context, container.format.name
+    if name in ADDED_UP:
+        return None
     if context.field_order > PROGRESSIVE and context.name in FIELDS:
         return None
     if name == "avi" and packets.all < stream.frames:  # behind packets that are lost FFmpeg counts on, a seek does not
