@@ -79,9 +79,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--old", type=Path, required=True, help="checkout of the commit to compare with")
     parser.add_argument("--work", type=Path, required=True, help="folder for the rendered clips")
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=25)
     options = parser.parse_args()
-    videos = {size: clip(options.work, *map(int, size.split("x")), count).video for size, count in SIZES.items()}
+    videos = {size: clip(options.work, *map(int, size.split("x")), SIZES[size]).video for size in options.sizes}
     rounds: dict[str, list[dict[str, dict[str, float]]]] = {size: [] for size in videos}
     with ExitStack() as stack:
         commits = {"old": Checkout(options.old.resolve(), stack), "new": Checkout(ROOT, stack)}

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.refresh import refreshes_gradually
-from hf2vad.archive.times import only_reordered
+from hf2vad.archive.times import NEAR
 from hf2vad.archive.units import IS_SLICE, length_bytes, picture_header, units
 from hf2vad.errors import VideoError
 
@@ -105,8 +105,10 @@ def in_order(packets: Packets, container: InputContainer, stream: VideoStream) -
     if None in packets.times or not packets.keys or packets.gradual:
         return None
     given = np.array(packets.times, np.int64)
-    pts = np.unique(given)
-    if len(pts) != len(given) or packets.keys[0] != given[0] or min(packets.keys) > pts[0]:
+    order = np.argsort(given, kind="stable")
+    pts = given[order]
+    steps = np.diff(pts)
+    if not steps.all() or packets.keys[0] != given[0] or min(packets.keys) > pts[0]:
         return None
     context, name = stream.codec_context, container.format.name
     if name in ADDED_UP:
@@ -115,15 +117,14 @@ def in_order(packets: Packets, container: InputContainer, stream: VideoStream) -
         return None
     if name == "avi" and packets.all < stream.frames:  # behind packets that are lost FFmpeg counts on, a seek does not
         return None
+    moved = np.abs(order - np.arange(len(order)))
     if not context.has_b_frames:
-        return pts if (given == pts).all() else None
+        return None if moved.any() else pts
     # Times that ascend as they are stored are those of decoding, or else no picture is a B-frame after all. Evenly
     # spaced ones leave no room for a wrong one, nor for a pause between pictures that are shown in another order.
-    seconds = np.asarray(given * float(stream.time_base or 1), np.float64)
-    return pts if (given != pts).any() and _is_even(pts) and only_reordered(seconds) else None
+    return pts if 0 < moved.max() <= NEAR and _are_even(steps) else None
 
 
-def _is_even(pts: npt.NDArray[np.int64]) -> bool:
+def _are_even(steps: npt.NDArray[np.int64]) -> bool:
     """Whether no step between ascending times is half a step longer or shorter than the usual one."""
-    steps = np.diff(pts)
-    return not len(steps) or bool((np.abs(steps / np.median(steps) - 1) < 0.5).all())
+    return bool((np.abs(steps / np.median(steps) - 1) < 0.5).all())

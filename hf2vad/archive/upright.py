@@ -57,7 +57,8 @@ def turn_of(frame: VideoFrame) -> Turn:
     """
     # Not frame.side_data: frame and container would hold each other, and every picture's memory would wait for the
     # garbage collector, which counts objects, not bytes.
-    matrix = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]
+    side_data = SideDataContainer(frame)  # type: ignore[call-arg]
+    matrix = side_data.get(Type.DISPLAYMATRIX) if len(side_data) else None
     if matrix is None or matrix.buffer_size < 36:
         return UPRIGHT
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix)[:36])
