@@ -46,10 +46,10 @@ from hf2vad.models.settings import LossConfig
 from hf2vad.presets import preset
 from hf2vad.schema import APPEARANCE_BYTES, F16, FLOW_BYTES, FLOW_SHAPE
 from hf2vad.training.checkpoint import Checkpoints
-from hf2vad.training.data import Cubes, StcTable, read_blocks
+from hf2vad.training.data import Cubes, StcTable, read_piece
 from hf2vad.training.group import Group
 from hf2vad.training.loop import Trainer
-from hf2vad.training.order import Order, Piece
+from hf2vad.training.order import Order
 from hf2vad.training.settings import StageConfig
 
 WINDOW = 1024
@@ -90,10 +90,21 @@ class Layout:
             write_statistics=False,
         )
 
-    def read(self, blocks: Iterable[tuple[Piece, ...]], appearance: bool) -> Iterator[Cubes]:
-        """A BlockReader of this layout."""
-        decode = DECODE[self.flow]
-        return (replace(cubes, flow=decode(cubes.flow)) for cubes in read_blocks(blocks, appearance))
+
+class LayoutTable(StcTable):
+    """A table in `layout`."""
+
+    def __init__(self, uri: str, layout: Layout) -> None:
+        super().__init__(uri)
+        self._decode = DECODE[layout.flow]
+
+    def epoch(self, order: Order, *, appearance: bool) -> Iterator[Cubes]:
+        for cubes in super().epoch(order, appearance=appearance):
+            yield self.decoded(cubes)
+
+    def decoded(self, cubes: Cubes) -> Cubes:
+        """`cubes` as they were read, with their flow in float16."""
+        return replace(cubes, flow=self._decode(cubes.flow))
 
 
 def planes(flow: F16) -> np.ndarray:
@@ -156,18 +167,18 @@ def some_cubes(table: StcTable, most: int) -> pa.Table:
     return pa.concat_tables(parts).slice(0, most).combine_chunks().replace_schema_metadata(metadata)
 
 
-def read_whole(layout: Layout, table: StcTable, *, appearance: bool = True) -> None:
-    for cubes in layout.read(((piece,) for piece in table.groups), appearance):
-        assert cubes.flow.dtype == np.float16
+def read_whole(table: LayoutTable) -> None:
+    for piece in table.groups:
+        assert table.decoded(read_piece(piece, True)).flow.dtype == np.float16
 
 
-def read_shuffled(layout: Layout, table: StcTable, *, appearance: bool) -> None:
+def read_shuffled(table: LayoutTable, *, appearance: bool) -> None:
     order = Order(batch=64, seed=0, epoch=0, window=WINDOW)
-    for _ in table.epoch(order, appearance=appearance, read=layout.read):
+    for _ in table.epoch(order, appearance=appearance):
         pass
 
 
-def train(layout: Layout, table: StcTable, steps: int, out: Path) -> None:
+def train(table: LayoutTable, steps: int, out: Path) -> None:
     """`steps` steps of the flow stage of `compact`."""
     chosen = preset("compact")
     training = replace(
@@ -180,9 +191,7 @@ def train(layout: Layout, table: StcTable, steps: int, out: Path) -> None:
     )
     torch.manual_seed(0)
     checkpoints = Checkpoints(str(out / "last.safetensors"), settings="", group=Group())
-    Trainer(
-        HF2VAD(chosen.model), table, training, LossConfig(), torch.device("cpu"), checkpoints, Group(), layout.read
-    ).run()
+    Trainer(HF2VAD(chosen.model), table, training, LossConfig(), torch.device("cpu"), checkpoints).run()
     (out / "last.safetensors").unlink()
 
 
@@ -228,7 +237,7 @@ def measure(rows: pa.Table, folder: Path, options: argparse.Namespace) -> dict[s
     for layout, path in paths.items():
         path.parent.mkdir()
         layout.write(rows, path)
-    tables = {layout: StcTable(str(path)) for layout, path in paths.items()}
+    tables = {layout: LayoutTable(str(path), layout) for layout, path in paths.items()}
     first = LAYOUTS[0].name
 
     def seconds(
@@ -243,14 +252,14 @@ def measure(rows: pa.Table, folder: Path, options: argparse.Namespace) -> dict[s
         "raw_bytes_a_cube": RAW_BYTES,
         "bytes_a_cube": {layout.name: round(path.stat().st_size / count, 1) for layout, path in paths.items()},
         "write": seconds(lambda layout: layout.write(rows, scratch)),
-        "read": seconds(lambda layout: read_whole(layout, tables[layout])),
-        "shuffled": seconds(lambda layout: read_shuffled(layout, tables[layout], appearance=True)),
-        "shuffled_flow": seconds(lambda layout: read_shuffled(layout, tables[layout], appearance=False)),
+        "read": seconds(lambda layout: read_whole(tables[layout])),
+        "shuffled": seconds(lambda layout: read_shuffled(tables[layout], appearance=True)),
+        "shuffled_flow": seconds(lambda layout: read_shuffled(tables[layout], appearance=False)),
     }
     if options.steps:
         cubes = min(options.steps, count // preset("compact").training.batch) * preset("compact").training.batch
         found["training"] = seconds(
-            lambda layout: train(layout, tables[layout], options.steps, folder), TRAINED, cubes, options.train_repeats
+            lambda layout: train(tables[layout], options.steps, folder), TRAINED, cubes, options.train_repeats
         )
     return found
 

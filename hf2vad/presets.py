@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, MotionConfig, WorkingConfig
+from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig, WorkingConfig
 from hf2vad.errors import ConfigError
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.settings import FusionConfig
@@ -43,6 +43,9 @@ def _extraction(
     )
 
 
+OURS = replace(_extraction(3, 18, 10**2, 0.5, 10**2, 0.6), flow=FlowConfig(region="boxes"))
+"""The thresholds of Ped2; flow around boxes alone."""
+
 PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
     {
         "ped2": Preset(extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6)),
@@ -61,7 +64,7 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
             fusion=FusionConfig(flow=0.02, frame=1.0),
         ),
         "compact": Preset(
-            extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6),
+            extraction=OURS,
             model=ModelConfig(flow_root=16, slots=20, cvae_widths=(32, 64, 64, 64)),
             training=TrainingConfig(
                 batch=64,
@@ -71,7 +74,7 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
             ),
         ),
         "features": Preset(
-            extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6),
+            extraction=OURS,
             training=TrainingConfig(stages=()),
             fusion=FusionConfig.of(
                 {"motion": 1.0, "energy": 1.0, "motion_grid": 1.0, "shape": 1.0, "size": 1.0}, rule="surprise"

@@ -17,8 +17,10 @@ Range = tuple[int, int]
 
 HALO_BEFORE = 4
 """Frames before a shard that are decoded too: the context of its first frame."""
-HALO_AFTER = 1
-"""Frames after it: the motion boxes of its last frame look one ahead."""
+LOOK_AHEAD = 1
+"""Frames after a frame that its motion boxes depend on."""
+HALO_AFTER = LOOK_AHEAD + 3
+"""Frames after a shard that are decoded too: where flow is computed may depend on the boxes of three more frames."""
 
 
 @dataclass(frozen=True, eq=False)

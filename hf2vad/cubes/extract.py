@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detect import NO_FRAME_BOXES, BoxFinder, FrameBoxes
 from hf2vad.cubes.detectors.detector import FrameContext, Neighbours
 from hf2vad.cubes.detectors.motion import blurred
-from hf2vad.cubes.flow import FlowEstimator
+from hf2vad.cubes.flow import FlowEstimator, flow_regions
 from hf2vad.cubes.opencv import cv2
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.cubes.working import Working
@@ -55,14 +55,19 @@ class _Prepared:
 
 @dataclass(frozen=True)
 class _Boxed:
-    """A frame that the shard answers for, with its boxes and the frames and flows that cubes are cut from."""
+    """A frame with its boxes, and the frames and flows that its cubes are cut from."""
 
     frame: Frame
     status: FrameStatus
     boxes: FrameBoxes
-    """N boxes; none where the frame makes no cube."""
+    """N boxes; none where the frame has none, or cannot be looked at."""
     recent: Sequence[_Prepared]
     """The frame and the four before it; fewer without full context."""
+
+    @property
+    def makes_cubes(self) -> bool:
+        """Whether cubes are cut from it."""
+        return self.status == "scored" and len(self.boxes) > 0
 
 
 class Extractor:
@@ -77,15 +82,17 @@ class Extractor:
         """
         self._config = config
         self._finder = BoxFinder(config, boxes_uri, threads=threads)
+        self._ahead = FRAMES - 2 if config.flow.region == "boxes" else 0
+        """Frames before and after a shard whose boxes decide where its flow is computed."""
 
     def cubes(self, shard: Shard, look: Look = None) -> Generator[CubeBatch, None, None]:
         """The cubes of `shard`: one batch a frame, in order, without cubes where the frame has none.
 
         `look` is called for each frame, those of the halo too, in another thread, before the stream ends.
 
-        Decoding, finding boxes and flow run in threads of their own. Flow between two frames is computed only where a
-        cube needs it. Memory depends on the size of a frame and the boxes in it, not on the length of the shard.
-        Raises VideoError when the video cannot be read.
+        Decoding, finding boxes and flow run in threads of their own. Flow between two frames is computed only when a
+        cube needs it, and with region `boxes` only where one does. Memory depends on the size of a frame and the boxes
+        in it, not on the length of the shard. Raises VideoError when the video cannot be read.
         """
         with closing(prefetch(self._flowing(shard, look), depth=AHEAD, name="flow")) as ready:
             for count, boxed in enumerate(ready, 1):
@@ -97,15 +104,37 @@ class Extractor:
         """The frames that the shard answers for, with the flows that their cubes need."""
         size = (shard.width, shard.height)
         estimator = self._estimator(shard, size)
+        ahead = self._ahead
+        window: deque[_Boxed | None] = deque(maxlen=FRAMES - 1 + ahead)
         with closing(prefetch(self._boxed(shard, look), depth=AHEAD, name="boxes")) as boxed:
-            for item in boxed:
-                if len(item.boxes):
-                    if item.frame.size != size:
-                        size = item.frame.size
+            for latest in chain(boxed, repeat(None, ahead)):
+                window.append(latest)
+                current = window[-1 - ahead] if len(window) > ahead else None
+                if current is None or not shard.start <= current.frame.index < shard.stop:
+                    continue
+                if current.makes_cubes:
+                    if current.frame.size != size:
+                        size = current.frame.size
                         estimator = self._estimator(shard, size)
                     with span("flow"):
-                        _add_flow(item.recent, estimator)
-                yield item
+                        self._add_flows(current, [item for item in window if item is not None], estimator)
+                yield current
+
+    def _add_flows(self, boxed: _Boxed, window: Sequence[_Boxed], estimator: FlowEstimator) -> None:
+        """Compute the flows of a frame's cubes that no frame before it needed. `window` holds all frames whose cubes
+        need one of them."""
+        for before, after in pairwise(boxed.recent):
+            if after.flow is not None:
+                continue
+            if self._config.flow.region == "frame":
+                after.flow = estimator.between(_enlarged(before, estimator), _enlarged(after, estimator))
+                continue
+            assert before.grey is not None
+            assert after.grey is not None
+            pair = range(after.frame.index, after.frame.index + FRAMES - 1)
+            boxes = [item.boxes.in_working for item in window if item.frame.index in pair and _same_size(item, after)]
+            regions = flow_regions(np.concatenate(boxes), estimator.size, self._config.flow.margin)
+            after.flow = estimator.around(before.grey, after.grey, regions)
 
     def _estimator(self, shard: Shard, size: tuple[int, int]) -> FlowEstimator:
         """What gives flow between frames that have `size` before they are scaled."""
@@ -117,11 +146,13 @@ class Extractor:
             raise VideoError(f"{shard.video.id}: {error}") from None
 
     def _boxed(self, shard: Shard, look: Look) -> Iterator[_Boxed]:
-        """The frames that the shard answers for, with their boxes."""
+        """The frames that the shard answers for, and those before and after whose boxes decide where flow is
+        computed, with their boxes."""
+        first, stop = shard.start - self._ahead, shard.stop + self._ahead
         window: deque[_Prepared] = deque(maxlen=FRAMES)
         with closing(prefetch(self._prepared(shard, look), depth=AHEAD, name="decode")) as prepared:
             for after in chain(prepared, [None]):
-                if window and shard.start <= window[-1].frame.index < shard.stop:
+                if window and first <= window[-1].frame.index < stop:
                     yield self._with_boxes(shard, tuple(window), after)
                 if after is not None:
                     window.append(after)
@@ -129,7 +160,7 @@ class Extractor:
     def _prepared(self, shard: Shard, look: Look) -> Iterator[_Prepared]:
         neighbours = self._finder.needs_neighbours
         for frame in spans("decode", decode(shard, self._config.working.size)):
-            if frame.index >= shard.stop and not neighbours:
+            if frame.index >= shard.stop + self._ahead + neighbours:
                 return
             with span("convert"):
                 image = frame.image
@@ -140,28 +171,27 @@ class Extractor:
             yield _Prepared(frame, grey, smooth)
 
     def _with_boxes(self, shard: Shard, recent: Sequence[_Prepared], after: _Prepared | None) -> _Boxed:
-        """The last frame of `recent` with its boxes. Frames of another size are no context."""
-        frame = recent[-1].frame
-        sizes = {item.frame.size for item in recent if item.grey is not None}
-        if frame.index < FRAMES - 1 or len(sizes) > 1:
-            return _Boxed(frame, "no_context", NO_FRAME_BOXES, recent)
-        if len(recent) < FRAMES or any(item.grey is None for item in recent):
-            return _Boxed(frame, "undecodable", NO_FRAME_BOXES, recent)
-        assert frame.image is not None
+        """The last frame of `recent` with its boxes."""
+        frame, status = recent[-1].frame, _status(recent)
+        if frame.image is None or (status != "scored" and not (self._ahead and frame.index >= FRAMES - 1)):
+            return _Boxed(frame, status, NO_FRAME_BOXES, recent)
         working = Working.of(self._config.working, *frame.size)
         neighbours = None
         if (current := recent[-1].blurred) is not None:
-            following = after.blurred if after is not None and after.frame.size == frame.size else None
-            neighbours = Neighbours(before=recent[-2].blurred, current=current, after=following)
+            earlier, later = (
+                item.blurred if item is not None and item.frame.size == frame.size else None
+                for item in (recent[-2] if len(recent) > 1 else None, after)
+            )
+            neighbours = Neighbours(before=earlier, current=current, after=later)
         context = FrameContext(video=shard.video.id, index=frame.index, image=frame.image, neighbours=neighbours)
         with span("boxes"):
             boxes = self._finder.boxes(context, working)
-        return _Boxed(frame, "scored", boxes, recent)
+        return _Boxed(frame, status, boxes, recent)
 
     def _cut(self, boxed: _Boxed) -> CubeBatch:
         """The cubes of a frame; none where it makes none."""
         frame, boxes = boxed.frame, boxed.boxes
-        if not len(boxes):
+        if not boxed.makes_cubes:
             return CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status=boxed.status)
         images = [item.frame.image for item in boxed.recent if item.frame.image is not None]
         flows = [item.flow for item in boxed.recent[1:] if item.flow is not None]
@@ -180,11 +210,17 @@ class Extractor:
         )
 
 
-def _add_flow(recent: Sequence[_Prepared], estimator: FlowEstimator) -> None:
-    """Compute the flows between neighbours of `recent` that no cube needed before."""
-    for before, after in pairwise(recent):
-        if after.flow is None:
-            after.flow = estimator.between(_enlarged(before, estimator), _enlarged(after, estimator))
+def _status(recent: Sequence[_Prepared]) -> FrameStatus:
+    """Whether the last of `recent` frames can be scored. Frames of another size are no context."""
+    sizes = {item.frame.size for item in recent if item.grey is not None}
+    if recent[-1].frame.index < FRAMES - 1 or len(sizes) > 1:
+        return "no_context"
+    complete = len(recent) == FRAMES and all(item.grey is not None for item in recent)
+    return "scored" if complete else "undecodable"
+
+
+def _same_size(boxed: _Boxed, prepared: _Prepared) -> bool:
+    return boxed.frame.size == prepared.frame.size
 
 
 def _enlarged(item: _Prepared, estimator: FlowEstimator) -> U8:

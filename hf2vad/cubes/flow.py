@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hf2vad.cubes.opencv import cv2
 from hf2vad.cubes.settings import FlowConfig
 from hf2vad.errors import VideoError
-from hf2vad.schema import F32, U8
+from hf2vad.schema import F32, F64, U8
 
 LEAST_SIDE = 32
 """Pixels that frames are enlarged to on each side at least: DIS needs a few of its patches."""
 LARGEST_ENLARGEMENT = 8.0
 """Factor beyond which frames are too small to have flow, unless `flow.scale` itself is larger."""
+
+GRID = 32
+"""Pixels between the lines that regions of flow begin and end on."""
+JOIN = 1.15
+"""Regions are joined when that makes their area at most so many times as large."""
+MOST_OF_FRAME = 0.8
+"""Share of the frame above which flow is computed of all of it."""
+
+Region = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels, the end exclusive."""
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -29,18 +41,20 @@ class FlowEstimator:
 
         Raises VideoError for frames with a side below 4 pixels.
         """
-        self._size = (width, height)
+        self.size = (width, height)
+        """Width and height of the frames."""
         scale = max(config.scale, LEAST_SIDE / min(width, height))
         if scale > max(config.scale, LARGEST_ENLARGEMENT):
             raise VideoError(f"frames of {width}×{height} are too small for optical flow; they need 4 pixels a side")
         self._large = (round(width * scale), round(height * scale))
-        unit = (source or self._size) if config.units == "source" else self._large
+        unit = (source or self.size) if config.units == "source" else self._large
         self._unit = np.array([self._large[0] / unit[0], self._large[1] / unit[1]], np.float32)
+        self._scale = scale
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
 
     def prepare(self, grey: U8) -> U8:
         """A (H, W) grey frame enlarged by `flow.scale`, as `between` takes it."""
-        if self._large == self._size:
+        if self._large == self.size:
             return np.ascontiguousarray(grey)
         return np.asarray(cv2.resize(grey, self._large, interpolation=cv2.INTER_LINEAR), np.uint8)
 
@@ -50,9 +64,65 @@ class FlowEstimator:
         H and W are those of the frames before they were enlarged; vectors are in pixels of `flow.units`.
         """
         flow = self._dis.calc(before, after, None)  # type: ignore[call-overload]
-        if self._large != self._size:
-            flow = cv2.resize(flow, self._size, interpolation=cv2.INTER_LINEAR)
+        if self._large != self.size:
+            flow = cv2.resize(flow, self.size, interpolation=cv2.INTER_LINEAR)
         return _divided(np.asarray(flow, np.float32), self._unit)
+
+    def around(self, before: U8, after: U8, regions: Sequence[Region]) -> F32:
+        """(H, W, 2) float32: as `between`, of (H, W) grey frames, but in `regions` alone, and 0 elsewhere."""
+        width, height = self.size
+        flow = np.zeros((height, width, 2), np.float32)
+        for x1, y1, x2, y2 in regions:
+            large = (round((x2 - x1) * self._scale), round((y2 - y1) * self._scale))
+            first, second = (
+                np.asarray(cv2.resize(grey[y1:y2, x1:x2], large, interpolation=cv2.INTER_LINEAR), np.uint8)
+                for grey in (before, after)
+            )
+            vectors = self._dis.calc(first, second, None)  # type: ignore[call-overload]
+            if large != (x2 - x1, y2 - y1):
+                vectors = cv2.resize(vectors, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
+            flow[y1:y2, x1:x2] = _divided(np.asarray(vectors, np.float32), self._unit)
+        return flow
+
+
+def flow_regions(boxes: F32, size: tuple[int, int], margin: int) -> list[Region]:
+    """The regions of a frame of `size` (width, height) that hold (N, 4) `boxes` with `margin` pixels around each.
+
+    Corners lie on a grid of GRID pixels, where flow differs least from that of the whole frame. Regions are joined
+    where that adds little, and are the whole frame where they would be most of it. They depend on the set of boxes
+    alone. No two are equal; they may overlap.
+    """
+    width, height = size
+    if not len(boxes):
+        return []
+    low = np.floor((boxes[:, :2].astype(np.float64) - margin) / GRID) * GRID
+    high = np.ceil((boxes[:, 2:].astype(np.float64) + margin) / GRID) * GRID
+    high = np.minimum(high, size)
+    low = np.clip(np.minimum(low, high - GRID), 0, None)
+    regions = _joined(np.unique(np.concatenate([low, high], axis=1), axis=0))
+    if _areas(regions).sum() > MOST_OF_FRAME * width * height:
+        return [(0, 0, width, height)]
+    return [(int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in regions]
+
+
+def _joined(regions: F64) -> F64:
+    """(N, 4) `regions`, two of them joined as long as what holds both is at most JOIN times as large as they are."""
+    while len(regions) > 1:
+        low = np.minimum(regions[:, None, :2], regions[None, :, :2])
+        high = np.maximum(regions[:, None, 2:], regions[None, :, 2:])
+        area = _areas(regions)
+        growth = (high - low).prod(axis=2) / (area[:, None] + area[None, :])
+        np.fill_diagonal(growth, np.inf)
+        a, b = np.unravel_index(int(growth.argmin()), growth.shape)
+        if growth[a, b] > JOIN:
+            break
+        both = np.concatenate([low[a, b], high[a, b]])[None]
+        regions = np.unique(np.concatenate([np.delete(regions, [a, b], axis=0), both]), axis=0)
+    return regions
+
+
+def _areas(regions: F64) -> F64:
+    return np.asarray((regions[:, 2:] - regions[:, :2]).prod(axis=1), np.float64)
 
 
 def _divided(flow: F32, unit: F32) -> F32:

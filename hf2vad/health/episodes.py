@@ -28,7 +28,7 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 
-from hf2vad.archive.shards import HALO_AFTER, HALO_BEFORE
+from hf2vad.archive.shards import HALO_BEFORE, LOOK_AHEAD
 from hf2vad.archive.times import Repair
 from hf2vad.health.moves import MoveFinder
 from hf2vad.health.settings import HealthConfig
@@ -171,7 +171,7 @@ def affected(episodes: Iterable[Episode], *, start: int, frames: int) -> list[He
     kinds: list[HealthKind | None] = [None] * frames
     marking = (episode for episode in episodes if episode.kind not in HARMLESS)
     for episode in sorted(marking, key=lambda episode: -KINDS.index(episode.kind)):
-        first, last = max(0, episode.start - HALO_AFTER - start), min(frames, episode.stop + HALO_BEFORE - start)
+        first, last = max(0, episode.start - LOOK_AHEAD - start), min(frames, episode.stop + HALO_BEFORE - start)
         kinds[first:last] = [episode.kind] * max(0, last - first)
     return kinds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,16 +123,12 @@ class StcTable:
                 "footage, or footage in which something moves"
             )
 
-    def epoch(self, order: Order, *, appearance: bool, read: BlockReader | None = None) -> Iterator[Cubes]:
-        """The batches of one epoch in their shuffled order.
-
-        `read`: how blocks are read, by default straight from Parquet.
-        """
-        blocks = list(order.blocks(self.groups))
+    def epoch(self, order: Order, *, appearance: bool) -> Iterator[Cubes]:
+        """The batches of one epoch in their shuffled order, read straight from Parquet, one block at a time."""
         waiting: list[Cubes] = []
-        loaded = (read or read_blocks)((block.pieces for block in blocks), appearance)
-        for block in blocks:
-            waiting.append(_take(next(loaded), block.order))
+        for block in order.blocks(self.groups):
+            cubes = join_cubes([read_piece(piece, appearance) for piece in block.pieces])
+            waiting.append(_take(cubes, block.order))
             yield from _full_batches(waiting, order.local_batch)
         if waiting and order.share(len(self)) < order.local_batch:
             yield join_cubes(waiting)
@@ -176,16 +172,6 @@ class StcTable:
                 if rows:
                     table = parquet.read_row_group(group, columns=list(BOX))
                     yield np.stack([table[name].to_numpy() for name in BOX], axis=1)
-
-
-BlockReader = Callable[[Iterable[tuple[Piece, ...]], bool], Iterator[Cubes]]
-"""Yields, for each block, the cubes of its pieces, joined; the flag says whether pixels are wanted."""
-
-
-def read_blocks(blocks: Iterable[tuple[Piece, ...]], appearance: bool) -> Iterator[Cubes]:
-    """Blocks read in this process, one at a time, straight from Parquet."""
-    for pieces in blocks:
-        yield join_cubes([read_piece(piece, appearance) for piece in pieces])
 
 
 def read_piece(piece: Piece, appearance: bool) -> Cubes:

@@ -89,7 +89,7 @@ def test_at_random_moments_nothing_is_lost_and_nothing_computed_twice(site: Site
 
 @pytest.mark.parametrize(("grace", "times"), [(0.0, 1), (60.0, 2)], ids=["after the grace period", "told twice"])
 def test_in_haste_what_runs_is_dropped(grace: float, times: int, site: Site, tmp_path: Path) -> None:
-    job = replace(scoring(site, tmp_path), grace_seconds=grace, shard_frames=60)
+    job = replace(scoring(site, tmp_path), grace_seconds=grace, shard_frames=20)
     began = time.monotonic()
     with sigterm_after(tmp_path, 1, 0.0, times=times), pytest.raises(StoppedError, match="videos begun are left, with"):
         score_job(job)
@@ -97,7 +97,7 @@ def test_in_haste_what_runs_is_dropped(grace: float, times: int, site: Site, tmp
     assert unsound(tmp_path) == []
     before = last_run(tmp_path)["shards"]
     assert score_job(job) == 0
-    assert before + last_run(tmp_path)["shards"] + last_run(tmp_path)["shards_found"] >= 3
+    assert before + last_run(tmp_path)["shards"] + last_run(tmp_path)["shards_found"] >= 9
 
 
 def test_extraction_stops_in_the_same_way(site: Site, tmp_path: Path) -> None:

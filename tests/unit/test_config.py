@@ -106,7 +106,6 @@ BOTH = ExtractionConfig(detector=DetectorConfig(kinds=("onnx", "motion"), confid
         (PRESETS["ped2"].extraction, "f2083814e59afa1a"),
         (PRESETS["avenue"].extraction, "2a141a8cb7e892b1"),
         (PRESETS["shanghaitech"].extraction, "d7056a54300d4d25"),
-        (PRESETS["compact"].extraction, "f2083814e59afa1a"),
         (BOTH, "2c08803bdf32bee0"),
         (ExtractionConfig(detector=DetectorConfig(kinds=("motion",), **ADDRESS)), "1cd53a8a6aab0c0f"),
         (ExtractionConfig(detector=DetectorConfig(kinds=("boxes",), **ADDRESS)), "e25ea526faea4a4c"),

@@ -24,7 +24,7 @@ from hf2vad.archive.video import decode
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detectors.motion import blurred, motion_boxes
 from hf2vad.cubes.extract import Extractor
-from hf2vad.cubes.flow import FlowEstimator
+from hf2vad.cubes.flow import FlowEstimator, flow_regions
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
 from hf2vad.errors import VideoError
 from hf2vad.schema import U8, CubeBatch
@@ -34,6 +34,8 @@ SHARED = Path(__file__).parents[2] / "../shared"
 WIDTH, HEIGHT, COUNT = 96, 72, 45
 MOTION = ExtractionConfig(motion=MotionConfig(blur=3, min_area=40))
 BOXES = ExtractionConfig(detector=DetectorConfig(kinds=("boxes",)))
+AROUND = FlowConfig(region="boxes", margin=4)
+KINDS = ["motion", "boxes", "onnx+motion", "detr+boxes", "motion, flow around boxes", "boxes, flow around boxes"]
 
 
 def scene(count: int, width: int = WIDTH, height: int = HEIGHT) -> Iterator[U8]:
@@ -117,6 +119,10 @@ def extractors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Extractor]
         "boxes": Extractor(BOXES, str(folder / "boxes.parquet")),
         "onnx+motion": Extractor(network("pixels.onnx", "onnx", "motion")),
         "detr+boxes": Extractor(network("queries.onnx", "detr", "boxes"), str(folder / "boxes.parquet")),
+        "motion, flow around boxes": Extractor(ExtractionConfig(motion=MOTION.motion, flow=AROUND)),
+        "boxes, flow around boxes": Extractor(
+            ExtractionConfig(detector=BOXES.detector, flow=AROUND), str(folder / "boxes.parquet")
+        ),
     }
 
 
@@ -127,7 +133,7 @@ def whole(clip: Video, extractors: dict[str, Extractor]) -> dict[str, list[tuple
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["motion", "boxes", "onnx+motion", "detr+boxes"])
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=8, deadline=None)
 @given(length=st.integers(1, COUNT + 10))
 def test_shards_do_not_show(
@@ -136,7 +142,7 @@ def test_shards_do_not_show(
     assert content(extract(clip, length, extractors[kind])) == whole[kind]
 
 
-@pytest.mark.parametrize("kind", ["motion", "boxes", "onnx+motion", "detr+boxes"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_same_shard_twice_gives_the_same_bytes(
     kind: str, clip: Video, extractors: dict[str, Extractor], whole: dict[str, list[tuple[Any, ...]]]
 ) -> None:
@@ -373,3 +379,48 @@ def test_flow_is_computed_only_between_frames_that_a_cube_needs(
     assert moving == set(range(19, 31))
     needed = {pair for frame in moving for pair in range(frame - 3, frame + 1)}
     assert len(pairs) == len(needed)
+
+
+def test_flow_around_boxes_is_near_to_flow_of_the_whole_frame() -> None:
+    """A large textured thing moves 3 pixels to the right on a still ground."""
+    rng = np.random.default_rng(4)
+    ground = cv2.GaussianBlur(rng.integers(40, 160, (240, 320), np.uint8), (5, 5), 0)
+    thing = cv2.GaussianBlur(rng.integers(60, 256, (60, 40), np.uint8), (5, 5), 0)
+    before, after = ground.copy(), ground.copy()
+    before[100:160, 150:190] = thing
+    after[100:160, 153:193] = thing
+    estimator = FlowEstimator(FlowConfig(), width=320, height=240)
+    boxes = np.array([[148, 98, 195, 162]], np.float32)
+    regions = flow_regions(boxes, (320, 240), 16)
+    assert regions == [(128, 64, 224, 192)]
+    around = estimator.around(before, after, regions)
+    whole = estimator.between(estimator.prepare(before), estimator.prepare(after))
+    inside = np.s_[98:162, 148:195]
+    assert np.abs(around[inside] - whole[inside]).mean() < 0.1
+    assert around[110:150, 160:180, 0].mean() == pytest.approx(3, abs=0.2)
+    outside = np.ones((240, 320), bool)
+    outside[64:192, 128:224] = False
+    assert not around[outside].any()
+
+
+@given(
+    corners=st.lists(
+        st.tuples(st.integers(0, 300), st.integers(0, 200), st.integers(1, 90), st.integers(1, 90)), max_size=8
+    ),
+    margin=st.integers(0, 40),
+)
+def test_flow_regions_hold_every_box_with_its_margin_and_do_not_depend_on_their_order(
+    corners: list[tuple[int, int, int, int]], margin: int
+) -> None:
+    boxes = np.array([(x, y, x + w, y + h) for x, y, w, h in corners], np.float32).reshape(-1, 4)
+    boxes = np.minimum(boxes, np.array([320, 240, 320, 240], np.float32))
+    regions = flow_regions(boxes, (320, 240), margin)
+    assert regions == flow_regions(boxes[::-1], (320, 240), margin)
+    assert bool(regions) == bool(len(boxes))
+    for x1, y1, x2, y2 in regions:
+        assert 0 <= x1 < x2 <= 320
+        assert 0 <= y1 < y2 <= 240
+        assert min(x2 - x1, y2 - y1) >= 32
+    for x1, y1, x2, y2 in boxes:
+        held = (max(x1 - margin, 0), max(y1 - margin, 0), min(x2 + margin, 320), min(y2 + margin, 240))
+        assert any(r[0] <= held[0] and r[1] <= held[1] and r[2] >= held[2] and r[3] >= held[3] for r in regions)

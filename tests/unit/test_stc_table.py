@@ -15,7 +15,7 @@ from hf2vad.cubes.settings import ExtractionConfig, FlowConfig
 from hf2vad.errors import MismatchError, NotFoundError, SchemaError, TrainingError
 from hf2vad.schema import STC, pack_metadata
 from hf2vad.storage import put_table
-from hf2vad.training.data import Cubes, StcTable, read_blocks, read_piece
+from hf2vad.training.data import Cubes, StcTable, read_piece
 from hf2vad.training.order import Order
 from tests.stc import make_cubes, put_clip
 
@@ -188,8 +188,7 @@ def test_cubes_are_views_of_what_arrow_has_read(table: StcTable, monkeypatch: py
     buffers = arrow_addresses(table, monkeypatch)
     parts: list[Cubes] = [cubes for _, cubes in table.in_order()]
     parts += [read_piece(replace(piece, start=1), True) for piece in table.groups]
-    parts += list(read_blocks([(piece,) for piece in table.groups], True))
-    assert len(parts) == 15
+    assert len(parts) == 10
     for cubes in parts:
         assert cubes.appearance is not None
         for array in (cubes.appearance, cubes.flow):
