@@ -52,8 +52,13 @@ def put_video(
     bumps: Sequence[Bump] = (),
     health: Sequence[Unwell] = (),
     fingerprint: str = "00ff",
+    pause: tuple[int, float] = (0, 0.0),
 ) -> None:
-    """Put the tables of a video whose score is 1 but for `bumps`; the first four frames have none."""
+    """Put the tables of a video whose score is 1 but for `bumps`; the first four frames have none.
+
+    pause: a frame, and by how many seconds it and those after it come later.
+    """
+    seconds = np.arange(frames) / FPS + np.where(np.arange(frames) >= pause[0], pause[1], 0.0)
     score = np.ones(frames)
     for bump in bumps:
         score[bump.start : bump.stop] = bump.height
@@ -65,15 +70,16 @@ def put_video(
     for number, bump in enumerate(bumps):
         peak, box = (bump.start + bump.stop) // 2, dict(zip(BOX, SQUARE, strict=True))
         row = {"video": video, "event": number, "start_frame": bump.start, "end_frame": bump.stop - 1}
-        row |= {"start_s": bump.start / FPS, "end_s": (bump.stop - 1) / FPS, "peak_frame": peak, "peak_s": peak / FPS}
+        row |= {"peak_frame": peak}
+        row |= {"start_s": seconds[bump.start], "end_s": seconds[bump.stop - 1], "peak_s": seconds[peak]}
         events.append(row | {"peak_score": bump.height + 0.5} | box)
         measured = {"s_flow": 5 + bump.height, "s_frame": 15.0, "speed": 1.0, "s_motion": 0.0, "score": bump.height}
-        objects.append({"video": video, "frame": peak, "pts_s": peak / FPS} | measured | box)
+        objects.append({"video": video, "frame": peak, "pts_s": seconds[peak]} | measured | box)
     columns = {name: pa.nulls(frames, FRAMES_TABLE.field(name).type) for name in FRAMES_TABLE.names}
     columns |= {
         "video": pa.array([video] * frames),
         "frame": pa.array(np.arange(frames, dtype=np.int32)),
-        "pts_s": pa.array(np.arange(frames) / FPS),
+        "pts_s": pa.array(seconds),
         "score": pa.array(score, mask=np.isnan(score)),
         "n_objects": pa.array(np.zeros(frames, np.int32)),
     }

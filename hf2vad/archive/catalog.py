@@ -13,7 +13,7 @@ from typing import Literal
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.scope import Scope
 from hf2vad.archive.stills import IMAGE_SUFFIXES, LEAST_IMAGES, VIDEO_SUFFIXES, StillFilter, suffix_of
-from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError
+from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError, StorageError
 from hf2vad.storage import Entry, exists, find_file, is_local, list_dir, readable
 from hf2vad.storage.ahead import with_listings
 
@@ -73,7 +73,7 @@ def catalogue(
     are not listed. What merely looks like a video is listed too, and so is a folder that may not be: they fail when
     they are opened. `passed`: is told of files and folders that are no videos, hidden ones (`.name`) among them.
 
-    Raises NotFoundError where there is nothing.
+    Raises NotFoundError where there is nothing, StorageError where there is one file that is not read.
     """
     single = _single_file(archive)
     walk = _Listing(scope, passed or PassedOver())
@@ -116,9 +116,10 @@ def _included(video: Video, patterns: Sequence[str]) -> bool:
 
 
 def _single_file(archive: str) -> Video | None:
-    if not archive.lower().endswith(VIDEO_SUFFIXES):
-        return None
-    entry = find_file(archive)
+    is_video = archive.lower().endswith(VIDEO_SUFFIXES)
+    entry = find_file(archive) if is_video or is_local(archive) else None
+    if entry is not None and not is_video:
+        raise StorageError(f"{readable(archive)}: {NOT_READ.get(suffix_of(archive), 'no folder, and no video')}")
     return None if entry is None else _file_video(entry, "")
 
 
@@ -132,7 +133,8 @@ class _Listing:
     def folder(self, uri: str, listing: Iterator[Entry], prefix: str, above: frozenset[str]) -> Iterator[Video]:
         if is_local(uri):
             real = os.path.realpath(uri)
-            if real in above:  # a symbolic link to a folder that holds it
+            if real in above:
+                self.passed.note(prefix, "link to a folder that holds it")
                 return
             above = above | {real}
         images = _Images(prefix, self.passed)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.refresh import refreshes_gradually
-from hf2vad.archive.times import only_reordered
+from hf2vad.archive.times import NEAR
+from hf2vad.archive.units import IS_SLICE, length_bytes, picture_header, units
 from hf2vad.errors import VideoError
 
 FIRST_PACKETS = 32
@@ -25,6 +28,8 @@ PROGRESSIVE = 1
 """FFmpeg's number for this order of fields; it is 0 where that is unknown, and larger for the interlaced ones."""
 FIELDS = ("h264", "vc1")
 """Codecs whose packets may hold one field of a picture each."""
+ADDED_UP = ("dhav",)
+"""Containers whose times FFmpeg adds up from where it begins to read: after a seek, a packet has another time."""
 
 
 @dataclass
@@ -40,7 +45,7 @@ class Packets:
     all: int = 0
     """Packets, those too that are not to be shown."""
     first: VideoFrame | None = None
-    """The first frame that its first packets give."""
+    """The first frame that its first packets give: its properties, not its samples."""
 
 
 def read_packets(video: Video, container: InputContainer, stream: VideoStream, *, most: int) -> Packets:
@@ -49,6 +54,9 @@ def read_packets(video: Video, container: InputContainer, stream: VideoStream, *
     Raises VideoError when there is none.
     """
     packets, context = Packets(), stream.codec_context
+    length = length_bytes(context.name, context.extradata) if context.name in IS_SLICE else 0
+    # What is missing of a picture whose header alone is decoded would be made up, at the price of decoding it.
+    context.options = {**context.options, "ec": "0"}
     try:
         for packet in container.demux(stream):
             packets.all += packet.dts is not None or packet.size > 0
@@ -56,7 +64,7 @@ def read_packets(video: Video, container: InputContainer, stream: VideoStream, *
             if not packet.size:
                 continue
             if packets.first is None and len(packets.times) < FIRST_PACKETS:
-                packets.first = _alone(packet, stream)
+                packets.first = _alone(packet, context, length)
             if packet.is_discard:
                 continue
             packets.times.append(packet.pts)
@@ -65,7 +73,7 @@ def read_packets(video: Video, container: InputContainer, stream: VideoStream, *
             if packet.is_keyframe and packet.pts is not None:
                 packets.keys.append(packet.pts)
                 if context.name == "h264" and not packets.gradual:
-                    packets.gradual = refreshes_gradually(bytes(packet))
+                    packets.gradual = refreshes_gradually(list(units(bytes(packet), length)))
     except av.FFmpegError as error:
         if not packets.times:
             raise VideoError(f"{video.id}: no packet can be read: {error.strerror}") from None
@@ -74,13 +82,22 @@ def read_packets(video: Video, container: InputContainer, stream: VideoStream, *
     return packets
 
 
-def _alone(packet: Packet[VideoStream], stream: VideoStream) -> VideoFrame | None:
-    """The frame of a packet, decoded without those after it that a decoder may wait for; none where it needs others."""
-    context, frames = stream.codec_context, list[VideoFrame]()
+def _alone(packet: Packet[VideoStream], context: VideoCodecContext, length: int) -> VideoFrame | None:
+    """The frame of a packet, decoded without those after it that a decoder may wait for; none where it needs others.
+
+    Of H.264 and HEVC the header is enough: all of a large keyframe takes as long as opening its file.
+    """
+    header = picture_header(bytes(packet), context.name, length) if context.name in IS_SLICE else None
+    tries: list[Packet[Any]] = [*([Packet(header)] if header else []), packet]
+    return next((frame for each in tries for frame in _decoded(each, context)), None)
+
+
+def _decoded(packet: Packet[Any], context: VideoCodecContext) -> list[VideoFrame]:
+    frames = list[VideoFrame]()
     with contextlib.suppress(av.FFmpegError):
         frames = [*context.decode(packet), *context.decode(None)]
     context.flush_buffers()
-    return frames[0] if frames else None
+    return frames
 
 
 def in_order(packets: Packets, container: InputContainer, stream: VideoStream) -> npt.NDArray[np.int64] | None:
@@ -88,23 +105,26 @@ def in_order(packets: Packets, container: InputContainer, stream: VideoStream) -
     if None in packets.times or not packets.keys or packets.gradual:
         return None
     given = np.array(packets.times, np.int64)
-    pts = np.unique(given)
-    if len(pts) != len(given) or packets.keys[0] != given[0] or min(packets.keys) > pts[0]:
+    order = np.argsort(given, kind="stable")
+    pts = given[order]
+    steps = np.diff(pts)
+    if not steps.all() or packets.keys[0] != given[0] or min(packets.keys) > pts[0]:
         return None
     context, name = stream.codec_context, container.format.name
+    if name in ADDED_UP:
+        return None
     if context.field_order > PROGRESSIVE and context.name in FIELDS:
         return None
     if name == "avi" and packets.all < stream.frames:  # behind packets that are lost FFmpeg counts on, a seek does not
         return None
+    moved = np.abs(order - np.arange(len(order)))
     if not context.has_b_frames:
-        return pts if (given == pts).all() else None
+        return None if moved.any() else pts
     # Times that ascend as they are stored are those of decoding, or else no picture is a B-frame after all. Evenly
     # spaced ones leave no room for a wrong one, nor for a pause between pictures that are shown in another order.
-    seconds = np.asarray(given * float(stream.time_base or 1), np.float64)
-    return pts if (given != pts).any() and _is_even(pts) and only_reordered(seconds) else None
+    return pts if 0 < moved.max() <= NEAR and _are_even(steps) else None
 
 
-def _is_even(pts: npt.NDArray[np.int64]) -> bool:
+def _are_even(steps: npt.NDArray[np.int64]) -> bool:
     """Whether no step between ascending times is half a step longer or shorter than the usual one."""
-    steps = np.diff(pts)
-    return not len(steps) or bool((np.abs(steps / np.median(steps) - 1) < 0.5).all())
+    return bool((np.abs(steps / np.median(steps) - 1) < 0.5).all())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 IDR, SEI = 5, 6
 """Types of units: a picture that nothing before it is needed for, and what is said beside pictures."""
@@ -10,25 +10,11 @@ RECOVERY_POINT = 6
 """Type of a message: after how many frames decoding from here gives right pictures."""
 
 
-def refreshes_gradually(data: bytes) -> bool:
-    """Whether the packet of an H.264 keyframe says that pictures are right some frames after it only."""
-    units = list(_units(data))
+def refreshes_gradually(units: Sequence[bytes]) -> bool:
+    """Whether the units of an H.264 keyframe's packet say that pictures are right some frames after it only."""
     if any(unit[0] & 31 == IDR for unit in units):
         return False
     return any(_recovers_later(unit[1:]) for unit in units if unit[0] & 31 == SEI)
-
-
-def _units(data: bytes) -> Iterator[bytes]:
-    """The units of a packet: after start codes, or after their lengths in four bytes."""
-    if data.startswith((b"\0\0\1", b"\0\0\0\1")):
-        yield from (unit for unit in data.split(b"\0\0\1")[1:] if unit)
-        return
-    place = 0
-    while place + 4 < len(data):
-        length = int.from_bytes(data[place : place + 4], "big")
-        if unit := data[place + 4 : place + 4 + length]:
-            yield unit
-        place += 4 + length
 
 
 def _recovers_later(messages: bytes) -> bool:

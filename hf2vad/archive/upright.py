@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
 
 from hf2vad.schema import U8
@@ -56,7 +55,10 @@ def turn_of(frame: VideoFrame) -> Turn:
 
     The matrix (a, b, u; c, d, v; x, y, w) shows the stored pixel (x, y) at (ax + cy, bx + dy).
     """
-    matrix = cast(Mapping[Type, SideData], frame.side_data).get(Type.DISPLAYMATRIX)
+    # Not frame.side_data: frame and container would hold each other, and every picture's memory would wait for the
+    # garbage collector, which counts objects, not bytes.
+    side_data = SideDataContainer(frame)  # type: ignore[call-arg]
+    matrix = side_data.get(Type.DISPLAYMATRIX) if len(side_data) else None
     if matrix is None or matrix.buffer_size < 36:
         return UPRIGHT
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix)[:36])

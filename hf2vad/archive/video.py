@@ -112,13 +112,12 @@ def _counted(shard: Shard) -> Iterator[Picture]:
 
 def _placed(shard: Shard, keys: npt.NDArray[np.int64], frames: Iterable[tuple[int, VideoFrame]]) -> Iterator[Picture]:
     """One picture for each of `keys`; none where no frame has it."""
-    places: dict[int, list[int]] = {}
-    for number, key in enumerate(keys.tolist()):
-        places.setdefault(key, []).append(number)
+    numbers = keys.tolist()
     following = 0
     for key, frame in frames:
-        place = next((place for place in places.get(key, ()) if place >= following), None)
-        if place is None:
+        try:
+            place = numbers.index(key, following)
+        except ValueError:
             continue
         yield from ((shard.around[0] + missing, None) for missing in range(following, place))
         yield shard.around[0] + place, frame

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
 import pytest
 
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.report.site.evidence import video_key
 from hf2vad.report.site.night import write_site
 from tests.browser import Visit, chromium, until, visit
-from tests.review import CLIPS, FIRST, FORMULA, HOSTILE, PATTERN, put_evidence, put_night
+from tests.clips import only
+from tests.review import BUNDLE, CLIPS, FIRST, FORMULA, HOSTILE, PATTERN, Bump, put_evidence, put_night, put_video
 from tests.scores import label_table
+from tests.streams import Stream, moved, write_stream
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -217,6 +221,60 @@ def test_an_event_of_the_list_opens_at_its_start(seen: Visit) -> None:
     page = seen.arrived()
     assert position(page) == pytest.approx(1.6, abs=0.01)
     assert page.evaluate("document.querySelector('video').videoWidth") == 64, "an AVI of MPEG-4 plays as H.264"
+
+
+PAUSE = 8 * 3600.0
+
+
+@pytest.fixture
+def paused(tmp_path: Path) -> Path:
+    """A site of one video that pauses for eight hours before frame 50."""
+    (tmp_path / "archive").mkdir()
+    stream = Stream(frames=100, times=moved(PAUSE, range(50, 100)))
+    write_stream(tmp_path / "archive" / "clip.mkv", stream)
+    video = only(tmp_path / "archive" / "clip.mkv")
+    prefix = tmp_path / "scores" / f"bundle={BUNDLE}"
+    bumps = [Bump(20, 31, 9.0), Bump(70, 81, 7.0)]
+    put_video(prefix, "clip.mkv", bumps=bumps, fingerprint=video.fingerprint, pause=(50, PAUSE))
+    write_site(ReviewJob(scores=str(prefix), out=str(tmp_path / "site"), archive=(str(tmp_path / "archive"),)))
+    return tmp_path / "site"
+
+
+def bar(page: Page) -> float:
+    """How bright the bar is that is another one in every picture."""
+    position(page)
+    page.wait_for_timeout(200)
+    shot = cv2.imdecode(np.frombuffer(page.locator("video").screenshot(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert shot is not None
+    height, width = shot.shape
+    return float(shot[height // 32 : height // 12, width // 3 : 2 * width // 3].mean())
+
+
+def test_a_pause_that_was_cut_out_of_the_copy_is_there_in_times_and_links(browser: Browser, paused: Path) -> None:
+    key, end = video_key("clip.mkv"), 49 / 25
+    with visit(browser, paused) as seen:
+        page = seen.open(f"video.html#video={key}&t={PAUSE + 70 / 25}")
+        assert position(page) == pytest.approx(end + 1 + 20 / 25, abs=0.01)
+        assert bar(page) == pytest.approx(7 * 70 % 256, abs=12)
+        until(page, "location.hash.endsWith('t=28802.80')")
+        assert page.locator("#events > li[aria-current]").count() == 1
+
+        def after(press: str) -> float:
+            page.keyboard.press(press)
+            return position(page)
+
+        assert after("p") == pytest.approx(20 / 25, abs=0.01)
+        assert bar(page) == pytest.approx(7 * 20 % 256, abs=12)
+        assert after("n") == pytest.approx(end + 1 + 20 / 25, abs=0.01)
+        assert page.locator("#now").inner_text() == "Event 2 of 2, 8:00:02.8"
+        assert after("ArrowLeft") == pytest.approx(end + 0.8, abs=0.01), "in the second that is left of the pause"
+        assert after("ArrowLeft") == pytest.approx(end - 0.2, abs=0.01)
+        page.keyboard.press(" ")
+        until(page, f"document.querySelector('video').currentTime > {end + 1.2}")
+        page.keyboard.press(" ")
+        until(page, "Number(new URLSearchParams(location.hash.slice(1)).get('t')) > 28800")
+        shown = page.evaluate("Number(new URLSearchParams(location.hash.slice(1)).get('t'))")
+        assert shown == pytest.approx(position(page) - end - 1 + PAUSE + 50 / 25, abs=0.02)
 
 
 def test_the_video_page_works_by_keyboard(seen: Visit) -> None:

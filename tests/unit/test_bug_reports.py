@@ -64,7 +64,8 @@ REPORTS: dict[str, tuple[str, Stream, list[float] | None, set[str]]] = {
         [time + 3600 * (t >= 23) for t, time in enumerate(GRID)],
         set(),
     ),
-    "zoneminder 1166: a recording that begins between keyframes": (".ts", Stream(first=7), GRID[:30], set()),
+    "motion 755: a movie that does not begin with a keyframe": (".mp4", Stream(first=7), GRID[:30], set()),
+    "zoneminder 1370: an event that begins between keyframes": (".ts", Stream(first=7, b_frames=2), None, set()),
 }
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.timeline import probe
 from hf2vad.errors import AccessDeniedError, NotFoundError, StorageError, VideoDeniedError
 from hf2vad.storage import put_bytes
@@ -146,10 +147,17 @@ def test_what_is_not_there_is_not_found_and_named(tmp_path: Path, name: str) -> 
         list(catalogue(str(tmp_path / name)))
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "clip.mp4/below"])
-def test_a_file_that_is_no_video_is_no_archive(tmp_path: Path, name: str) -> None:
-    put(tmp_path, "clip.mp4", "notes.txt")
-    with pytest.raises(StorageError, match=rf"{name}: Not a directory"):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("notes.txt", "no folder, and no video"),
+        ("live.m3u8", r"playlist; make a file of it: ffmpeg -i PLAYLIST -c copy OUT\.mkv"),
+        ("clip.mp4/below", "Not a directory"),
+    ],
+)
+def test_a_file_that_is_no_video_is_no_archive(tmp_path: Path, name: str, why: str) -> None:
+    put(tmp_path, "clip.mp4", "notes.txt", "live.m3u8")
+    with pytest.raises(StorageError, match=f"{name}: {why}"):
         list(catalogue(str(tmp_path / name)))
 
 
@@ -161,7 +169,13 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> Non
     (archive / "a/self").symlink_to(archive / "a")
     (archive / "away").symlink_to(tmp_path / "elsewhere")
     (archive / "z").symlink_to(archive / "z")
-    assert ids(archive) == ["a/clip.mp4", "away/far.mp4", "b/clip.mp4"]
+    passed = PassedOver()
+    assert [video.id for video in catalogue(str(archive), passed=passed)] == [
+        "a/clip.mp4",
+        "away/far.mp4",
+        "b/clip.mp4",
+    ]
+    assert passed.examples["folder", "link to a folder that holds it"] == ["a/self/", "a/up/"]
 
 
 def test_two_links_to_each_other_end(tmp_path: Path) -> None:

@@ -197,6 +197,7 @@ KINDS = {
     "clip.f4v": ("mp4", "libx264"),
     "clip.asf": ("asf", "msmpeg4v2"),
     "clip.wmv": ("asf", "wmv2"),
+    "clip.ogv": ("ogg", "libvpx"),
     "clip.mjpeg": ("mjpeg", "mjpeg"),
     "clip.264": ("h264", "libx264"),
     "clip.h265": ("hevc", "libx265"),

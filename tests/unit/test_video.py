@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,24 @@ def test_any_range_of_frames_has_the_pixels_of_the_whole(name: str, start: int, 
     video, timeline, images = written(name)
     shard = next(cut_shards(video, timeline, length, start=start, stop=start + length))
     assert_exact(list(decode(shard)), shard.first, shard.last, images)
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "h264_reordered.avi", "mpeg2.ts"])
+def test_pictures_do_not_wait_for_the_garbage_collector(name: str, written: Written) -> None:
+    def in_memory() -> int:
+        return sum(type(each) is av.VideoFrame for each in gc.get_objects())
+
+    video, timeline, _ = written(name)
+    gc.collect()
+    gc.disable()
+    before = in_memory()
+    try:
+        assert probe(video).frame_count == FRAMES
+        (shard,) = cut_shards(video, timeline, FRAMES)
+        assert sum(frame.image is not None for frame in decode(shard)) == FRAMES
+        assert in_memory() == before
+    finally:
+        gc.enable()
 
 
 def test_frames_show_what_was_filmed(written: Written) -> None:

@@ -6,16 +6,12 @@ hf2vad.player = (() => {
   // `heard(seconds)` is called when the position changes, `settled(seconds)` when it comes to rest.
   function still(last, heard, settled) {
     let now = 0;
-    return {
-      now: () => now,
-      paused: () => true,
-      toggle: () => {},
-      seek: (seconds) => {
-        now = Math.min(Math.max(0, seconds), last);
-        heard(now);
-        settled(now);
-      },
-    };
+    function seek(seconds) {
+      now = Math.min(Math.max(0, seconds), last);
+      heard(now);
+      settled(now);
+    }
+    return { now: () => now, paused: () => true, toggle: () => {}, seek, step: (seconds) => seek(now + seconds) };
   }
 
   function playing(media, label, last, heard, settled) {
@@ -26,10 +22,16 @@ hf2vad.player = (() => {
       const gone = cuts.map(([after, length]) => Math.min(length, Math.max(0, seconds - (after - length))));
       return gone.reduce((left, length) => left - length, seconds) + media.offset_s;
     }
-    function now() {
-      return cuts.reduce((seconds, [after, length]) => (seconds >= after - length - 1e-3 ? seconds + length : seconds), video.currentTime - media.offset_s);
+    function inVideo(place) {
+      return cuts.reduce((seconds, [after, length]) => (seconds >= after - length - 1e-3 ? seconds + length : seconds), place - media.offset_s);
     }
+    const now = () => inVideo(video.currentTime);
     let wanted = null;
+    function show(place, seconds) {
+      wanted = place;
+      if (video.readyState >= 1) video.currentTime = wanted;
+      heard(seconds);
+    }
     // In step with the pictures, not with the four events a second that a browser owes.
     function follow() {
       heard(now());
@@ -45,10 +47,14 @@ hf2vad.player = (() => {
       paused: () => video.paused,
       toggle: () => (video.paused ? video.play().catch(() => {}) : video.pause()),
       seek: (seconds) => {
-        const place = Math.min(Math.max(0, seconds), last);
-        wanted = inFile(place);
-        if (video.readyState >= 1) video.currentTime = wanted;
-        heard(place);
+        const moment = Math.min(Math.max(0, seconds), last);
+        show(inFile(moment), moment);
+      },
+      // By the file's clock: a step from behind a pause would end inside it, where the file has nothing, and so go nowhere.
+      step: (seconds) => {
+        const from = video.readyState >= 1 ? video.currentTime : wanted ?? 0;
+        const place = Math.min(Math.max(0, media.offset_s, from + seconds), inFile(last));
+        show(place, inVideo(place));
       },
     };
   }

@@ -84,8 +84,8 @@
     });
     hf2vad.keys.listen({
       toggle: () => player.toggle(),
-      step: (sign) => player.seek(player.now() + sign),
-      frame: (sign) => player.seek(player.now() + sign * page.step),
+      step: (sign) => player.step(sign),
+      frame: (sign) => player.step(sign * page.step),
       next,
       previous,
     });
