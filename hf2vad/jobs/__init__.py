@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hf2vad.commandline import Job
 
 JOBS: dict[str, str] = {
+    "run": "hf2vad.jobs.run",
     "demo": "hf2vad.jobs.demo",
     "extract": "hf2vad.jobs.extract",
     "train": "hf2vad.jobs.train",
@@ -27,6 +28,15 @@ JOBS: dict[str, str] = {
     "ablate": "hf2vad.jobs.ablate",
 }
 """The module of each job, by the name that the command `hf2vad` has for it; in the order of use."""
+
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Start": ("run", "demo"),
+    "Every night": ("backfill", "alarms"),
+    "Look": ("report", "evaluate"),
+    "Step by step": ("extract", "train", "score"),
+}
+"""The jobs by what they are for, as `hf2vad --help` shows them; others are shown after these."""
 
 
 def load(name: str) -> Job[Any]:

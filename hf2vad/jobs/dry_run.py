@@ -21,7 +21,7 @@ def list_archive(
     videos: Iterator[Video], passed: PassedOver, *, image_fps: float, limits: LimitsConfig, decode: DecodeConfig
 ) -> int:
     """Print each of `videos` with its frames and length, and what listing them passed over; returns the exit code."""
-    look = partial(_looked_at, image_fps=image_fps, limits=limits, decode=decode)
+    look = partial(looked_at, image_fps=image_fps, limits=limits, decode=decode)
     count = frames = failed = 0
     seconds = 0.0
     for video, found in in_threads(look, videos, THREADS):
@@ -40,7 +40,7 @@ def list_archive(
     return EXIT_FAILURES if failed else EXIT_OK
 
 
-def _looked_at(
+def looked_at(
     video: Video, *, image_fps: float, limits: LimitsConfig, decode: DecodeConfig
 ) -> tuple[Video, Timeline | str]:
     """A video, and its timeline or why it has none."""

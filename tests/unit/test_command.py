@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -47,7 +48,7 @@ def test_it_knows_its_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 def test_an_unknown_job_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, "skore", "--out", "x") == 2
-    assert capsys.readouterr().err.startswith("error: hf2vad skore: no such job; there are demo, ")
+    assert capsys.readouterr().err.startswith("error: hf2vad skore: no such job; did you mean score? There are run, ")
 
 
 def test_help_shows_commands_as_they_are_called(
@@ -76,3 +77,21 @@ def test_a_mistake_ends_as_in_the_job(monkeypatch: pytest.MonkeyPatch, capsys: p
     arguments = ("--scores", "nowhere", "--labels", "nowhere", "--out", "nowhere")
     assert call(monkeypatch, "evaluate", *arguments) == 2
     assert capsys.readouterr().err.startswith("error: nowhere: ")
+
+
+def test_help_is_a_word_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "help") == 0
+    assert "Start:\n  run " in capsys.readouterr().out
+    assert call(monkeypatch, "help", "train") == 0
+    assert capsys.readouterr().out.startswith("usage: hf2vad train ")
+
+
+def test_whoever_reads_the_first_line_alone_sees_no_traceback() -> None:
+    job = [sys.executable, "-m", "hf2vad", "score", "--help"]
+    with subprocess.Popen(job, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline().startswith("usage: hf2vad score")
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 0

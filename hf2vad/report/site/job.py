@@ -68,6 +68,9 @@ class ReportJob:
     title: str = "Review"
     """Heading of the site."""
 
+    notice: str = ""
+    """Sentence at the head of every page: what whoever looks at the site must know."""
+
     threads: int = 4
     """Videos that are worked on at once."""
 

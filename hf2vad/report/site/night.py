@@ -129,7 +129,7 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
         raise EvaluationError(f"{prefix}: --pattern, --cameras, --since and --until let no scored video through")
     failed = list(failure_rows(prefix, scope, names))
     _put_summary(job, night, failed, evaluation)
-    put_pages(job.out, title=readable(job.title), media_url=job.media_url)
+    put_pages(job.out, title=readable(job.title), media_url=job.media_url, notice=readable(job.notice))
     return Site(join(job.out, "index.html"), len(night.videos), night.events, len(failed), night.no_player)
 
 

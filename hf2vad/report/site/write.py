@@ -25,13 +25,16 @@ def put_data(out: str, name: str, value: Any) -> None:
     put_bytes(join(out, "data", f"{name}.js"), f"hf2vad.put({json.dumps(name)},{text});\n".encode())
 
 
-def put_pages(out: str, *, title: str, media_url: str) -> None:
-    """Put the pages, and what they look and behave like. `media_url`: a host that they may play videos from."""
+def put_pages(out: str, *, title: str, media_url: str, notice: str = "") -> None:
+    """Put the pages, and what they look and behave like. `media_url`: a host that they may play videos from.
+    `notice`: a sentence at their head."""
     package = files("hf2vad.report.site")
     texts = {item.name: item.read_text(encoding="utf-8") for item in package.joinpath("templates").iterdir()}
     environment = jinja2.Environment(loader=jinja2.DictLoader(texts), autoescape=True, undefined=jinja2.StrictUndefined)
     for page in PAGES:
-        html = environment.get_template(f"{page}.html").render(title=title, page=page, media=_origin(media_url))
+        html = environment.get_template(f"{page}.html").render(
+            title=title, page=page, media=_origin(media_url), notice=notice
+        )
         put_bytes(join(out, f"{page}.html"), html.encode())
     _copy(package.joinpath("static"), join(out, "static"))
     words = {name: cls.word for name, cls in feature_classes().items()}

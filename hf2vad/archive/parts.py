@@ -1,0 +1,86 @@
+"""Which part of an archive is learned from, and which is scored: for archives of which nothing else is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hf2vad.archive.catalog import Video
+
+ENOUGH = 4
+"""Videos of a camera from which on whole videos are learned from, the older ones."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Videos by what becomes of them. Newer ones, which are none of these, are scored whole."""
+
+    older: frozenset[str] = frozenset()
+    """Ids of videos that are learned from as a whole, and not scored."""
+    halved: frozenset[str] = frozenset()
+    """Ids of videos whose beginning is learned from, and whose rest is scored."""
+
+    @classmethod
+    def of(cls, videos: Iterable[Video], share: float) -> Parts:
+        """The first `share` (0 … 1) of each camera, by the order of names, in which recorders put time.
+
+        Of a camera with fewer than ENOUGH videos it is the first part of each video.
+        """
+        older: list[str] = []
+        halved: list[str] = []
+        for ids in _by_camera(videos).values():
+            if len(ids) < ENOUGH:
+                halved += ids
+            else:
+                older += ids[: min(max(1, round(share * len(ids))), len(ids) - 1)]
+        return cls(frozenset(older), frozenset(halved))
+
+    def learned_whole(self, videos: Sequence[Video]) -> list[Video]:
+        """Those of `videos` that are learned from as a whole."""
+        return [video for video in videos if video.id in self.older]
+
+    def shared(self, videos: Sequence[Video]) -> list[Video]:
+        """Those whose beginning is learned from, and whose rest is scored."""
+        return [video for video in videos if video.id in self.halved]
+
+    def scored_whole(self, videos: Sequence[Video]) -> list[Video]:
+        """Those that are scored as a whole."""
+        return [video for video in videos if video.id not in self.older and video.id not in self.halved]
+
+    def to_json(self) -> dict[str, list[str]]:
+        """As plain values, sorted."""
+        return {"older": sorted(self.older), "halved": sorted(self.halved)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, list[str]]) -> Parts:
+        """What `to_json` gave."""
+        return cls(frozenset(values["older"]), frozenset(values["halved"]))
+
+
+@dataclass
+class Footage:
+    """How much footage there is, from a sample of its videos."""
+
+    seconds: float = 0.0
+    frames: int = 0
+    bytes: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    """Ids of sampled videos that cannot be opened."""
+
+    def times(self, videos: Sequence[Video]) -> Footage:
+        """What `videos` come to, by their bytes."""
+        factor = sum(video.size for video in videos) / self.bytes if self.bytes else 0.0
+        return Footage(self.seconds * factor, round(self.frames * factor), sum(video.size for video in videos))
+
+
+def camera_of(video: Video) -> str:
+    """Archive and first folder of a video's path, or, of a video that lies in none, its id."""
+    folder, slash, _ = video.path.partition("/")
+    return f"{video.source}/{folder}" if slash else video.id
+
+
+def _by_camera(videos: Iterable[Video]) -> dict[str, list[str]]:
+    cameras: dict[str, list[str]] = {}
+    for video in sorted(videos, key=lambda video: video.id):
+        cameras.setdefault(camera_of(video), []).append(video.id)
+    return cameras

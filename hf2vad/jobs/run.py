@@ -1,0 +1,275 @@
+"""Find the moments worth watching: learn from the older part of each camera, score the rest, make the site.
+
+Example:
+    hf2vad run ~/videos
+    hf2vad run front.mp4 yard.mp4 --out found
+    hf2vad run s3://cameras/2026 --out s3://vad/found
+    hf2vad run --out found                 # once more: what is new since then
+
+Nothing else is needed. A folder that holds cameras has one folder for each; a video that lies in none is a camera of
+its own. Of a camera with four videos or more the older half (by name) is learned from, and the newer half scored; else
+the first half of each video is learned from, and the second scored. <out>/index.html is the site, and <out>/hf2vad.toml
+what was chosen.
+
+Run it again to resume where it left off, or to score what is new. Exit code: 0 done, 2 usage, 3 some videos failed, 143
+stopped by SIGTERM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import tyro
+
+from hf2vad.archive.settings import LimitsConfig
+from hf2vad.cluster.settings import NO_RAY, RayConfig
+from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
+from hf2vad.errors import ConfigError, NotFoundError
+from hf2vad.presets import PresetName
+from hf2vad.settings import from_dict
+
+if TYPE_CHECKING:
+    from hf2vad.archive.catalog import Video
+    from hf2vad.archive.parts import Footage, Parts
+    from hf2vad.archive.passed import PassedOver
+    from hf2vad.archive.sources import Source
+    from hf2vad.jobs.run_steps import Found
+    from hf2vad.report.site.night import Site
+
+SAMPLED = 50
+"""Videos that are opened to say how long an archive is."""
+ALONE_S = 1800.0
+"""Footage, in seconds, up to which the work is done in this process: Ray takes some seconds to start."""
+LITTLE_S = 600.0
+"""Footage to learn from, in seconds, below which the result is called a preview."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunJob:
+    """Settings of `hf2vad run`."""
+
+    paths: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Videos, folders of videos, or s3://bucket/prefix. None: those of the last run with this --out."""
+
+    out: str = "found"
+    """Folder or s3://bucket/prefix of the result; open its index.html."""
+
+    learn: float = 50.0
+    """How much of each camera is learned from, in percent."""
+
+    preset: PresetName = "features"
+    """What the score is made of. `features` needs no training of a network."""
+
+    verbose: bool = False
+    """Print the whole record of each step."""
+
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.learn < 100:
+            raise ConfigError(f"--learn must lie between 0 and 100 percent, got {self.learn}")
+
+
+def run_job(job: RunJob) -> int:
+    """Learn, score, and make the site; what an earlier run has finished is not done again. Returns the exit code."""
+    print("Starting …", flush=True)
+    from hf2vad.archive.parts import camera_of
+    from hf2vad.archive.passed import PassedOver
+    from hf2vad.cluster.dispatch import open_cluster
+    from hf2vad.jobs.run_steps import Steps
+
+    job = _with_last_paths(_absolute(job))
+    sources = named_sources(job.paths)
+    passed = PassedOver()
+    videos = _listed(sources, passed, job.out)
+    parts = _parts(job, videos)
+    footage = _sampled(videos, job.limits)
+    learned, scored = _plan(job, parts, videos, footage)
+    _print_plan(videos, learned, scored, passed)
+    if job.ray == RayConfig() and learned.seconds + scored.seconds < ALONE_S:
+        job = replace(job, ray=replace(job.ray, address=NO_RAY))
+    _put_choices(job, parts)
+    with open_cluster(job.ray):
+        steps = Steps(job, sources, videos, parts)
+        steps.extract()
+        steps.train()
+        found = steps.score()
+        site = steps.show(_notice(learned.seconds, below=found.below))
+    _print_end(job, found, site, scored.seconds, len({camera_of(video) for video in videos}))
+    return EXIT_FAILURES if site.failures or EXIT_FAILURES in steps.codes else EXIT_OK
+
+
+def named_sources(paths: Sequence[str]) -> tuple[Source, ...]:
+    """The archive at one absolute path, or those at several, each named by the last part of its path.
+
+    Raises ConfigError where there is none.
+    """
+    from hf2vad.archive.sources import Source
+
+    if not paths:
+        raise ConfigError("nothing to look at; name videos or folders, such as: hf2vad run ~/videos")
+    if len(paths) == 1:
+        return (Source("", paths[0]),)
+    names: list[str] = []
+    for uri in paths:
+        stem = os.path.splitext(uri.rstrip("/").rsplit("/", 1)[-1])[0]
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:56] or "videos"
+        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+    return tuple(Source(name, uri) for name, uri in zip(names, paths, strict=True))
+
+
+def _absolute(job: RunJob) -> RunJob:
+    """`job` with places that mean the same in every process."""
+    from hf2vad.storage import absolute
+
+    out, *paths = (absolute(os.path.expanduser(place)) for place in (job.out, *job.paths))
+    return replace(job, out=out, paths=tuple(dict.fromkeys(paths)))
+
+
+def _with_last_paths(job: RunJob) -> RunJob:
+    """`job` with what the last run chose, where no path is given."""
+    import tomllib
+
+    from hf2vad.storage import join, read_bytes
+
+    where = join(job.out, "hf2vad.toml")
+    try:
+        last = tomllib.loads(read_bytes(where).decode())
+    except NotFoundError:
+        return job
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where}: {error}; mend it, or choose another --out") from None
+    kept = from_dict(RunJob, {"out": job.out, **last}, where=where)
+    if job.paths and (job.paths, job.learn, job.preset) != (kept.paths, kept.learn, kept.preset):
+        raise ConfigError(
+            f"{job.out} is the result of {' '.join(kept.paths)} with --learn {kept.learn:g} --preset {kept.preset}; "
+            "choose another --out, or leave the paths out to score what is new there"
+        )
+    return replace(kept, verbose=job.verbose, ray=job.ray)
+
+
+def _put_choices(job: RunJob, parts: Parts) -> None:
+    from hf2vad.storage import join, put_bytes, put_json
+
+    lines = ["# What `hf2vad run` chose; run it again with this --out to score what is new."]
+    lines += [f"{name} = {json.dumps(getattr(job, name))}" for name in ("paths", "learn", "preset")]
+    put_bytes(join(job.out, "hf2vad.toml"), ("\n".join(lines) + "\n").encode())
+    put_json(join(job.out, "learned.json"), parts.to_json())
+
+
+def _listed(sources: Sequence[Source], passed: PassedOver, out: str) -> list[Video]:
+    """The videos of all `sources`, but for those in the result's own folder.
+
+    Raises ConfigError where there is none, NotFoundError for a path that leads nowhere.
+    """
+    from hf2vad.archive.catalog import catalogue
+
+    videos = [
+        replace(video, id=source.below + video.id, source=source.name)
+        for source in sources
+        for video in catalogue(source.uri, passed=passed)
+        if not video.uri.startswith(out.rstrip("/") + "/")
+    ]
+    if not videos:
+        raise ConfigError("; ".join([f"{', '.join(s.uri for s in sources)}: no video there", *passed.lines()]))
+    return videos
+
+
+def _parts(job: RunJob, videos: Sequence[Video]) -> Parts:
+    """What an earlier run learned from, or else what is to be."""
+    from hf2vad.archive.parts import Parts
+    from hf2vad.storage import exists, join, read_json
+
+    if exists(where := join(job.out, "learned.json")):
+        return Parts.from_json(read_json(where))
+    return Parts.of(videos, job.learn / 100)
+
+
+def _sampled(videos: Sequence[Video], limits: LimitsConfig) -> Footage:
+    """Length of some of `videos`, evenly spread."""
+    from functools import partial
+
+    from hf2vad.archive.parts import Footage
+    from hf2vad.archive.settings import DecodeConfig
+    from hf2vad.jobs.dry_run import looked_at
+    from hf2vad.threads import in_threads
+
+    footage = Footage()
+    some = videos[:: -(-len(videos) // SAMPLED)]
+    look = partial(looked_at, image_fps=25.0, limits=limits, decode=DecodeConfig())
+    for video, timeline in in_threads(look, iter(some), 4):
+        if isinstance(timeline, str):
+            footage.unreadable.append(video.id)
+            continue
+        footage.seconds += float(timeline.pts_s[-1])
+        footage.frames += timeline.frame_count
+        footage.bytes += video.size
+    return footage
+
+
+def _plan(job: RunJob, parts: Parts, videos: Sequence[Video], footage: Footage) -> tuple[Footage, Footage]:
+    """What is learned from, and what is scored."""
+    shared = footage.times(parts.shared(videos))
+    whole = (footage.times(parts.learned_whole(videos)), footage.times(parts.scored_whole(videos)))
+    shares = (job.learn / 100, 1 - job.learn / 100)
+    learned, scored = (
+        replace(one, seconds=one.seconds + share * shared.seconds, frames=one.frames + round(share * shared.frames))
+        for one, share in zip(whole, shares, strict=True)
+    )
+    return learned, scored
+
+
+def _print_plan(videos: Sequence[Video], learned: Footage, scored: Footage, passed: PassedOver) -> None:
+    from hf2vad.archive.parts import camera_of
+
+    cameras = len({camera_of(video) for video in videos})
+    print(
+        f"{_count(len(videos), 'video')} of {_count(cameras, 'camera')}: "
+        f"{length(learned.seconds)} to learn from, {length(scored.seconds)} to score"
+    )
+    for line in passed.lines():
+        print(line)
+
+
+def _notice(learned_s: float, *, below: bool) -> str:
+    """What whoever looks at the site must know."""
+    said = []
+    if learned_s < LITTLE_S:
+        said.append(
+            f"Learned from {length(learned_s)} of footage: a preview. More footage makes the score more certain."
+        )
+    if below:
+        said.append("Nothing reached the alarm threshold; these are the most unusual moments below it.")
+    return " ".join(said)
+
+
+def _print_end(job: RunJob, found: Found, site: Site, scored_s: float, cameras: int) -> None:
+    count = _count(0 if found.below else found.count, "unusual moment")
+    below = "; the highest below the alarm threshold:" if found.below else ""
+    print(f"{count} in {length(scored_s)} of {_count(cameras, 'camera')}{below}")
+    for line in found.top:
+        print(f"  {line}")
+    failures = f"{_count(site.failures, 'failure')}: see {job.out}/scores" if site.failures else "no failures"
+    print(f"{failures[0].upper()}{failures[1:]}; tables in {job.out}/scores, choices in {job.out}/hf2vad.toml")
+    print(f"Open: {site.index}")
+
+
+def length(seconds: float) -> str:
+    """A length of footage: "58 seconds", "12 min", "3 h 05 min"."""
+    if seconds < 120:
+        return f"{round(seconds)} seconds"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+JOB = Job("run", RunJob, run_job, __doc__)

@@ -1,0 +1,140 @@
+"""The steps of `hf2vad run`, each a job on what of each camera is its part."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.parts import Parts
+from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.sources import Source
+from hf2vad.jobs.extract import ExtractJob, run_extraction
+from hf2vad.jobs.moments import clock, highest_scores, moments
+from hf2vad.jobs.report import ReviewJob, gathered
+from hf2vad.jobs.score import ScoreJob
+from hf2vad.jobs.scoring import run_scoring, scoring_task
+from hf2vad.jobs.train import TrainJob, train_job
+from hf2vad.report.site.night import Site, write_site
+from hf2vad.storage import exists, is_local, join
+from hf2vad.tables.archives import put_archive_names
+from hf2vad.tables.read import scores_prefix
+
+if TYPE_CHECKING:
+    from hf2vad.jobs.run import RunJob
+
+STAGES = 4
+TOP = 3
+"""Moments that are told at the end."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What scoring found."""
+
+    count: int
+    top: Sequence[str]
+    """A line for each of the highest."""
+    below: bool
+    """Whether no score reached the threshold, and these are the highest below it."""
+
+
+@dataclass
+class Steps:
+    """Extraction, training, scoring and the site, to be taken in this order on one cluster."""
+
+    job: RunJob
+    sources: tuple[Source, ...]
+    videos: Sequence[Video]
+    parts: Parts
+    codes: list[int] = field(default_factory=list)
+    """Exit codes of the steps so far."""
+
+    def extract(self) -> None:
+        """Cut cubes of what is learned from, unless it was learned."""
+        if exists(join(self._place("bundle"), "bundle.json")):
+            return
+        base = ExtractJob.base({"preset": self.job.preset, "boxes": None})
+        base = replace(base, archive=self.sources[0].uri, out=self._place("stc"))
+        base = replace(base, limits=self.job.limits, ray=self.job.ray)
+        with self._stage(1, "Reading what is normal"):
+            for dataset, frames, videos in (
+                ("older", ":", self.parts.learned_whole(self.videos)),
+                ("halves", f":{self.job.learn:g}%", self.parts.shared(self.videos)),
+            ):
+                if videos:
+                    job = replace(base, dataset=dataset, frames=frames)
+                    listed = list(videos)
+                    code = run_extraction("extract", job, job.extraction, iter(listed), partial(iter, listed))
+                    self.codes.append(code)
+
+    def train(self) -> None:
+        """Learn what is normal."""
+        base = TrainJob.base({"preset": self.job.preset})
+        with self._stage(2, "Learning"):
+            self.codes.append(train_job(replace(base, stc=self._place("stc"), out=self._place("bundle"))))
+
+    def score(self) -> Found:
+        """Score the rest; where nothing reaches the threshold, take the highest moments below it."""
+        with self._stage(3, "Scoring"):
+            self._score(None)
+            prefix = scores_prefix(self._place("scores"))
+            found = self._moments(prefix, below=False)
+            if not found.count and (peaks := highest_scores(prefix, TOP)):
+                self._score(peaks[-1])
+                found = self._moments(prefix, below=True)
+        return found
+
+    def show(self, notice: str) -> Site:
+        """Make the site."""
+        linked = all(is_local(uri) for uri in (self.job.out, *(source.uri for source in self.sources)))
+        review = ReviewJob(
+            scores=self._place("scores"),
+            out=self.job.out,
+            archive=tuple(f"{name}={uri}" if name else uri for name, uri in self.sources),
+            bundle=self._place("bundle"),
+            media="link" if linked else "transcode",
+            title="Moments worth watching",
+            notice=notice,
+            limits=self.job.limits,
+            ray=self.job.ray,
+        )
+        with self._stage(4, "Making the site"):
+            gathered(review)
+            return write_site(review)
+
+    def _score(self, threshold: float | None) -> None:
+        base = ScoreJob.base({"bundle": self._place("bundle")})
+        if threshold is not None:
+            base = replace(base, events=replace(base.events, threshold=threshold, low=threshold, min_length=1))
+        base = replace(base, archive=self.sources[0].uri, bundle=self._place("bundle"), out=self._place("scores"))
+        base = replace(base, limits=self.job.limits, ray=self.job.ray)
+        for frames, videos in (
+            (":", self.parts.scored_whole(self.videos)),
+            (f"{self.job.learn:g}%:", self.parts.shared(self.videos)),
+        ):
+            if videos:
+                job = replace(base, frames=frames)
+                task = scoring_task(job)
+                put_archive_names(task.layout.prefix, self.sources)
+                self.codes.append(run_scoring("score", job, task, iter(videos), PassedOver()))
+
+    def _moments(self, prefix: str, *, below: bool) -> Found:
+        found = moments(prefix, self._place("bundle"), TOP)
+        lines = [f"{m.video} at {clock(m.start_s)}: {m.words or f'score {m.score:.2f}'}" for m in found.top]
+        return Found(found.count, lines, below)
+
+    def _place(self, name: str) -> str:
+        """Folder of a step below the result's."""
+        return join(self.job.out, name)
+
+    @contextlib.contextmanager
+    def _stage(self, number: int, what: str) -> Iterator[None]:
+        """Say what is done now; of what the step itself prints only its progress is shown, unless all is asked for."""
+        print(f"{number}/{STAGES} {what}", flush=True)
+        with contextlib.nullcontext() if self.job.verbose else contextlib.redirect_stdout(io.StringIO()):
+            yield
