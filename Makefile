@@ -9,6 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Processes that the tests run in, each with a Ray cluster and an S3 server of its own; a file's tests stay together.
+PROCESSES ?= 2
+
 # The CPU build of torch is all that demo and tests need; on Linux, PyPI's default build brings several GB of CUDA.
 # Set TORCH_INDEX= to take PyPI's build.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -30,7 +33,7 @@ demo: $(INSTALLED)  ## generate an archive, learn from it, score it, and write d
 	$(BIN)/python jobs/demo.py --out demo $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
 test: $(INSTALLED)  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(INSTALLED)  ## the unit tests but the slow ones, in two minutes: for the inner loop
 	$(BIN)/python -m pytest -m 'not slow' tests/unit

@@ -56,6 +56,22 @@ class Sections:
             for video in catalogue(section.source.uri, self.include, self.scope_of(section), passed):
                 yield replace(video, id=section.source.below + video.id, source=section.source.name)
 
+    def check_pattern(self) -> None:
+        """Raise ConfigError where there are videos, and the pattern fits none of them, of whatever day or camera.
+
+        Archives are listed as far as the first video that it fits.
+        """
+        if not self.scope.pattern:
+            return
+        example = None
+        for source in self.sources:
+            for video in catalogue(source.uri, self.include):
+                if self.scope.paths.read(video.id) is not None:
+                    return
+                example = example or f"{video.id!r} in {source.uri}"
+        if example is not None:
+            raise ConfigError(f"--pattern {self.scope.pattern!r} fits no video, such as {example}")
+
     def of(self, video: Video) -> Section:
         """The section that a video from `videos` is in."""
         source = next(one for one in self.sources if one.name == video.source)

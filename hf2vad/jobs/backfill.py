@@ -106,6 +106,7 @@ def backfill_job(job: BackfillJob) -> int:
     for source in sections.sources:
         if not exists(source.uri):
             raise NotFoundError(f"--archive {source.uri}: nothing there")
+    sections.check_pattern()
     task = scoring_task(job, tries=0 if job.retry_failed else job.tries)
     layout = task.layout
     candidates = Candidates(sections, layout, job.min_age_minutes)

@@ -182,3 +182,10 @@ def test_mistakes_are_one_line(site: Site, options: tuple[object, ...], said: st
     done = run_job("backfill", *arguments(site, tmp_path / "archive")[:6], *options, expect=2)
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_pattern_that_fits_nothing_ends_the_night_at_once(site: Site, more: tuple[str, ...], tmp_path: Path) -> None:
+    job = ("--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--pattern", "{camera}/{date}/*")
+    done = run_job("backfill", *job, *more, expect=2)
+    assert "fits no video, such as '01_" in done.stderr

@@ -156,3 +156,16 @@ def test_an_order_that_no_path_says_is_refused() -> None:
         ConfigError, match=r"--order newest needs a --pattern with \{date\} or \{year\}, got '\{camera\}/"
     ):
         Sections((Source("", "a"),), Scope("{camera}/*"), "newest")
+
+
+def test_a_pattern_that_fits_no_video_is_refused_with_one_that_it_does_not_fit(archive: Path) -> None:
+    source = Source("", str(archive))
+    with pytest.raises(ConfigError, match=r"--pattern 'x/\{camera\}/\{date\}/\*' fits no video, such as 'gate/2026-11"):
+        Sections((source,), Scope("x/{camera}/{date}/*")).check_pattern()
+    Sections((source,), BY_DAY).check_pattern()
+    Sections((source,), Scope("{camera}/{date}/*", since=date(2030, 1, 1))).check_pattern()
+    Sections((source,)).check_pattern()
+
+
+def test_where_there_is_no_video_yet_no_pattern_is_wrong(tmp_path: Path) -> None:
+    Sections((Source("", str(tmp_path)),), Scope("x/{camera}/*")).check_pattern()
