@@ -1,12 +1,15 @@
-"""What features reach on the surprise scale: each alone and added, fitted as `train --preset features` fits them.
+"""What features reach on the surprise scale: each alone and added, fitted and calibrated as `train` does it.
 
 Example:
     python jobs/extract_stc.py --archive PED2/training/frames --out train --preset features
     python jobs/extract_stc.py --archive PED2/testing/frames --out test --preset features
-    python -m benchmarks surprise --train train --test test --labels PED2/testing/frame_labels.parquet --name ped2
+    python -m benchmarks surprise --train train --test test --labels PED2/testing/frame_labels.parquet --name ped2 \\
+        --tracks PED2/testing/tracks.parquet
 
-Frame AUROC, micro and macro, over the median of 17 frames. Seeds choose what k-means starts from. Nothing is chosen on
-the labels. Writes benchmarks/results/surprise_<name>.json.
+Frame AUROC, micro and macro, over the median of 17 frames; with --tracks RBDC and TBDC, where each box is a detection
+of its own score; and how many anomalies the events tell, and false alarms an hour, at the thresholds of the training
+footage. A test video whose path names a camera of the training footage is scored as of that camera, as scoring does it.
+Seeds choose what k-means starts from. Nothing is chosen on the labels. Writes benchmarks/results/surprise_<name>.json.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +27,33 @@ import numpy as np
 from benchmarks.machine import describe
 from hf2vad.ablation.record import frame_counts
 from hf2vad.ablation.variants import labelled
+from hf2vad.bundle.calibration import Calibration
+from hf2vad.evaluation.alerts import Alerts, alerts
 from hf2vad.evaluation.auroc import macro_auroc, micro_auroc
 from hf2vad.evaluation.bootstrap import draw_videos, interval, resampled_micro
-from hf2vad.evaluation.labels import read_labels
+from hf2vad.evaluation.labels import FrameLabels, read_labels
+from hf2vad.evaluation.regions import detection_area, regions_taken, track_scores
+from hf2vad.evaluation.tracks import Tracks, VideoTracks, read_tracks
 from hf2vad.features.registry import feature_classes, networks_for
 from hf2vad.features.settings import FEATURES, FusionConfig
 from hf2vad.presets import preset
-from hf2vad.schema import FRAMES
+from hf2vad.schema import F64, FRAMES
+from hf2vad.scoring.events import find_events
 from hf2vad.scoring.feature_set import FeatureSet
-from hf2vad.scoring.scorer import Scorer
+from hf2vad.scoring.scorer import FeatureValues, Scorer
+from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.smooth import smooth
-from hf2vad.training.calibrate import MeasuredFile, calibrate, measure_files
-from hf2vad.training.data import StcTable
+from hf2vad.tables.read import name_in
+from hf2vad.training.calibrate import Calibrations, MeasuredFile, calibrate, measure_files
+from hf2vad.training.cameras import Cameras
+from hf2vad.training.data import StcFile, StcTable
 from hf2vad.training.sample import fit_features
 
 ROOT = Path(__file__).resolve().parents[1]
-PLAIN = [name for name in FEATURES if not networks_for([name])]
+PLAIN = [name for name in FEATURES if not networks_for([name]) and name not in ("classes", "embedding")]
 SMOOTHING = 17
+LOCALISED = ("features", "features, one camera", "features, added in frames", "energy", "speed")
+ALSO = ("rbdc", "tbdc", "told", "anomalies", "false_alarms", "false_alarms_per_hour")
 
 
 def main() -> None:
@@ -49,25 +62,40 @@ def main() -> None:
     parser.add_argument("--test", required=True, help="STC table of the test archive")
     parser.add_argument("--labels", required=True)
     parser.add_argument("--name", required=True, help="of the result")
+    parser.add_argument("--tracks", default="", help="anomalous regions, for RBDC and TBDC")
+    parser.add_argument("--fps", type=float, default=10.0, help="frames a second, for alarms an hour (Ped2: 10)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
     train, test = StcTable(options.train), StcTable(options.test)
     labels = labelled(read_labels(options.labels), frame_counts(options.test))
     chosen = preset("features").fusion
+    truth = (
+        {name_in(labels, video) or "": found for video, found in read_tracks(options.tracks).items()}
+        if options.tracks
+        else {}
+    )
     rows: dict[str, list[dict[str, Any]]] = {}
     seconds = []
+    cameras = Cameras.of(train.files)
+    boxes = {file.uri: _boxes(test, file) for file in test.files}
     for seed in options.seeds:
         started = time.monotonic()
-        settings = {name: feature_classes()[name].Settings() for name in PLAIN}
-        features, _ = fit_features(train, settings | {"motion": preset("features").density}, seed=seed)
-        normal = measure_files(train, FeatureSet(features, None, 1024))
+        settings = {name: feature_classes()[name].Settings() for name in PLAIN} | {"motion": preset("features").density}
+        fitted, _ = fit_features(train, settings, seed=seed, cameras=cameras)
+        features = FeatureSet(fitted, None, 1024)
+        normal = measure_files(train, features, cameras=cameras)
         seconds.append(round(time.monotonic() - started, 1))
         # A test cube is of no training fold: all exemplars count.
-        measured = measure_files(test, FeatureSet(features, None, 1024), apart=False)
+        measured = measure_files(test, features, apart=False, cameras=cameras)
         for name, fusion in fusions(chosen).items():
-            own = calibrate(normal, fusion=fusion, smoothing=SMOOTHING, where=options.train).overall
-            scorer = Scorer.surprise(fusion, own, own) if fusion.rule == "surprise" else Scorer.eq9(fusion, own)
-            rows.setdefault(name, []).append(figures(measured, scorer, labels))
+            known = cameras if name != "features, one camera" else Cameras()
+            scores = Scores(
+                fusion, known, calibrate(normal, fusion=fusion, smoothing=SMOOTHING, where=options.train, cameras=known)
+            )
+            found = figures(measured, scores, labels, options.fps)
+            if options.tracks:
+                found |= localisation(measured, boxes, scores, labels, truth)
+            rows.setdefault(name, []).append(found)
     result = {
         "benchmark": f"surprise_{options.name}",
         "machine": describe(),
@@ -81,7 +109,10 @@ def main() -> None:
     out.write_text(json.dumps(result, indent=2) + "\n")
     for name, found in rows.items():
         micro = [100 * row["micro"] for row in found]
-        print(f"{name:40} {np.mean(micro):5.1f} / {np.mean([100 * row['macro'] for row in found]):5.1f}  seeds {micro}")
+        more = {key: round(float(np.mean([row[key] for row in found])), 4) for key in ALSO if key in found[0]}
+        print(
+            f"{name:26} {np.mean(micro):5.1f} / {np.mean([100 * row['macro'] for row in found]):5.1f}  {micro} {more}"
+        )
 
 
 def fusions(chosen: FusionConfig) -> dict[str, FusionConfig]:
@@ -94,43 +125,134 @@ def fusions(chosen: FusionConfig) -> dict[str, FusionConfig]:
         "features, added in frames": replace(chosen, at="frame"),
         "features, silent 0": replace(chosen, silent=0.0),
         "features, silent 2": replace(chosen, silent=2.0),
+        "features, one camera": chosen,
         "features and place": FusionConfig.of(weights | {"place": 1.0}, rule="surprise"),
         "features and look": FusionConfig.of(weights | {"look": 1.0}, rule="surprise"),
         "features, Eq. 9": FusionConfig.of(weights),
     }
 
 
-def figures(measured: list[MeasuredFile], scorer: Scorer, labels: Mapping[str, Any]) -> dict[str, Any]:
-    """Micro AUROC with its interval over videos, and macro AUROC."""
-    pairs = {}
+@dataclass(frozen=True)
+class Scores:
+    """Scores test footage as a bundle of this calibration does."""
+
+    fusion: FusionConfig
+    cameras: Cameras
+    calibrations: Calibrations
+
+    def of(self, file: MeasuredFile) -> tuple[Scorer, FeatureValues, Calibration]:
+        """What scores a file, its values, and the calibration that says what is an event in it."""
+        overall = self.calibrations.overall
+        own = self.calibrations.cameras.get(self.cameras.of_path(file.file.video))
+        if self.fusion.rule == "eq9":
+            return Scorer.eq9(self.fusion, overall), file.values, overall
+        values = file.values if own is None else file.as_camera.values
+        return Scorer.surprise(self.fusion, own or overall, overall), values, own or overall
+
+
+def figures(measured: list[MeasuredFile], scores: Scores, labels: FrameLabels, fps: float) -> dict[str, Any]:
+    """Micro AUROC with its interval over videos, macro AUROC, and what the events tell."""
+    pairs, told = {}, Alerts()
     for video, (frame, truth) in labels.items():
         files = [file for file in measured if file.file.video == video]
         frames = max(file.file.stop for file in files)
-        values = {name: np.concatenate([file.values[name] for file in files]) for name in files[0].values}
+        scorer, _, calibration = scores.of(files[0])
+        parts = [scores.of(file)[1] for file in files]
+        values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         raw = scorer.frame_scores(values, np.concatenate([file.frame for file in files]), frames)
         full = frame >= FRAMES - 1
-        pairs[video] = (truth[full], smooth(raw[FRAMES - 1 :], SMOOTHING)[frame[full] - FRAMES + 1])
+        smoothed = smooth(raw[FRAMES - 1 :], SMOOTHING)
+        pairs[video] = (truth[full], smoothed[frame[full] - FRAMES + 1])
+        events = find_events(smoothed, EventConfig(), calibration)
+        spans = [(event.start + FRAMES - 1, event.stop + FRAMES - 2) for event in events]
+        every = np.arange(frames)
+        told += alerts(every, every / fps, every >= FRAMES - 1, frame, truth, spans)
     bounds, _ = interval(resampled_micro(pairs, draw_videos(len(pairs), 1000, 0)))
-    return {"micro": micro_auroc(pairs), "macro": macro_auroc(pairs)[0], "interval": bounds}
+    said = told.figures()
+    kept = ("anomalies", "told", "alarms", "false_alarms", "hours", "false_alarms_per_hour")
+    return {
+        "micro": micro_auroc(pairs),
+        "macro": macro_auroc(pairs)[0],
+        "interval": bounds,
+        **{name: said[name] for name in kept},
+    }
+
+
+def localisation(
+    measured: list[MeasuredFile], boxes: Mapping[str, F64], scores: Scores, labels: FrameLabels, truth: Tracks
+) -> dict[str, Any]:
+    """RBDC and TBDC, each box a detection of its own score (evaluation/regions.py)."""
+    regions, tracks, false = [], [], []
+    frames = seen = 0
+    for video, (labelled_frames, _) in labels.items():
+        files = [file for file in measured if file.file.video == video]
+        frame = np.concatenate([file.frame for file in files])
+        score = np.concatenate([scorer.score(values) for scorer, values, _ in map(scores.of, files)])
+        own = truth.get(video, VideoTracks.none())
+        detection, region = regions_taken(frame, np.concatenate([boxes[file.file.uri] for file in files]), own)
+        best = np.full(len(own.frame), -np.inf)
+        np.maximum.at(best, region, score[detection])
+        names, numbers = np.unique(own.track, return_inverse=True)
+        regions.append(best)
+        tracks.append(numbers + seen)
+        false.append(np.delete(score, detection))
+        frames, seen = frames + len(labelled_frames), seen + len(names)
+    found, missed = np.concatenate(regions), np.concatenate(false)
+    return {
+        "rbdc": detection_area(found, missed, frames),
+        "tbdc": detection_area(track_scores(found, np.concatenate(tracks)), missed, frames),
+        "regions_with_a_box": float((found > -np.inf).mean()),
+    }
+
+
+def _boxes(table: StcTable, file: StcFile) -> F64:
+    return np.concatenate([np.empty((0, 4)), *table.only([file]).boxes()])
+
+
+def results() -> list[dict[str, Any]]:
+    """What was measured, by name."""
+    paths = sorted((ROOT / "benchmarks" / "results").glob("surprise_*.json"))
+    return [json.loads(path.read_text()) for path in paths]
 
 
 def table() -> str:
     """Frame AUROC, micro / macro, mean over seeds, of each feature alone and of their sums."""
-    found = [json.loads(path.read_text()) for path in sorted((ROOT / "benchmarks" / "results").glob("surprise_*.json"))]
+    found = results()
 
     def cell(rows: list[dict[str, Any]]) -> str:
-        return " / ".join(f"{100 * np.mean([row[which] for row in rows]):.1f}" for which in ("micro", "macro"))
+        means = [f"{100 * np.mean([row[which] for row in rows]):.1f}" for which in ("micro", "macro") if rows]
+        return " / ".join(means) or "–"
 
     head = ["", *(result["benchmark"].removeprefix("surprise_").replace("_", " ") for result in found)]
-    lines = [head, ["---"] * len(head)]
-    lines += [[name, *(cell(result["auroc"][name]) for result in found)] for name in found[0]["auroc"]]
+    names = list(dict.fromkeys(name for result in found for name in result["auroc"]))
+    lines = [[name, *(cell(result["auroc"].get(name, [])) for result in found)] for name in names]
     fused = [result["auroc"]["features"] for result in found]
     spread = [
         f"{100 * min(row['interval'][0] for row in rows):.1f} to {100 * max(row['interval'][1] for row in rows):.1f}"
         for rows in fused
     ]
-    lines.append(["features, 95 % over videos", *spread])
+    return _markdown([head, *lines, ["features, 95 % over videos", *spread]])
+
+
+def localisation_table() -> str:
+    """Regions and tracks found, and what events tell, mean over seeds."""
+    lines = [["boxes", "score", "RBDC", "TBDC", "regions with a box", "anomalies told", "false alarms", "an hour"]]
+    for result in results():
+        for name in LOCALISED:
+            rows = result["auroc"].get(name, [])
+            if rows and "rbdc" in rows[0]:
+                mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "interval"}
+                places = [f"{100 * mean[key]:.1f}" for key in ("rbdc", "tbdc", "regions_with_a_box")]
+                told = f"{mean['told']:.1f} of {mean['anomalies']:.0f}"
+                alarms = [f"{mean['false_alarms']:.1f}", f"{mean['false_alarms_per_hour']:.0f}"]
+                where = result["benchmark"].removeprefix("surprise_").replace("_", " ")
+                lines.append([where, name, *places, told, *alarms])
+    return _markdown(lines)
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    lines.insert(1, ["---"] * len(lines[0]))
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-TABLES = {"surprise": table}
+TABLES = {"surprise": table, "localisation": localisation_table}

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from hf2vad.schema import appearance_view, flow_view
+from hf2vad.tables.cubes import appearance_view, flow_view
 
 STC = Path(os.environ.get("STC", "demo/stc"))
 PICTURE = os.environ.get("PICTURE", "cubes.png")

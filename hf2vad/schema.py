@@ -1,4 +1,4 @@
-"""The Arrow schema of every table, and the bytes ↔ array views of a cube. Nothing else knows column names.
+"""The Arrow schema of every table, and the shape of a cube. Nothing else says which columns there are.
 
 Every file carries in its metadata `hf2vad.schema` (the version below), `hf2vad.table` (the table's name) and what
 `pack_metadata` was given: source video, its fingerprint, frame range, bundle id or extraction settings.
@@ -117,6 +117,11 @@ STC = pa.schema(
 )
 """One row a cube: `appearance` is uint8 [5, 32, 32, 3] (BGR), `flow` little-endian float16 [4, 32, 32, 2] (dx, dy)."""
 
+_CLASS = _fields(("class", pa.int32(), True), ("class_score", pa.float32(), True))
+
+STC_CLASSES = pa.schema([*STC, *_CLASS])
+"""The same of a detector with classes: each box's most probable class and its probability; null for a box without."""
+
 FEATURE_COLUMNS: Mapping[str, str] = {name: name if name == YARDSTICK else f"s_{name}" for name in FEATURES}
 """Column of each feature in the tables of scores: `s_<name>`; the yardstick's is its name alone."""
 
@@ -127,6 +132,7 @@ SHARD = pa.schema(
         *_FRAME_KEY,
         *_fields(("status", pa.string(), False)),
         *_box(True),
+        *_CLASS,
         *_FEATURES,
         *_fields(("score", pa.float64(), True)),
     ]
@@ -157,13 +163,15 @@ OBJECTS = pa.schema(
     [
         *_FRAME_KEY,
         *_box(False),
+        *_CLASS,
         *_FEATURES,
         *_fields(("score", pa.float64(), False)),
     ]
 )
-"""One row a scored box: its features, in pixels (`s_flow` is S_r, `s_frame` S_p, `speed` the mean over the box of the
-cube's median flow speed, `s_motion` the motion density's value), and the fused score (`score`). A feature that was not
-computed is null; a file whose rows all have one has it as a required column."""
+"""One row a scored box: its class by the detector, null without one; its features, in pixels (`s_flow` is S_r,
+`s_frame` S_p, `speed` the mean over the box of the cube's median flow speed, `s_motion` the motion density's value);
+and the fused score (`score`). A feature that was not computed is null; a file whose rows all have one has it as a
+required column."""
 
 EVENTS = pa.schema(
     [
@@ -306,40 +314,3 @@ def require_columns(schema: pa.Schema, table: str, where: str) -> None:
         raise SchemaError(
             f"{where}: no column {', '.join(missing)}; a table of {table} has {', '.join(TABLES[table].names)}"
         )
-
-
-def cubes_to_arrow(video: str, batch: CubeBatch) -> pa.RecordBatch:
-    """The cubes of one frame as rows of the STC table."""
-    n = len(batch)
-    columns = [
-        pa.array([video] * n, pa.string()),
-        pa.array(np.full(n, batch.frame, np.int32)),
-        pa.array(np.full(n, batch.pts_s, np.float64)),
-        *(pa.array(np.ascontiguousarray(batch.boxes[:, i])) for i in range(4)),
-        _fixed_binary(batch.appearance, APPEARANCE_BYTES),
-        _fixed_binary(batch.flow.astype("<f2", copy=False), FLOW_BYTES),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=STC)
-
-
-def appearance_view(column: pa.Array) -> U8:
-    """(N, 5, 32, 32, 3) uint8, a view of the `appearance` column without a copy."""
-    return _view(column, APPEARANCE_BYTES, np.dtype(np.uint8)).reshape(-1, *APPEARANCE_SHAPE)
-
-
-def flow_view(column: pa.Array) -> F16:
-    """(N, 4, 32, 32, 2) float16, a view of the `flow` column without a copy."""
-    return _view(column, FLOW_BYTES, np.dtype("<f2")).reshape(-1, *FLOW_SHAPE)
-
-
-def _fixed_binary(values: npt.NDArray[Any], width: int) -> pa.Array:
-    data = pa.py_buffer(np.ascontiguousarray(values))
-    return pa.Array.from_buffers(pa.binary(width), len(values), [None, data])
-
-
-def _view(column: pa.Array, width: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    if column.type != pa.binary(width):
-        raise ShapeError(f"a cube column must be {width} bytes wide, got {column.type}")
-    per_row = width // dtype.itemsize
-    values = np.frombuffer(column.buffers()[1], dtype=dtype)
-    return values[column.offset * per_row : (column.offset + len(column)) * per_row]

@@ -167,3 +167,22 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         values_flat.update(flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value})
     return values_flat
+
+
+FileChange = Callable[[str, str, str], tuple[str, str]]
+"""Takes a file among settings, two fields `<file>` and `<file>_sha256`: the first one's dotted name, its URI and the
+SHA-256. Returns the URI and the SHA-256 to put in their place."""
+
+
+def with_files(settings: T, section: str, change: FileChange) -> T:
+    """These settings with each file in them changed: a field `<file>` (URI) that has a field `<file>_sha256` beside it.
+
+    section: what the names of the fields begin with.
+    """
+    changes = {}
+    for item in fields(settings):  # type: ignore[arg-type]
+        uri, sha256 = getattr(settings, item.name), getattr(settings, f"{item.name}_sha256", None)
+        if sha256 is not None and uri:
+            changed = change(f"{section}.{item.name}", uri, sha256)
+            changes[item.name], changes[f"{item.name}_sha256"] = changed
+    return replace(settings, **changes)  # type: ignore[type-var]

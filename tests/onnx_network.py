@@ -144,6 +144,29 @@ class QueryNetwork:
         return _network(nodes, tensors, inputs, outputs)
 
 
+class EncoderNetwork:
+    """An image encoder: a projection of all pixels of a (B, 3, side, side) input, `numbers` of them."""
+
+    def __init__(self, side: int, numbers: int) -> None:
+        self.side = side
+        self.weights = np.random.default_rng(numbers).normal(0, 0.02, (3 * side**2, numbers)).astype(np.float32)
+
+    def to_bytes(self, *, channels: int = 3, batch: int | str = "n") -> bytes:
+        """The network as an ONNX file; `batch`: pictures at once, or a name for any number."""
+        size = channels * self.side**2
+        nodes = [
+            _node("Reshape", ["images", "flat"], "line"),
+            _node("MatMul", ["line", "weights"], "embedding"),
+        ]
+        numbers = self.weights.shape[1]
+        tensors = [
+            _tensor("flat", np.array([-1, size], np.int64), [2]),
+            _tensor("weights", self.weights[:size], [size, numbers]),
+        ]
+        inputs = [_value("images", FLOAT, [batch, channels, self.side, self.side])]
+        return _network(nodes, tensors, inputs, [_value("embedding", FLOAT, [batch, numbers])])
+
+
 def _network(nodes: list[bytes], tensors: list[bytes], inputs: list[bytes], outputs: list[bytes]) -> bytes:
     graph = b"".join(_bytes(1, node) for node in nodes) + _bytes(2, b"pixels")
     graph += b"".join(_bytes(5, tensor) for tensor in tensors)

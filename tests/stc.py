@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.models.settings import ModelConfig
-from hf2vad.schema import F16, STC, U8, CubeBatch, cubes_to_arrow, pack_metadata
+from hf2vad.schema import F16, STC, U8, CubeBatch, pack_metadata
 from hf2vad.settings import to_dict
 from hf2vad.storage import put_table
+from hf2vad.tables.cubes import cubes_to_arrow
 
 SMALL_MODEL = ModelConfig(flow_root=4, slots=8, cvae_widths=(8, 16, 16, 16))
 """A network of full structure that runs in milliseconds."""

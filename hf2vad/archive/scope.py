@@ -65,6 +65,30 @@ class Scope:
         return not ((self.since and days[1] < self.since) or (self.until and days[0] > self.until))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScopeSettings:
+    """Settings of jobs that take a part of an archive by what its paths say."""
+
+    pattern: str = ""
+    """What the paths of videos say, such as {camera}/{date}/*. Only folders that can hold what is asked for are listed.
+    {date} is 2026-11-24 or 20261124; {year}, {month}, {day} are digits; other names, and *, any text."""
+
+    cameras: tuple[str, ...] = ()
+    """Only these; needs {camera} in --pattern."""
+
+    since: str = ""
+    """Only from this day on, such as 2026-11-24; needs {date} or {year} in --pattern."""
+
+    until: str = ""
+    """Only up to this day."""
+
+    @property
+    def scope(self) -> Scope:
+        """Which part of the archive is asked for. Raises ConfigError for what the pattern cannot say."""
+        days = parse_day(self.since, "--since"), parse_day(self.until, "--until")
+        return Scope(self.pattern, self.cameras, *days)
+
+
 def parse_day(text: str, option: str) -> date | None:
     """A day such as 2026-11-24; none for an empty text. Raises ConfigError for anything else."""
     if not text:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from hf2vad.archive.pattern import PathPattern
+from hf2vad.archive.pattern import PathPattern, camera_by_place
 from hf2vad.bundle.calibration import ALWAYS_WRITTEN, Calibration
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import BundleError, ConfigError, NotFoundError, SchemaError
@@ -38,7 +38,8 @@ class BundleSettings:
     calibration: Calibration
     """Over the cubes of all cameras."""
     camera_pattern: str = ""
-    """Where a video's path in the archive names its camera (`{camera}`); empty: all footage is of one camera."""
+    """Where a video's path in the archive names its camera (`{camera}`). Empty: the first folder or the file does, with
+    `fusion.rule = eq9` nothing does."""
     cameras: Mapping[str, Calibration] = field(default_factory=dict)
     """Calibration of each camera that has enough training cubes of its own, by its name."""
     features: Mapping[str, Any] = field(default_factory=dict)
@@ -48,7 +49,13 @@ class BundleSettings:
 
     def calibration_of(self, path: str) -> Calibration:
         """Calibration of the camera that a video's path in its archive names; that of all cameras where it has none."""
-        return self.cameras.get(PathPattern(self.camera_pattern).camera_of(path), self.calibration)
+        return self.cameras.get(self.camera_of(path), self.calibration)
+
+    def camera_of(self, path: str) -> str:
+        """The camera of a video's path in its archive, one that was learnt apart or not; empty where nothing says."""
+        if self.camera_pattern or self.fusion.rule == "eq9":
+            return PathPattern(self.camera_pattern).camera_of(path)
+        return camera_by_place(path)
 
     def to_json(self, weights_sha256: str) -> dict[str, Any]:
         """The content of bundle.json that the id is a hash of; weights_sha256: of the arrays beside it."""

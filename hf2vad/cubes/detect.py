@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf2vad.cubes.detectors.detector import NO_BOXES, Detections, Detector, FrameContext, Resources, read_file
+from hf2vad.cubes.detectors.detector import NO_BOXES, Detections, Detector, FrameContext, Resources
 from hf2vad.cubes.detectors.settings import DETECTORS, DetectorConfig
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.cubes.working import Working
+from hf2vad.models.onnx import read_file
 from hf2vad.schema import F32, I32
 from hf2vad.storage import absolute
 

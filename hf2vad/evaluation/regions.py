@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from sklearn.metrics import auc
 
@@ -102,7 +103,8 @@ def region_figures(prefix: str, videos: Collection[str], tracks: Tracks) -> dict
         names, numbers = np.unique(truth.track, return_inverse=True)
         track.append(numbers + seen)
         seen += len(names)
-        detection, region = _taken(objects, truth)
+        boxes = np.stack([objects[name].to_numpy().astype(np.float64) for name in BOX], axis=1)
+        detection, region = regions_taken(objects["frame"].to_numpy(), boxes, truth)
         for part, values_of in parts.items():
             scores = values_of(objects)
             if scores is None:
@@ -149,13 +151,16 @@ def _unscored(tables: VideoTables, table: pa.Table, truth: VideoTracks) -> int:
     return int((~np.isin(truth.frame, scored)).sum())
 
 
-def _taken(objects: pa.Table, truth: VideoTracks) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Pairs of a row of `objects` and a region that it takes."""
-    frame = objects["frame"].to_numpy()
+def regions_taken(
+    frame: npt.NDArray[np.integer[Any]], boxes: F64, truth: VideoTracks
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pairs of a detection and a region of `truth` that it takes, as two arrays of their numbers.
+
+    frame: (N,) of each detection; boxes: (N, 4).
+    """
     first = np.searchsorted(truth.frame, frame, "left")
     count = np.searchsorted(truth.frame, frame, "right") - first
     detection = np.repeat(np.arange(len(frame)), count)
     region = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
-    boxes = np.stack([objects[name].to_numpy().astype(np.float64) for name in BOX], axis=1)
     takes = overlapping(boxes[detection], truth.boxes[region])
     return detection[takes], region[takes]

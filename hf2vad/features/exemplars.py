@@ -1,16 +1,20 @@
-"""Exemplars: a cube is as unusual as it is far from the nearest of the training cubes that are kept for comparison."""
+"""Exemplars: a cube is as unusual as it is far from the nearest of the training cubes that are kept for comparison.
+
+A camera that has learnt apart has exemplars of its own beside those of all cameras. The distance is then the mean of
+both, weighted by how much footage the camera has: a car is usual where cars are, and nowhere else.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from hf2vad.features.feature import CubeArrays, CubeSample, Feature
+from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, Feature
 from hf2vad.schema import F32
 from hf2vad.settings import require
 
@@ -55,13 +59,54 @@ class ExemplarFeature(Feature[S]):
 
     def fit(self, sample: CubeSample) -> Self:
         prepared = self.prepared(sample)
-        vectors = np.concatenate([prepared.vectors(chunk) for chunk in sample.cubes.chunks()])
-        fold = sample.cubes.fold if sample.cubes.fold is not None else np.zeros(len(vectors), np.int32)
-        chosen = fit_exemplars(vectors, fold, self.settings.exemplars, seed=sample.seed)
+        chosen = fit_exemplars(*_vectors(prepared.vectors, sample), self.settings.exemplars, seed=sample.seed)
         return replace(prepared, arrays={**prepared.arrays, **chosen})
 
+    def fit_camera(self, camera: str, sample: CubeSample, own: CameraShare) -> Self:
+        return replace(self, arrays={**self.arrays, **camera_exemplars(camera, self.vectors, sample, own)})
+
+    def of_camera(self, camera: str) -> Self:
+        return replace(self, camera=camera) if has_camera(self.arrays, camera) else self
+
     def measure(self, cubes: CubeArrays) -> F32:
-        return nearest(self.vectors(cubes), self.arrays, cubes.fold)
+        return distances(self, self.vectors, cubes)
+
+
+def distances(feature: Feature[Any], vectors: Callable[[CubeArrays], F32], cubes: CubeArrays) -> F32:
+    """(B,) distances of the `vectors` of cubes to the nearest exemplar of a fitted feature, for its camera if it has
+    one. What does not depend on the camera is computed once for the same cubes."""
+    key = (feature.name, id(feature.arrays))
+    asked = cubes.once((*key, "vectors"), lambda: vectors(cubes))
+    pooled = cubes.once((*key, "nearest"), lambda: nearest(asked, feature.arrays, cubes.fold))
+    if not feature.camera:
+        return pooled
+    prefix = _prefix(feature.camera)
+    arrays = {name: feature.arrays[prefix + name] for name in ("exemplars", "fold", "weight")}
+    weight = float(arrays["weight"][0])
+    return np.asarray(weight * nearest(asked, arrays, cubes.camera_fold) + (1 - weight) * pooled, np.float32)
+
+
+def camera_exemplars(
+    camera: str, vectors: Callable[[CubeArrays], F32], sample: CubeSample, own: CameraShare
+) -> dict[str, F32]:
+    """The arrays of a camera that has learnt apart: `exemplars`, `fold` and `weight`, after the camera's prefix.
+
+    They are drawn at random: k-means in each fold of each camera would take minutes where there are many.
+    """
+    found, folds = _vectors(vectors, sample)
+    usual = np.flatnonzero(_usual(found, folds, sample.seed))
+    chosen = np.sort(np.random.default_rng([sample.seed, 7]).permutation(usual)[: own.exemplars])
+    arrays = {
+        "exemplars": found[chosen],
+        "fold": folds[chosen].astype(np.float32),
+        "weight": np.array([own.weight], np.float32),
+    }
+    return {_prefix(camera) + name: array for name, array in arrays.items()}
+
+
+def has_camera(arrays: Mapping[str, F32], camera: str) -> bool:
+    """Whether fitted arrays have exemplars of a camera's own."""
+    return f"{_prefix(camera)}exemplars" in arrays
 
 
 def fit_exemplars(vectors: F32, folds: Folds, most: int, *, seed: int) -> dict[str, F32]:
@@ -105,6 +150,15 @@ def nearest(vectors: F32, arrays: Mapping[str, F32], fold: Folds | None = None) 
         squared = np.square(chunk).sum(1) - 2 * closeness.max(1)
         distances[start : start + CHUNK] = np.sqrt(np.maximum(squared, 0))
     return distances
+
+
+def _prefix(camera: str) -> str:
+    return f"cameras/{camera}/"
+
+
+def _vectors(vectors: Callable[[CubeArrays], F32], sample: CubeSample) -> tuple[F32, Folds]:
+    found = np.concatenate([vectors(chunk) for chunk in sample.cubes.chunks()])
+    return found, sample.cubes.fold if sample.cubes.fold is not None else np.zeros(len(found), np.int32)
 
 
 def _usual(vectors: F32, folds: Folds, seed: int) -> npt.NDArray[np.bool_]:

@@ -6,8 +6,8 @@ A feature is one file: a subclass of `Feature` in hf2vad/features/, and a line i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
@@ -18,14 +18,14 @@ from hf2vad.errors import ShapeError
 from hf2vad.features.pace import Pace, fit_pace
 from hf2vad.features.perspective import Perspective
 from hf2vad.models.settings import Network
-from hf2vad.schema import F16, F32, FLOW_SHAPE, FLOWS, SIZE, U8
+from hf2vad.schema import F16, F32, FLOW_SHAPE, FLOWS, I32, SIZE, U8
 
 CHUNK = 1024
 """Cubes that a fit measures at once: 16 MB of flow."""
 GREY = np.array([0.114, 0.587, 0.299], np.float32)
 """Weights of blue, green and red in a grey picture."""
 
-Need = Literal["flow_network", "frame_network", "flow", "pixels", "boxes"]
+Need = Literal["flow_network", "frame_network", "flow", "pixels", "boxes", "classes"]
 """What a feature reads of cubes. `flow_network`, `frame_network`: the errors of a network, which then runs."""
 
 NETWORK_OF: Mapping[Need, Network] = {"flow_network": "flow", "frame_network": "frame"}
@@ -42,24 +42,44 @@ class CubeArrays:
     """(B, 4, 32, 32, 2): crops of the four flow fields, (dx, dy) in the bundle's flow units."""
     appearance: U8 | None
     """(B, 5, 32, 32, 3): crops of the five frames, BGR; None where no feature needs them."""
+    classes: I32 | None = None
+    """(B,): class that the detector gives each box, -1 without one; None where no detector has classes."""
+    class_scores: F32 | None = None
+    """(B,): probability of that class."""
     errors: Mapping[Network, F32] = field(default_factory=dict)
     """(B,) float32 for each network that ran: `flow` has S_r, in squared flow units, `frame` has S_p."""
     fold: npt.NDArray[np.int32] | None = None
     """(B,): of training cubes, the part of the footage each is of. They are measured against the other parts alone."""
+    camera_fold: npt.NDArray[np.int32] | None = None
+    """(B,): the same among the footage of the cubes' camera, where a feature has learnt from that apart."""
+
+    _kept: dict[tuple[Hashable, ...], F32] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def once(self, key: tuple[Hashable, ...], computed: Callable[[], F32]) -> F32:
+        """What `computed` gives for these cubes; computed at the first call with `key`, which must name all of it."""
+        if key not in self._kept:
+            self._kept[key] = computed()
+        return self._kept[key]
+
     def chunks(self, size: int = CHUNK) -> Iterator[CubeArrays]:
         """The same cubes, at most `size` at a time, without errors of networks."""
         for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            yield CubeArrays(
-                boxes=self.boxes[part],
-                flow=self.flow[part],
-                appearance=None if self.appearance is None else self.appearance[part],
-                fold=None if self.fold is None else self.fold[part],
-            )
+            yield self.part(slice(start, start + size))
+
+    def part(self, rows: slice | npt.NDArray[np.int64]) -> CubeArrays:
+        """Some of these cubes, without errors of networks."""
+        return CubeArrays(
+            boxes=self.boxes[rows],
+            flow=self.flow[rows],
+            appearance=None if self.appearance is None else self.appearance[rows],
+            classes=None if self.classes is None else self.classes[rows],
+            class_scores=None if self.class_scores is None else self.class_scores[rows],
+            fold=None if self.fold is None else self.fold[rows],
+            camera_fold=None if self.camera_fold is None else self.camera_fold[rows],
+        )
 
     @cached_property
     def vectors(self) -> F32:
@@ -116,12 +136,31 @@ class CubeSample:
     """How tall boxes are expected to be, fitted on the boxes of the same cubes."""
     seed: int = 0
     """Seed of whatever a fit draws."""
+    rows: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """Which of the cubes are of each camera that is learnt apart, by its name."""
+
+    @property
+    def cameras(self) -> Iterator[tuple[str, CubeSample]]:
+        """Each of these cameras with its cubes, whose folds are then those of its own footage."""
+        for name, rows in self.rows.items():
+            own = self.cubes.part(rows)
+            yield name, replace(self, cubes=replace(own, fold=own.camera_fold), rows={})
 
     @cached_property
     def pace(self) -> Pace:
         """How fast things move by where they are, fitted on the flow of the same cubes."""
         speeds = [chunk.least_speed for chunk in self.cubes.chunks()]
         return fit_pace(self.cubes.boxes, np.concatenate([np.empty(0, np.float32), *speeds]), seed=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraShare:
+    """How far a feature may learn from one camera apart."""
+
+    weight: float
+    """Of what is normal for the camera itself, above 0 and below 1; the rest is what is normal for all cameras."""
+    exemplars: int
+    """Exemplars of its own, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +192,8 @@ class Feature(ABC, Generic[S]):
     """What `fit` found, by name; kept in the bundle under `<key>/`. Empty before the fit."""
     perspective: Perspective | None = None
     """Perspective of the training boxes, for a feature that measures in expected heights."""
+    camera: str = ""
+    """The camera that cubes are of, where the feature has learnt from its footage apart; else empty."""
 
     def __post_init__(self) -> None:
         """Raise BundleError for arrays that `fit` does not leave."""
@@ -173,6 +214,14 @@ class Feature(ABC, Generic[S]):
 
     def fit(self, sample: CubeSample) -> Self:
         """This feature fitted on training cubes."""
+        return self
+
+    def fit_camera(self, camera: str, sample: CubeSample, own: CameraShare) -> Self:
+        """This feature, fitted before, that has also learnt what is normal for `camera`, from training cubes of it."""
+        return self
+
+    def of_camera(self, camera: str) -> Self:
+        """This feature for cubes of `camera`; itself where it has not learnt from that camera apart."""
         return self
 
     @abstractmethod

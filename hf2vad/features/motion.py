@@ -14,8 +14,8 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 
 from hf2vad.errors import BundleError, ConfigError
-from hf2vad.features.exemplars import fit_exemplars, nearest
-from hf2vad.features.feature import CubeArrays, CubeSample, Feature, Need, speeds
+from hf2vad.features.exemplars import camera_exemplars, distances, fit_exemplars, has_camera
+from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, Feature, Need, speeds
 from hf2vad.features.pace import Pace
 from hf2vad.schema import F32, F64, SIZE
 from hf2vad.settings import require
@@ -105,14 +105,25 @@ class Motion(Feature[DensityConfig]):
         values = np.concatenate([blank.histograms(chunk, pace) for chunk in sample.cubes.chunks()])
         return replace(blank, arrays={**pace, **self._fitted(values, sample)})
 
+    def fit_camera(self, camera: str, sample: CubeSample, own: CameraShare) -> Self:
+        if self.settings.kind != "exemplars":
+            return self
+        return replace(self, arrays={**self.arrays, **camera_exemplars(camera, self._vectors, sample, own)})
+
+    def of_camera(self, camera: str) -> Self:
+        return replace(self, camera=camera) if has_camera(self.arrays, camera) else self
+
     def measure(self, cubes: CubeArrays) -> F32:
-        histograms = self.histograms(cubes, self.arrays)
         if self.settings.kind == "exemplars":
-            return nearest(histograms, self.arrays, cubes.fold)
+            return distances(self, self._vectors, cubes)
+        histograms = self._vectors(cubes)
         exact = histograms.astype(np.float64)
         unusual = self._distance if self.settings.kind == "knn" else self._surprise
         parts = [unusual(exact[start : start + CHUNK]) for start in range(0, len(exact), CHUNK)]
         return np.concatenate(parts).astype(np.float32) if parts else np.empty(0, np.float32)
+
+    def _vectors(self, cubes: CubeArrays) -> F32:
+        return self.histograms(cubes, self.arrays)
 
     def histograms(self, cubes: CubeArrays, pace: Mapping[str, F32]) -> F32:
         """(B, directions), divided by heights or speeds as `density.height` says; pace: array of expected speeds."""

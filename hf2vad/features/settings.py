@@ -19,6 +19,8 @@ FEATURES: Mapping[str, str] = {
     "look": "hf2vad.features.look:Look",
     "size": "hf2vad.features.size:Size",
     "place": "hf2vad.features.place:Place",
+    "classes": "hf2vad.features.classes:Classes",
+    "embedding": "hf2vad.features.embedding:Embedding",
 }
 """The features of a cube: name, and where its class is. This is the only list of them: table columns, calibration,
 weights, selection, ablation, evidence and the words of the review site follow it, in this order."""

@@ -24,8 +24,9 @@ CENSORED = 0.005
 footage to train on is never clean."""
 LEVELS = 33
 """Points of the distribution that are kept."""
-SHRINK = 1000
-"""Training cubes at which a camera's own footage and all cameras' count alike in what is rare for it."""
+SHRINK = 5000
+"""Training cubes at which a camera's own footage and all cameras' count alike in what is usual for it. One person who
+walks by is some hundred cubes, so these are few: a thousand said of a camera what a handful of people did."""
 
 
 @dataclass(frozen=True, kw_only=True)

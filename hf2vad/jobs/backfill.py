@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf2vad import logs
 from hf2vad.archive.passed import PassedOver
-from hf2vad.archive.scope import Scope, parse_day
+from hf2vad.archive.scope import ScopeSettings
 from hf2vad.archive.sections import Order, Sections
 from hf2vad.archive.sources import parse_sources
 from hf2vad.cluster.stop import Stop, StopReason
@@ -38,28 +38,15 @@ RECORDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackfillJob(ScoreSettings):
+class BackfillJob(ScopeSettings, ScoreSettings):
     """Settings of jobs/backfill.py."""
 
     archive: tuple[str, ...]
     """Folder or s3://bucket/prefix of videos; of several, each as name=s3://bucket/prefix: the ids of its videos begin
     with the name. --pattern and --include are of paths below it."""
 
-    pattern: str = ""
-    """What the paths of videos say, such as {camera}/{date}/*. Only folders that can hold what is asked for are listed.
-    {date} is 2026-11-24 or 20261124; {year}, {month}, {day} are digits; other names, and *, any text."""
-
-    cameras: tuple[str, ...] = ()
-    """Only these; needs {camera} in --pattern."""
-
     order: Order = "name"
     """Which videos come first. `oldest`, `newest`: by the days in --pattern, and within a day by name."""
-
-    since: str = ""
-    """Only from this day on, such as 2026-11-24; needs {date} or {year} in --pattern."""
-
-    until: str = ""
-    """Only up to this day."""
 
     limit: int = 0
     """New videos, at most; 0: all."""
@@ -100,12 +87,6 @@ class BackfillJob(ScoreSettings):
     def sections(self) -> Sections:
         """The archives, and what is asked for of them. Raises ConfigError for what cannot be told apart or ordered."""
         return Sections(parse_sources(self.archive), self.scope, self.order, self.include)
-
-    @property
-    def scope(self) -> Scope:
-        """Which part of the archive is asked for. Raises ConfigError for what the pattern cannot say."""
-        days = parse_day(self.since, "--since"), parse_day(self.until, "--until")
-        return Scope(self.pattern, self.cameras, *days)
 
 
 def backfill_job(job: BackfillJob) -> int:

@@ -48,7 +48,7 @@ def run_scoring(
     passed: what listing `videos` passes over.
     """
 
-    def prepare(cluster: Cluster) -> tuple[ScoringTask, dict[str, str]]:
+    def prepare(cluster: Cluster, stop: Stop) -> tuple[ScoringTask, dict[str, str]]:
         if job.engine == "eager" or not task.engine.networks:
             return task, {"engine": task.engine.label}
         choice = ask_for_engine(engine_request(job, task), cluster).choice

@@ -21,7 +21,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.cluster.settings import GRACE_SECONDS, RayConfig
@@ -33,7 +33,7 @@ from hf2vad.features.registry import feature_classes, feature_settings, networks
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.settings import to_dict
+from hf2vad.settings import to_dict, with_files
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -93,11 +93,19 @@ class TrainJob:
     density: DensityConfig = field(default_factory=DensityConfig)
 
     camera_pattern: str = ""
-    """Where a video's path in the archive names its camera, as in {camera}/{date}/*: each camera with enough training
-    cubes is calibrated on its own. Empty: one camera."""
+    """Where a video's path in the archive names its camera, as in {camera}/{date}/*. Empty: the first folder is the
+    camera, or, for a video outside of folders, the file; with `fusion.rule eq9` all footage is of one camera. By
+    surprise each camera is learnt apart, as far as it has footage, and leans on all cameras for the rest."""
 
     camera_cubes: int = 1000
-    """Training cubes that are enough."""
+    """`fusion.rule eq9`: training cubes from which on a camera is calibrated on its own."""
+
+    one_camera: bool = False
+    """Take all footage for that of one camera, whatever its paths say."""
+
+    max_cubes: int = 20_000
+    """Cubes of a camera that are trained on, at most: whole files of the table, spread evenly over its videos and
+    their time. 0: all of them."""
 
     select: bool = False
     """Choose the network's memories and what the score is made of by pseudo-anomalies of held-out training videos,
@@ -116,6 +124,8 @@ class TrainJob:
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
+        if self.max_cubes < 0:
+            raise ConfigError(f"--max-cubes must be at least 0, got {self.max_cubes}")
         if self.workers < 0:
             raise ConfigError(f"--workers must not be negative, got {self.workers}")
         if self.workers > 1 and not self.ray.uses_ray:
@@ -140,6 +150,8 @@ class TrainJob:
                     )
             feature_classes()[name].check(settings[name])
         PathPattern.of_camera(self.camera_pattern)
+        if self.one_camera and self.camera_pattern:
+            raise ConfigError("--one-camera and --camera-pattern contradict each other; give one of the two")
 
 
 def train_job(job: TrainJob) -> int:
@@ -147,16 +159,16 @@ def train_job(job: TrainJob) -> int:
     import torch
 
     from hf2vad.models.device import choose_device
-    from hf2vad.report.training import print_training
+    from hf2vad.report.training import print_sample, print_training
     from hf2vad.storage import absolute, exists, join
-    from hf2vad.training.data import StcTable
     from hf2vad.training.learn import put_trained, train_network
     from hf2vad.training.loop import check_workers
 
     job = replace(job, stc=absolute(job.stc), out=absolute(job.out), init=absolute(job.init))
     workers, plan = max(1, job.workers), training_plan(job)
     check_workers(job.training, workers)
-    table = StcTable(job.stc)
+    table = plan.table()
+    print_sample(job.stc, table, job.max_cubes)
     table.require_cubes(max(MIN_CUBES, 2 * workers))
     _check_cameras(job, table)
     if exists(join(job.out, "bundle.json")):
@@ -187,13 +199,23 @@ def training_plan(job: TrainJob) -> TrainingPlan:
         training=job.training,
         loss=job.loss,
         fusion=job.fusion,
-        features=feature_settings(job),
+        features={name: _absolute(name, own) for name, own in feature_settings(job).items()},
         smoothing=job.smoothing,
         camera_pattern=job.camera_pattern,
         camera_cubes=job.camera_cubes,
+        one_camera=job.one_camera,
         selection=job.selection if job.select else None,
     )
-    return TrainingPlan(recipe=recipe, stc=job.stc, out=job.out, mlflow=job.mlflow, settings=to_dict(job))
+    return TrainingPlan(
+        recipe=recipe, stc=job.stc, out=job.out, mlflow=job.mlflow, max_cubes=job.max_cubes, settings=to_dict(job)
+    )
+
+
+def _absolute(name: str, settings: Any) -> Any:
+    """A feature's settings with the places of its files absolute, for workers, which run in folders of their own."""
+    from hf2vad.storage import absolute
+
+    return with_files(settings, name, lambda _, uri, sha256: (absolute(uri), sha256))
 
 
 def _check_cameras(job: TrainJob, table: StcTable) -> None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from hf2vad.bundle.calibration import Calibration
 from hf2vad.bundle.settings import load_bundle_settings, load_provenance
-from hf2vad.features.tail import own_share
+from hf2vad.features.tail import SHRINK, own_share
+
+if TYPE_CHECKING:
+    from hf2vad.training.data import StcTable
 
 WIDTH = 110
-LEANING = 0.1
+LEANING = 0.25
 """Share of all cameras' distribution in a camera's own from which it is said."""
+ENOUGH = 3 * SHRINK
+"""Cubes of a camera that leans so little."""
+SHOWN = 5
+"""Cameras that are named, at most."""
 
 
 def print_training(out: str, seconds: float) -> None:
@@ -38,19 +45,34 @@ def print_training(out: str, seconds: float) -> None:
         f"bundle {bundle.id}: {known.cubes:,} cubes, {known.frames:,} frames{cameras}, {seconds:.0f} s; {features}; "
         f"event threshold {known.threshold:.3f}"
     )
-    for line in support_lines(known, bundle.cameras):
+    rows = load_provenance(out).get("cameras", [])
+    for line in support_lines(known, bundle.cameras, [row["camera"] for row in rows if not row["own"]]):
         console.print(line, markup=False)
 
 
-def support_lines(overall: Calibration, cameras: Mapping[str, Calibration]) -> list[str]:
-    """How far the training footage supports a score by surprise, and which cameras lean on all of them; else empty."""
+def print_sample(stc: str, table: StcTable, most: int) -> None:
+    """How much of the table at `stc` is trained on, on stdout, where that is a part of it."""
+    if len(table) < (cubes := table.cubes_there):
+        print(f"{stc}: {len(table):,} of {cubes:,} cubes are trained on, at most {most:,} of each camera", flush=True)
+
+
+def support_lines(overall: Calibration, cameras: Mapping[str, Calibration], pooled: Sequence[str] = ()) -> list[str]:
+    """How far the training footage supports a score by surprise, and which cameras lean on all of them; else empty.
+
+    pooled: cameras that are not learnt apart.
+    """
     if overall.total is None:
         return []
     lines = [f"{overall.cubes:,} cubes: surprise above {overall.total.supported:.1f} is extrapolated"]
-    for name, own in sorted(cameras.items()):
-        others = 1 - own_share(own.cubes)
-        if others > LEANING:
-            lines.append(f"camera {name}: {own.cubes:,} cubes; what is rare there is {others:.0%} that of all cameras")
+    leaning = {name: own for name, own in sorted(cameras.items()) if 1 - own_share(own.cubes) > LEANING}
+    for name, own in list(leaning.items())[:SHOWN]:
+        others = f"{1 - own_share(own.cubes):.0%} that of all cameras"
+        lines.append(f"camera {name}: {own.cubes:,} cubes; what is usual there is {others}")
+    if len(leaning) > SHOWN:
+        lines.append(f"... and {len(leaning) - SHOWN} more cameras with fewer than {ENOUGH:,} cubes")
+    if pooled:
+        names = ", ".join(list(pooled)[:SHOWN]) + (" …" if len(pooled) > SHOWN else "")
+        lines.append(f"{len(pooled)} cameras, with the fewest cubes, are scored by what is usual for all: {names}")
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from hf2vad.bundle.bundle import Bundle
@@ -29,6 +29,15 @@ class FeatureSet:
     def of(cls, bundle: Bundle, names: Sequence[str], engine: Engine | None, batch: int) -> Self:
         """The features of a bundle with these names."""
         return cls({name: bundle.feature(name) for name in names}, engine, batch)
+
+    def of_camera(self, camera: str) -> Self:
+        """The same features for cubes of `camera`, as far as they have learnt from it apart."""
+        return replace(self, features={name: found.of_camera(camera) for name, found in self.features.items()})
+
+    def apart(self, camera: str) -> Self:
+        """Those features alone that have learnt from `camera` apart, for its cubes."""
+        own = {name: found.of_camera(camera) for name, found in self.features.items()}
+        return replace(self, features={name: found for name, found in own.items() if found.camera}, engine=None)
 
     @property
     def reads_pixels(self) -> bool:

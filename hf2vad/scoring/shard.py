@@ -15,6 +15,7 @@ from hf2vad.profile import span
 from hf2vad.schema import F32, F64, FEATURE_COLUMNS, SHARD, CubeBatch, pack_metadata
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer
+from hf2vad.tables.cubes import class_columns
 from hf2vad.threads import prefetch
 
 AHEAD = 2
@@ -103,8 +104,17 @@ def _joined(frames: list[CubeBatch], features: FeatureSet) -> _Ready:
             boxes=np.concatenate([batch.boxes for batch in frames]),
             flow=np.concatenate([batch.flow for batch in frames]),
             appearance=np.concatenate([batch.appearance for batch in frames]),
+            **_classes(frames),
         )
         return _Ready(frames, cubes, features.measure_plain(cubes))
+
+
+def _classes(frames: list[CubeBatch]) -> dict[str, Any]:
+    """Classes of the cubes as CubeArrays has them; empty where nobody says them."""
+    said = [(batch.classes, batch.class_scores) for batch in frames if len(batch)]
+    if not said or any(classes is None for classes, _ in said):
+        return {}
+    return dict(zip(("classes", "class_scores"), map(np.concatenate, zip(*said, strict=True)), strict=True))
 
 
 def _split(batch: CubeBatch, count: int) -> tuple[CubeBatch, CubeBatch]:
@@ -116,6 +126,8 @@ def _split(batch: CubeBatch, count: int) -> tuple[CubeBatch, CubeBatch]:
             boxes=batch.boxes[where],
             appearance=batch.appearance[where],
             flow=batch.flow[where],
+            classes=None if batch.classes is None else batch.classes[where],
+            class_scores=None if batch.class_scores is None else batch.class_scores[where],
         )
 
     return part(slice(count)), part(slice(count, None))
@@ -128,6 +140,10 @@ def _rows(video: str, batches: list[CubeBatch], values: FeatureValues, score: F6
     boxes = np.zeros((len(empty), 4), np.float32)
     boxes[~empty] = np.concatenate([batch.boxes for batch in batches])
 
+    classes = np.full(len(empty), -1, np.int32), np.zeros(len(empty), np.float32)
+    for column, said in zip(classes, _classes(batches).values(), strict=False):
+        column[~empty] = said
+
     def spread(figures: F32 | F64) -> pa.Array:
         full = np.zeros(len(empty), figures.dtype)
         full[~empty] = figures
@@ -139,6 +155,7 @@ def _rows(video: str, batches: list[CubeBatch], values: FeatureValues, score: F6
         pa.array(np.repeat(np.array([batch.pts_s for batch in batches], np.float64), repeats)),
         pa.array(np.repeat(np.array([batch.status for batch in batches], object), repeats), pa.string()),
         *(pa.array(boxes[:, i].copy(), mask=empty) for i in range(4)),
+        *class_columns(*classes, len(empty)),
         *(spread(values[name]) if name in values else pa.nulls(len(empty), pa.float32()) for name in FEATURE_COLUMNS),
         spread(score),
     ]

@@ -227,7 +227,7 @@ class CubeLayout(RunLayout):
     """The health settings by which cubes of unhealthy footage are left out; none: all stay."""
 
     shard_table: str = field(default="stc", init=False)
-    shard_schema: pa.Schema = field(default=STC, init=False)
+    shard_schema: pa.Schema = STC
 
     shards_folder: ClassVar[str] = "stc"
     shard_format: ClassVar[Mapping[str, Any]] = {
@@ -252,10 +252,11 @@ class CubeLayout(RunLayout):
 
     def completion(self, video: Video) -> Metadata | None:
         uri = self._description(video)
-        return {**(row := read_json(uri)), "final": row["plan"], "complete": True} if exists(uri) else None
+        return {"final": (row := read_json(uri))["plan"], **row, "complete": True} if exists(uri) else None
 
     def vouch(self, video: Video, shards: Sequence[Range]) -> None:
         row = {"video": video.id, "fingerprint": video.fingerprint, "plan": self.plan}
+        row |= {"final": self.final} if self.final != self.plan else {}  # of a sample
         put_json(self._description(video), {**row, "shards": [list(frames) for frames in shards]})
 
     def withdraw(self, video: Video) -> None:

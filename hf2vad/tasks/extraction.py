@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pyarrow as pa
@@ -12,14 +13,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import Shard
+from hf2vad.archive.shards import Range, Shard
 from hf2vad.cubes.extract import AHEAD
-from hf2vad.health.judge import judged_health
+from hf2vad.health.judge import Health, judged_health
 from hf2vad.health.settings import HealthConfig
 from hf2vad.profile import span
-from hf2vad.schema import cubes_to_arrow
-from hf2vad.storage import atomic_writer, open_parquet, read_batches
-from hf2vad.tables.layout import CubeLayout, Metadata
+from hf2vad.storage import atomic_writer, delete, open_parquet, read_batches
+from hf2vad.tables.cubes import cubes_to_arrow
+from hf2vad.tables.layout import CubeLayout, Metadata, list_shards
 from hf2vad.threads import prefetch
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
 
@@ -48,7 +49,7 @@ class ExtractionTask:
             for batch in batches:
                 if len(batch):
                     with span("write"):
-                        rows.append(cubes_to_arrow(shard.video.id, batch))
+                        rows.append(cubes_to_arrow(shard.video.id, batch, self.layout.shard_schema))
                 if sum(map(len, rows)) >= ROWS_PER_GROUP:
                     yield pa.Table.from_batches(rows)
                     rows = []
@@ -58,21 +59,45 @@ class ExtractionTask:
     def finish(self, video: Video, parts: Parts) -> VideoResult:
         """The health of the video, where it decides which cubes stay: what is wrong with a frame is known only now."""
         truncated = [parts.timeline.truncated] if parts.timeline.truncated else []
+        planned = set(parts.plan)
+        for uri, frames, _ in list(list_shards(self.layout.shard_folder(video))):
+            if frames not in planned:  # of a sample before this one
+                delete(uri)
         if self.health is None or not parts.done:
             return VideoResult(shortcomings=truncated)
+        metadata = self.layout.metadata(video, parts.frames)
+        tables, counts = [], Counter[str]()
+        for stretch in _stretches(parts):
+            found = self._healthy_alone(self.health, video, stretch, metadata)
+            tables.append(found.table)
+            counts.update(found.counts)
+        return VideoResult([("health", pa.concat_tables(tables))], counts, truncated)
+
+    def _healthy_alone(self, config: HealthConfig, video: Video, parts: Parts, metadata: Metadata) -> Health:
+        """The health of shards without a gap between them, after the cubes of unhealthy frames are removed."""
         layout, frames = self.layout, parts.frames
         stats = [layout.stats_uri(video, shard) for shard in parts.done]
-        metadata = layout.metadata(video, frames)
-        health = judged_health(self.health, video, parts.timeline, frames, stats, metadata)
+        health = judged_health(config, video, parts.timeline, frames, stats, metadata)
         unhealthy = [frame for frame, kind in enumerate(health.kinds, frames[0]) if kind is not None]
         removed = 0
         for start, stop in parts.done:
             if inside := [frame for frame in unhealthy if start <= frame < stop]:
                 removed += remove_cubes(layout, video, (start, stop), inside)
-        return VideoResult([("health", health.table)], {**health.counts, "cubes_left_out": removed}, truncated)
+        return replace(health, counts={**health.counts, "cubes_left_out": removed})
 
     def reuse(self, video: Video, completion: Metadata) -> VideoResult | None:
         return None
+
+
+def _stretches(parts: Parts) -> Iterator[Parts]:
+    """Those shards of a video that follow each other without a gap, where some of them have a result."""
+    plan: list[Range] = []
+    for shard, following in zip(parts.plan, [*parts.plan[1:], None], strict=True):
+        plan.append(shard)
+        if following is None or following[0] != shard[1]:
+            if done := [one for one in plan if one in set(parts.done)]:
+                yield Parts(parts.timeline, plan, done)
+            plan = []
 
 
 def remove_cubes(layout: CubeLayout, video: Video, shard: tuple[int, int], frames: Sequence[int]) -> int:

@@ -74,7 +74,7 @@ class ScoringTask:
         yield score_shard(
             shard.video.id,
             cubes,
-            self._features(),
+            self._features().of_camera(self.bundle.camera_of(shard.video.path)),
             Scorer.of(self.bundle, shard.video.path),
             metadata=self.layout.metadata(shard.video, (shard.start, shard.stop)),
         )

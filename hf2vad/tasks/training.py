@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hf2vad.training.data import StcTable
 from hf2vad.training.learn import put_trained, train_network
 from hf2vad.training.recipe import TrainingPlan
 
@@ -21,5 +20,5 @@ def train_share(plan: TrainingPlan, threads: int, share: Share) -> None:
     """
     torch.set_num_threads(threads or share.threads)
     device = torch.device("cuda", torch.cuda.current_device()) if share.gpu else torch.device("cpu")
-    table = StcTable(plan.stc)
+    table = plan.table()
     put_trained(train_network(plan, table, device, share.listen()), table, device)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.calibration import Calibration, Moments
 from hf2vad.errors import TrainingError
 from hf2vad.features.feature import CubeArrays
@@ -25,9 +24,11 @@ from hf2vad.schema import F32, F64, FRAMES
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer, in_heights
 from hf2vad.scoring.smooth import smooth
+from hf2vad.training.cameras import Cameras
 from hf2vad.training.data import StcFile, StcTable
 from hf2vad.training.folds import Folds
 from hf2vad.training.group import Group
+from hf2vad.training.sample import NO_CAMERAS
 
 THRESHOLD_PERCENTILE = 99.9
 """Percentile of smoothed training frame scores at which an event starts by default."""
@@ -74,6 +75,13 @@ class MeasuredFile:
     """(B,): the frame that each cube ends in."""
     values: FeatureValues
     """Values of each feature, in the unit that they are fused in."""
+    own: FeatureValues = field(default_factory=dict)
+    """Values of the features that have learnt from the file's camera apart, as they measure cubes of it."""
+
+    @property
+    def as_camera(self) -> MeasuredFile:
+        """The same file as features of its camera measure it."""
+        return replace(self, values={**self.values, **self.own})
 
 
 @dataclass(frozen=True)
@@ -91,50 +99,83 @@ def measure_files(
     files: Sequence[StcFile] | None = None,
     *,
     apart: bool = True,
+    cameras: Cameras = NO_CAMERAS,
 ) -> list[MeasuredFile]:
     """Measure all cubes of `files` (none: of the table).
 
     apart: the features were fitted on this table, so each cube is measured against the footage that it is not of.
 
-    perspective: values are in box heights that it expects; none: in pixels.
+    perspective: values are in box heights that it expects; none: in pixels. cameras: those that features were fitted
+    with; cubes of one that is learnt apart are measured twice, as those of any camera and as its own.
     """
     folds = Folds.of(table.files)
+    own_folds = {name: Folds.of(own) for name, own in cameras.apart.items()}
+    own_sets = {name: features.apart(name) for name in cameras.apart}
     files = table.files if files is None else files
     frames: dict[str, list[np.ndarray[tuple[int], np.dtype[np.int32]]]] = {f.uri: [] for f in files}
     measured: dict[str, list[FeatureValues]] = {f.uri: [] for f in files}
+    as_own: dict[str, list[FeatureValues]] = {f.uri: [] for f in files}
     with ProgressBar("calibration", total=sum(sum(file.groups) for file in files), unit="cubes") as bar:
         for file, cubes in table.in_order(appearance=features.reads_pixels, files=files):
-            fold = folds(file.video, cubes.frame) if apart else None
-            values = features.measure(
-                CubeArrays(boxes=cubes.boxes, flow=cubes.flow, appearance=cubes.appearance, fold=fold)
+            camera = cameras.of_path(file.video)
+            arrays = CubeArrays(
+                boxes=cubes.boxes,
+                flow=cubes.flow,
+                appearance=cubes.appearance,
+                classes=cubes.classes,
+                class_scores=cubes.class_scores,
+                fold=folds(file.video, cubes.frame) if apart else None,
+                camera_fold=own_folds[camera](file.video, cubes.frame) if apart and camera in own_folds else None,
             )
+            values = features.measure(arrays)
             if perspective is not None:
                 values = in_heights(values, perspective.heights(cubes.boxes))
             frames[file.uri].append(cubes.frame)
             measured[file.uri].append(values)
+            if camera in own_sets:
+                as_own[file.uri].append(own_sets[camera].measure(arrays))
             bar.advance(len(cubes))
-    none = {name: np.empty(0, np.float32) for name in features.features}
     return [
         MeasuredFile(
             file,
             np.concatenate([np.empty(0, np.int32), *frames[file.uri]]),
-            {name: np.concatenate([empty, *(v[name] for v in measured[file.uri])]) for name, empty in none.items()},
+            _joined(measured[file.uri], features),
+            _joined(as_own[file.uri], own_sets[camera]) if (camera := cameras.of_path(file.video)) in own_sets else {},
         )
         for file in files
     ]
 
 
+def _joined(parts: Sequence[FeatureValues], features: FeatureSet) -> FeatureValues:
+    empty = np.empty(0, np.float32)
+    return {name: np.concatenate([empty, *(part[name] for part in parts)]) for name in features.features}
+
+
 def measure_together(
-    table: StcTable, features: FeatureSet, perspective: Perspective | None, group: Group
+    table: StcTable,
+    features: FeatureSet,
+    perspective: Perspective | None,
+    group: Group,
+    cameras: Cameras = NO_CAMERAS,
 ) -> list[MeasuredFile]:
     """All files of `table`, each measured by one process of `group`; every process gets all of them, in order."""
     shares = [table.files[rank :: group.world] for rank in range(group.world)]
-    own = measure_files(table, features, perspective, shares[group.rank])
+    own = measure_files(table, features, perspective, shares[group.rank], cameras=cameras)
     if group.world == 1:
         return own
     names = list(features.features)
-    columns = [np.column_stack([file.frame, *(file.values[name] for name in names)]) for file in own]
-    rows = np.concatenate([np.empty((0, 1 + len(names))), *columns])
+    apart = sorted({name for camera in cameras.apart for name in features.apart(camera).features})
+    columns = [
+        np.column_stack(
+            [
+                file.frame,
+                *(file.values[name] for name in names),
+                *(file.own.get(name, file.values[name]) for name in apart),
+            ]
+        )
+        for file in own
+    ]
+    rows = np.concatenate([np.empty((0, 1 + len(names) + len(apart))), *columns])
     most = max(sum(sum(file.groups) for file in share) for share in shares)
     padded = np.zeros((most, rows.shape[1]))
     padded[: len(rows)] = rows
@@ -142,8 +183,10 @@ def measure_together(
     for share, sent in zip(shares, group.gather(torch.from_numpy(padded)), strict=True):
         ends = np.cumsum([sum(file.groups) for file in share])
         for file, part in zip(share, np.split(sent.numpy(), ends)[:-1], strict=True):
-            values = {name: part[:, 1 + i].astype(np.float32) for i, name in enumerate(names)}
-            gathered[file.uri] = MeasuredFile(file, part[:, 0].astype(np.int32), values)
+            each = part[:, 1:].T.astype(np.float32)
+            values, as_own = dict(zip(names, each, strict=False)), dict(zip(apart, each[len(names) :], strict=True))
+            known = cameras.of_path(file.video) in cameras.apart
+            gathered[file.uri] = MeasuredFile(file, part[:, 0].astype(np.int32), values, as_own if known else {})
     return [gathered[file.uri] for file in table.files]
 
 
@@ -153,29 +196,35 @@ def calibrate(
     fusion: FusionConfig,
     smoothing: int,
     where: str,
-    camera_pattern: str = "",
+    cameras: Cameras = NO_CAMERAS,
     camera_cubes: int = 1000,
 ) -> Calibrations:
     """What is normal over all cubes, and for each camera: μ and σ of every measured feature, with `fusion.rule =
     surprise` the distribution of each with a weight, and the percentiles of the frame scores.
 
-    A camera with fewer than `camera_cubes` cubes has no μ and σ of its own. By surprise every camera has distributions
-    of its own, shrunk towards those of all cameras where they rest on few cubes. Raises TrainingError, naming `where`,
-    when a feature with a weight is not finite or, with Eq. 9, always the same, so that σ is 0.
+    With Eq. 9 each camera that a pattern names has μ and σ of its own where it has `camera_cubes` cubes. By surprise
+    each camera that is learnt apart has distributions of its own, shrunk towards those of all cameras where they rest
+    on few cubes. Raises TrainingError, naming `where`, when a feature with a weight is not finite or, with Eq. 9,
+    always the same, so that σ is 0.
     """
     overall = _calibration(files, fusion, smoothing, where)
-    pattern = PathPattern.of_camera(camera_pattern)
     by_camera: dict[str, list[MeasuredFile]] = {}
     for file in files:
-        by_camera.setdefault(pattern.camera_of(file.file.video), []).append(file)
-    by_camera.pop("", None)
+        if fusion.rule == "surprise":
+            name = cameras.of_path(file.file.video)
+            wanted = name in cameras.apart
+        else:
+            name = cameras.pattern.camera_of(file.file.video)
+            wanted = bool(name)
+        if wanted:
+            by_camera.setdefault(name, []).append(file.as_camera)
     least = 1 if fusion.rule == "surprise" else camera_cubes
     enough = {name: group for name, group in by_camera.items() if sum(len(file.frame) for file in group) >= least}
-    cameras = {
+    calibrations = {
         name: _calibration(group, fusion, smoothing, f"{where}, camera {name}", overall)
         for name, group in enough.items()
     }
-    return Calibrations(overall, cameras)
+    return Calibrations(overall, calibrations)
 
 
 def _calibration(

@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.errors import MismatchError, NotFoundError, TrainingError
-from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, U8, appearance_view, flow_view, table_of, unpack_metadata
+from hf2vad.hashes import hash_of
+from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, I32, U8, table_of, unpack_metadata
 from hf2vad.settings import from_dict
 from hf2vad.storage import list_files, open_parquet
+from hf2vad.tables.cubes import appearance_view, class_arrays, flow_view
 from hf2vad.training.order import Index, Order, Piece
 
 BESIDE = ("looks", "health")
@@ -55,6 +57,10 @@ class FileCubes(Cubes):
     """(B,): the frame that each cube ends in."""
     boxes: F32
     """(B, 4): x1, y1, x2, y2 in source pixels."""
+    classes: I32
+    """(B,): class by the detector, -1 without one."""
+    class_scores: F32
+    """(B,): probability of that class."""
 
 
 class StcTable:
@@ -94,6 +100,8 @@ class StcTable:
         if first is None:
             raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with jobs/extract_stc.py")
         self.fingerprint = digest.hexdigest()[:16]
+        self.cubes_there = len(self)
+        """Cubes under the URI, of which `only` leaves some out."""
         self.groups = list(self._row_groups())
         """Its row groups, but for empty ones, in the order of the files."""
 
@@ -109,9 +117,10 @@ class StcTable:
         return sum(sum(file.groups) for file in self.files)
 
     def only(self, files: Sequence[StcFile]) -> StcTable:
-        """The same table without its other files."""
+        """The same table without its other files, which its fingerprint says."""
         part = copy.copy(self)
         part.files = list(files)
+        part.fingerprint = hash_of(self.fingerprint, [file.uri.removeprefix(self.uri) for file in files])
         part.groups = list(part._row_groups())
         return part
 
@@ -151,7 +160,8 @@ class StcTable:
         for file in self.files if files is None else files:
             parquet = open_parquet(file.uri)
             for group in range(len(file.groups)):
-                columns = ["frame", *BOX, "flow", *(["appearance"] if appearance else [])]
+                there = {"class", "class_score"} & set(parquet.schema_arrow.names)
+                columns = ["frame", *BOX, "flow", *(["appearance"] if appearance else []), *sorted(there)]
                 table = parquet.read_row_group(group, columns=columns).combine_chunks()
                 if table.num_rows:
                     yield (
@@ -161,6 +171,7 @@ class StcTable:
                             flow_view(table["flow"].chunk(0)),
                             table["frame"].to_numpy(),
                             np.stack([table[name].to_numpy() for name in BOX], axis=1),
+                            *class_arrays(table),
                         ),
                     )
 

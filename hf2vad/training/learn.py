@@ -22,6 +22,7 @@ from hf2vad.scoring.feature_set import FeatureSet, counted_features
 from hf2vad.settings import flat
 from hf2vad.storage import join
 from hf2vad.training.calibrate import calibrate, measure_together
+from hf2vad.training.cameras import Cameras
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
@@ -30,7 +31,7 @@ from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
 from hf2vad.training.loop import Trainer
 from hf2vad.training.probe import normal_examples, probe_cubes
 from hf2vad.training.recipe import TrainingPlan
-from hf2vad.training.sample import fit_features
+from hf2vad.training.sample import NO_CAMERAS, fit_features
 from hf2vad.training.selection import read_selection
 from hf2vad.versions import versions
 
@@ -79,13 +80,16 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
     """Fit the features, calibrate the score and put the bundle of a network that was trained on `table`."""
     group, plan, recipe = Group.current(device), trained.plan, trained.plan.recipe
     own = {name: settings for name, settings in recipe.features.items() if name in counted_features(recipe.fusion)}
-    features, perspective = fit_features(table, own, seed=recipe.training.seed)
+    by_surprise = recipe.fusion.rule == "surprise"
+    cameras = Cameras.of(table.files, recipe.camera_pattern, one=recipe.one_camera)
+    apart = cameras if by_surprise else NO_CAMERAS
+    features, perspective = fit_features(table, own, seed=recipe.training.seed, cameras=apart)
     networks, batch = networks_for(features), recipe.training.batch
     engine = None
     if networks and trained.model is not None:
         engine = EagerEngine(trained.model, device=device, batch=batch, networks=networks)
     unit = perspective if recipe.fusion.perspective else None
-    measured = measure_together(table, FeatureSet(features, engine, batch), unit, group)
+    measured = measure_together(table, FeatureSet(features, engine, batch), unit, group, apart)
     if not group.first:
         return
     normal = calibrate(
@@ -93,7 +97,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
         fusion=recipe.fusion,
         smoothing=recipe.smoothing,
         where=plan.stc,
-        camera_pattern=recipe.camera_pattern,
+        cameras=cameras,
         camera_cubes=recipe.camera_cubes,
     )
     bundle = Bundle(
@@ -105,7 +109,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
             calibration=normal.overall,
             camera_pattern=recipe.camera_pattern,
             cameras=normal.cameras,
-            features=own,
+            features={name: feature.settings for name, feature in features.items()},
             perspective=perspective,
         ),
         weights={} if trained.model is None else trained.model.state_dict(),
@@ -123,6 +127,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
             },
             "history": trained.history,
             "selection": trained.selection,
+            **({"cameras": cameras.described()} if cameras.apart and by_surprise else {}),
             "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
             "workers": group.world,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -12,6 +12,7 @@ from hf2vad.hashes import hash_of
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.settings import fingerprint, to_dict
 from hf2vad.storage import join, key_path
+from hf2vad.training.cameras import Cameras, sampled
 from hf2vad.training.data import StcTable
 from hf2vad.training.initial import initial_identity
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
@@ -43,9 +44,11 @@ class Recipe:
     smoothing: int
     """Frames of the median filter over frame scores."""
     camera_pattern: str
-    """Where a video's path names its camera; empty: all footage is of one camera."""
+    """Where a video's path names its camera; empty: the first folder or the file does, with Eq. 9 nothing does."""
     camera_cubes: int
-    """Training cubes from which on a camera is calibrated on its own."""
+    """Eq. 9: training cubes from which on a camera is calibrated on its own."""
+    one_camera: bool = False
+    """Whether all footage is taken for that of one camera."""
     selection: SelectionConfig | None
     """How model, fusion and motion density are chosen before training; None: they are used as they are."""
 
@@ -71,6 +74,7 @@ class Recipe:
             table.fingerprint,
             *([initial_identity(self.init)] if self.init else []),
             *later,
+            *(["one camera"] if self.one_camera else []),
         )
 
 
@@ -83,6 +87,8 @@ class TrainingPlan:
     """URI of the table."""
     out: str
     """URI of the bundle."""
+    max_cubes: int = 0
+    """Cubes of a camera that are trained on, at most; 0: all."""
     mlflow: str
     """URI of the MLflow server or store that gets the curves; empty: none."""
     settings: Mapping[str, Any]
@@ -94,6 +100,12 @@ class TrainingPlan:
         recipe = replace(self.recipe, model=choice.model, fusion=choice.fusion, features=features)
         chosen = {name: to_dict(getattr(choice, name)) for name in ("model", "fusion", "density")}
         return replace(self, recipe=recipe, settings={**self.settings, **chosen})
+
+    def table(self) -> StcTable:
+        """The cubes that are trained on. Raises what StcTable does."""
+        table = StcTable(self.stc)
+        cameras = Cameras.of(table.files, self.recipe.camera_pattern)
+        return sampled(table, self.max_cubes, (lambda _: "") if self.recipe.one_camera else cameras.of_path)
 
     @property
     def checkpoint(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.shards import Shard, cut_shards
@@ -12,6 +13,16 @@ from hf2vad.cluster.stop import StopReason
 from hf2vad.walk.backlog import Backlog
 from hf2vad.walk.markers import CompletionIndex
 from hf2vad.walk.settings import FrameRange
+
+
+class Plan(Protocol):
+    """What is walked of each video, in which pieces."""
+
+    def shards(self, video: Video, timeline: Timeline) -> Iterator[Shard]:
+        """The shards of a video, in order."""
+
+    def count(self, video: Video, timeline: Timeline) -> int:
+        """Frames of a video that are walked."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class ShardPlan:
         start, stop = self.frames.within(timeline.frame_count)
         return cut_shards(video, timeline, self.shard_frames, start=start, stop=stop)
 
-    def count(self, timeline: Timeline) -> int:
+    def count(self, video: Video, timeline: Timeline) -> int:
         """Frames of a video that are walked."""
         start, stop = self.frames.within(timeline.frame_count)
         return stop - start

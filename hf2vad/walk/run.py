@@ -7,8 +7,9 @@ from contextlib import closing
 from itertools import chain, islice
 from typing import Any
 
-from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.catalog import EVERYTHING, Video, catalogue
 from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.scope import Scope
 from hf2vad.cluster.dispatch import Cluster, open_cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
@@ -18,7 +19,7 @@ from hf2vad.errors import ConfigError, StoppedError
 from hf2vad.storage import absolute
 from hf2vad.threads import prefetch
 from hf2vad.walk.counts import RunCounts
-from hf2vad.walk.limits import ShardPlan, WalkLimits
+from hf2vad.walk.limits import Plan, ShardPlan, WalkLimits
 from hf2vad.walk.monitor import RunMonitor
 from hf2vad.walk.record import RunRecord
 from hf2vad.walk.settings import FrameRange, WalkSettings
@@ -35,14 +36,17 @@ def run_walk(
     task: WalkTask,
     videos: Iterator[Video],
     *,
-    prepare: Callable[[Cluster], tuple[WalkTask, dict[str, Any]]] | None = None,
+    plan: Plan | None = None,
+    prepare: Callable[[Cluster, Stop], tuple[WalkTask, dict[str, Any]]] | None = None,
     limits: WalkLimits | None = None,
     then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
     passed: PassedOver | None = None,
 ) -> int:
     """Walk over `videos` on the cluster that `job.ray` names, put and print the run's record, and return the exit code.
 
-    `prepare`: gives the task in place of `task`, and more to record, once the cluster can be asked.
+    `plan`: what is walked of each video; none: what `job` says.
+    `prepare`: gives the task in place of `task`, and more to record, once the cluster can be asked; no video is asked
+    for before.
     `then`: what is done after the walk, unless SIGTERM told the run to stop; returns more to record.
     `passed`: what listing `videos` passes over. Raises StoppedError after SIGTERM, when something is left.
     """
@@ -57,9 +61,9 @@ def run_walk(
         stop.listen()
         monitor.begin(cluster, extra)
         if prepare is not None:
-            task, prepared = prepare(cluster)
+            task, prepared = prepare(cluster, stop)
             extra = {**extra, **prepared}
-        plan = ShardPlan(job.shard_frames, FrameRange(job.frames))
+        plan = plan or shard_plan(job)
         walk = Walk(cluster, task, plan, limits=limits, breaker=job.breaker, stop=stop, monitor=monitor)
         counts = walk.run(ahead, name)
         if then is not None and not stop.signalled:
@@ -70,6 +74,11 @@ def run_walk(
     if counts.stopped and stop.signalled:
         raise StoppedError(f"{what_is_left(counts)}; run the same command again to go on")
     return EXIT_FAILURES if counts.failed else EXIT_OK
+
+
+def shard_plan(job: WalkSettings) -> ShardPlan:
+    """How `job` cuts videos."""
+    return ShardPlan(job.shard_frames, FrameRange(job.frames))
 
 
 def walk_config(
@@ -109,12 +118,14 @@ def absolute_places(job: WalkSettings) -> dict[str, Any]:
     return places | {"detector": absolute_detector(job.detector)}
 
 
-def some_videos(archive: str, include: tuple[str, ...], passed: PassedOver | None = None) -> Iterator[Video]:
-    """The catalogue; `passed` is told of what it passes over.
+def some_videos(
+    archive: str, include: tuple[str, ...], passed: PassedOver | None = None, scope: Scope = EVERYTHING
+) -> Iterator[Video]:
+    """The catalogue of what is in `scope`; `passed` is told of what it passes over.
 
     Raises ConfigError when it is empty, before a cluster is started for it.
     """
-    videos = catalogue(archive, include, passed=passed)
+    videos = catalogue(archive, include, scope, passed)
     first = next(videos, None)
     if first is None:
         which = " that matches --include" if include else ""

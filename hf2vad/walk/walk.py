@@ -22,7 +22,7 @@ from hf2vad.progress import ProgressBar
 from hf2vad.walk.breaker import Breaker
 from hf2vad.walk.counts import SHOWN_FAILURES, RunCounts
 from hf2vad.walk.failures import Failure, failure_reason
-from hf2vad.walk.limits import ShardPlan, WalkLimits
+from hf2vad.walk.limits import Plan, WalkLimits
 from hf2vad.walk.markers import Marks
 from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.task import WalkTask
@@ -57,7 +57,7 @@ class Walk:
         self,
         cluster: Cluster,
         task: WalkTask,
-        plan: ShardPlan,
+        plan: Plan,
         *,
         limits: WalkLimits | None = None,
         breaker: BreakerConfig | None = None,
@@ -258,7 +258,7 @@ class Walk:
             if opened.failure:
                 self._counts.fail(video.id, opened.failure)
             return
-        self._bar.grow(self._plan.count(opened.timeline))
+        self._bar.grow(self._plan.count(video, opened.timeline))
         self._counts.add({"bytes": video.size})
         shards = self._plan.shards(video, opened.timeline)
         self._unfinished[video.id] = open_video = OpenVideo(video, opened.timeline, shards, opened.done)

@@ -21,6 +21,7 @@ from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.training.calibrate import Calibrations, calibrate, measure_files, measure_together
+from hf2vad.training.cameras import Cameras
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
 from hf2vad.training.sample import fit_features
@@ -41,7 +42,8 @@ def features(table: StcTable) -> tuple[FeatureSet, Perspective]:
 
 def calibrated(table: StcTable, group: Group) -> Calibrations:
     measured = measure_together(table, *features(table), group)
-    return calibrate(measured, fusion=FUSION, smoothing=5, where=table.uri, camera_pattern=PATTERN, camera_cubes=30)
+    cameras = Cameras.of(table.files, PATTERN)
+    return calibrate(measured, fusion=FUSION, smoothing=5, where=table.uri, cameras=cameras, camera_cubes=30)
 
 
 def one_of_two(rank: int, folder: str, uri: str, found: Queue[Any]) -> None:
@@ -107,7 +109,6 @@ def test_a_camera_of_which_all_cubes_are_alike_is_named(tmp_path: Path) -> None:
     table = StcTable(str(tmp_path))
     engine = EagerEngine(HF2VAD(SMALL_MODEL), device=torch.device("cpu"), batch=16)
     measured = measure_files(table, feature_set(engine))
+    cameras = Cameras.of(table.files, PATTERN)
     with pytest.raises(TrainingError, match=rf"{tmp_path}, camera gate: the flow errors of all training cubes"):
-        calibrate(
-            measured, fusion=FusionConfig(), smoothing=1, where=table.uri, camera_pattern=PATTERN, camera_cubes=10
-        )
+        calibrate(measured, fusion=FusionConfig(), smoothing=1, where=table.uri, cameras=cameras, camera_cubes=10)

@@ -26,6 +26,7 @@ from hf2vad.scoring.scorer import FeatureValues, Scorer
 from hf2vad.scoring.words import feature_words, in_words
 from hf2vad.tables.read import scored_videos, scores_prefix
 from hf2vad.training.calibrate import Calibrations, MeasuredFile, calibrate
+from hf2vad.training.cameras import Cameras
 from hf2vad.training.data import StcFile
 
 FUSION = FusionConfig.of({"energy": 1.0, "shape": 2.0}, rule="surprise")
@@ -40,7 +41,8 @@ def footage(video: str, cubes: int, seed: int, scale: float = 1.0) -> MeasuredFi
 
 
 def calibrated(*files: MeasuredFile, fusion: FusionConfig = FUSION, pattern: str = "") -> Calibrations:
-    return calibrate(list(files), fusion=fusion, smoothing=1, where="t", camera_pattern=pattern)
+    cameras = Cameras.of([file.file for file in files], pattern, one=not pattern)
+    return calibrate(list(files), fusion=fusion, smoothing=1, where="t", cameras=cameras)
 
 
 def values(*columns: tuple[float, float]) -> FeatureValues:
@@ -97,7 +99,7 @@ def test_each_camera_has_its_own_rarity_and_leans_on_all_of_them_where_it_has_fe
     assert normal.cameras["new"].threshold == pytest.approx(normal.overall.threshold, rel=0.1)
     lines = support_lines(normal.overall, normal.cameras)
     assert lines[0] == "40,040 cubes: surprise above 4.6 is extrapolated"
-    assert lines[1:] == ["camera new: 40 cubes; what is rare there is 96% that of all cameras"]
+    assert lines[1:] == ["camera new: 40 cubes; what is usual there is 99% that of all cameras"]
 
 
 def test_a_calibration_by_surprise_survives_json_and_one_by_equation_9_is_written_as_before() -> None:

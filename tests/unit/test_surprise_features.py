@@ -20,7 +20,7 @@ from hf2vad.features.shape import gradient_histograms
 from hf2vad.schema import F32
 
 PLAIN = [name for name in FEATURES if not networks_for([name])]
-FITTED = [name for name in PLAIN if name != "speed"]
+FITTED = [name for name in PLAIN if name not in ("speed", "classes", "embedding")]
 
 
 def walkers(count: int, seed: int = 0) -> CubeArrays:

@@ -5,7 +5,6 @@ A detector is one file in this folder and one entry in `DETECTORS` (settings.py)
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -13,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hf2vad.cubes.detectors.settings import NoSettings
-from hf2vad.errors import MismatchError
 from hf2vad.schema import F32, I32, U8
 
 NO_BOXES: F32 = np.empty((0, 4), np.float32)
@@ -97,18 +95,3 @@ class Detector(Protocol):
 def box_order(boxes: F32) -> npt.NDArray[np.intp]:
     """(N,) indices that sort (N, 4) boxes by y1, x1, y2, x2; boxes with equal corners stay in their order."""
     return np.lexsort((boxes[:, 2], boxes[:, 3], boxes[:, 0], boxes[:, 1]))
-
-
-def read_file(uri: str, sha256: str, *, name: str) -> tuple[bytes, str]:
-    """The content of a file that a setting names, and its SHA-256 in hex.
-
-    `sha256`: what it must be; empty: anything. `name`: of the setting, for messages. Raises MismatchError for another
-    content, NotFoundError where there is no file.
-    """
-    from hf2vad.storage import read_bytes
-
-    content = read_bytes(uri)
-    digest = hashlib.sha256(content).hexdigest()
-    if sha256 and sha256 != digest:
-        raise MismatchError(f"{name} {uri} has SHA-256 {digest[:16]}…, but {sha256[:16]}… was used before")
-    return content, digest

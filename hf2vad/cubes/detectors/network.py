@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hf2vad.cubes.detectors.detector import Detections, Detector, FrameContext, Resources, box_order, read_file
+from hf2vad.cubes.detectors.detector import Detections, Detector, FrameContext, Resources, box_order
 from hf2vad.cubes.detectors.settings import NetworkConfig
 from hf2vad.cubes.opencv import cv2
-from hf2vad.errors import ConfigError
+from hf2vad.models.onnx import open_network, read_file
 from hf2vad.schema import F32, I32, U8
 
 BATCH = 16
@@ -52,7 +52,8 @@ class NetworkDetector(Detector):
         file is not the one that the settings were resolved with.
         """
         self._settings = settings
-        self._session = _session(settings, resources.threads)
+        model, _ = read_file(settings.model, settings.model_sha256, name="detector.model")
+        self._session = open_network(model, resources.threads, name=f"detector.model {settings.model}")
         is_open = self._check()
         on_gpu = "CUDAExecutionProvider" in self._session.get_providers()
         self._batch = (batch or (BATCH if on_gpu else 1)) if is_open else 1
@@ -97,33 +98,6 @@ class NetworkDetector(Detector):
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         best = best[areas[best] >= max(self._settings.min_area, 1e-6)]
         return Answer(boxes[best], scores[best], classes[best])
-
-
-def _session(settings: NetworkConfig, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ConfigError("a detector with a network needs onnxruntime: pip install 'hf2vad[detector]'") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Threads that wait would spin, on the cores that decoding and flow need: twice the processor time of a picture.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
-    model, _ = read_file(settings.model, settings.model_sha256, name="detector.model")
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=providers)
-    except Exception as error:  # onnxruntime's own exceptions have no common base
-        raise ConfigError(f"detector.model {settings.model}: not an ONNX network: {error}") from None
-
-
-def picture_size(given: Any) -> tuple[int, int] | None:
-    """Width and height that a session's input has; None unless it is float32 of fixed size (1 or open, 3, H, W)."""
-    shape = given.shape
-    fixed = len(shape) == 4 and shape[1] == 3 and all(isinstance(n, int) for n in shape[2:])
-    single = fixed and (shape[0] == 1 or not isinstance(shape[0], int))
-    return (int(shape[3]), int(shape[2])) if single and given.type == "tensor(float)" else None
 
 
 def tiles(image: U8, side: int, overlap: float) -> Iterator[tuple[int, int, U8]]:

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from hf2vad.cubes.detectors.network import Answer, NetworkDetector, picture_size
+from hf2vad.cubes.detectors.network import Answer, NetworkDetector
 from hf2vad.cubes.opencv import cv2
 from hf2vad.errors import ConfigError
+from hf2vad.models.onnx import picture_size
 from hf2vad.schema import F32, U8
 
 STRIDES = (8, 16, 32)

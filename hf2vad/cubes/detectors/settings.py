@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
-from hf2vad.settings import require, with_fields
-
-T = TypeVar("T")
-
-FileChange = Callable[[str, str, str], tuple[str, str]]
-"""Takes a file among settings, two fields `<file>` and `<file>_sha256`: the first one's dotted name, its URI and the
-SHA-256. Returns the URI and the SHA-256 to put in their place."""
+from hf2vad.settings import FileChange, require, with_fields, with_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +138,11 @@ class DetectorConfig(NetworkConfig):
         return [name for name in self.kinds if DETECTORS[name].settings is NetworkConfig]
 
     @property
+    def gives_classes(self) -> bool:
+        """Whether some boxes have a class."""
+        return bool(self._networks)
+
+    @property
     def _own(self) -> dict[str, Any]:
         """The sections of detectors with settings of their own, by the detector's name."""
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name in DETECTORS}
@@ -163,10 +162,10 @@ class DetectorConfig(NetworkConfig):
 
     def with_files(self, change: FileChange, *, unused: bool = False) -> DetectorConfig:
         """These settings with the files of the detectors in `kinds` changed, or with `unused` those of all."""
-        changed = _with_files(self, "detector", change) if unused or self._networks else self
+        changed = with_files(self, "detector", change) if unused or self._networks else self
         own = {name: settings for name, settings in self._own.items() if unused or name in self.kinds}
         return replace(
-            changed, **{name: _with_files(settings, f"detector.{name}", change) for name, settings in own.items()}
+            changed, **{name: with_files(settings, f"detector.{name}", change) for name, settings in own.items()}
         )
 
     def without_unused(self) -> DetectorConfig:
@@ -178,13 +177,3 @@ class DetectorConfig(NetworkConfig):
     def identity(self) -> DetectorConfig:
         """What decides boxes, to be hashed or compared: a file counts by its content and not by its address."""
         return self.without_unused().with_files(lambda _, uri, sha256: ("by content" if sha256 else uri, sha256))
-
-
-def _with_files(settings: T, section: str, change: FileChange) -> T:
-    changes = {}
-    for item in fields(settings):  # type: ignore[arg-type]
-        uri, sha256 = getattr(settings, item.name), getattr(settings, f"{item.name}_sha256", None)
-        if sha256 is not None and uri:
-            changed = change(f"{section}.{item.name}", uri, sha256)
-            changes[item.name], changes[f"{item.name}_sha256"] = changed
-    return replace(settings, **changes)  # type: ignore[type-var]
