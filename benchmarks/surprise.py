@@ -53,6 +53,7 @@ from hf2vad.training.sample import fit_features
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = [name for name in FEATURES if not networks_for([name]) and name not in ("classes", "embedding")]
 SMOOTHING = 17
+LOCALISED = ("features", "features, one camera", "features, added in frames", "energy", "speed")
 ALSO = ("rbdc", "tbdc", "told", "anomalies", "false_alarms", "false_alarms_per_hour")
 
 
@@ -208,23 +209,50 @@ def _boxes(table: StcTable, file: StcFile) -> F64:
     return np.concatenate([np.empty((0, 4)), *table.only([file]).boxes()])
 
 
+def results() -> list[dict[str, Any]]:
+    """What was measured, by name."""
+    paths = sorted((ROOT / "benchmarks" / "results").glob("surprise_*.json"))
+    return [json.loads(path.read_text()) for path in paths]
+
+
 def table() -> str:
     """Frame AUROC, micro / macro, mean over seeds, of each feature alone and of their sums."""
-    found = [json.loads(path.read_text()) for path in sorted((ROOT / "benchmarks" / "results").glob("surprise_*.json"))]
+    found = results()
 
     def cell(rows: list[dict[str, Any]]) -> str:
-        return " / ".join(f"{100 * np.mean([row[which] for row in rows]):.1f}" for which in ("micro", "macro"))
+        means = [f"{100 * np.mean([row[which] for row in rows]):.1f}" for which in ("micro", "macro") if rows]
+        return " / ".join(means) or "–"
 
     head = ["", *(result["benchmark"].removeprefix("surprise_").replace("_", " ") for result in found)]
-    lines = [head, ["---"] * len(head)]
-    lines += [[name, *(cell(result["auroc"][name]) for result in found)] for name in found[0]["auroc"]]
+    names = list(dict.fromkeys(name for result in found for name in result["auroc"]))
+    lines = [[name, *(cell(result["auroc"].get(name, [])) for result in found)] for name in names]
     fused = [result["auroc"]["features"] for result in found]
     spread = [
         f"{100 * min(row['interval'][0] for row in rows):.1f} to {100 * max(row['interval'][1] for row in rows):.1f}"
         for rows in fused
     ]
-    lines.append(["features, 95 % over videos", *spread])
+    return _markdown([head, *lines, ["features, 95 % over videos", *spread]])
+
+
+def localisation_table() -> str:
+    """Regions and tracks found, and what events tell, mean over seeds."""
+    lines = [["boxes", "score", "RBDC", "TBDC", "regions with a box", "anomalies told", "false alarms", "an hour"]]
+    for result in results():
+        for name in LOCALISED:
+            rows = result["auroc"].get(name, [])
+            if rows and "rbdc" in rows[0]:
+                mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key != "interval"}
+                places = [f"{100 * mean[key]:.1f}" for key in ("rbdc", "tbdc", "regions_with_a_box")]
+                told = f"{mean['told']:.1f} of {mean['anomalies']:.0f}"
+                alarms = [f"{mean['false_alarms']:.1f}", f"{mean['false_alarms_per_hour']:.0f}"]
+                where = result["benchmark"].removeprefix("surprise_").replace("_", " ")
+                lines.append([where, name, *places, told, *alarms])
+    return _markdown(lines)
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    lines.insert(1, ["---"] * len(lines[0]))
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-TABLES = {"surprise": table}
+TABLES = {"surprise": table, "localisation": localisation_table}

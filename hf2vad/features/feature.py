@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
@@ -67,16 +67,19 @@ class CubeArrays:
     def chunks(self, size: int = CHUNK) -> Iterator[CubeArrays]:
         """The same cubes, at most `size` at a time, without errors of networks."""
         for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            yield CubeArrays(
-                boxes=self.boxes[part],
-                flow=self.flow[part],
-                appearance=None if self.appearance is None else self.appearance[part],
-                classes=None if self.classes is None else self.classes[part],
-                class_scores=None if self.class_scores is None else self.class_scores[part],
-                fold=None if self.fold is None else self.fold[part],
-                camera_fold=None if self.camera_fold is None else self.camera_fold[part],
-            )
+            yield self.part(slice(start, start + size))
+
+    def part(self, rows: slice | npt.NDArray[np.int64]) -> CubeArrays:
+        """Some of these cubes, without errors of networks."""
+        return CubeArrays(
+            boxes=self.boxes[rows],
+            flow=self.flow[rows],
+            appearance=None if self.appearance is None else self.appearance[rows],
+            classes=None if self.classes is None else self.classes[rows],
+            class_scores=None if self.class_scores is None else self.class_scores[rows],
+            fold=None if self.fold is None else self.fold[rows],
+            camera_fold=None if self.camera_fold is None else self.camera_fold[rows],
+        )
 
     @cached_property
     def vectors(self) -> F32:
@@ -133,6 +136,15 @@ class CubeSample:
     """How tall boxes are expected to be, fitted on the boxes of the same cubes."""
     seed: int = 0
     """Seed of whatever a fit draws."""
+    rows: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """Which of the cubes are of each camera that is learnt apart, by its name."""
+
+    @property
+    def cameras(self) -> Iterator[tuple[str, CubeSample]]:
+        """Each of these cameras with its cubes, whose folds are then those of its own footage."""
+        for name, rows in self.rows.items():
+            own = self.cubes.part(rows)
+            yield name, replace(self, cubes=replace(own, fold=own.camera_fold), rows={})
 
     @cached_property
     def pace(self) -> Pace:

@@ -27,12 +27,12 @@ from hf2vad.settings import require, to_dict
 from hf2vad.walk.settings import WalkSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hf2vad.archive.catalog import Video
+    from hf2vad.archive.passed import PassedOver
     from hf2vad.cluster.dispatch import Cluster
     from hf2vad.cluster.stop import Stop
-    from hf2vad.jobs.sampling import FootageSample
     from hf2vad.tasks.extraction import ExtractionTask
 
 
@@ -79,19 +79,50 @@ class ExtractJob(ScopeSettings, WalkSettings):
 
 def extract_job(job: ExtractJob) -> int:
     """Extract every video of the archive; returns the exit code."""
+    from hf2vad.archive.catalog import catalogue
     from hf2vad.archive.passed import PassedOver
     from hf2vad.cubes.detect import resolve_detector
     from hf2vad.storage import absolute
-    from hf2vad.walk.run import absolute_places, check_boxes, run_walk, some_videos
+    from hf2vad.walk.run import absolute_places, check_boxes, some_videos
 
     check_boxes(job.boxes, job.detector)
     job = replace(job, archive=absolute(job.archive), **absolute_places(job))
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
-    passed, task = PassedOver(), extraction_task(job, extraction)
-    videos = some_videos(job.archive, job.include, passed, job.scope)
+    passed = PassedOver()
+    first = some_videos(job.archive, job.include, passed, job.scope)
+    listing = partial(catalogue, job.archive, job.include, job.scope)
+    return run_extraction("extract_stc", job, extraction, first, listing, passed)
+
+
+def run_extraction(
+    name: str,
+    job: ExtractJob,
+    extraction: ExtractionConfig,
+    first: Iterator[Video],
+    listing: Callable[[], Iterator[Video]],
+    passed: PassedOver | None = None,
+) -> int:
+    """Cut a sample of the videos `first`, or all of them where `job` says so; returns the exit code.
+
+    listing: gives the same videos again. passed: what listing `first` passes over. Places of `job` are absolute, the
+    detector of `extraction` is resolved.
+    """
+    from hf2vad.archive.sample import camera_in
+    from hf2vad.archive.timeline import probe
+    from hf2vad.jobs.sampling import FootageSample
+    from hf2vad.walk.run import run_walk, shard_plan
+
+    task = extraction_task(job, extraction)
     if not job.max_cubes:
-        return run_walk("extract_stc", job, task, videos, passed=passed)
-    sample = _sample(job, extraction, videos)
+        return run_walk(name, job, task, first, passed=passed)
+    sample = FootageSample(
+        first=first,
+        listing=listing,
+        camera_of=camera_in(job.pattern),
+        most=job.max_cubes,
+        plan=shard_plan(job),
+        timeline_of=partial(probe, image_fps=job.image_fps, limits=job.limits, decode=extraction.decode),
+    )
 
     def prepare(cluster: Cluster, stop: Stop) -> tuple[ExtractionTask, dict[str, Any]]:
         nonlocal task
@@ -101,24 +132,7 @@ def extract_job(job: ExtractJob) -> int:
     def then(cluster: Cluster, stop: Stop) -> dict[str, Any]:
         return sample.trim(task)
 
-    return run_walk("extract_stc", job, task, sample.videos(), plan=sample, prepare=prepare, then=then, passed=passed)
-
-
-def _sample(job: ExtractJob, extraction: ExtractionConfig, videos: Iterator[Video]) -> FootageSample:
-    from hf2vad.archive.catalog import catalogue
-    from hf2vad.archive.sample import camera_in
-    from hf2vad.archive.timeline import probe
-    from hf2vad.jobs.sampling import FootageSample
-    from hf2vad.walk.run import shard_plan
-
-    return FootageSample(
-        first=videos,
-        listing=partial(catalogue, job.archive, job.include, job.scope),
-        camera_of=camera_in(job.pattern),
-        most=job.max_cubes,
-        plan=shard_plan(job),
-        timeline_of=partial(probe, image_fps=job.image_fps, limits=job.limits, decode=extraction.decode),
-    )
+    return run_walk(name, job, task, sample.videos(), plan=sample, prepare=prepare, then=then, passed=passed)
 
 
 def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> ExtractionTask:

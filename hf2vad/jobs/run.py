@@ -81,8 +81,6 @@ def run_job(job: RunJob) -> int:
     print("Starting …", flush=True)
     from hf2vad.archive.parts import camera_of
     from hf2vad.archive.passed import PassedOver
-    from hf2vad.cluster.dispatch import open_cluster
-    from hf2vad.jobs.run_steps import Steps
 
     job = _with_last_paths(_absolute(job))
     sources = named_sources(job.paths)
@@ -92,7 +90,10 @@ def run_job(job: RunJob) -> int:
     footage = _sampled(videos, job.limits)
     learned, scored = _plan(job, parts, videos, footage)
     _print_plan(videos, learned, scored, passed)
-    if job.ray == RayConfig() and learned.seconds + scored.seconds < ALONE_S:
+    from hf2vad.cluster.dispatch import open_cluster  # a mistake in the paths does not wait for these
+    from hf2vad.jobs.run_steps import Steps
+
+    if job.ray == RayConfig() and "RAY_ADDRESS" not in os.environ and learned.seconds + scored.seconds < ALONE_S:
         job = replace(job, ray=replace(job.ray, address=NO_RAY))
     _put_choices(job, parts)
     with open_cluster(job.ray):

@@ -6,13 +6,14 @@ import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.parts import Parts
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.sources import Source
-from hf2vad.jobs.extract import ExtractJob, extraction_task
+from hf2vad.jobs.extract import ExtractJob, run_extraction
 from hf2vad.jobs.moments import clock, highest_scores, moments
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob
@@ -22,7 +23,6 @@ from hf2vad.report.site.night import Site, write_site
 from hf2vad.storage import exists, is_local, join
 from hf2vad.tables.archives import put_archive_names
 from hf2vad.tables.read import scores_prefix
-from hf2vad.walk.run import run_walk
 
 if TYPE_CHECKING:
     from hf2vad.jobs.run import RunJob
@@ -68,7 +68,9 @@ class Steps:
             ):
                 if videos:
                     job = replace(base, dataset=dataset, frames=frames)
-                    self.codes.append(run_walk("extract", job, extraction_task(job, job.extraction), iter(videos)))
+                    listed = list(videos)
+                    code = run_extraction("extract", job, job.extraction, iter(listed), partial(iter, listed))
+                    self.codes.append(code)
 
     def train(self) -> None:
         """Learn what is normal."""

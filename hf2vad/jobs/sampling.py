@@ -8,7 +8,7 @@ length. What was decided is kept, and used again as long as the footage is the s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
@@ -262,10 +262,10 @@ class FootageSample:
         for video in self.videos():
             if video.id in self._frames:
                 name, frames = self.camera_of(video), self._frames[video.id]
-                before = found[name]
+                before, segments = found[name], self._picks[video.id].segments(frames, self.length)
                 found[name] = Density(
-                    before.stretches + len(self._picks[video.id].segments(frames, self.length)),
-                    before.cubes + sum(cubes for _, _, cubes in _files(task, video)),
+                    before.stretches + len(segments),
+                    before.cubes + sum(cubes for _, part, cubes in _files(task, video) if _within(part, segments)),
                     before.frames + frames[1] - frames[0],
                     before.size + max(1, video.size),
                 )
@@ -305,6 +305,10 @@ def _files(task: ExtractionTask, video: Video) -> list[_File]:
     state = task.layout.shard_state(video)
     found = list_shards(task.layout.shard_folder(video))
     return [(uri, frames, open_parquet(uri).metadata.num_rows) for uri, frames, own in found if own == state]
+
+
+def _within(part: Range, segments: Iterable[Range]) -> bool:
+    return any(start <= part[0] and part[1] <= stop for start, stop in segments)
 
 
 def _mean(found: Sequence[Density]) -> Density:

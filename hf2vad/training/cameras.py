@@ -13,7 +13,7 @@ from hf2vad.features.tail import own_share
 from hf2vad.training.data import StcFile, StcTable
 
 MOST_CAMERAS = 128
-"""Cameras that are learnt apart, those with the most cubes. Settings, which travel with every call, stay below 1 MB."""
+"""Cameras that are learnt apart, those with the most cubes: 4 KB each of the settings that travel with every call."""
 OWN_EXEMPLARS = 512
 """Exemplars of a camera's own, at most: a cube is compared with them and with those of all cameras."""
 OWN_BYTES = 12 * 2**20

@@ -145,7 +145,7 @@ def test_a_frame_takes_the_score_and_the_box_of_its_highest_cube(video: list[Cub
     assert tables.frames.schema.equals(FRAMES_TABLE)
     assert tables.objects.schema.names == OBJECTS.names
     unmeasured = [column for name, column in FEATURE_COLUMNS.items() if name not in ("flow", "frame", "speed")]
-    assert [item.name for item in tables.objects.schema if item.nullable] == unmeasured
+    assert [item.name for item in tables.objects.schema if item.nullable] == ["class", "class_score", *unmeasured]
     assert unpack_metadata(tables.frames.schema, "frames", "")["bundle"] == "b"
     assert unpack_metadata(tables.objects.schema, "objects", "")["bundle"] == "b"
     assert len(tables.objects) == sum(COUNTS.values())
