@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Mapping
+from typing import cast
 
 from hf2vad.errors import StorageError
-from hf2vad.storage import local, s3
 from hf2vad.storage.entry import Backend
 
-BACKENDS: Mapping[str, Backend] = {"": local, "s3": s3}
-"""By the scheme of a URI, `s3` of `s3://bucket/key`; empty: local paths. A new scheme is a module and a line here."""
+BACKENDS: Mapping[str, str] = {"": "hf2vad.storage.local", "s3": "hf2vad.storage.s3"}
+"""Module by the scheme of a URI, `s3` of `s3://bucket/key`; empty: local paths. It is imported when it is needed. A new
+scheme is a module and a line here."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -23,7 +25,7 @@ def backend_of(uri: str) -> Backend:
     if scheme not in BACKENDS:
         schemes = ", ".join(f"{name}://" for name in sorted(BACKENDS) if name)
         raise StorageError(f"{uri}: no storage for {scheme}://; there are {schemes} and local paths")
-    return BACKENDS[scheme]
+    return cast(Backend, importlib.import_module(BACKENDS[scheme]))
 
 
 def is_local(uri: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -116,7 +117,8 @@ class Memory:
 @pytest.fixture(autouse=True)
 def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
     made = Memory()
-    monkeypatch.setitem(BACKENDS, "mem", made)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "storage_in_memory", made)  # type: ignore[arg-type]
+    monkeypatch.setitem(BACKENDS, "mem", "storage_in_memory")  # type: ignore[index]
     return made
 
 
