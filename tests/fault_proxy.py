@@ -144,8 +144,6 @@ class FaultProxy:
         request.write(head + body)
         await request.drain()
         found = await server.readuntil(b"\r\n\r\n")
-        if self._seen:
-            self._seen(head, came)
         bodiless = head.startswith(b"HEAD ") or found.split(b" ", 2)[1] in (b"204", b"304")
         content = b"" if bodiless else await _body(server, found)
         if fault == "lost":
@@ -154,6 +152,8 @@ class FaultProxy:
             answer.write(found + content[: len(content) // 2])
             await answer.drain()
             return False
+        if self._seen:
+            self._seen(head, came)
         answer.write(found + content)
         await answer.drain()
         return True

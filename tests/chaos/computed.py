@@ -10,7 +10,6 @@ from typing import Literal
 from urllib.parse import unquote
 
 PUT = re.compile(rb"PUT /([^ ?]+)[ ?]")
-INVOCATION = re.compile(rb"\r\namz-sdk-invocation-id: *([^\r]+)", re.IGNORECASE)
 
 ON_ITS_WAY_S = 0.5
 """What a process had sent when it was killed is read by the proxy within this time, on a machine with much to do."""
@@ -35,26 +34,24 @@ class Kill:
 class Computed:
     """The puts of shards that reached the store under one prefix.
 
-    A computation of a shard ends with one put. The client may send that several times, because an answer was lost;
-    those carry one invocation id. So the different ids of a shard's puts are its computations.
+    A computation of a shard ends with one put that is answered. Puts whose answer was lost on the way do not count: the
+    client sends those again.
     """
 
     prefix: str
     """bucket/prefix of a run's output."""
-    times: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Of each shard's key, the moment that each invocation was first on its way to the store."""
+    times: dict[str, list[float]] = field(default_factory=dict)
+    """Of each shard's key, the moment that each put was on its way to the store."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def see(self, head: bytes, came: float) -> None:
-        """Note a request that the store has answered, and that had come at `came`."""
+        """Note a request whose answer is on its way to the client, and that had come at `came`."""
         put = PUT.match(head)
         key = unquote(put[1].decode()) if put else ""
         if not key.startswith(f"{self.prefix}/bundle=") or "/shards/" not in key:
             return
-        invocation = INVOCATION.search(head)
-        assert invocation is not None, "the client names no invocation"
         with self._lock:
-            self.times.setdefault(key, {}).setdefault(invocation[1].decode(), came)
+            self.times.setdefault(key, []).append(came)
 
     @property
     def shards(self) -> int:
@@ -70,9 +67,8 @@ class Computed:
     def unexplained(self, kills: list[Kill]) -> list[str]:
         """The shards that were computed again although nothing was killed since the time before, and when."""
         found = []
-        for key, invocations in self.times.items():
-            moments = sorted(invocations.values())
-            for before, after in itertools.pairwise(moments):
+        for key, moments in self.times.items():
+            for before, after in itertools.pairwise(sorted(moments)):
                 if not any(before <= kill.until + ON_ITS_WAY_S and kill.at <= after for kill in kills):
                     since = min((before - kill.until for kill in kills if kill.until < before), default=before)
                     found.append(f"{key}: {since:.2f} s after a kill, and {after - before:.2f} s later")
