@@ -62,8 +62,8 @@ class FaultProxy:
     """
 
     def __init__(self, target: str, faults: Faults, *, seen: Callable[[bytes, float], None] | None = None) -> None:
-        """`target`: http://host:port. `seen`: told the head of each request that the server has answered, whether or
-        not the client learns of it, and the time.monotonic() at which it had come; in the proxy's thread."""
+        """`target`: http://host:port. `seen`: told the head of each request whose answer is sent on, and the
+        time.monotonic() at which it had come; in the proxy's thread."""
         parts = urlsplit(target)
         self._target = (parts.hostname or "", parts.port or 80)
         self.faults = faults
