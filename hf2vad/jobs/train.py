@@ -224,9 +224,9 @@ def _absolute(name: str, settings: Any) -> Any:
 def _check_cameras(job: TrainJob, table: StcTable) -> None:
     """Raise ConfigError where --camera-pattern names the camera of no video of the table: it would go unnoticed."""
     pattern = PathPattern.of_camera(job.camera_pattern)
-    if job.camera_pattern and not any(pattern.camera_of(file.video) for file in table.files):
+    if job.camera_pattern and not any(pattern.camera_of(file.path) for file in table.files):
         raise ConfigError(
-            f"--camera-pattern {job.camera_pattern!r} fits no video of {job.stc}, such as {table.files[0].video!r}"
+            f"--camera-pattern {job.camera_pattern!r} fits no video of {job.stc}, such as {table.files[0].path!r}"
         )
 
 

@@ -250,6 +250,10 @@ class CubeLayout(RunLayout):
         left_out = {} if self.left_out is None else {"left_out": self.left_out}
         return {"extraction": self.extraction, "plan": self.plan, **left_out}
 
+    def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
+        """As of every layout; of a video whose archive has a name, that too: training tells cameras by paths."""
+        return super().metadata(video, frames) | ({"archive": video.source} if video.source else {})
+
     def completion(self, video: Video) -> Metadata | None:
         uri = self._description(video)
         return {"final": (row := read_json(uri))["plan"], **row, "complete": True} if exists(uri) else None

@@ -117,7 +117,7 @@ def measure_files(
     as_own: dict[StcFile, list[FeatureValues]] = {f: [] for f in files}
     with ProgressBar("calibration", total=sum(map(len, files)), unit="cubes") as bar:
         for file, cubes in table.in_order(appearance=features.reads_pixels, files=files):
-            camera = cameras.of_path(file.video)
+            camera = cameras.of_path(file.path)
             arrays = CubeArrays(
                 boxes=cubes.boxes,
                 flow=cubes.flow,
@@ -140,7 +140,7 @@ def measure_files(
             file,
             np.concatenate([np.empty(0, np.int32), *frames[file]]),
             _joined(measured[file], features),
-            _joined(as_own[file], own_sets[camera]) if (camera := cameras.of_path(file.video)) in own_sets else {},
+            _joined(as_own[file], own_sets[camera]) if (camera := cameras.of_path(file.path)) in own_sets else {},
         )
         for file in files
     ]
@@ -190,7 +190,7 @@ def measure_together(
         for file, part in zip(share, np.split(sent.numpy(), ends)[:-1], strict=True):
             each = part[:, 1:].T.astype(np.float32)
             values, as_own = dict(zip(names, each, strict=False)), dict(zip(apart, each[len(names) :], strict=True))
-            learnt = cameras.of_path(file.video) in cameras.apart
+            learnt = cameras.of_path(file.path) in cameras.apart
             gathered[file] = MeasuredFile(file, part[:, 0].astype(np.int32), values, as_own if learnt else {})
     return [gathered[file] for file in table.files]
 
@@ -253,7 +253,7 @@ def calibrate(
 def _by_camera(files: Sequence[MeasuredFile], camera_of: Callable[[str], str]) -> dict[str, list[MeasuredFile]]:
     groups: dict[str, list[MeasuredFile]] = {}
     for file in files:
-        if name := camera_of(file.file.video):
+        if name := camera_of(file.file.path):
             groups.setdefault(name, []).append(file.as_camera)
     return groups
 

@@ -37,7 +37,7 @@ class Cameras:
         found = cls(PathPattern.of_camera(pattern))
         by_name: dict[str, list[StcFile]] = {}
         for file in files:
-            if (name := found.of_path(file.video)) and len(file):
+            if (name := found.of_path(file.path)) and len(file):
                 by_name.setdefault(name, []).append(file)
         if one or len(by_name) < 2:
             return found
@@ -74,7 +74,7 @@ def sampled(table: StcTable, most: int, camera_of: Callable[[str], str]) -> StcT
     """
     by_camera: dict[str, list[StcFile]] = {}
     for file in sorted(table.files, key=lambda file: (file.video, file.start)):
-        by_camera.setdefault(camera_of(file.video), []).append(file)
+        by_camera.setdefault(camera_of(file.path), []).append(file)
     kept = {file.uri for files in by_camera.values() for file in (_spread(files, most) if most else files)}
     return table if len(kept) == len(table.files) else table.only([file for file in table.files if file.uri in kept])
 

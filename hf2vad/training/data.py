@@ -36,6 +36,13 @@ class StcFile:
     """Cubes in each of the file's row groups."""
     rows: tuple[int, int] | None = None
     """Rows of the file that are this part; None: all of them."""
+    archive: str = ""
+    """Name of the video's archive, which its id begins with; empty: the archive has none."""
+
+    @property
+    def path(self) -> str:
+        """Path of the video in its archive, which says its camera."""
+        return self.video.removeprefix(f"{self.archive}/") if self.archive else self.video
 
     def __len__(self) -> int:
         start, stop = self.rows or (0, sum(self.groups))
@@ -107,7 +114,8 @@ class StcTable:
                     f"{entry.uri} and {first[1]} were extracted with different settings; train on one of them"
                 )
             groups = tuple(parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups))
-            self.files.append(StcFile(entry.uri, metadata["video"], metadata["start"], metadata["stop"], groups))
+            place = (entry.uri, metadata["video"], metadata["start"], metadata["stop"], groups)
+            self.files.append(StcFile(*place, archive=metadata.get("archive", "")))
             digest.update(
                 f"{metadata['video']}\0{metadata['fingerprint']}\0{metadata['start']}-{metadata['stop']}\0{identity}\n".encode()
             )

@@ -28,7 +28,7 @@ def hold_out(table: StcTable, camera_of: Callable[[str], str]) -> tuple[StcTable
     cameras: dict[str, dict[str, list[StcFile]]] = {}
     for file in table.files:
         if len(file):
-            cameras.setdefault(camera_of(file.video), {}).setdefault(file.video, []).append(file)
+            cameras.setdefault(camera_of(file.path), {}).setdefault(file.video, []).append(file)
     seen: list[StcFile] = []
     held: list[StcFile] = []
     for _, videos in sorted(cameras.items()):

@@ -81,7 +81,7 @@ def cube_sample(
         for file, cubes in table.in_order(appearance=pixels):
             chosen = some(len(cubes))
             fold.append(folds(file.video, cubes.frame[chosen]))
-            camera = cameras.of_path(file.video)
+            camera = cameras.of_path(file.path)
             if camera in own:
                 own[camera].append(np.arange(taken, taken + len(chosen)))
             of_camera = own_folds.get(camera)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.jobs.run import length, named_sources
 from hf2vad.tables.read import scored_videos, scores_prefix
 from tests.site import Site, run_job, run_process
@@ -101,6 +102,14 @@ def test_mistakes_are_one_line(arguments: tuple[str, ...], said: str, tmp_path: 
 def test_another_folder_does_not_mix_with_an_earlier_result(first: tuple[Path, str], site: Site) -> None:
     done = run_job("run", site.test, "--out", first[0], expect=2)
     assert "choose another --out, or leave the paths out" in done.stderr
+
+
+def test_several_videos_are_each_a_camera_in_training_as_in_scoring(folder: Path, tmp_path: Path) -> None:
+    videos = (folder / "gate" / "1.mp4", folder / "porch.mp4")
+    run_job("run", *videos, "--out", tmp_path, *HERE)
+    assert set(load_bundle_settings(str(tmp_path / "bundle")).cameras) == {"1.mp4", "porch.mp4"}
+    assert scored(tmp_path) == {"1/1.mp4", "porch/porch.mp4"}
+    assert {tables.path for tables in scored_videos(scores_prefix(str(tmp_path / "scores")))} == {"1.mp4", "porch.mp4"}
 
 
 def test_several_paths_are_archives_named_by_their_last_part() -> None:
