@@ -27,13 +27,13 @@ from hf2vad.archive.video import decode
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.demo.archive import generate
-from hf2vad.health.look import Look
+from hf2vad.health.frame_stats import FrameStats
 
 SIZES = ((320, 240), (640, 480), (1280, 720))
 
 
 def consume(extractor: Extractor, shard: Shard, *, looking: bool) -> None:
-    look = Look(shard.start, shard.stop, (shard.width, shard.height)) if looking else None
+    look = FrameStats(shard.start, shard.stop, (shard.width, shard.height)) if looking else None
     for _ in extractor.cubes(shard, look):
         pass
 
@@ -47,7 +47,7 @@ def measured(folder: Path, size: tuple[int, int], *, frames: int, repeats: int) 
     greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in pictures]
 
     def look_alone() -> None:
-        look = Look(0, frames, size)
+        look = FrameStats(0, frames, size)
         for t, grey in enumerate(greys):
             look(t, grey, size)
 

@@ -201,8 +201,8 @@ LOOKS = pa.schema(
         *_fields(("thumbnail", pa.binary(int(np.prod(THUMBNAIL_SHAPE))), True)),
     ]
 )
-"""One row a frame of a shard: what its health is told from (intermediate; see health/look.py). All null where it cannot
-be decoded; `thumbnail`, uint8 [48, 64], is that of every eighth frame."""
+"""One row a frame of a shard: what its health is told from (intermediate; see health/frame_stats.py). All null where it
+cannot be decoded; `thumbnail`, uint8 [48, 64], is that of every eighth frame."""
 
 HEALTH = pa.schema(
     _fields(

@@ -11,13 +11,13 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from hf2vad.archive.passed import PassedOver
-from hf2vad.archive.scope import Scope
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.archive.stills import IMAGE_SUFFIXES, LEAST_IMAGES, VIDEO_SUFFIXES, StillFilter, suffix_of
 from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError, StorageError
 from hf2vad.storage import Entry, exists, find_file, is_local, list_dir, readable
 from hf2vad.storage.ahead import with_listings
 
-EVERYTHING = Scope()
+EVERYTHING = PathFilter()
 
 SYSTEM_FOLDERS = frozenset(
     ("@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found")
@@ -63,7 +63,7 @@ class Video:
 
 
 def catalogue(
-    archive: str, include: Sequence[str] = (), scope: Scope = EVERYTHING, passed: PassedOver | None = None
+    archive: str, include: Sequence[str] = (), scope: PathFilter = EVERYTHING, passed: PassedOver | None = None
 ) -> Iterator[Video]:
     """The videos of `archive`, a folder, an s3://bucket/prefix or one video file, without a full listing in memory.
 
@@ -127,7 +127,7 @@ def _single_file(archive: str) -> Video | None:
 class _Listing:
     """A walk through the folders of an archive."""
 
-    scope: Scope
+    scope: PathFilter
     passed: PassedOver
 
     def folder(self, uri: str, listing: Iterator[Entry], prefix: str, above: frozenset[str]) -> Iterator[Video]:

@@ -30,7 +30,7 @@ AHEAD = 4
 """Frames that decoding, finding boxes and flow may each be ahead of the step after them."""
 
 
-Look = Callable[[int, U8 | None, tuple[int, int]], None] | None
+OnFrame = Callable[[int, U8 | None, tuple[int, int]], None] | None
 """What may look at each frame: its number, its (H, W) grey picture, none when it cannot be decoded, and the width and
 height that it had before it was scaled."""
 
@@ -85,7 +85,7 @@ class Extractor:
         self._ahead = FRAMES - 2 if config.flow.region == "boxes" else 0
         """Frames before and after a shard whose boxes decide where its flow is computed."""
 
-    def cubes(self, shard: Shard, look: Look = None) -> Generator[CubeBatch, None, None]:
+    def cubes(self, shard: Shard, look: OnFrame = None) -> Generator[CubeBatch, None, None]:
         """The cubes of `shard`: one batch a frame, in order, without cubes where the frame has none.
 
         `look` is called for each frame, those of the halo too, in another thread, before the stream ends.
@@ -100,7 +100,7 @@ class Extractor:
                     give_back_freed()
                 yield self._cut(boxed)
 
-    def _flowing(self, shard: Shard, look: Look) -> Iterator[_Boxed]:
+    def _flowing(self, shard: Shard, look: OnFrame) -> Iterator[_Boxed]:
         """The frames that the shard answers for, with the flows that their cubes need."""
         size = (shard.width, shard.height)
         estimator = self._estimator(shard, size)
@@ -145,7 +145,7 @@ class Extractor:
         except VideoError as error:
             raise VideoError(f"{shard.video.id}: {error}") from None
 
-    def _boxed(self, shard: Shard, look: Look) -> Iterator[_Boxed]:
+    def _boxed(self, shard: Shard, look: OnFrame) -> Iterator[_Boxed]:
         """The frames that the shard answers for, and those before and after whose boxes decide where flow is
         computed, with their boxes."""
         first, stop = shard.start - self._ahead, shard.stop + self._ahead
@@ -157,7 +157,7 @@ class Extractor:
                 if after is not None:
                     window.append(after)
 
-    def _prepared(self, shard: Shard, look: Look) -> Iterator[_Prepared]:
+    def _prepared(self, shard: Shard, look: OnFrame) -> Iterator[_Prepared]:
         neighbours = self._finder.needs_neighbours
         for frame in spans("decode", decode(shard, self._config.working.size)):
             if frame.index >= shard.stop + self._ahead + neighbours:

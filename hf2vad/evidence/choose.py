@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hf2vad.archive.archive_refs import split_id
 from hf2vad.archive.catalog import EVERYTHING
-from hf2vad.archive.scope import Scope
-from hf2vad.archive.sources import split_id
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.errors import NotFoundError
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.tables.read import VideoTables, video_tables
@@ -45,7 +45,7 @@ def event_key(video: str, start_frame: int) -> str:
 
 
 def choose_events(
-    prefix: str, config: EvidenceConfig, scope: Scope = EVERYTHING, archives: Collection[str] = ()
+    prefix: str, config: EvidenceConfig, scope: PathFilter = EVERYTHING, archives: Collection[str] = ()
 ) -> list[Chosen]:
     """The events of a bundle=<id> folder that `config` asks for, by falling peak score.
 
@@ -66,12 +66,12 @@ def choose_events(
     return [chosen for _, _, chosen in sorted(found, key=lambda item: item[:2], reverse=True)]
 
 
-def _events(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[Chosen]:
+def _events(prefix: str, scope: PathFilter, archives: Collection[str]) -> Iterator[Chosen]:
     for events in in_threads(_read, _tables(prefix, scope, archives), THREADS):
         yield from (chosen for chosen in events if scope.holds(split_id(chosen.row["video"], archives)[1]))
 
 
-def _tables(prefix: str, scope: Scope, archives: Collection[str]) -> Iterator[VideoTables]:
+def _tables(prefix: str, scope: PathFilter, archives: Collection[str]) -> Iterator[VideoTables]:
     with contextlib.suppress(NotFoundError):
         yield from video_tables(prefix, "events", scope, archives)
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hf2vad import logs
+from hf2vad.archive.archive_refs import parse_archives
+from hf2vad.archive.partitions import Order, Partitions
 from hf2vad.archive.passed import PassedOver
-from hf2vad.archive.scope import ScopeSettings
-from hf2vad.archive.sections import Order, Sections
-from hf2vad.archive.sources import parse_sources
+from hf2vad.archive.path_filter import PathFilterSettings
 from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
@@ -38,7 +38,7 @@ RECORDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackfillJob(ScopeSettings, ScoreSettings):
+class BackfillJob(PathFilterSettings, ScoreSettings):
     """Settings of jobs/backfill.py."""
 
     archive: tuple[str, ...]
@@ -84,9 +84,9 @@ class BackfillJob(ScopeSettings, ScoreSettings):
             _ = self.sections
 
     @property
-    def sections(self) -> Sections:
+    def sections(self) -> Partitions:
         """The archives, and what is asked for of them. Raises ConfigError for what cannot be told apart or ordered."""
-        return Sections(parse_sources(self.archive), self.scope, self.order, self.include)
+        return Partitions(parse_archives(self.archive), self.scope, self.order, self.include)
 
 
 def backfill_job(job: BackfillJob) -> int:

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date
 
+from hf2vad.archive.archive_refs import ArchiveRef
+from hf2vad.archive.partitions import Partitions
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.archive.pattern import Days
-from hf2vad.archive.scope import Scope
-from hf2vad.archive.sections import Sections
-from hf2vad.archive.sources import Source
 from hf2vad.cluster.calls import run_calls
 from hf2vad.cluster.dispatch import Call, Cluster
 from hf2vad.storage import join
@@ -19,7 +19,7 @@ from hf2vad.tables.keys import TableTree
 
 
 def compact_all(
-    prefix: str, sections: Sections, cluster: Cluster, stop: Callable[[], bool] = lambda: False
+    prefix: str, sections: Partitions, cluster: Cluster, stop: Callable[[], bool] = lambda: False
 ) -> dict[str, int]:
     """Join what is new in `sections` of the scores at `prefix`; returns sums of what `compact` counts.
 
@@ -42,7 +42,7 @@ def compact_all(
     return sums
 
 
-def camera_days(prefix: str, sections: Sections) -> Iterator[CameraDay]:
+def camera_days(prefix: str, sections: Partitions) -> Iterator[CameraDay]:
     """The cameras' days that have frame tables in `sections`, day by day.
 
     One day's tables are held at a time, and all whose keys were shortened as a whole, as only they say their day.
@@ -53,7 +53,7 @@ def camera_days(prefix: str, sections: Sections) -> Iterator[CameraDay]:
             yield from _cameras_of(prefix, tree, source, sections.scope.on(days), days)
 
 
-def _cameras_of(prefix: str, tree: TableTree, source: Source, scope: Scope, days: Days) -> Iterator[CameraDay]:
+def _cameras_of(prefix: str, tree: TableTree, source: ArchiveRef, scope: PathFilter, days: Days) -> Iterator[CameraDay]:
     cameras: dict[str, list[Piece]] = defaultdict(list)
     for path, entry in tree.tables(scope, source):
         camera = "/".join(filter(None, (source.name, scope.paths.camera_of(path)))) or "all"

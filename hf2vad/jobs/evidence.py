@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hf2vad.archive.archive_refs import parse_archives
 from hf2vad.archive.catalog import EVERYTHING
-from hf2vad.archive.scope import Scope
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.archive.sources import parse_sources
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster.calls import run_calls
 from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
@@ -43,7 +43,7 @@ class EvidenceJob:
     """The bundle that scored them; empty: thumbnails and clips only, and no reasons."""
     image_fps: float = 25.0
     """Frame rate of folders of images."""
-    scope: Scope = EVERYTHING
+    scope: PathFilter = EVERYTHING
     """Only events of its videos."""
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -83,7 +83,7 @@ def gather_evidence(job: EvidenceJob) -> dict[str, int]:
 def evidence_task(job: EvidenceJob) -> EvidenceTask:
     """What workers do for `job`, with places as they find them."""
     return EvidenceTask(
-        sources=parse_sources(job.archive),
+        sources=parse_archives(job.archive),
         site=absolute(job.site),
         bundle=absolute(job.bundle),
         bundle_id=load_bundle_settings(job.bundle).id if job.bundle else "",

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hf2vad.archive.scope import ScopeSettings
+from hf2vad.archive.path_filter import PathFilterSettings
 from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.health.settings import HealthConfig
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractJob(ScopeSettings, WalkSettings):
+class ExtractJob(PathFilterSettings, WalkSettings):
     """Settings of jobs/extract_stc.py."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes")
@@ -138,7 +138,7 @@ def run_extraction(
 def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> ExtractionTask:
     """What the walk does with each video, for a job whose places are absolute; `extraction`: its detector resolved."""
     from hf2vad.hashes import content_hash, hash_of
-    from hf2vad.health.look import EVERY
+    from hf2vad.health.frame_stats import EVERY
     from hf2vad.schema import SCHEMA_VERSION, STC, STC_CLASSES
     from hf2vad.storage import key_path
     from hf2vad.tables.layout import CubeLayout

@@ -34,10 +34,10 @@ from hf2vad.presets import PresetName
 from hf2vad.settings import from_dict
 
 if TYPE_CHECKING:
+    from hf2vad.archive.archive_refs import ArchiveRef
     from hf2vad.archive.catalog import Video
     from hf2vad.archive.parts import Footage, Parts
     from hf2vad.archive.passed import PassedOver
-    from hf2vad.archive.sources import Source
     from hf2vad.jobs.run_steps import Found
     from hf2vad.report.site.night import Site
 
@@ -106,23 +106,23 @@ def run_job(job: RunJob) -> int:
     return EXIT_FAILURES if site.failures or EXIT_FAILURES in steps.codes else EXIT_OK
 
 
-def named_sources(paths: Sequence[str]) -> tuple[Source, ...]:
+def named_sources(paths: Sequence[str]) -> tuple[ArchiveRef, ...]:
     """The archive at one absolute path, or those at several, each named by the last part of its path.
 
     Raises ConfigError where there is none.
     """
-    from hf2vad.archive.sources import Source
+    from hf2vad.archive.archive_refs import ArchiveRef
 
     if not paths:
         raise ConfigError("nothing to look at; name videos or folders, such as: hf2vad run ~/videos")
     if len(paths) == 1:
-        return (Source("", paths[0]),)
+        return (ArchiveRef("", paths[0]),)
     names: list[str] = []
     for uri in paths:
         stem = os.path.splitext(uri.rstrip("/").rsplit("/", 1)[-1])[0]
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:56] or "videos"
         names.append(name if name not in names else f"{name}-{len(names) + 1}")
-    return tuple(Source(name, uri) for name, uri in zip(names, paths, strict=True))
+    return tuple(ArchiveRef(name, uri) for name, uri in zip(names, paths, strict=True))
 
 
 def _absolute(job: RunJob) -> RunJob:
@@ -164,7 +164,7 @@ def _put_choices(job: RunJob, parts: Parts) -> None:
     put_json(join(job.out, "learned.json"), parts.to_json())
 
 
-def _listed(sources: Sequence[Source], passed: PassedOver, out: str) -> list[Video]:
+def _listed(sources: Sequence[ArchiveRef], passed: PassedOver, out: str) -> list[Video]:
     """The videos of all `sources`, but for those in the result's own folder.
 
     Raises ConfigError where there is none, NotFoundError for a path that leads nowhere.

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from hf2vad.archive.archive_refs import ArchiveRef
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.parts import Parts
 from hf2vad.archive.passed import PassedOver
-from hf2vad.archive.sources import Source
 from hf2vad.jobs.extract import ExtractJob, run_extraction
 from hf2vad.jobs.moments import clock, highest_scores, moments
 from hf2vad.jobs.report import ReviewJob, gathered
@@ -48,7 +48,7 @@ class Steps:
     """Extraction, training, scoring and the site, to be taken in this order on one cluster."""
 
     job: RunJob
-    sources: tuple[Source, ...]
+    sources: tuple[ArchiveRef, ...]
     videos: Sequence[Video]
     parts: Parts
     codes: list[int] = field(default_factory=list)

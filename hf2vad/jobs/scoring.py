@@ -19,7 +19,7 @@ from hf2vad.engines.settings import EngineSpec
 from hf2vad.errors import MismatchError
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import content_hash, hash_of
-from hf2vad.health.look import EVERY
+from hf2vad.health.frame_stats import EVERY
 from hf2vad.jobs.score import ScoreSettings
 from hf2vad.models.device import choose_device
 from hf2vad.schema import SCHEMA_VERSION

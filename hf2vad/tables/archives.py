@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hf2vad.archive.sources import Source
+from hf2vad.archive.archive_refs import ArchiveRef
 from hf2vad.errors import NotFoundError, SchemaError
 from hf2vad.storage import join, put_json, read_json
 
 FILE = "archives.json"
 
 
-def archive_names(prefix: str, sources: Sequence[Source] = ()) -> frozenset[str]:
+def archive_names(prefix: str, sources: Sequence[ArchiveRef] = ()) -> frozenset[str]:
     """Names of the archives that were scored into a bundle=<id> folder, and those of `sources`; empty where ids are
     paths."""
     return _written_names(prefix) | {source.name for source in sources if source.name}
 
 
-def put_archive_names(prefix: str, sources: Sequence[Source]) -> None:
+def put_archive_names(prefix: str, sources: Sequence[ArchiveRef]) -> None:
     """Add the names of `sources` to those below `prefix`; an archive without a name adds none."""
     names = archive_names(prefix, sources)
     if names != _written_names(prefix):

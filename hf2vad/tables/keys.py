@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from functools import cached_property
 
+from hf2vad.archive.archive_refs import ArchiveRef, split_id
+from hf2vad.archive.partitions import days_below
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.archive.pattern import Days
-from hf2vad.archive.scope import Scope
-from hf2vad.archive.sections import days_below
-from hf2vad.archive.sources import Source, split_id
 from hf2vad.errors import NotFoundError, SchemaError
 from hf2vad.schema import unpack_metadata
 from hf2vad.storage import Entry, join, key_path, list_dir, list_files, open_parquet
@@ -36,7 +36,7 @@ class TableTree:
         self._below: dict[str, str | None] = {}
         """Id of a video below each shortened folder, by the folder's URI."""
 
-    def keys(self, scope: Scope) -> Iterator[str]:
+    def keys(self, scope: PathFilter) -> Iterator[str]:
         """Keys of the tables that can be in `scope`, in the order of listings; folders outside it are not listed.
 
         Whether a video is in `scope` only its id says, which keys do not always. Raises NotFoundError where there is no
@@ -45,18 +45,18 @@ class TableTree:
         for entry in list_dir(self._folder):
             yield from self._keys(entry, "", "", scope)
 
-    def days(self, scope: Scope, source: Source) -> set[Days]:
+    def days(self, scope: PathFilter, source: ArchiveRef) -> set[Days]:
         """The days of the videos in `scope` of one archive. Nothing deeper than the days is listed."""
         days = days_below(self._top(source), scope, lambda uri, path: self._entries(uri, path, source))
         return days | {day for path, _ in self._hashed_of(scope, source) if (day := scope.days_of(path))}
 
-    def tables(self, scope: Scope, source: Source) -> Iterator[tuple[str, Entry]]:
+    def tables(self, scope: PathFilter, source: ArchiveRef) -> Iterator[tuple[str, Entry]]:
         """The tables in `scope` of one archive, each with its video's path there, in the order of listings; those whose
         keys were shortened as a whole come last."""
         yield from self._tables(self._top(source), "", scope, source)
         yield from self._hashed_of(scope, source)
 
-    def _keys(self, entry: Entry, key: str, above: str, scope: Scope) -> Iterator[str]:
+    def _keys(self, entry: Entry, key: str, above: str, scope: PathFilter) -> Iterator[str]:
         """Keys at or below an entry of the folder `key`, in which ids begin with `above`."""
         if not entry.is_dir:
             if entry.name.endswith(ENDING):
@@ -70,7 +70,7 @@ class TableTree:
                 for below in _listed(entry.uri):
                     yield from self._keys(below, f"{key}{entry.name}/", identity, scope)
 
-    def _tables(self, uri: str, path: str, scope: Scope, source: Source) -> Iterator[tuple[str, Entry]]:
+    def _tables(self, uri: str, path: str, scope: PathFilter, source: ArchiveRef) -> Iterator[tuple[str, Entry]]:
         for below, entry in self._entries(uri, path, source):
             if not entry.is_dir:
                 if scope.holds(below):
@@ -78,13 +78,13 @@ class TableTree:
             elif scope.enters(below):
                 yield from self._tables(entry.uri, f"{below}/", scope, source)
 
-    def _entries(self, uri: str, path: str, source: Source) -> Iterator[tuple[str, Entry]]:
+    def _entries(self, uri: str, path: str, source: ArchiveRef) -> Iterator[tuple[str, Entry]]:
         """The tables and folders directly below `uri`, each with its path in the archive."""
         for entry in _listed(uri):
             if not entry.name.startswith(HASHED):
                 yield self._id(entry, source.below + path).removeprefix(source.below), entry
 
-    def _top(self, source: Source) -> str:
+    def _top(self, source: ArchiveRef) -> str:
         return join(self._folder, key_path(source.name)) if source.name else self._folder
 
     @cached_property
@@ -95,7 +95,7 @@ class TableTree:
         read = in_threads(lambda table: (self._video(table), table), tables, READERS)
         return [(video, table) for video, table in read if video is not None]
 
-    def _hashed_of(self, scope: Scope, source: Source) -> Iterator[tuple[str, Entry]]:
+    def _hashed_of(self, scope: PathFilter, source: ArchiveRef) -> Iterator[tuple[str, Entry]]:
         for video, table in self._hashed:
             name, path = split_id(video, self._archives)
             if name == source.name and scope.holds(path):

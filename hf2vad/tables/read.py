@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from hf2vad.archive.archive_refs import split_id
 from hf2vad.archive.catalog import EVERYTHING
-from hf2vad.archive.scope import Scope
-from hf2vad.archive.sources import split_id
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.errors import EvaluationError, NotFoundError
 from hf2vad.schema import TABLES, unpack_metadata
 from hf2vad.storage import join, list_dir, list_files, open_parquet, read_json, read_table, readable
@@ -86,7 +86,7 @@ class VideoTables:
 
 
 def video_tables(
-    prefix: str, table: str, scope: Scope = EVERYTHING, archives: Collection[str] | None = None
+    prefix: str, table: str, scope: PathFilter = EVERYTHING, archives: Collection[str] | None = None
 ) -> Iterator[VideoTables]:
     """The videos that have a table of the kind `table` and can be in `scope`, sorted by key.
 
@@ -100,7 +100,7 @@ def video_tables(
 
 
 def scored_videos(
-    prefix: str, scope: Scope = EVERYTHING, archives: Collection[str] | None = None
+    prefix: str, scope: PathFilter = EVERYTHING, archives: Collection[str] | None = None
 ) -> Iterator[VideoTables]:
     """The videos with a frame table, as `video_tables`. Raises EvaluationError where there is none at all."""
     try:
@@ -109,7 +109,9 @@ def scored_videos(
         raise EvaluationError(f"{prefix}: no frame table there; jobs/score_archive.py makes them") from None
 
 
-def failure_rows(prefix: str, scope: Scope = EVERYTHING, archives: Collection[str] = ()) -> Iterator[dict[str, str]]:
+def failure_rows(
+    prefix: str, scope: PathFilter = EVERYTHING, archives: Collection[str] = ()
+) -> Iterator[dict[str, str]]:
     """Video and reason of each failure row of `scope`, as valid text."""
     try:
         for entry in list_files(join(prefix, "failures"), ".json"):

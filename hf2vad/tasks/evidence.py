@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from hf2vad.archive.archive_refs import ArchiveRef, find_in
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
-from hf2vad.archive.sources import Source, find_in
 from hf2vad.archive.timeline import probe
 from hf2vad.bundle.bundle import same_bundle
 from hf2vad.cluster.warm import Warm
@@ -42,7 +42,7 @@ VERSION = 1
 class EvidenceTask:
     """What is shown of each event, and where it goes; travels to the workers."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[ArchiveRef, ...]
     """The archives of the videos that were scored, with absolute URIs."""
     site: str
     """Files go to <site>/events/<key>/."""

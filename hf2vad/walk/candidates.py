@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.partitions import Partitions
 from hf2vad.archive.passed import PassedOver
-from hf2vad.archive.sections import Sections
 from hf2vad.storage import objects_appear_whole
 from hf2vad.tables.layout import RunLayout
-from hf2vad.walk.markers import Marks, SectionIndex
+from hf2vad.walk.markers import Marks, PartitionIndex
 
 
 @dataclass(frozen=True)
 class Candidates:
     """The videos of some sections of archives, in the order of the sections."""
 
-    sections: Sections
+    sections: Partitions
     layout: RunLayout
     """Of the run; its marks say what is finished."""
     min_age_minutes: float
@@ -32,9 +32,9 @@ class Candidates:
             if video.modified <= before or (video.kind == "file" and objects_appear_whole(video.uri)):
                 yield video
 
-    def index(self) -> SectionIndex:
+    def index(self) -> PartitionIndex:
         """Which videos earlier runs finished, to be asked in the order of `settled`."""
-        return SectionIndex(Marks(self.layout.marks), self.sections)
+        return PartitionIndex(Marks(self.layout.marks), self.sections)
 
     def looked_up(self, passed: PassedOver | None = None) -> Iterator[tuple[Video, bool]]:
         """The settled videos, each with whether an earlier run finished it; `passed` is told of what is no video."""

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from hf2vad.archive.catalog import EVERYTHING, Video
-from hf2vad.archive.scope import Scope
-from hf2vad.archive.sections import Section, Sections
+from hf2vad.archive.partitions import Partition, Partitions
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.errors import NotFoundError
 from hf2vad.storage import Entry, delete, id_of_key, join, key_path, list_dir, list_files, put_bytes
 from hf2vad.storage.ahead import with_listings
@@ -44,7 +44,7 @@ class Marks:
         for suffix in ("", FAILED):
             delete(join(self.folder, _mark(video, state) + suffix))
 
-    def read(self, scope: Scope = EVERYTHING, below: str = "") -> MarkIndex:
+    def read(self, scope: PathFilter = EVERYTHING, below: str = "") -> MarkIndex:
         """What earlier runs marked, to be asked for videos in the order of their catalogue; of `scope` alone.
 
         `below`: the archive's name and a slash, where its videos' ids begin so.
@@ -60,7 +60,7 @@ class Marks:
         except NotFoundError:
             return
 
-    def _scoped(self, listing: Iterator[Entry], prefix: str, scope: Scope) -> Iterator[str]:
+    def _scoped(self, listing: Iterator[Entry], prefix: str, scope: PathFilter) -> Iterator[str]:
         """The same, without the folders that `scope` does not enter. A folder whose name is shortened is entered."""
 
         def enters(folder: Entry) -> bool:
@@ -112,12 +112,12 @@ class MarkIndex:
         return "finished" if present else None
 
 
-class SectionIndex:
+class PartitionIndex:
     """The marks of one section after the other, each read when the first of its videos is asked for."""
 
-    def __init__(self, marks: Marks, sections: Sections) -> None:
+    def __init__(self, marks: Marks, sections: Partitions) -> None:
         self._marks, self._sections = marks, sections
-        self._section: Section | None = None
+        self._section: Partition | None = None
         self._index = MarkIndex(iter(()))
 
     def find(self, video: Video, state: str) -> Ending | None:

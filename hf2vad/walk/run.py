@@ -9,7 +9,7 @@ from typing import Any
 
 from hf2vad.archive.catalog import EVERYTHING, Video, catalogue
 from hf2vad.archive.passed import PassedOver
-from hf2vad.archive.scope import Scope
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.cluster.dispatch import Cluster, open_cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
@@ -119,7 +119,7 @@ def absolute_places(job: WalkSettings) -> dict[str, Any]:
 
 
 def some_videos(
-    archive: str, include: tuple[str, ...], passed: PassedOver | None = None, scope: Scope = EVERYTHING
+    archive: str, include: tuple[str, ...], passed: PassedOver | None = None, scope: PathFilter = EVERYTHING
 ) -> Iterator[Video]:
     """The catalogue of what is in `scope`; `passed` is told of what it passes over.
 

@@ -19,7 +19,7 @@ from hf2vad.cluster.warm import Warm
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import NotFoundError
-from hf2vad.health.look import Look
+from hf2vad.health.frame_stats import FrameStats
 from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.schema import pack_metadata
 from hf2vad.storage import atomic_writer, delete, put_table
@@ -113,7 +113,7 @@ def _run_shard(task: WalkTask, shard: Shard) -> dict[str, float]:
         loaded = task.load()
         if extractors != warm_extractor.loads or any(loaded.values()):
             _freeze()
-    stats = Look(*frames, (shard.width, shard.height)) if config.frame_stats else None
+    stats = FrameStats(*frames, (shard.width, shard.height)) if config.frame_stats else None
     counter = _CubeCounter()
     with closing(task.shard(shard, counter.counted(extractor.cubes(shard, stats)))) as tables:
         first = next(tables, None)  # before the file is begun: a worker that is killed leaves less of it

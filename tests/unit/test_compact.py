@@ -20,9 +20,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from hf2vad.archive.scope import Scope
-from hf2vad.archive.sections import Sections
-from hf2vad.archive.sources import Source
+from hf2vad.archive.archive_refs import ArchiveRef
+from hf2vad.archive.partitions import Partitions
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.errors import NotFoundError, SchemaError
 from hf2vad.jobs.compact import camera_days
 from hf2vad.schema import TABLES, pack_metadata
@@ -31,7 +31,7 @@ from hf2vad.tables import compact as joining
 from hf2vad.tables.compact import JOINED, CameraDay, Piece, compact
 
 ROWS = {"frames": 40, "objects": 25, "events": 2, "health": 0}
-SECTIONS = Sections((Source("", "unused"),), Scope("{camera}/{date}/*"))
+SECTIONS = Partitions((ArchiveRef("", "unused"),), PathFilter("{camera}/{date}/*"))
 
 
 def made(table: str, video: str, version: float, rows: int) -> pa.Table:
@@ -57,7 +57,7 @@ def put_video(prefix: str, video: str, version: float, rows: dict[str, int] = RO
         put_table(join(prefix, table, f"{video}.parquet"), made(table, video, version, rows[table]))
 
 
-def join_all(prefix: str, sections: Sections = SECTIONS, grace_s: float = 60.0) -> list[dict[str, int]]:
+def join_all(prefix: str, sections: Partitions = SECTIONS, grace_s: float = 60.0) -> list[dict[str, int]]:
     return [compact(day, grace_s=grace_s) for day in camera_days(prefix, sections)]
 
 
@@ -263,7 +263,7 @@ def test_cameras_and_days_are_what_the_pattern_says(
     for name in sources:
         for video in NIGHT[1:3]:
             put_video(str(tmp_path), f"{name}/{video}".strip("/"), 1.0)
-    sections = Sections(tuple(Source(name, "unused") for name in sources), Scope(pattern))
+    sections = Partitions(tuple(ArchiveRef(name, "unused") for name in sources), PathFilter(pattern))
     found = {(day.camera, day.date): len(day.pieces) for day in camera_days(str(tmp_path), sections)}
     assert found == {day: count for day, count in expected.items() if count}
 

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load, save
 
 from hf2vad.archive.catalog import Video, catalogue, find_video
-from hf2vad.archive.scope import Scope
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.archive.timeline import Timeline
 from hf2vad.bundle.bundle import load_bundle, save_bundle
 from hf2vad.errors import BundleError, ConfigError, MismatchError
@@ -369,7 +369,7 @@ def test_the_highest_events_are_chosen_or_all_above_a_score(tmp_path: Path) -> N
         put_scores(tmp_path, f"cam{number % 2}/{number}.mp4", [None] * 4 + [[peak]] * 6 + [[0.0]] * 40 + [[15.0]] * 6)
     prefix = str(tmp_path / "bundle=b1")
 
-    def names(scope: Scope | None = None, **settings: Any) -> list[tuple[str, float]]:
+    def names(scope: PathFilter | None = None, **settings: Any) -> list[tuple[str, float]]:
         found = choose_events(prefix, EvidenceConfig(**settings), *([scope] if scope else []))
         return [(chosen.row["video"][-5:], chosen.row["peak_score"]) for chosen in found]
 
@@ -378,7 +378,7 @@ def test_the_highest_events_are_chosen_or_all_above_a_score(tmp_path: Path) -> N
     assert len(names(above=10.0)) == 7
     assert len(names(above=10.0, events=1)) == 7
     assert len(names(events=99)) == 8
-    assert {video for video, _ in names(Scope("{camera}/*", ("cam1",)))} == {"1.mp4", "3.mp4"}
+    assert {video for video, _ in names(PathFilter("{camera}/*", ("cam1",)))} == {"1.mp4", "3.mp4"}
     assert choose_events(str(tmp_path / "nothing"), EvidenceConfig()) == []
 
 

@@ -15,7 +15,7 @@ from hf2vad.archive.video import decode
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
 from hf2vad.health.episodes import Episode, affected, find_episodes, health_table
-from hf2vad.health.look import EVERY, Look
+from hf2vad.health.frame_stats import EVERY, FrameStats
 from hf2vad.health.settings import HealthConfig
 from hf2vad.schema import HEALTH, LOOKS, U8
 from tests import unwell
@@ -29,7 +29,7 @@ def looks_of(path: Path, length: int = 1000) -> list[pa.Table]:
     video = only(path)
     tables = []
     for shard in cut_shards(video, probe(video), length):
-        look = Look(shard.start, shard.stop, (shard.width, shard.height))
+        look = FrameStats(shard.start, shard.stop, (shard.width, shard.height))
         for frame in decode(shard):
             grey = None if frame.image is None else np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY), np.uint8)
             look(frame.index, grey, frame.size)
@@ -132,7 +132,7 @@ def test_shards_do_not_show(tmp_path: Path, name: str) -> None:
 
 
 def test_looks_are_one_row_a_frame_and_a_thumbnail_by_frame_number() -> None:
-    look = Look(10, 30, (90, 60))
+    look = FrameStats(10, 30, (90, 60))
     for t in range(6, 31):
         look(t, None if t == 20 else np.full((60, 90), 3 * t, np.uint8), (90, 60))
     table = look.table({"video": "v"})
@@ -151,7 +151,7 @@ def test_looks_of_shards_are_those_of_the_video(length: int) -> None:
     pictures = scene_of(20)
     parts = []
     for start in range(0, 20, length):
-        look = Look(start, min(20, start + length), (64, 48))
+        look = FrameStats(start, min(20, start + length), (64, 48))
         for t in range(max(0, start - 4), min(20, start + length + 1)):
             look(t, pictures[t], (64, 48))
         parts.append(look.table({}))
@@ -159,7 +159,7 @@ def test_looks_of_shards_are_those_of_the_video(length: int) -> None:
 
 
 def looks(pictures: Sequence[U8 | None], start: int = 0) -> pa.Table:
-    look = Look(start, start + len(pictures), (64, 48))
+    look = FrameStats(start, start + len(pictures), (64, 48))
     for t, picture in enumerate(pictures, start):
         look(t, picture, (64, 48))
     return look.table({})

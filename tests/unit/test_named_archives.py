@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from hf2vad.archive.archive_refs import find_in, parse_archives
 from hf2vad.archive.pattern import PathPattern
-from hf2vad.archive.sources import find_in, parse_sources
 from hf2vad.bundle.bundle import save_bundle
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.commandline import EXIT_OK
@@ -191,12 +191,12 @@ def test_tables_from_before_the_names_were_kept_are_shown_where_the_archives_are
 def test_names_of_archives_add_up_from_run_to_run(night: Night) -> None:
     (prefix,) = (night.folder / "scores").glob("bundle=*")
     assert archive_names(str(prefix)) == {"north", "south"}
-    assert archive_names(str(prefix), parse_sources("west=/w")) == {"north", "south", "west"}
+    assert archive_names(str(prefix), parse_archives("west=/w")) == {"north", "south", "west"}
     assert json.loads((prefix / "archives.json").read_text()) == {"names": ["north", "south"]}
 
 
 def test_a_scored_video_is_found_in_the_archive_that_its_id_names(night: Night) -> None:
-    sources = parse_sources(night.archives)
+    sources = parse_archives(night.archives)
     video = find_in(sources, "south/gate/2026-11-24/a.mp4")
     assert video is not None
     assert (video.id, video.source, video.path) == ("south/gate/2026-11-24/a.mp4", "south", "gate/2026-11-24/a.mp4")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.archive.pattern import PathPattern
-from hf2vad.archive.scope import Scope
 from hf2vad.commandline import EXIT_USAGE, main
 from hf2vad.errors import ConfigError
 from hf2vad.jobs.alarms import AlarmJob
@@ -90,7 +90,7 @@ def alarms_file(pattern: str, folder: Path) -> Alarms:
 
 
 READERS: dict[str, Callable[[str, Path], object]] = {
-    "scope": lambda pattern, _: Scope(pattern),
+    "scope": lambda pattern, _: PathFilter(pattern),
     "alarms": lambda pattern, _: AlarmJob(scores="s", out="o", camera_pattern=pattern),
     "alarms file": alarms_file,
     "training": lambda pattern, _: TrainJob(stc="s", out="o", camera_pattern=pattern),

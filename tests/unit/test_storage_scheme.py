@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from hf2vad.archive.catalog import catalogue
-from hf2vad.archive.scope import Scope
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.bundle.bundle import save_bundle
 from hf2vad.commandline import EXIT_OK
 from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
@@ -178,7 +178,7 @@ def site(tmp_path: Path) -> ScoreJob:
 
 
 def test_an_archive_is_listed_by_its_paths(site: ScoreJob) -> None:
-    night = Scope("{camera}/{date}/*", ("gate",))
+    night = PathFilter("{camera}/{date}/*", ("gate",))
     videos = list(catalogue(site.archive, scope=night))
     assert [video.id for video in videos] == ["gate/2026-11-23/a.mp4", "gate/2026-11-24/a.mp4"]
     (alone,) = catalogue("mem://b/archive/yard/2026-11-24/a.mp4")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hf2vad.archive.scope import Scope
-from hf2vad.archive.sections import Sections
-from hf2vad.archive.sources import Source
+from hf2vad.archive.archive_refs import ArchiveRef
+from hf2vad.archive.partitions import Partitions
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.jobs.compact import camera_days
 from hf2vad.storage import Entry, join, key_path, list_dir, open_parquet, put_bytes, put_table
 from hf2vad.tables import keys as tables_keys
@@ -52,8 +52,8 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
-def days(prefix: Path, scope: Scope, *sources: str) -> dict[tuple[str, str], int]:
-    sections = Sections(tuple(Source(name, "unused") for name in sources or ("",)), scope)
+def days(prefix: Path, scope: PathFilter, *sources: str) -> dict[tuple[str, str], int]:
+    sections = Partitions(tuple(ArchiveRef(name, "unused") for name in sources or ("",)), scope)
     return {(day.camera, day.date): len(day.pieces) for day in camera_days(str(prefix), sections)}
 
 
@@ -62,8 +62,8 @@ def test_the_tables_of_a_camera_with_a_long_name_are_joined_under_its_name(tmp_p
     put(tmp_path, *("/".join(filter(None, (source, video))) for video in NIGHTS))
     cameras = ["/".join(filter(None, (source, camera))) for camera in ("gate", CAMERA)]
     every = {(camera, f"2026-11-{day}"): 1 for camera in cameras for day in (23, 24)}
-    assert days(tmp_path, Scope(PATTERN), source) == every
-    chosen = days(tmp_path, Scope(PATTERN, (CAMERA,), date(2026, 11, 24)), source)
+    assert days(tmp_path, PathFilter(PATTERN), source) == every
+    chosen = days(tmp_path, PathFilter(PATTERN, (CAMERA,), date(2026, 11, 24)), source)
     assert chosen == {(cameras[1], "2026-11-24"): 1}
 
 
@@ -76,34 +76,36 @@ def test_all_rows_are_joined_once_whatever_is_shortened(tmp_path: Path) -> None:
     ]
     put(tmp_path, *videos)
     assert {key_path(video)[0] for video in videos[-2:]} == {"~"}
-    for day in camera_days(str(tmp_path), Sections((Source("", "unused"),), Scope(PATTERN))):
+    for day in camera_days(str(tmp_path), Partitions((ArchiveRef("", "unused"),), PathFilter(PATTERN))):
         compact(day)
     assert Counter(joined(str(tmp_path), "frames")["video"].to_pylist()) == dict.fromkeys(videos, 3)
-    assert days(tmp_path, Scope(PATTERN))["gate", "2026-11-24"] == 3
+    assert days(tmp_path, PathFilter(PATTERN))["gate", "2026-11-24"] == 3
 
 
 def test_keys_that_were_shortened_as_a_whole_belong_to_the_archive_that_their_ids_name(tmp_path: Path) -> None:
     put(tmp_path, *(f"{source}/gate/2026-11-24/{LONG}/b.mp4" for source in ("north", "south", "south-2")))
     expected = {(f"{source}/gate", "2026-11-24"): 1 for source in ("north", "south")}
-    assert days(tmp_path, Scope(PATTERN), "north", "south") == expected
+    assert days(tmp_path, PathFilter(PATTERN), "north", "south") == expected
 
 
 def test_a_shortened_folder_is_named_by_one_table_and_entered_only_where_it_is_wanted(
     tmp_path: Path, listed: Counter[str]
 ) -> None:
     put(tmp_path, *NIGHTS)
-    night = Scope(PATTERN, since=date(2026, 11, 24))
+    night = PathFilter(PATTERN, since=date(2026, 11, 24))
     found = list(TableTree(str(tmp_path), "frames").keys(night))
     assert found == [f"{key_path(video)}.parquet" for video in sorted((NIGHTS[1], NIGHTS[3]), key=key_path)]
     assert listed["opened"] == 1
     assert listed["2026-11-23"] == 0
-    assert list(TableTree(str(tmp_path), "frames").keys(Scope(PATTERN, ("gate",), date(2026, 11, 24)))) == found[1:]
+    assert (
+        list(TableTree(str(tmp_path), "frames").keys(PathFilter(PATTERN, ("gate",), date(2026, 11, 24)))) == found[1:]
+    )
 
 
 def test_names_of_archives_are_no_cameras(tmp_path: Path) -> None:
     put(tmp_path, *(f"{source}/{video}" for source in ("north", "gate") for video in NIGHTS[:2]))
     tree = TableTree(str(tmp_path), "frames", ["north", "gate"])
-    assert list(tree.keys(Scope(PATTERN, ("gate",), date(2026, 11, 24)))) == [
+    assert list(tree.keys(PathFilter(PATTERN, ("gate",), date(2026, 11, 24)))) == [
         f"{source}/gate/2026-11-24/a.mp4.parquet" for source in ("gate", "north")
     ]
 
@@ -112,6 +114,6 @@ def test_an_unreadable_table_costs_its_own_day(tmp_path: Path) -> None:
     put(tmp_path, *NIGHTS)
     torn = f"{key_path(CAMERA.replace('三', '四'))}/2026-11-24/a.mp4.parquet"
     put_bytes(join(str(tmp_path), "frames", torn), b"no table")
-    found = days(tmp_path, Scope(PATTERN))
+    found = days(tmp_path, PathFilter(PATTERN))
     assert found.pop((torn.split("/")[0], "2026-11-24")) == 1
     assert found == {(camera, f"2026-11-{day}"): 1 for camera in ("gate", CAMERA) for day in (23, 24)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hf2vad.archive.scope import Scope, parse_day
-from hf2vad.archive.sources import Source, parse_sources
+from hf2vad.archive.archive_refs import ArchiveRef, parse_archives
+from hf2vad.archive.path_filter import PathFilter, parse_day
 from hf2vad.errors import ConfigError
 from hf2vad.settings import require
 from hf2vad.storage import is_local
@@ -86,15 +86,15 @@ class ReportJob:
                 )
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[ArchiveRef, ...]:
         """The archives that were scored. Raises ConfigError."""
-        return parse_sources(tuple(filter(None, self.archive)))
+        return parse_archives(tuple(filter(None, self.archive)))
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> PathFilter:
         """Which videos are on the site. Raises ConfigError."""
         since, until = parse_day(self.since, "--since"), parse_day(self.until, "--until")
-        return Scope(self.pattern, self.cameras, since, until)
+        return PathFilter(self.pattern, self.cameras, since, until)
 
 
 def _can_be_linked(archive: str, out: str) -> bool:

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import numpy as np
 
+from hf2vad.archive.archive_refs import find_in
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.container import opened, video_stream
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
-from hf2vad.archive.sources import find_in
 from hf2vad.errors import Hf2vadError, VideoError
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.tables import Scored

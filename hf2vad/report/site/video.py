@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hf2vad.archive.sources import split_id
+from hf2vad.archive.archive_refs import split_id
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evidence.choose import event_key

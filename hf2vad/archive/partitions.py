@@ -11,30 +11,30 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from hf2vad.archive.archive_refs import ArchiveRef
 from hf2vad.archive.catalog import EVERYTHING, Video, catalogue
 from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.archive.pattern import Days
-from hf2vad.archive.scope import Scope
-from hf2vad.archive.sources import Source
 from hf2vad.errors import ConfigError
 from hf2vad.storage import Entry, list_dir
 
 Order = Literal["name", "oldest", "newest"]
 
 
-class Section(NamedTuple):
+class Partition(NamedTuple):
     """One archive; of it, where days are walked one by one, the videos of some days."""
 
-    source: Source
+    source: ArchiveRef
     days: Days | None = None
 
 
 @dataclass(frozen=True)
-class Sections:
+class Partitions:
     """What is asked for of some archives, in which order."""
 
-    sources: tuple[Source, ...]
-    scope: Scope = EVERYTHING
+    sources: tuple[ArchiveRef, ...]
+    scope: PathFilter = EVERYTHING
     order: Order = "name"
     """`name`: archive by archive, in the order of names. `oldest`, `newest`: by the days in the pattern."""
     include: tuple[str, ...] = ()
@@ -72,22 +72,22 @@ class Sections:
         if example is not None:
             raise ConfigError(f"--pattern {self.scope.pattern!r} fits no video, such as {example}")
 
-    def of(self, video: Video) -> Section:
+    def of(self, video: Video) -> Partition:
         """The section that a video from `videos` is in."""
         source = next(one for one in self.sources if one.name == video.source)
-        return Section(source, None if self.order == "name" else self.scope.days_of(video.path))
+        return Partition(source, None if self.order == "name" else self.scope.days_of(video.path))
 
-    def scope_of(self, section: Section) -> Scope:
+    def scope_of(self, section: Partition) -> PathFilter:
         """Which videos of its archive are in `section`."""
         return self.scope if section.days is None else self.scope.on(section.days)
 
-    def _all(self) -> Iterator[Section]:
+    def _all(self) -> Iterator[Partition]:
         if self.order == "name":
-            yield from map(Section, self.sources)
+            yield from map(Partition, self.sources)
             return
         days = {day for source in self.sources for day in days_below(source.uri, self.scope)}
         for some in sorted(days, reverse=self.order == "newest"):
-            yield from (Section(source, some) for source in self.sources)
+            yield from (Partition(source, some) for source in self.sources)
 
 
 def _files_and_folders(uri: str, path: str) -> Iterator[tuple[str, Entry]]:
@@ -96,7 +96,7 @@ def _files_and_folders(uri: str, path: str) -> Iterator[tuple[str, Entry]]:
 
 def days_below(
     uri: str,
-    scope: Scope,
+    scope: PathFilter,
     entries: Callable[[str, str], Iterable[tuple[str, Entry]]] = _files_and_folders,
 ) -> set[Days]:
     """The days of what is below `uri` and in `scope`, whose pattern has them. Nothing deeper than the days is listed.
@@ -107,7 +107,7 @@ def days_below(
 
 
 def _days_below(
-    uri: str, above: str, scope: Scope, depth: int, entries: Callable[[str, str], Iterable[tuple[str, Entry]]]
+    uri: str, above: str, scope: PathFilter, depth: int, entries: Callable[[str, str], Iterable[tuple[str, Entry]]]
 ) -> Iterator[Days]:
     for path, entry in entries(uri, above):
         if depth > 1:

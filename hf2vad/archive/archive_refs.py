@@ -14,7 +14,7 @@ from hf2vad.storage import absolute
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,63})=(.+)", re.DOTALL)
 
 
-class Source(NamedTuple):
+class ArchiveRef(NamedTuple):
     """One archive of a run."""
 
     name: str
@@ -27,7 +27,7 @@ class Source(NamedTuple):
         return f"{self.name}/" if self.name else ""
 
 
-def parse_sources(given: str | Sequence[str]) -> tuple[Source, ...]:
+def parse_archives(given: str | Sequence[str]) -> tuple[ArchiveRef, ...]:
     """The archives that `uri`, or `name=uri` for each of several, stand for; local paths become absolute.
 
     Raises ConfigError for several of which one has no name, or two have the same.
@@ -35,7 +35,7 @@ def parse_sources(given: str | Sequence[str]) -> tuple[Source, ...]:
     texts = [given] if isinstance(given, str) else list(given)
     matches = [_NAMED.fullmatch(text) for text in texts]
     sources = tuple(
-        Source(match[1], absolute(match[2])) if match else Source("", absolute(text))
+        ArchiveRef(match[1], absolute(match[2])) if match else ArchiveRef("", absolute(text))
         for text, match in zip(texts, matches, strict=True)
     )
     if len(sources) > 1 and (missing := [source.uri for source in sources if not source.name]):
@@ -55,7 +55,7 @@ def split_id(video: str, names: Collection[str]) -> tuple[str, str]:
     return (name, path) if slash and name in names else ("", video)
 
 
-def find_in(sources: Sequence[Source], video: str, *, fingerprint: str | None = None) -> Video | None:
+def find_in(sources: Sequence[ArchiveRef], video: str, *, fingerprint: str | None = None) -> Video | None:
     """The video with that id in its archive, as `find_video`; None where none of `sources` has it."""
     name, path = split_id(video, [source.name for source in sources])
     for source in sources:

@@ -24,7 +24,7 @@ SAMPLE = 96
 """Pixels along the shorter side of the grid whose pixels are compared: single pixels, so that their noise is seen."""
 
 
-class Look:
+class FrameStats:
     """Takes the frames of one shard in order, those of its halo too, and makes the table `looks` of them."""
 
     def __init__(self, start: int, stop: int, size: tuple[int, int]) -> None:

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from hf2vad.archive.scope import Scope, parse_day
+from hf2vad.archive.path_filter import PathFilter, parse_day
 from hf2vad.errors import ConfigError
 
 NIGHT = date(2026, 11, 24)
@@ -34,7 +34,7 @@ NIGHT = date(2026, 11, 24)
     ],
 )
 def test_only_folders_that_can_hold_the_night_are_entered(pattern: str, folder: str, entered: bool) -> None:
-    assert Scope(pattern, ("gate",), NIGHT, NIGHT).enters(folder) is entered
+    assert PathFilter(pattern, ("gate",), NIGHT, NIGHT).enters(folder) is entered
 
 
 @pytest.mark.parametrize(
@@ -48,19 +48,19 @@ def test_only_folders_that_can_hold_the_night_are_entered(pattern: str, folder: 
     ],
 )
 def test_dates_in_file_names(video: str, held: bool) -> None:
-    assert Scope("{camera}/{date}T*", (), NIGHT, NIGHT).holds(video) is held
+    assert PathFilter("{camera}/{date}T*", (), NIGHT, NIGHT).holds(video) is held
 
 
 def test_without_a_pattern_everything_is_wanted() -> None:
-    scope = Scope()
+    scope = PathFilter()
     assert scope.enters("any/where")
     assert scope.holds("any/where/a.mp4")
 
 
 def test_names_are_data_and_no_patterns() -> None:
-    assert Scope("{camera}/a.b*").holds("x\ny/a.b\nc")
-    assert not Scope("{camera}/a.b*").holds("x/aXb")
-    assert Scope("{camera}/*", ("(.*",)).holds("(.*/a.mp4")
+    assert PathFilter("{camera}/a.b*").holds("x\ny/a.b\nc")
+    assert not PathFilter("{camera}/a.b*").holds("x/aXb")
+    assert PathFilter("{camera}/*", ("(.*",)).holds("(.*/a.mp4")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_names_are_data_and_no_patterns() -> None:
 )
 def test_what_a_pattern_cannot_say_is_refused(values: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        Scope(**values)  # type: ignore[arg-type]
+        PathFilter(**values)  # type: ignore[arg-type]
 
 
 def test_a_day_that_is_none_is_refused() -> None:
@@ -100,9 +100,9 @@ def test_a_day_that_is_none_is_refused() -> None:
 def test_days_are_known_after_some_parts_of_a_path(
     pattern: str, depth: int, path: str, days: tuple[date, date] | None
 ) -> None:
-    scope = Scope(pattern)
+    scope = PathFilter(pattern)
     assert scope.depth == depth
     assert scope.days_of(path) == days
     assert days is None or scope.on(days).enters(path)
     if depth:
-        assert Scope(pattern, since=date(2027, 1, 1)).days_of(path) is None
+        assert PathFilter(pattern, since=date(2027, 1, 1)).days_of(path) is None

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from hf2vad.archive import catalog
-from hf2vad.archive.scope import Scope
-from hf2vad.archive.sections import Order, Sections
-from hf2vad.archive.sources import Source, parse_sources
+from hf2vad.archive.archive_refs import ArchiveRef, parse_archives
+from hf2vad.archive.partitions import Order, Partitions
+from hf2vad.archive.path_filter import PathFilter
 from hf2vad.errors import ConfigError
 from hf2vad.storage import ahead, list_dir
 from hf2vad.walk import markers
-from hf2vad.walk.markers import Marks, SectionIndex
+from hf2vad.walk.markers import Marks, PartitionIndex
 
 STATE = "0123456789abcdef"
-BY_DAY = Scope("{camera}/{date}/*")
+BY_DAY = PathFilter("{camera}/{date}/*")
 NIGHTS = [f"{camera}/{day}/{name}.mp4" for camera in ("gate", "yard") for day in (21, 22, 23) for name in "ab"]
 NIGHTS = [name.replace("/2", "/2026-11-2") for name in NIGHTS]
 
@@ -33,22 +33,22 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "archive"
 
 
-def ids(sections: Sections) -> list[str]:
+def ids(sections: Partitions) -> list[str]:
     return [video.id for video in sections.videos()]
 
 
 def test_newest_and_oldest_go_day_by_day_and_within_a_day_by_name(archive: Path) -> None:
-    sources = parse_sources([str(archive)])
-    newest = ids(Sections(sources, BY_DAY, "newest"))
+    sources = parse_archives([str(archive)])
+    newest = ids(Partitions(sources, BY_DAY, "newest"))
     third = ["gate/2026-11-23/a.mp4", "gate/2026-11-23/b.mp4", "gate/2026-11-23/seq", "yard/2026-11-23/a.mp4"]
     assert newest[:5] == ["late/2026-12-01/z.mp4", *third]
-    oldest = ids(Sections(sources, BY_DAY, "oldest"))
+    oldest = ids(Partitions(sources, BY_DAY, "oldest"))
     days = [name.split("/")[1] for name in oldest]
     assert days == sorted(days)
-    by_name = ids(Sections(sources, BY_DAY))
+    by_name = ids(Partitions(sources, BY_DAY))
     assert sorted(newest) == sorted(oldest) == sorted(by_name)
     assert by_name == sorted(by_name)
-    few = Sections(sources, Scope("{camera}/{date}/*", ("yard",), date(2026, 11, 22)), "newest")
+    few = Partitions(sources, PathFilter("{camera}/{date}/*", ("yard",), date(2026, 11, 22)), "newest")
     assert [name.split("/")[1] for name in ids(few)] == ["2026-11-23"] * 2 + ["2026-11-22"] * 2
 
 
@@ -60,7 +60,7 @@ def test_days_are_found_wherever_the_pattern_has_them(pattern: str, tmp_path: Pa
         path = tmp_path / pattern.format(year=day[:4], month=day[5:7], day=day[8:], camera="gate", date=day) / "x.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    sections = Sections(parse_sources([str(tmp_path)]), Scope(pattern), "newest")
+    sections = Partitions(parse_archives([str(tmp_path)]), PathFilter(pattern), "newest")
     found = ids(sections)
     assert found == sorted(found, reverse=True)
     assert len(found) == (2 if pattern == "{year}/*" else 3)
@@ -77,7 +77,7 @@ def test_only_the_days_are_held_and_each_is_listed_when_its_turn_comes(
 
     monkeypatch.setattr(catalog, "list_dir", counted)
     monkeypatch.setattr(ahead, "list_dir", counted)
-    found = Sections(parse_sources([str(archive)]), BY_DAY, "newest").videos()
+    found = Partitions(parse_archives([str(archive)]), BY_DAY, "newest").videos()
     assert next(found).id == "late/2026-12-01/z.mp4"
     assert not [name for name in listed if "2026-11" in name]
     rest = list(found)
@@ -86,14 +86,14 @@ def test_only_the_days_are_held_and_each_is_listed_when_its_turn_comes(
 
 
 def test_of_several_archives_ids_begin_with_the_name(archive: Path) -> None:
-    sources = parse_sources([f"north={archive}", f"south={archive / 'gate'}"])
-    videos = list(Sections(sources, include=("a.mp4",)).videos())
+    sources = parse_archives([f"north={archive}", f"south={archive / 'gate'}"])
+    videos = list(Partitions(sources, include=("a.mp4",)).videos())
     assert [video.id for video in videos[:2]] == ["north/gate/2026-11-21/a.mp4", "north/gate/2026-11-22/a.mp4"]
     assert [video.id for video in videos[-3:]] == [f"south/2026-11-2{n}/a.mp4" for n in (1, 2, 3)]
     assert videos[-1].uri == str(archive / "gate/2026-11-23/a.mp4")
     assert len({video.id for video in videos}) == 9
     assert [(video.source, video.path) for video in videos[-2:]] == [("south", f"2026-11-2{n}/a.mp4") for n in (2, 3)]
-    alone = next(Sections(parse_sources([str(archive)])).videos())
+    alone = next(Partitions(parse_archives([str(archive)])).videos())
     assert (alone.source, alone.path) == ("", alone.id)
 
 
@@ -102,19 +102,19 @@ def test_of_several_archives_ids_begin_with_the_name(archive: Path) -> None:
 def test_what_is_finished_is_known_in_every_order_and_of_every_archive(
     order: Order, sources: tuple[str, ...], archive: Path, tmp_path: Path
 ) -> None:
-    sections = Sections(tuple(Source(name, str(archive)) for name in sources), BY_DAY, order)
+    sections = Partitions(tuple(ArchiveRef(name, str(archive)) for name in sources), BY_DAY, order)
     marks = Marks(str(tmp_path / "done"))
     expected = {}
     for number, video in enumerate(sections.videos()):
         expected[video.id] = (None, "finished", "failed")[number % 3]
         if number % 3:
             marks.put(video, STATE, failed=number % 3 == 2)
-    finished = SectionIndex(marks, sections)
+    finished = PartitionIndex(marks, sections)
     assert {video.id: finished.find(video, STATE) for video in sections.videos()} == expected
 
 
 def test_marks_too_are_read_a_day_at_a_time(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sections = Sections(parse_sources([f"north={archive}"]), BY_DAY, "newest")
+    sections = Partitions(parse_archives([f"north={archive}"]), BY_DAY, "newest")
     marks = Marks(str(tmp_path / "done"))
     videos = list(sections.videos())
     for video in videos:
@@ -127,7 +127,7 @@ def test_marks_too_are_read_a_day_at_a_time(archive: Path, tmp_path: Path, monke
 
     monkeypatch.setattr(markers, "list_dir", noted)
     monkeypatch.setattr(ahead, "list_dir", noted)
-    finished = SectionIndex(marks, sections)
+    finished = PartitionIndex(marks, sections)
     assert [finished.find(video, STATE) for video in videos[:3]] == ["finished"] * 3
     days = {name.split("/")[2] for name in listed if name.count("/") == 2}
     assert days == {"2026-12-01", "2026-11-23"}
@@ -143,29 +143,29 @@ def test_marks_too_are_read_a_day_at_a_time(archive: Path, tmp_path: Path, monke
 )
 def test_archives_that_cannot_be_told_apart_are_refused(given: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        parse_sources(given)
+        parse_archives(given)
 
 
 def test_what_looks_like_a_name_and_what_does_not() -> None:
-    given = parse_sources(["north=s3://a/b=c"]), parse_sources(["s3://a/b=c"]), parse_sources(["/mnt/date=1/x"])
-    assert [one[0] for one in given] == [Source("north", "s3://a/b=c"), ("", "s3://a/b=c"), ("", "/mnt/date=1/x")]
+    given = parse_archives(["north=s3://a/b=c"]), parse_archives(["s3://a/b=c"]), parse_archives(["/mnt/date=1/x"])
+    assert [one[0] for one in given] == [ArchiveRef("north", "s3://a/b=c"), ("", "s3://a/b=c"), ("", "/mnt/date=1/x")]
 
 
 def test_an_order_that_no_path_says_is_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"--order newest needs a --pattern with \{date\} or \{year\}, got '\{camera\}/"
     ):
-        Sections((Source("", "a"),), Scope("{camera}/*"), "newest")
+        Partitions((ArchiveRef("", "a"),), PathFilter("{camera}/*"), "newest")
 
 
 def test_a_pattern_that_fits_no_video_is_refused_with_one_that_it_does_not_fit(archive: Path) -> None:
-    source = Source("", str(archive))
+    source = ArchiveRef("", str(archive))
     with pytest.raises(ConfigError, match=r"--pattern 'x/\{camera\}/\{date\}/\*' fits no video, such as 'gate/2026-11"):
-        Sections((source,), Scope("x/{camera}/{date}/*")).check_pattern()
-    Sections((source,), BY_DAY).check_pattern()
-    Sections((source,), Scope("{camera}/{date}/*", since=date(2030, 1, 1))).check_pattern()
-    Sections((source,)).check_pattern()
+        Partitions((source,), PathFilter("x/{camera}/{date}/*")).check_pattern()
+    Partitions((source,), BY_DAY).check_pattern()
+    Partitions((source,), PathFilter("{camera}/{date}/*", since=date(2030, 1, 1))).check_pattern()
+    Partitions((source,)).check_pattern()
 
 
 def test_where_there_is_no_video_yet_no_pattern_is_wrong(tmp_path: Path) -> None:
-    Sections((Source("", str(tmp_path)),), Scope("x/{camera}/*")).check_pattern()
+    Partitions((ArchiveRef("", str(tmp_path)),), PathFilter("x/{camera}/*")).check_pattern()

@@ -10,7 +10,7 @@ from hf2vad.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Scope:
+class PathFilter:
     """Which videos of an archive are wanted, by their paths in it."""
 
     pattern: str = ""
@@ -39,7 +39,7 @@ class Scope:
         """Parts of a path after which its days are known; 0: the pattern says nothing of them."""
         return self.paths.depth
 
-    def on(self, days: Days) -> Scope:
+    def on(self, days: Days) -> PathFilter:
         """What of this is of `days`."""
         return replace(self, since=days[0], until=days[1])
 
@@ -66,7 +66,7 @@ class Scope:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScopeSettings:
+class PathFilterSettings:
     """Settings of jobs that take a part of an archive by what its paths say."""
 
     pattern: str = ""
@@ -83,10 +83,10 @@ class ScopeSettings:
     """Only up to this day."""
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> PathFilter:
         """Which part of the archive is asked for. Raises ConfigError for what the pattern cannot say."""
         days = parse_day(self.since, "--since"), parse_day(self.until, "--until")
-        return Scope(self.pattern, self.cameras, *days)
+        return PathFilter(self.pattern, self.cameras, *days)
 
 
 def parse_day(text: str, option: str) -> date | None:
