@@ -32,11 +32,11 @@ from hf2vad.engines.eager import EagerEngine
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import YARDSTICK, FusionConfig
+from hf2vad.fitting.calibrate import MeasuredFile, measure_files
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.presets import preset
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer, Surprise
-from hf2vad.training.calibrate import MeasuredFile, measure_files
 from hf2vad.training.data import StcTable
 
 

@@ -26,9 +26,9 @@ from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.features.feature import CubeArrays
 from hf2vad.features.motion import DensityConfig, Motion
 from hf2vad.features.speed import flow_speed
+from hf2vad.fitting.sample import cube_sample
 from hf2vad.scoring.scorer import Scorer, ZScore
 from hf2vad.training.data import StcTable
-from hf2vad.training.sample import cube_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = (0, 1, 2)

@@ -36,6 +36,10 @@ from hf2vad.evaluation.regions import detection_area, regions_taken, track_score
 from hf2vad.evaluation.tracks import Tracks, VideoTracks, read_tracks
 from hf2vad.features.registry import feature_classes, networks_for
 from hf2vad.features.settings import FEATURES, FusionConfig
+from hf2vad.fitting.calibrate import Calibrations, MeasuredFile, calibrate, measure_files
+from hf2vad.fitting.cameras import Cameras
+from hf2vad.fitting.folds import Folds
+from hf2vad.fitting.sample import fit_features
 from hf2vad.presets import preset
 from hf2vad.schema import F64, FRAMES
 from hf2vad.scoring.events import find_events
@@ -44,11 +48,7 @@ from hf2vad.scoring.scorer import FeatureValues, Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.smooth import smooth
 from hf2vad.tables.read import name_in
-from hf2vad.training.calibrate import Calibrations, MeasuredFile, calibrate, measure_files
-from hf2vad.training.cameras import Cameras
 from hf2vad.training.data import StcFile, StcTable
-from hf2vad.training.folds import Folds
-from hf2vad.training.sample import fit_features
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = [name for name in FEATURES if not networks_for([name]) and name not in ("classes", "embedding")]

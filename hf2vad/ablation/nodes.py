@@ -27,6 +27,7 @@ from hf2vad.features.feature import CubeArrays, Feature
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.perspective import Perspective
 from hf2vad.features.registry import feature_classes, feature_settings, with_feature_settings
+from hf2vad.fitting.sample import cube_sample
 from hf2vad.hashes import hash_of
 from hf2vad.models.device import choose_device
 from hf2vad.models.hf2vad import HF2VAD
@@ -40,7 +41,6 @@ from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.loop import Trainer
 from hf2vad.training.order import Order
-from hf2vad.training.sample import cube_sample
 from hf2vad.training.settings import TrainingConfig
 
 FITTED = 5000

@@ -39,8 +39,8 @@ from hf2vad.training.settings import SelectionConfig, TrainingConfig
 if TYPE_CHECKING:
     import torch
 
+    from hf2vad.fitting.recipe import TrainingPlan
     from hf2vad.training.data import StcTable
-    from hf2vad.training.recipe import TrainingPlan
 
 MIN_CUBES = 16
 """A table with fewer cubes says nothing about what is normal."""
@@ -161,10 +161,10 @@ def train_job(job: TrainJob) -> int:
     """Train, calibrate and put the bundle; goes on from a checkpoint of the same settings. Returns the exit code."""
     import torch
 
+    from hf2vad.fitting.learn import put_trained, train_network
     from hf2vad.models.device import choose_device
     from hf2vad.report.training import print_sample, print_training
     from hf2vad.storage import absolute, exists, join
-    from hf2vad.training.learn import put_trained, train_network
     from hf2vad.training.loop import check_workers
 
     job = replace(job, stc=absolute(job.stc), out=absolute(job.out), init=absolute(job.init))
@@ -194,7 +194,7 @@ def train_job(job: TrainJob) -> int:
 
 def training_plan(job: TrainJob) -> TrainingPlan:
     """The training that `job` asks for, whose places are absolute."""
-    from hf2vad.training.recipe import Recipe, TrainingPlan
+    from hf2vad.fitting.recipe import Recipe, TrainingPlan
 
     recipe = Recipe(
         model=job.model,
@@ -244,8 +244,8 @@ def _already_there(plan: TrainingPlan, table: StcTable) -> int:
 
 def _select(job: TrainJob, plan: TrainingPlan, table: StcTable, device: torch.device) -> None:
     """Choose what --select chooses, unless it was chosen before."""
+    from hf2vad.fitting.selection import put_selection
     from hf2vad.report.training import print_selection
-    from hf2vad.training.selection import put_selection
 
     selection = put_selection(plan, table, job.selection, device)
     if selection is not None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hf2vad.training.learn import put_trained, train_network
-from hf2vad.training.recipe import TrainingPlan
+from hf2vad.fitting.learn import put_trained, train_network
+from hf2vad.fitting.recipe import TrainingPlan
 
 if TYPE_CHECKING:
     from hf2vad.cluster.train_group import Share

@@ -1,1 +1,1 @@
-"""Training: an STC table in, a calibrated bundle out."""
+"""Training: networks from the cubes of an STC table."""

@@ -18,13 +18,13 @@ from hf2vad.features.feature import NoSettings
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.perspective import Perspective
 from hf2vad.features.settings import FusionConfig
+from hf2vad.fitting.calibrate import Calibrations, calibrate, measure_files, measure_together
+from hf2vad.fitting.cameras import Cameras
+from hf2vad.fitting.sample import fit_features
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.feature_set import FeatureSet
-from hf2vad.training.calibrate import Calibrations, calibrate, measure_files, measure_together
-from hf2vad.training.cameras import Cameras
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
-from hf2vad.training.sample import fit_features
 from tests.bundles import feature_set
 from tests.stc import SMALL_MODEL, make_cubes, put_clip
 

@@ -18,6 +18,7 @@ from hf2vad.features.exemplars import ExemplarConfig, has_camera
 from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample
 from hf2vad.features.perspective import fit_perspective
 from hf2vad.features.size import Size
+from hf2vad.fitting.cameras import MOST_CAMERAS, OWN_BYTES, OWN_EXEMPLARS, Cameras, sampled
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.report.training import support_lines
 from hf2vad.schema import F64, STC, CubeBatch, pack_metadata
@@ -26,7 +27,6 @@ from hf2vad.scoring.scorer import Scorer
 from hf2vad.settings import to_dict
 from hf2vad.storage import put_table
 from hf2vad.tables.cubes import cubes_to_arrow
-from hf2vad.training.cameras import MOST_CAMERAS, OWN_BYTES, OWN_EXEMPLARS, Cameras, sampled
 from hf2vad.training.data import StcFile, StcTable
 from tests.stc import put_clip
 

@@ -15,9 +15,9 @@ from hf2vad.bundle.examples import NO_EXAMPLES, NormalExamples
 from hf2vad.errors import BundleError
 from hf2vad.evidence.pictures import error_colours, flow_colours, jpeg, magnified, png
 from hf2vad.evidence.pixelate import LEAST, pixelated, pixelated_crop, regions
+from hf2vad.fitting.probe import normal_examples
 from hf2vad.schema import F32, U8
 from hf2vad.training.data import StcTable
-from hf2vad.training.probe import normal_examples
 from tests.stc import make_cubes, put_clip
 
 RNG = np.random.default_rng(0)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hf2vad.features.exemplars import TRIMMED, fit_exemplars, nearest
+from hf2vad.fitting.folds import BLOCKS, MOST, Folds
 from hf2vad.schema import F32
 from hf2vad.training.data import StcFile
-from hf2vad.training.folds import BLOCKS, MOST, Folds
 
 
 def clips(count: int, each: int, seed: int = 0) -> tuple[F32, np.ndarray[tuple[int], np.dtype[np.int32]]]:

@@ -14,10 +14,10 @@ from hf2vad.errors import BundleError, ConfigError, ShapeError
 from hf2vad.features.feature import CubeArrays, CubeSample
 from hf2vad.features.motion import CHUNK, DensityConfig, Motion, motion_histogram
 from hf2vad.features.perspective import LEAST, Perspective, fit_perspective
+from hf2vad.fitting.sample import cube_sample
 from hf2vad.schema import BOX as CORNERS
 from hf2vad.schema import F16, F32
 from hf2vad.training.data import StcTable
-from hf2vad.training.sample import cube_sample
 from tests.stc import make_cubes, put_clip
 
 LEVEL = Perspective(intercept=20.0, slope=0.0, mean=20.0)

@@ -23,6 +23,7 @@ FLOORS = [
     {"cubes", "engines"},
     {"scoring"},
     {"training"},
+    {"fitting"},
     {"presets"},
     {"evaluation"},
     {"evidence"},

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hf2vad.bundle.probe import NO_PROBE, noise_cubes
+from hf2vad.fitting.probe import probe_cubes
 from hf2vad.schema import F16
 from hf2vad.training.data import StcTable
-from hf2vad.training.probe import probe_cubes
 from tests.stc import make_cubes, put_clip
 
 

@@ -8,9 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from hf2vad.features.feature import CubeArrays
-from hf2vad.schema import F16, F32, U8
-from hf2vad.training.data import StcTable
-from hf2vad.training.pseudo import (
+from hf2vad.fitting.pseudo import (
     HeldOut,
     Kind,
     cubes_of,
@@ -20,6 +18,8 @@ from hf2vad.training.pseudo import (
     pseudo_anomalies,
     separation,
 )
+from hf2vad.schema import F16, F32, U8
+from hf2vad.training.data import StcTable
 from tests.stc import make_cubes, put_clip
 
 

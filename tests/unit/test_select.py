@@ -12,12 +12,12 @@ import torch
 from hf2vad.errors import TrainingError
 from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
+from hf2vad.fitting.pseudo import FAMILIES, KINDS
+from hf2vad.fitting.recipe import Recipe, Selection
+from hf2vad.fitting.select import ERRORS, Selector, split_videos
+from hf2vad.fitting.select_features import DENSITIES, FUSIONS, fitted_weights
 from hf2vad.models.settings import LossConfig
 from hf2vad.training.data import StcTable
-from hf2vad.training.pseudo import FAMILIES, KINDS
-from hf2vad.training.recipe import Recipe, Selection
-from hf2vad.training.select import ERRORS, Selector, split_videos
-from hf2vad.training.select_features import DENSITIES, FUSIONS, fitted_weights
 from hf2vad.training.settings import SelectionConfig, StageConfig, TrainingConfig
 from hf2vad.training.stages import StageName
 from tests.stc import SMALL_MODEL, put_clip

@@ -18,6 +18,8 @@ from hf2vad.evidence.cube import Cube, explain
 from hf2vad.evidence.objects import score_words
 from hf2vad.features.settings import FusionConfig
 from hf2vad.features.tail import fit_tail
+from hf2vad.fitting.calibrate import Calibrations, MeasuredFile, calibrate
+from hf2vad.fitting.cameras import Cameras
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
@@ -28,8 +30,6 @@ from hf2vad.schema import FEATURE_COLUMNS
 from hf2vad.scoring.scorer import FeatureValues, Scorer
 from hf2vad.scoring.words import feature_words, in_words
 from hf2vad.tables.read import scored_videos, scores_prefix
-from hf2vad.training.calibrate import Calibrations, MeasuredFile, calibrate
-from hf2vad.training.cameras import Cameras
 from hf2vad.training.data import StcFile, StcTable
 from tests.stc import SMALL_MODEL
 

@@ -15,11 +15,11 @@ from hf2vad.features.motion import DensityConfig, Motion
 from hf2vad.features.perspective import fit_perspective
 from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FEATURES, FusionConfig
+from hf2vad.fitting.pseudo import KINDS, HeldOut, cubes_of, figure_row, first_best, pseudo_anomalies, separation
 from hf2vad.schema import F64
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer, ZScore, in_heights
 from hf2vad.training.data import StcTable
-from hf2vad.training.pseudo import KINDS, HeldOut, cubes_of, figure_row, first_best, pseudo_anomalies, separation
 
 DENSITIES = tuple(
     DensityConfig(kind=kind, height=height) for kind in ("knn", "gmm") for height in ("none", "perspective")

@@ -19,16 +19,16 @@ from hf2vad.features.feature import CubeArrays
 from hf2vad.features.perspective import Perspective
 from hf2vad.features.settings import FusionConfig
 from hf2vad.features.tail import fit_tail, own_share
+from hf2vad.fitting.cameras import Cameras
+from hf2vad.fitting.folds import Folds
+from hf2vad.fitting.sample import NO_CAMERAS
 from hf2vad.progress import ProgressBar
 from hf2vad.schema import F32, F64, FRAMES
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer, in_heights
 from hf2vad.scoring.smooth import smooth
-from hf2vad.training.cameras import Cameras
 from hf2vad.training.data import StcFile, StcTable
-from hf2vad.training.folds import Folds
 from hf2vad.training.group import Group
-from hf2vad.training.sample import NO_CAMERAS
 
 THRESHOLD_PERCENTILE = 99.9
 """Percentile of smoothed training frame scores at which an event starts by default."""

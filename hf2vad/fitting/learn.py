@@ -18,24 +18,24 @@ from hf2vad.bundle.settings import BundleSettings
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import ConfigError
 from hf2vad.features.registry import networks_for
+from hf2vad.fitting.calibrate import calibrate, measure_normal
+from hf2vad.fitting.cameras import Cameras
+from hf2vad.fitting.hold_out import hold_out
+from hf2vad.fitting.probe import normal_examples, probe_cubes
+from hf2vad.fitting.recipe import TrainingPlan
+from hf2vad.fitting.sample import NO_CAMERAS, fit_features
+from hf2vad.fitting.selection import read_selection
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import NETWORKS, Network
 from hf2vad.scoring.feature_set import FeatureSet, counted_features
 from hf2vad.settings import flat
 from hf2vad.storage import join
-from hf2vad.training.calibrate import calibrate, measure_normal
-from hf2vad.training.cameras import Cameras
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
-from hf2vad.training.hold_out import hold_out
 from hf2vad.training.initial import put_initial
 from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
 from hf2vad.training.loop import Trainer
-from hf2vad.training.probe import normal_examples, probe_cubes
-from hf2vad.training.recipe import TrainingPlan
-from hf2vad.training.sample import NO_CAMERAS, fit_features
-from hf2vad.training.selection import read_selection
 from hf2vad.training.stages import STAGES
 from hf2vad.versions import versions
 

@@ -6,12 +6,12 @@ import torch
 
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.settings import FusionConfig
+from hf2vad.fitting.recipe import Selection, TrainingPlan
+from hf2vad.fitting.select import Selector
 from hf2vad.models.settings import ModelConfig
 from hf2vad.settings import from_dict, to_dict
 from hf2vad.storage import delete, exists, list_files, put_json, read_json
 from hf2vad.training.data import StcTable
-from hf2vad.training.recipe import Selection, TrainingPlan
-from hf2vad.training.select import Selector
 from hf2vad.training.settings import SelectionConfig
 
 

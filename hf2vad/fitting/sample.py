@@ -12,10 +12,10 @@ from hf2vad.errors import TrainingError
 from hf2vad.features.feature import CubeArrays, CubeSample, Feature
 from hf2vad.features.perspective import Perspective, fit_perspective
 from hf2vad.features.registry import feature_classes
+from hf2vad.fitting.cameras import Cameras
+from hf2vad.fitting.folds import Folds
 from hf2vad.schema import F16, F32, FLOW_SHAPE, I32, U8
-from hf2vad.training.cameras import Cameras
 from hf2vad.training.data import StcTable
-from hf2vad.training.folds import Folds
 
 SAMPLE = 20_000
 """Cubes that features are fitted on, at most: as many of each row group as its share."""

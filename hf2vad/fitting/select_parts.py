@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from hf2vad.features.settings import FusionConfig
+from hf2vad.fitting.pseudo import KINDS, HeldOut, figure_row, pseudo_anomalies, separation
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
-from hf2vad.training.pseudo import KINDS, HeldOut, figure_row, pseudo_anomalies, separation
 
 
 def choose_parts(

@@ -9,11 +9,11 @@ from typing import Any
 from hf2vad.features.motion import DensityConfig, Motion
 from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FusionConfig
+from hf2vad.fitting.cameras import Cameras, sampled
 from hf2vad.hashes import hash_of
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.settings import fingerprint, to_dict
 from hf2vad.storage import join, key_path
-from hf2vad.training.cameras import Cameras, sampled
 from hf2vad.training.data import StcTable
 from hf2vad.training.initial import initial_identity
 from hf2vad.training.settings import SelectionConfig, TrainingConfig

@@ -21,24 +21,24 @@ from hf2vad.features.feature import CubeArrays
 from hf2vad.features.motion import DensityConfig, Motion
 from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FusionConfig
+from hf2vad.fitting.calibrate import calibrate, measure_normal
+from hf2vad.fitting.cameras import Cameras
+from hf2vad.fitting.hold_out import hold_out
+from hf2vad.fitting.pseudo import HeldOut, Kind, cubes_of, figure_row, first_best, pseudo_anomalies, separation
+from hf2vad.fitting.recipe import Recipe, Selection
+from hf2vad.fitting.sample import fit_features
+from hf2vad.fitting.select_features import choose_features
+from hf2vad.fitting.select_parts import choose_parts
 from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.settings import FlowError, ModelConfig
 from hf2vad.schema import F64
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
-from hf2vad.training.calibrate import calibrate, measure_normal
-from hf2vad.training.cameras import Cameras
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
-from hf2vad.training.hold_out import hold_out
 from hf2vad.training.loop import Trainer
-from hf2vad.training.pseudo import HeldOut, Kind, cubes_of, figure_row, first_best, pseudo_anomalies, separation
-from hf2vad.training.recipe import Recipe, Selection
-from hf2vad.training.sample import fit_features
-from hf2vad.training.select_features import choose_features
-from hf2vad.training.select_parts import choose_parts
 from hf2vad.training.settings import SelectionConfig
 
 ERRORS: tuple[FlowError, ...] = ("sum", "median", "min")

@@ -1,0 +1,1 @@
+"""What is normal: features fitted, their distributions, what --select chooses, and all that makes a bundle."""
