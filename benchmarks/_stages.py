@@ -15,11 +15,7 @@ import cv2
 import numpy as np
 
 from hf2vad.archive.catalog import catalogue
-from hf2vad.archive.container import decoded_frames, opened, video_stream
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.archive.shards import Shard, cut_shards
-from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import Converter
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detectors.motion import blurred, motion_boxes
 from hf2vad.cubes.flow import FlowEstimator
@@ -29,6 +25,10 @@ from hf2vad.demo.archive import render_clip
 from hf2vad.demo.street import Street
 from hf2vad.presets import preset
 from hf2vad.schema import F32, FRAMES, U8
+from hf2vad.video.container import decoded_frames, opened, video_stream
+from hf2vad.video.decode import Converter
+from hf2vad.video.shards import Shard, cut_shards
+from hf2vad.video.timeline import probe
 
 STAGES = ("decode", "convert", "grey and blur", "flow", "boxes", "cut")
 NO_BOXES = np.empty((0, 4), np.float32)

@@ -28,15 +28,15 @@ import numpy as np
 from benchmarks._stages import STAGES, Cut, clip, settings, stages
 from benchmarks.measure import interleave, save, summary
 from benchmarks.tables import markdown, results
-from hf2vad.archive.container import decoded_frames, opened, video_stream
-from hf2vad.archive.images import scaled_down
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.archive.shards import Shard
-from hf2vad.archive.video import Converter
 from hf2vad.cubes.cut import cut_cubes, pixel_boxes
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.jobs.extract import ExtractJob, extraction_task
 from hf2vad.schema import APPEARANCE_BYTES, F32, FLOW_BYTES, FRAMES, U8
+from hf2vad.video.container import decoded_frames, opened, video_stream
+from hf2vad.video.decode import Converter
+from hf2vad.video.images import scaled_down
+from hf2vad.video.shards import Shard
 from hf2vad.walk.worker import run_shard
 
 SIZES = {"360x240": 120, "640x360": 120, "1280x720": 60, "1920x1080": 40, "3840x2160": 20}

@@ -36,9 +36,6 @@ import numpy.typing as npt
 from benchmarks.measure import save
 from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import Video, catalogue
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import decode
 from hf2vad.cubes.cut import cut_cubes, pixel_boxes
 from hf2vad.cubes.detectors.motion import blurred, motion_boxes
 from hf2vad.cubes.flow import FlowEstimator
@@ -49,6 +46,9 @@ from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.features.speed import flow_speed
 from hf2vad.presets import preset
 from hf2vad.schema import F32, F64, FLOWS, U8
+from hf2vad.video.decode import decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import probe
 
 SETTINGS = {
     f"{name}, {scale:g}×": FlowConfig(preset=name, scale=scale)  # type: ignore[arg-type]

@@ -25,12 +25,12 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from benchmarks._stages import settings
 from benchmarks.measure import save
 from benchmarks.tables import markdown, results
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import decode
 from hf2vad.demo.archive import render_clip
 from hf2vad.demo.street import Street
 from hf2vad.schema import U8
+from hf2vad.video.decode import decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import probe
 from tests.clips import Clip, only, played, write_clip
 
 SIZES = ((360, 240), (640, 360), (1280, 720), (1920, 1080))

@@ -21,13 +21,13 @@ import numpy as np
 from benchmarks.measure import interleave, save, summary
 from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import catalogue
-from hf2vad.archive.shards import Shard, cut_shards
-from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import decode
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.demo.archive import generate
 from hf2vad.health.frame_stats import FrameStats
+from hf2vad.video.decode import decode
+from hf2vad.video.shards import Shard, cut_shards
+from hf2vad.video.timeline import probe
 
 SIZES = ((320, 240), (640, 480), (1280, 720))
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from benchmarks.measure import interleave
 from hf2vad.archive.catalog import catalogue
-from hf2vad.archive.shards import Shard
 from hf2vad.cluster.dispatch import open_cluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.tasks.scoring import ScoringTask
+from hf2vad.video.shards import Shard
 from hf2vad.walk.limits import ShardPlan
 from hf2vad.walk.settings import FrameRange
 from hf2vad.walk.walk import Walk, WorkerCalls

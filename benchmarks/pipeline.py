@@ -34,8 +34,6 @@ from benchmarks.pinned import timed_walks
 from benchmarks.processes import job, peak_of_workers
 from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import catalogue
-from hf2vad.archive.shards import Shard, cut_shards
-from hf2vad.archive.timeline import probe
 from hf2vad.cluster.ray_cluster import WORKER_ENVIRONMENT
 from hf2vad.demo.archive import DemoArchive, generate
 from hf2vad.engines.request import answer_here
@@ -46,6 +44,8 @@ from hf2vad.schema import CubeBatch
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.shard import score_shard
 from hf2vad.tasks.scoring import ScoringTask, warm_features
+from hf2vad.video.shards import Shard, cut_shards
+from hf2vad.video.timeline import probe
 from hf2vad.walk.worker import warm_extractor
 
 LARGE = (1920, 1080)

@@ -33,8 +33,6 @@ from benchmarks.processes import SPAWN, apart
 from benchmarks.s3_read import Network, memory, run_proxy
 from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import Video, catalogue
-from hf2vad.archive.shards import Range, Shard
-from hf2vad.archive.timeline import Timeline
 from hf2vad.bundle.bundle import save_bundle
 from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
 from hf2vad.cluster.settings import RayConfig
@@ -43,6 +41,8 @@ from hf2vad.jobs.scoring import scoring_task
 from hf2vad.storage import exists, put_bytes
 from hf2vad.tables.layout import RunLayout, list_shards, shard_name
 from hf2vad.tasks.scoring import ScoringTask
+from hf2vad.video.shards import Range, Shard
+from hf2vad.video.timeline import Timeline
 from hf2vad.walk.failures import Failure
 from hf2vad.walk.limits import ShardPlan
 from hf2vad.walk.markers import Marks

@@ -30,9 +30,9 @@ STEPS = ("probe", "decode")
 CHILD = """
 import json, sys, time
 from hf2vad.archive.catalog import catalogue
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import probe
+from hf2vad.video.decode import decode
 for line in sys.stdin:
     (video,) = catalogue(line.strip())
     started = time.process_time()

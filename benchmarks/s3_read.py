@@ -33,10 +33,10 @@ import numpy as np
 import s3fs
 
 from hf2vad.archive.catalog import Video, catalogue
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import decode
 from hf2vad.storage import atomic_writer, s3
+from hf2vad.video.decode import decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import probe
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARD_FRAMES = 200

@@ -22,10 +22,10 @@ import cv2
 import numpy as np
 
 from hf2vad.archive.catalog import Video, catalogue
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import decode
 from hf2vad.errors import VideoError
+from hf2vad.video.decode import decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import probe
 from tests.clips import Clip, pictures, write_clip
 
 ROOT = Path(__file__).parents[1]

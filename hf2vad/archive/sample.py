@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.pattern import PathPattern, camera_by_place
-from hf2vad.archive.shards import Range
+
+Range = tuple[int, int]
+"""First frame and the one after the last."""
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 

@@ -10,8 +10,6 @@ from itertools import chain, pairwise, repeat
 
 import numpy as np
 
-from hf2vad.archive.shards import Shard
-from hf2vad.archive.video import Frame, decode
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detect import NO_FRAME_BOXES, BoxFinder, FrameBoxes
 from hf2vad.cubes.detectors.detector import FrameContext, Neighbours
@@ -25,6 +23,8 @@ from hf2vad.heap import give_back_freed
 from hf2vad.profile import span, spans
 from hf2vad.schema import F32, FRAMES, U8, CubeBatch, FrameStatus
 from hf2vad.threads import prefetch
+from hf2vad.video.decode import Frame, decode
+from hf2vad.video.shards import Shard
 
 AHEAD = 4
 """Frames that decoding, finding boxes and flow may each be ahead of the step after them."""

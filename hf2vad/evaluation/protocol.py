@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hf2vad.archive.shards import HALO_BEFORE
 from hf2vad.evaluation.auroc import auroc, macro_auroc, micro_auroc, padded_macro_auroc
 from hf2vad.evaluation.bootstrap import LEVEL, draw_videos, interval, resampled_macro, resampled_micro
 from hf2vad.evaluation.frames import PARTS, LabelledFrames, collect
@@ -20,6 +19,7 @@ from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.tracks import Tracks
 from hf2vad.features.settings import YARDSTICK
 from hf2vad.schema import F64
+from hf2vad.video.shards import HALO_BEFORE
 
 DEFAULT = Protocol()
 

@@ -15,12 +15,12 @@ import av.codec
 import cv2
 import numpy as np
 
-from hf2vad.archive.timeline import Timeline
 from hf2vad.errors import VideoError
 from hf2vad.evidence.footage import Footage, fitted
 from hf2vad.evidence.objects import Range
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.schema import F32, U8
+from hf2vad.video.timeline import Timeline
 
 WIDTH = 640
 """Pixels of a clip's width, at most."""

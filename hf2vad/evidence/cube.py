@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import Timeline
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import VideoError
 from hf2vad.models.hf2vad import HF2VAD, residual_squares
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.settings import Network
 from hf2vad.schema import BOX, F16, F32, FEATURE_COLUMNS, FLOWS, SIZE, U8
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import Timeline
 
 TOLERANCE = 0.05
 """Relative difference of S_r and S_p from the table's up to which a cube counts as the same: engines may differ by 0.03

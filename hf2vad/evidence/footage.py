@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import Timeline
-from hf2vad.archive.video import Frame, decode
 from hf2vad.evidence.objects import Objects, Range
 from hf2vad.evidence.pixelate import pixelated, regions
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.schema import F32
 from hf2vad.tables.sizes import sizes_of
+from hf2vad.video.decode import Frame, decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import Timeline
 
 
 @dataclass(frozen=True)

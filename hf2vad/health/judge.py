@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import Range
-from hf2vad.archive.timeline import Timeline
 from hf2vad.health.episodes import affected, find_episodes, health_table, with_facts
 from hf2vad.health.frame_stats import SizeFrom
 from hf2vad.health.settings import HealthConfig
 from hf2vad.schema import HealthKind, unpack_metadata
 from hf2vad.storage import read_table
+from hf2vad.video.shards import Range
+from hf2vad.video.timeline import Timeline
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from functools import partial
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
-from hf2vad.archive.timeline import Timeline, probe
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.errors import Hf2vadError
 from hf2vad.threads import in_threads
+from hf2vad.video.timeline import Timeline, probe
 
 THREADS = 4
 """Videos that are looked at at once."""

@@ -108,8 +108,8 @@ def run_extraction(
     detector of `extraction` is resolved.
     """
     from hf2vad.archive.sample import camera_in
-    from hf2vad.archive.timeline import probe
-    from hf2vad.jobs.sampling import FootageSample
+    from hf2vad.sampling import FootageSample
+    from hf2vad.video.timeline import probe
     from hf2vad.walk.run import run_walk, shard_plan
 
     task = extraction_task(job, extraction)

@@ -13,8 +13,8 @@ from hf2vad.archive.archive_refs import ArchiveRef
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.parts import Parts
 from hf2vad.archive.passed import PassedOver
+from hf2vad.evidence.moments import clock, highest_scores, moments
 from hf2vad.jobs.extract import ExtractJob, run_extraction
-from hf2vad.jobs.moments import clock, highest_scores, moments
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob
 from hf2vad.jobs.scoring import run_scoring, scoring_task

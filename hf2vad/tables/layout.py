@@ -22,11 +22,11 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import Range
 from hf2vad.errors import NotFoundError
 from hf2vad.hashes import hash_of
 from hf2vad.schema import SHARD, STC, unpack_metadata
 from hf2vad.storage import delete, exists, join, key_path, list_dir, open_parquet, put_json, read_json
+from hf2vad.video.shards import Range
 
 ENDING = ".parquet"
 """What the files of tables end in."""

@@ -17,7 +17,6 @@ import torch
 from hf2vad.archive.archive_refs import ArchiveRef, find_in
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
-from hf2vad.archive.timeline import probe
 from hf2vad.bundle.bundle import same_bundle
 from hf2vad.cluster.warm import Warm
 from hf2vad.cubes.extract import Extractor
@@ -32,6 +31,7 @@ from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import hash_of
 from hf2vad.settings import from_dict, to_dict
+from hf2vad.video.timeline import probe
 from hf2vad.walk.worker import warm_extractor
 
 VERSION = 1

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import Range, Shard
 from hf2vad.cubes.extract import AHEAD
 from hf2vad.health.judge import Health, judged_health
 from hf2vad.health.settings import HealthConfig
@@ -22,6 +21,7 @@ from hf2vad.storage import atomic_writer, delete, open_parquet, read_batches
 from hf2vad.tables.cubes import cubes_to_arrow
 from hf2vad.tables.layout import CubeLayout, Metadata, list_shards
 from hf2vad.threads import prefetch
+from hf2vad.video.shards import Range, Shard
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
 
 ROWS_PER_GROUP = 256

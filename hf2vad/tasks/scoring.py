@@ -11,8 +11,6 @@ import pyarrow as pa
 import torch
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import HALO_BEFORE, Shard
-from hf2vad.archive.timeline import Timeline
 from hf2vad.bundle.bundle import same_bundle
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cluster.warm import Warm
@@ -31,6 +29,8 @@ from hf2vad.scoring.shard import score_shard
 from hf2vad.settings import to_dict
 from hf2vad.storage import read_table
 from hf2vad.tables.layout import Metadata, ScoreLayout
+from hf2vad.video.shards import HALO_BEFORE, Shard
+from hf2vad.video.timeline import Timeline
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
 
 

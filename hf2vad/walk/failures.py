@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import Range
 from hf2vad.cluster.policy import Cause
 from hf2vad.storage import delete, exists, put_json, read_json
 from hf2vad.tables.layout import RunLayout
+from hf2vad.video.shards import Range
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import Shard, cut_shards
-from hf2vad.archive.timeline import Timeline
 from hf2vad.cluster.stop import StopReason
+from hf2vad.video.shards import Shard, cut_shards
+from hf2vad.video.timeline import Timeline
 from hf2vad.walk.backlog import Backlog
 from hf2vad.walk.markers import CompletionIndex
 from hf2vad.walk.settings import FrameRange

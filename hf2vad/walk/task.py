@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.archive.shards import Range, Shard
-from hf2vad.archive.timeline import Timeline
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.schema import CubeBatch
 from hf2vad.tables.layout import Metadata, RunLayout
+from hf2vad.video.shards import Range, Shard
+from hf2vad.video.timeline import Timeline
 
 CubeStream = Generator[CubeBatch, None, None]
 """The cubes of a shard, one batch a frame, in order."""

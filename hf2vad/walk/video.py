@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import Range, Shard
-from hf2vad.archive.timeline import Timeline
 from hf2vad.cluster.policy import Cause
+from hf2vad.video.shards import Range, Shard
+from hf2vad.video.timeline import Timeline
 from hf2vad.walk.failures import Failure
 
 LOST_SHARDS = 5

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import Range, Shard
-from hf2vad.archive.timeline import Timeline
 from hf2vad.cluster.dispatch import DROP_SECONDS, Call, Cluster, Outcome
 from hf2vad.cluster.policy import Cause
 from hf2vad.cluster.stop import Stop
 from hf2vad.progress import ProgressBar
+from hf2vad.video.shards import Range, Shard
+from hf2vad.video.timeline import Timeline
 from hf2vad.walk.breaker import Breaker
 from hf2vad.walk.counts import SHOWN_FAILURES, RunCounts
 from hf2vad.walk.failures import Failure, failure_reason

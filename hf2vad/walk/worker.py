@@ -13,8 +13,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import Range, Shard
-from hf2vad.archive.timeline import Timeline, probe, shown_seconds
 from hf2vad.cluster.warm import Warm
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import ExtractionConfig
@@ -24,6 +22,8 @@ from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.schema import pack_metadata
 from hf2vad.storage import atomic_writer, delete, put_table
 from hf2vad.tables.layout import Metadata, RunLayout, list_shards
+from hf2vad.video.shards import Range, Shard
+from hf2vad.video.timeline import Timeline, probe, shown_seconds
 from hf2vad.walk.failures import Failure, failure_reason, put_failure_row, quarantine_reason
 from hf2vad.walk.markers import Marks
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkTask

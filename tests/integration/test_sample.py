@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hf2vad.archive.shards import Shard
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import MotionConfig
 from hf2vad.jobs.extract import ExtractJob, extract_job
-from hf2vad.jobs.sampling import stretch_frames
+from hf2vad.sampling import stretch_frames
 from hf2vad.schema import U8
 from hf2vad.tasks.extraction import ExtractionTask
+from hf2vad.video.shards import Shard
 
 HERE = RayConfig(address="none")
 MOST = 400

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from hf2vad.archive.catalog import catalogue
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import Frame, decode
 from hf2vad.errors import NotFoundError, VideoError
+from hf2vad.video.decode import Frame, decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import probe
 from tests.clips import Clip, only, pictures, played, write_clip
 
 FASTSTART = Clip(muxer={"movflags": "faststart"})

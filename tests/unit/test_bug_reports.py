@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hf2vad.archive.timeline import Timeline, probe
+from hf2vad.video.timeline import Timeline, probe
 from tests.clips import Clip, only, pictures, write_clip
 from tests.streams import Stream, moved, write_stream
 from tests.unit.test_pictures import write as write_turned

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.passed import PassedOver
-from hf2vad.archive.timeline import probe
 from hf2vad.errors import AccessDeniedError, NotFoundError, StorageError, VideoDeniedError
 from hf2vad.storage import put_bytes
 from hf2vad.storage.ahead import AHEAD
+from hf2vad.video.timeline import probe
 
 
 def put(root: Path, *names: str, content: bytes = b"not looked at") -> None:

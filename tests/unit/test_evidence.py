@@ -20,7 +20,6 @@ from safetensors.torch import load, save
 
 from hf2vad.archive.catalog import Video, catalogue, find_video
 from hf2vad.archive.path_filter import PathFilter
-from hf2vad.archive.timeline import Timeline
 from hf2vad.bundle.bundle import load_bundle, save_bundle
 from hf2vad.errors import BundleError, ConfigError, MismatchError
 from hf2vad.evidence.choose import choose_events, event_key
@@ -33,6 +32,7 @@ from hf2vad.jobs.evidence import gather_evidence
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.schema import BOX, OBJECTS, U8
 from hf2vad.storage import local, put_table, read_table
+from hf2vad.video.timeline import Timeline
 from tests.evidence import FRAMES, HERE, VIDEOS, Scored, scored_archive
 from tests.scores import put_scores
 

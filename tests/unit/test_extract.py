@@ -18,9 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf2vad.archive.catalog import Video, catalogue
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import decode
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detectors.motion import blurred, motion_boxes
 from hf2vad.cubes.extract import Extractor
@@ -28,6 +25,9 @@ from hf2vad.cubes.flow import FlowEstimator, flow_regions
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
 from hf2vad.errors import VideoError
 from hf2vad.schema import U8, CubeBatch
+from hf2vad.video.decode import decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import probe
 from tests.onnx_network import PixelNetwork, QueryNetwork
 
 SHARED = Path(__file__).parents[2] / "../shared"

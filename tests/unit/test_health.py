@@ -9,15 +9,15 @@ import pyarrow as pa
 import pytest
 
 from hf2vad.archive.catalog import catalogue
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import decode
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
 from hf2vad.health.episodes import Episode, affected, find_episodes, health_table
 from hf2vad.health.frame_stats import EVERY, FrameStats
 from hf2vad.health.settings import HealthConfig
 from hf2vad.schema import HEALTH, LOOKS, U8
+from hf2vad.video.decode import decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import probe
 from tests import unwell
 from tests.clips import only
 

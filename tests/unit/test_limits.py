@@ -17,8 +17,8 @@ import pytest
 
 from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.archive.timeline import probe
 from hf2vad.errors import ConfigError, VideoError
+from hf2vad.video.timeline import probe
 from tests.clips import Clip, only, pictures, write_clip
 from tests.mutations import Examined, examine
 
@@ -230,7 +230,7 @@ def test_an_image_of_a_kind_that_is_not_supported_is_not_decoded(tmp_path: Path)
     for t in range(5):
         (folder / f"{t}.png").write_bytes(packed.tobytes())
     script = (
-        "import sys, json; from hf2vad.archive.images import image_header; "
+        "import sys, json; from hf2vad.video.images import image_header; "
         "print(json.dumps(image_header(open(sys.argv[1], 'rb').read())))"
     )
     done = subprocess.run([sys.executable, "-c", script, str(folder / "0.png")], capture_output=True, text=True)

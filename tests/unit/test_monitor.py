@@ -11,13 +11,13 @@ import pytest
 
 from hf2vad import logs
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.timeline import Timeline
 from hf2vad.cluster.dispatch import Call, Outcome
 from hf2vad.cluster.inline import InlineCluster
 from hf2vad.cluster.policy import Cause
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.storage import read_json
 from hf2vad.tables.compact import compact
+from hf2vad.video.timeline import Timeline
 from hf2vad.walk.backlog import Backlog
 from hf2vad.walk.monitor import RunMonitor
 from hf2vad.walk.record import RunRecord

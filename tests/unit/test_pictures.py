@@ -13,13 +13,13 @@ from av.stream import Disposition
 from PIL import Image
 
 from hf2vad.archive.settings import DecodeConfig
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import Timeline, probe
-from hf2vad.archive.video import decode
 from hf2vad.cubes.settings import ExtractionConfig, extraction_difference, extraction_fingerprint
 from hf2vad.errors import VideoError
 from hf2vad.schema import U8
 from hf2vad.settings import from_dict, to_dict
+from hf2vad.video.decode import decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import Timeline, probe
 from tests.clips import only, pictures, played
 
 WIDTH, HEIGHT = 64, 48

@@ -12,8 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import probe
 from hf2vad.cubes.extract import Extractor
 from hf2vad.engines.eager import EagerEngine, NetworkErrors
 from hf2vad.errors import ShapeError, VideoError
@@ -22,6 +20,8 @@ from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import F16, U8, CubeBatch
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.shard import AHEAD, score_shard
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import probe
 from tests.bundles import feature_set
 from tests.scores import CALIBRATION
 from tests.stc import SMALL_MODEL, frame_cubes, make_cubes

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hf2vad.archive import counting
-from hf2vad.archive.timeline import probe
+from hf2vad.video import counting
+from hf2vad.video.timeline import probe
 from tests.clips import only
 from tests.recorders import write_dav, write_packed
 from tests.unit.test_streams import assert_as_decoded

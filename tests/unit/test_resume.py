@@ -20,8 +20,6 @@ import pytest
 import torch
 
 from hf2vad.archive.catalog import catalogue
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import probe
 from hf2vad.bundle.bundle import save_bundle
 from hf2vad.cluster.dispatch import Call
 from hf2vad.cluster.inline import InlineCluster
@@ -34,6 +32,8 @@ from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import local
 from hf2vad.training.data import StcTable
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import probe
 from tests import unwell
 from tests.bundles import make_bundle
 from tests.clips import Clip, write_clip

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.counting import Restart
-from hf2vad.archive.shards import Shard, cut_shards
-from hf2vad.archive.timeline import Timeline
+from hf2vad.video.counting import Restart
+from hf2vad.video.shards import Shard, cut_shards
+from hf2vad.video.timeline import Timeline
 
 VIDEO = Video("cam/clip.mp4", "/archive/cam/clip.mp4", "file", "0123456789abcdef", 1)
 

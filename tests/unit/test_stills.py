@@ -11,7 +11,7 @@ import pytest
 from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.stills import counted_places, frame_names
-from hf2vad.archive.timeline import probe
+from hf2vad.video.timeline import probe
 
 
 def put(root: Path, *names: str) -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.archive import counting
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import Timeline, probe
-from hf2vad.archive.video import decode
 from hf2vad.schema import U8
+from hf2vad.video import counting
+from hf2vad.video.decode import decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import Timeline, probe
 from tests.clips import only, pictures
 from tests.streams import (
     BASE,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hf2vad.archive.counting import Restart
-from hf2vad.archive.timeline import Timeline
+from hf2vad.video.counting import Restart
+from hf2vad.video.timeline import Timeline
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import Timeline, probe
-from hf2vad.archive.video import Frame, decode
 from hf2vad.schema import U8
+from hf2vad.video.decode import Frame, decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import Timeline, probe
 from tests.clips import B_FRAMES, FRAMES, Clip, only, pictures, played, write_clip
 
 # Irregular on purpose: bursts, a pause of two seconds, a start that is not zero.

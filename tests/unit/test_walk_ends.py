@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import Range, Shard
-from hf2vad.archive.timeline import Timeline
 from hf2vad.cluster.dispatch import Call, Outcome
 from hf2vad.cluster.policy import Cause
 from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.errors import BreakerError
 from hf2vad.storage import read_json
 from hf2vad.tables.layout import RunLayout
+from hf2vad.video.shards import Range, Shard
+from hf2vad.video.timeline import Timeline
 from hf2vad.walk.counts import RunCounts
 from hf2vad.walk.failures import Failure, put_failure_row
 from hf2vad.walk.limits import ShardPlan

@@ -15,7 +15,6 @@ import pytest
 
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.archive.shards import Shard
 from hf2vad.cluster.inline import InlineCluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
@@ -23,6 +22,7 @@ from hf2vad.errors import VideoError
 from hf2vad.schema import pack_metadata
 from hf2vad.storage import read_json, read_table
 from hf2vad.tables.layout import Metadata, RunLayout
+from hf2vad.video.shards import Shard
 from hf2vad.walk.counts import RunCounts
 from hf2vad.walk.limits import ShardPlan
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig

@@ -16,9 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import probe
-from hf2vad.archive.video import as_stored, decode
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import (
     DetectorConfig,
@@ -33,6 +30,9 @@ from hf2vad.errors import ConfigError
 from hf2vad.presets import PRESETS
 from hf2vad.schema import F32, U8, CubeBatch
 from hf2vad.settings import from_dict, to_dict
+from hf2vad.video.decode import as_stored, decode
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import probe
 from tests.clips import only
 
 LONGEST = 480

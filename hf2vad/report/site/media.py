@@ -13,7 +13,6 @@ import numpy as np
 
 from hf2vad.archive.archive_refs import find_in
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.container import opened, video_stream
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.errors import Hf2vadError, VideoError
 from hf2vad.report.site.job import ReportJob
@@ -22,6 +21,7 @@ from hf2vad.report.site.transcode import Cut, cuts_of, transcoded
 from hf2vad.schema import TimeKind
 from hf2vad.settings import from_dict
 from hf2vad.storage import atomic_writer, find_file, is_local, join, open_read, put_bytes
+from hf2vad.video.container import opened, video_stream
 
 FOLDER = "media"
 PLAYABLE = {".mp4": ("h264", "av1"), ".webm": ("vp8", "vp9", "av1")}

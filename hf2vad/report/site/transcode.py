@@ -13,12 +13,12 @@ import numpy as np
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import DecodeConfig
-from hf2vad.archive.shards import cut_shards
-from hf2vad.archive.timeline import DEFAULT_DECODE, probe
-from hf2vad.archive.video import Frame
-from hf2vad.archive.video import decode as decoded
 from hf2vad.errors import VideoError
 from hf2vad.schema import F64, U8
+from hf2vad.video.decode import Frame
+from hf2vad.video.decode import decode as decoded
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import DEFAULT_DECODE, probe
 
 BASE = Fraction(1, 90_000)
 """Time base, in seconds: what H.264 in mp4 usually has."""

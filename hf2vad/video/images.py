@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from hf2vad.archive.upright import EXIF, UPRIGHT, Turn
 from hf2vad.schema import U8
+from hf2vad.video.upright import EXIF, UPRIGHT, Turn
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 """Kinds that may be decoded, by their content; a file's name decides nothing."""

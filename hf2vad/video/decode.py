@@ -15,17 +15,17 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from hf2vad.archive.container import decode_packets, numbered_frames, opened, readable_by_us, video_stream
-from hf2vad.archive.counting import sought_packets
-from hf2vad.archive.images import decode_image, image_header, scaled_down
-from hf2vad.archive.interlaced import Picture, deinterlaced
-from hf2vad.archive.shards import Shard
-from hf2vad.archive.timeline import DEFAULT_LIMITS
-from hf2vad.archive.upright import UPRIGHT, turn_of
 from hf2vad.errors import VideoError
 from hf2vad.profile import span
 from hf2vad.schema import U8
 from hf2vad.storage import join, read_bytes
+from hf2vad.video.container import decode_packets, numbered_frames, opened, readable_by_us, video_stream
+from hf2vad.video.counting import sought_packets
+from hf2vad.video.images import decode_image, image_header, scaled_down
+from hf2vad.video.interlaced import Picture, deinterlaced
+from hf2vad.video.shards import Shard
+from hf2vad.video.timeline import DEFAULT_LIMITS
+from hf2vad.video.upright import UPRIGHT, turn_of
 
 EDGE = 64
 """Pixels that a codec's largest blocks may add to a frame's width and height."""

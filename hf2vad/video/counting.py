@@ -22,7 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.container import Numbered, numbered_frames, numbered_packets, opened, video_stream
+from hf2vad.video.container import Numbered, numbered_frames, numbered_packets, opened, video_stream
 
 APART = 250
 """Frames between places that decoding can start from, at least."""

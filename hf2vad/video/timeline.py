@@ -15,16 +15,16 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.container import STREAMS, opened, readable_by_us, video_stream, video_streams
-from hf2vad.archive.counting import BEGINNING, Counted, Restart, count_frames
-from hf2vad.archive.images import decode_image, image_header
-from hf2vad.archive.packets import PROGRESSIVE, in_order, read_packets
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.archive.stills import counted_places, frame_names
-from hf2vad.archive.times import Repair, repaired
-from hf2vad.archive.upright import UPRIGHT, turn_of
 from hf2vad.errors import VideoError
 from hf2vad.storage import join, list_dir, read_bytes
+from hf2vad.video.container import STREAMS, opened, readable_by_us, video_stream, video_streams
+from hf2vad.video.counting import BEGINNING, Counted, Restart, count_frames
+from hf2vad.video.images import decode_image, image_header
+from hf2vad.video.packets import PROGRESSIVE, in_order, read_packets
+from hf2vad.video.times import Repair, repaired
+from hf2vad.video.upright import UPRIGHT, turn_of
 
 FIRST_TRIES = 10
 """Images of a folder that are looked at to learn its frame size, when the first ones are damaged."""

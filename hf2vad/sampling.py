@@ -16,8 +16,6 @@ from typing import Any
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.sample import CameraOf, Footage, Pick, footage_of, picked
-from hf2vad.archive.shards import Range, Shard, cut_shards
-from hf2vad.archive.timeline import Timeline
 from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.errors import Hf2vadError
@@ -27,6 +25,8 @@ from hf2vad.storage import delete, exists, join, open_parquet, put_json, read_js
 from hf2vad.tables.layout import list_shards
 from hf2vad.tasks.extraction import ExtractionTask
 from hf2vad.threads import in_threads
+from hf2vad.video.shards import Range, Shard, cut_shards
+from hf2vad.video.timeline import Timeline
 from hf2vad.walk.limits import ShardPlan, WalkLimits
 from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.walk import Walk, WorkerCalls

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.counting import Restart
-from hf2vad.archive.timeline import Timeline
+from hf2vad.video.counting import Restart
+from hf2vad.video.timeline import Timeline
 
 Range = tuple[int, int]
 """A half-open range of frames: the first, and the one after the last."""
