@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# Processes that the tests run in, each with a Ray cluster and an S3 server of its own; a file's tests stay together.
+# Processes that the unit tests run in. Those that start clusters, and kill them at some moment, run one after the other.
 PROCESSES ?= 2
 
 # The CPU build of torch is all that demo and tests need; on Linux, PyPI's default build brings several GB of CUDA.
@@ -33,7 +33,8 @@ demo: $(INSTALLED)  ## generate an archive, learn from it, score it, and write d
 	$(BIN)/python jobs/demo.py --out demo $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
 test: $(INSTALLED)  ## all tests
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile tests/unit; unit=$$?; \
+	$(BIN)/python -m pytest tests/integration && exit $$unit
 
 test-fast: $(INSTALLED)  ## the unit tests but the slow ones, in two minutes: for the inner loop
 	$(BIN)/python -m pytest -m 'not slow' tests/unit

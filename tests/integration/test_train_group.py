@@ -22,6 +22,7 @@ from tests.site import RayCluster, environment, job, ray_workers, run_process, u
 from tests.stc import put_clip
 
 SMALL = (
+    "--preset=compact_eq9",
     "--model.flow-root=4",
     "--model.slots=8",
     *("--model.cvae-widths", "8", "16", "16", "16"),

@@ -38,7 +38,7 @@ print(json.dumps({
     "places": vars(extraction.detector.places),
     "fingerprints": [extraction_fingerprint(replace(extraction, detector=each)) for each in (
         extraction.detector, moved, wider)],
-    "compact": extraction_fingerprint(PRESETS["compact"].extraction),
+    "ped2": extraction_fingerprint(PRESETS["ped2"].extraction),
 }))
 """
 
@@ -79,7 +79,7 @@ def test_a_detector_is_one_file_and_one_entry(checkout: Path) -> None:
     assert Path(result["places"]["file"]) == checkout / "gates.json"
     here, moved, wider = result["fingerprints"]
     assert here == moved != wider
-    assert result["compact"] == "f2083814e59afa1a"  # a new detector changes nobody's cubes
+    assert result["ped2"] == "f2083814e59afa1a"  # a new detector changes nobody's cubes
     (uri,) = [entry.uri for entry in list_files(str(checkout / "out/stc"), ".parquet")]
     rows: pa.Table = read_table(uri)
     boxes = np.stack([rows[name].to_numpy() for name in ("x1", "y1", "x2", "y2")], axis=1)
