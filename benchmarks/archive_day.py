@@ -236,7 +236,29 @@ def archive_day() -> str:
     return markdown(head, rows)
 
 
-TABLES = {"archive_day": archive_day}
+def archive_day_total() -> str:
+    """The day's extraction by each program, and seconds that scoring takes from start to end."""
+    head = ["program", "core hours for the day", "video hours a day and core", "400 frames scored, s", "of 661f10a"]
+    if not (found := results("archive_day.json")):
+        return markdown(head, [["not measured yet", *([""] * 4)]])
+    names = {"new": "hf2vad", "old": "661f10a", "dvr-scan": "DVR-Scan", "decoding": "decoding alone"}
+    days, scored = found[0].get("day", {}), found[0].get("score_s", {})
+    rows = []
+    for name, of_day in days.items():
+        hours = [f"{of_day['core_hours']:.1f}", f"{of_day['video_hours_a_day_and_core']:,.0f}"]
+        runs = [(preset, scored[key]) for preset in ("compact", "features") if (key := f"{name}, {preset}") in scored]
+        for preset, seconds in runs or [("", [])]:
+            ratio = (
+                f"{np.median(np.divide(scored['old, compact'], seconds)):.1f}×"
+                if "old, compact" in scored and seconds
+                else ""
+            )
+            title = f"{names[name]}, `{preset}`" if preset else names[name]
+            rows.append([title, *hours, f"{np.median(seconds):.1f}" if seconds else "", ratio])
+    return markdown(head, rows)
+
+
+TABLES = {"archive_day": archive_day, "archive_day_total": archive_day_total}
 
 
 if __name__ == "__main__":
