@@ -30,9 +30,6 @@ def test_what_is_scored_comes_back_as_tables(result: hf2vad.Result, site: Site) 
     assert len(result.frames) == 60 * len(videos)
     assert len(result.objects) > 0
     assert len(result.events) > 0
-    assert result.events["peak_score"].to_pylist() == [
-        pytest.approx(v) for v in result.events["peak_score"].to_pylist()
-    ]
     assert min(result.events["peak_score"].to_pylist()) >= 0.5
     assert len(result.failures) == 0
     assert set(result.health.column_names) >= {"video", "kind"}
