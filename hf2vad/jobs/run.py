@@ -147,10 +147,16 @@ def _with_last_paths(job: RunJob) -> RunJob:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{where}: {error}; mend it, or choose another --out") from None
     kept = from_dict(RunJob, {"out": job.out, **last}, where=where)
-    if job.paths and (job.paths, job.learn, job.preset) != (kept.paths, kept.learn, kept.preset):
+    default = RunJob()
+    changed = [
+        name
+        for name in ("paths", "learn", "preset")
+        if getattr(job, name) not in (getattr(default, name), getattr(kept, name))
+    ]
+    if changed:
         raise ConfigError(
             f"{job.out} is the result of {' '.join(kept.paths)} with --learn {kept.learn:g} --preset {kept.preset}; "
-            "choose another --out, or leave the paths out to score what is new there"
+            f"choose another --out, or leave {', '.join(changed)} out to score what is new there"
         )
     return replace(kept, verbose=job.verbose, ray=job.ray)
 

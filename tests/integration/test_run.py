@@ -101,7 +101,9 @@ def test_mistakes_are_one_line(arguments: tuple[str, ...], said: str, tmp_path: 
 
 def test_another_folder_does_not_mix_with_an_earlier_result(first: tuple[Path, str], site: Site) -> None:
     done = run_job("run", site.test, "--out", first[0], expect=2)
-    assert "choose another --out, or leave the paths out" in done.stderr
+    assert "choose another --out, or leave paths out" in done.stderr
+    done = run_job("run", "--out", first[0], "--learn", 60, expect=2)
+    assert "choose another --out, or leave learn out" in done.stderr
 
 
 def test_several_videos_are_each_a_camera_in_training_as_in_scoring(folder: Path, tmp_path: Path) -> None:
