@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.pattern import camera_by_place
 
 ENOUGH = 4
 """Videos of a camera from which on whole videos are learned from, the older ones."""
@@ -57,26 +58,9 @@ class Parts:
         return cls(frozenset(values["older"]), frozenset(values["halved"]))
 
 
-@dataclass
-class Footage:
-    """How much footage there is, from a sample of its videos."""
-
-    seconds: float = 0.0
-    frames: int = 0
-    bytes: int = 0
-    unreadable: list[str] = field(default_factory=list)
-    """Ids of sampled videos that cannot be opened."""
-
-    def times(self, videos: Sequence[Video]) -> Footage:
-        """What `videos` come to, by their bytes."""
-        factor = sum(video.size for video in videos) / self.bytes if self.bytes else 0.0
-        return Footage(self.seconds * factor, round(self.frames * factor), sum(video.size for video in videos))
-
-
 def camera_of(video: Video) -> str:
-    """Archive and first folder of a video's path, or, of a video that lies in none, its id."""
-    folder, slash, _ = video.path.partition("/")
-    return f"{video.source}/{folder}" if slash else video.id
+    """Archive and camera of a video, where no pattern says one."""
+    return f"{video.source}/{camera_by_place(video.path)}"
 
 
 def _by_camera(videos: Iterable[Video]) -> dict[str, list[str]]:

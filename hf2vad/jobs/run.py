@@ -36,7 +36,7 @@ from hf2vad.settings import from_dict
 if TYPE_CHECKING:
     from hf2vad.archive.archive_refs import ArchiveRef
     from hf2vad.archive.catalog import Video
-    from hf2vad.archive.parts import Footage, Parts
+    from hf2vad.archive.parts import Parts
     from hf2vad.archive.passed import PassedOver
     from hf2vad.jobs.run_steps import Found
     from hf2vad.report.site.night import Site
@@ -87,13 +87,12 @@ def run_job(job: RunJob) -> int:
     passed = PassedOver()
     videos = _listed(sources, passed, job.out)
     parts = _parts(job, videos)
-    footage = _sampled(videos, job.limits)
-    learned, scored = _plan(job, parts, videos, footage)
+    learned, scored = _plan(job, parts, videos)
     _print_plan(videos, learned, scored, passed)
     from hf2vad.cluster.dispatch import open_cluster  # a mistake in the paths does not wait for these
     from hf2vad.jobs.run_steps import Steps
 
-    if job.ray == RayConfig() and "RAY_ADDRESS" not in os.environ and learned.seconds + scored.seconds < ALONE_S:
+    if job.ray == RayConfig() and "RAY_ADDRESS" not in os.environ and learned + scored < ALONE_S:
         job = replace(job, ray=replace(job.ray, address=NO_RAY))
     _put_choices(job, parts)
     with open_cluster(job.ray):
@@ -101,8 +100,8 @@ def run_job(job: RunJob) -> int:
         steps.extract()
         steps.train()
         found = steps.score()
-        site = steps.show(_notice(learned.seconds, below=found.below))
-    _print_end(job, found, site, scored.seconds, len({camera_of(video) for video in videos}))
+        site = steps.show(_notice(learned, below=found.below))
+    _print_end(job, found, site, scored, len({camera_of(video) for video in videos}))
     return EXIT_FAILURES if site.failures or EXIT_FAILURES in steps.codes else EXIT_OK
 
 
@@ -198,47 +197,38 @@ def _parts(job: RunJob, videos: Sequence[Video]) -> Parts:
     return Parts.of(videos, job.learn / 100)
 
 
-def _sampled(videos: Sequence[Video], limits: LimitsConfig) -> Footage:
-    """Length of some of `videos`, evenly spread."""
+def _seconds_a_byte(videos: Sequence[Video], limits: LimitsConfig) -> float:
+    """Length of some of `videos`, evenly spread, for each byte of theirs; 0 where none of them can be opened."""
     from functools import partial
 
-    from hf2vad.archive.parts import Footage
     from hf2vad.archive.settings import DecodeConfig
     from hf2vad.jobs.dry_run import looked_at
     from hf2vad.threads import in_threads
 
-    footage = Footage()
     some = videos[:: -(-len(videos) // SAMPLED)]
     look = partial(looked_at, image_fps=25.0, limits=limits, decode=DecodeConfig())
-    for video, timeline in in_threads(look, iter(some), 4):
-        if isinstance(timeline, str):
-            footage.unreadable.append(video.id)
-            continue
-        footage.seconds += float(timeline.pts_s[-1])
-        footage.frames += timeline.frame_count
-        footage.bytes += video.size
-    return footage
+    read = [(video, found) for video, found in in_threads(look, iter(some), 4) if not isinstance(found, str)]
+    size = sum(video.size for video, _ in read)
+    return sum(float(timeline.pts_s[-1]) for _, timeline in read) / size if size else 0.0
 
 
-def _plan(job: RunJob, parts: Parts, videos: Sequence[Video], footage: Footage) -> tuple[Footage, Footage]:
-    """What is learned from, and what is scored."""
-    shared = footage.times(parts.shared(videos))
-    whole = (footage.times(parts.learned_whole(videos)), footage.times(parts.scored_whole(videos)))
-    shares = (job.learn / 100, 1 - job.learn / 100)
-    learned, scored = (
-        replace(one, seconds=one.seconds + share * shared.seconds, frames=one.frames + round(share * shared.frames))
-        for one, share in zip(whole, shares, strict=True)
+def _plan(job: RunJob, parts: Parts, videos: Sequence[Video]) -> tuple[float, float]:
+    """Seconds of footage that are learned from, and that are scored, about."""
+    pace, learned = _seconds_a_byte(videos, job.limits), job.learn / 100
+    older, shared, newer = (
+        pace * sum(video.size for video in some)
+        for some in (parts.learned_whole(videos), parts.shared(videos), parts.scored_whole(videos))
     )
-    return learned, scored
+    return older + learned * shared, newer + (1 - learned) * shared
 
 
-def _print_plan(videos: Sequence[Video], learned: Footage, scored: Footage, passed: PassedOver) -> None:
+def _print_plan(videos: Sequence[Video], learned: float, scored: float, passed: PassedOver) -> None:
     from hf2vad.archive.parts import camera_of
 
     cameras = len({camera_of(video) for video in videos})
     print(
         f"{_count(len(videos), 'video')} of {_count(cameras, 'camera')}: "
-        f"{length(learned.seconds)} to learn from, {length(scored.seconds)} to score"
+        f"{length(learned)} to learn from, {length(scored)} to score"
     )
     for line in passed.lines():
         print(line)
