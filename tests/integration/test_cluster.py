@@ -102,7 +102,7 @@ def test_what_has_not_begun_can_be_taken_back(opened: Open, tmp_path: Path) -> N
         cluster.submit(Call(note, (str(tmp_path / f"{number}"), 1.0), number))
     first = cluster.wait()
     cluster.take_back(lambda call: call.tag != 2)
-    ended = outcomes(cluster) | {0: first}
+    ended = outcomes(cluster) | {first.call.tag: first}
     assert sorted(ended) == [0, 1, 2, 3, 4]
     assert ended[2].cause is None
     for number, one in ended.items():
@@ -111,7 +111,8 @@ def test_what_has_not_begun_can_be_taken_back(opened: Open, tmp_path: Path) -> N
             assert (one.value, one.failure) == (None, "taken back")
         else:
             assert one.value
-    assert [ended[number].cause for number in (0, 2, 3, 4)] == [None, None, Cause.DROPPED, Cause.DROPPED]
+    # Ray promises no order: of five calls one has ended, one may have begun and one was to stay.
+    assert sum(one.cause is Cause.DROPPED for one in ended.values()) >= 2
 
 
 def test_a_call_that_waits_for_its_retry_can_be_taken_back(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
