@@ -259,6 +259,25 @@ have it; `auroc` is that of `part`, the row's own figure, `auroc_low` and `auroc
 `paper`: percent, Ped2. Steps are those of all epochs. `seconds`: what the row would take alone; rows share most of it.
 `date`: of its last unit; empty without one."""
 
+REVIEWS = pa.schema(
+    _fields(
+        ("event", pa.string(), False),
+        ("video", pa.string(), False),
+        ("video_key", pa.string(), False),
+        ("fingerprint", pa.string(), False),
+        ("start_frame", pa.int32(), False),
+        ("end_frame", pa.int32(), False),
+        ("start_s", pa.float64(), False),
+        ("end_s", pa.float64(), False),
+        ("verdict", pa.string(), False),
+        ("marked_at", pa.timestamp("us", "UTC"), False),
+        ("mark", pa.string(), False),
+    )
+)
+"""One row a mark that somebody set on an event: frames `start_frame` … `end_frame` inclusive of `video`. `verdict` is
+reviewed, interesting or normal, or empty for a mark that was taken back. The latest mark of an event counts; `mark` is
+its own id."""
+
 TABLES: Mapping[str, pa.Schema] = {
     "stc": STC,
     "shard": SHARD,
@@ -273,6 +292,7 @@ TABLES: Mapping[str, pa.Schema] = {
     "frame_scores": FRAME_SCORES,
     "errors": ERRORS,
     "ablation": ABLATION,
+    "reviews": REVIEWS,
 }
 
 
