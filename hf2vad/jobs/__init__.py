@@ -22,6 +22,7 @@ JOBS: dict[str, str] = {
     "score": "hf2vad.jobs.score",
     "report": "hf2vad.jobs.report",
     "review": "hf2vad.jobs.review",
+    "teach": "hf2vad.jobs.teach",
     "alarms": "hf2vad.jobs.alarms",
     "backfill": "hf2vad.jobs.backfill",
     "build-engine": "hf2vad.jobs.build_engine",
@@ -33,7 +34,7 @@ JOBS: dict[str, str] = {
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("run", "demo"),
-    "Every night": ("backfill", "alarms"),
+    "Every night": ("backfill", "teach", "alarms"),
     "Look": ("report", "review", "evaluate"),
     "Step by step": ("extract", "train", "score"),
 }

@@ -56,7 +56,8 @@ def score_shard(
     with closing(prefetch(_ready(batches, features), depth=AHEAD, name="cubes")) as ready:
         for batch in ready:
             with span("network"):
-                values = {**batch.values, **features.measure_networks(batch.cubes)}
+                measured = {**batch.values, **features.measure_networks(batch.cubes)}
+                values = features.excused(measured, batch.cubes, scorer.weights)
             with span("rows"):
                 rows.append(
                     _rows(video, batch.frames, values, scorer.score(scorer.in_units(values, batch.cubes.boxes)))
