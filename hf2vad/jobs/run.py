@@ -60,10 +60,10 @@ class RunJob:
     """Folder or s3://bucket/prefix of the result; open its index.html."""
 
     learn: float = 50.0
-    """How much of each camera is learned from, in percent."""
+    """Share of each camera's footage to learn from, in percent."""
 
     preset: PresetName = "features"
-    """What the score is made of. `features` needs no training of a network."""
+    """Features of the score. `features` needs no network, so it trains in seconds."""
 
     verbose: bool = False
     """Print the whole record of each step."""
@@ -188,7 +188,7 @@ def _listed(sources: Sequence[ArchiveRef], passed: PassedOver, out: str) -> list
 
 
 def _parts(job: RunJob, videos: Sequence[Video]) -> Parts:
-    """What an earlier run learned from, or else what is to be."""
+    """Parts that an earlier run learned from, or a new split."""
     from hf2vad.archive.parts import Parts
     from hf2vad.storage import exists, join, read_json
 
@@ -235,7 +235,7 @@ def _print_plan(videos: Sequence[Video], learned: float, scored: float, passed: 
 
 
 def _notice(learned_s: float, *, below: bool) -> str:
-    """What whoever looks at the site must know."""
+    """Banner of the site."""
     said = []
     if learned_s < LITTLE_S:
         said.append(
