@@ -86,7 +86,7 @@ def _tables(kind: type[Any], found: dict[str, type[Any]]) -> Iterator[str]:
 
 
 def _added(item: Field[Any]) -> str:
-    """What a setting is that `with_fields` added without a docstring: the weight of a feature."""
+    """Docstring of a setting that `with_fields` added without one: the weight of a feature."""
     return f"Weight of the feature `{item.name}`." if item.name in FEATURES else ""
 
 

@@ -30,11 +30,11 @@ from hf2vad.storage import join, put_bytes, put_json, read_bytes
 
 WEIGHTS = "weights.safetensors"
 PROBE = "probe/"
-"""What the names of the probe cubes' arrays begin with, beside the weights."""
+"""Prefix of the arrays of probe cubes, stored beside the weights."""
 EXAMPLES = "examples/"
-"""What the names of the normal examples' arrays begin with."""
+"""Prefix of the arrays of normal examples."""
 TAUGHT = "taught/"
-"""What the names of the taught cubes' arrays begin with."""
+"""Prefix of the arrays of taught cubes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Bundle:
     taught: TaughtCubes = field(default=NO_TAUGHT, repr=False, compare=False)
     """Cubes of events that people have called normal or interesting."""
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """How it was made: settings, table, loss history, versions."""
+    """Record of the training: settings, table, loss history, versions."""
 
     @property
     def id(self) -> str:

@@ -6,13 +6,14 @@ Example:
     python jobs/score_archive.py --archive demo/archive/test --bundle demo/bundle --out scores --alarms alarms.json
 
 The footage must be normal and, other than in this example, not what the bundle was trained on: scores of training
-footage are lower, and their threshold would give more alarms than wanted. Says when the hours at hand cannot support
-the wanted rate. Exit code: 0 done, 2 usage.
+footage are lower, and their threshold would give more alarms than wanted. With --reviews any footage will do: what
+people have called interesting in it is left out. Says when the hours at hand cannot support the wanted rate. Exit code:
+0 done, 2 usage.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -39,14 +40,18 @@ class AlarmJob:
     bundle=<id> folder in it."""
 
     out: str
-    """Where the file goes, such as site/alarms.json; what --alarms of scoring and backfill take."""
+    """File to write, such as site/alarms.json, for --alarms of score and backfill."""
+
+    reviews: tuple[str, ...] = ()
+    """Review sites of this footage, their reviews/ folders, or files of marks that pages have saved. Events called
+    interesting are left out, so that footage of every day will do; those called normal are alarms too many."""
 
     per_hour: float = 0.1
     """Wanted alarms per camera and hour of footage like this."""
 
     camera_pattern: str = ""
-    """Where a video's path names its camera, as in {camera}/{date}/*: each camera gets a threshold of its own where its
-    hours are enough. The bundle's own, where it was trained with one."""
+    """Pattern whose {camera} names a video's camera, as in {camera}/{date}/*. Each camera with enough hours gets a
+    threshold of its own. Default: the bundle's pattern, if it was trained with one."""
 
     events: EventConfig = field(default_factory=EventConfig)
 
@@ -72,11 +77,30 @@ def alarm_job(job: AlarmJob) -> int:
     from hf2vad.storage import absolute
 
     target = AlarmTarget(job.per_hour, job.events, job.resamples, job.seed)
-    alarms, levels = alarm_levels(absolute(job.scores), target, PathPattern.of_camera(job.camera_pattern))
+    pattern, marks = PathPattern.of_camera(job.camera_pattern), _marks(job)
+    alarms, levels = alarm_levels(absolute(job.scores), target, pattern, marks["interesting"])
+    called = {verdict: sum(map(len, ranges.values())) for verdict, ranges in marks.items()}
+    if job.reviews:
+        alarms = replace(alarms, figures={**alarms.figures, "reviews": called})
+        print(
+            f"{called['interesting']:,} events called interesting are left out; {called['normal']:,} called normal count"
+        )
     alarms.put(absolute(job.out))
     _print_levels(alarms, levels, job.per_hour)
     print(f"written to {job.out}; give it to scoring as --alarms {job.out}")
     return EXIT_OK
+
+
+def _marks(job: AlarmJob) -> dict[str, dict[str, list[tuple[int, int]]]]:
+    """First and last frames of the events called interesting, and of those called normal, by video."""
+    from hf2vad.review.store import read_reviews
+    from hf2vad.storage import absolute
+
+    ranges: dict[str, dict[str, list[tuple[int, int]]]] = {"interesting": {}, "normal": {}}
+    for mark in read_reviews([absolute(uri) for uri in job.reviews]):
+        if mark.verdict in ranges:
+            ranges[mark.verdict].setdefault(mark.video, []).append((mark.start_frame, mark.end_frame))
+    return ranges
 
 
 def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float) -> None:

@@ -60,10 +60,14 @@ class RunJob:
     """Folder or s3://bucket/prefix of the result; open its index.html."""
 
     learn: float = 50.0
-    """How much of each camera is learned from, in percent."""
+    """Share of each camera's footage to learn from, in percent."""
 
     preset: PresetName = "features"
-    """What the score is made of. `features` needs no training of a network."""
+    """Features of the score. `features` needs no network, so it trains in seconds."""
+
+    bundle: str = ""
+    """Score with this bundle, such as one that `hf2vad teach` has made of the result's own, and learn nothing. Later
+    runs with this --out keep to it."""
 
     verbose: bool = False
     """Print the whole record of each step."""
@@ -129,7 +133,8 @@ def _absolute(job: RunJob) -> RunJob:
     from hf2vad.storage import absolute
 
     out, *paths = (absolute(os.path.expanduser(place)) for place in (job.out, *job.paths))
-    return replace(job, out=out, paths=tuple(dict.fromkeys(paths)))
+    bundle = absolute(os.path.expanduser(job.bundle)) if job.bundle else ""
+    return replace(job, out=out, paths=tuple(dict.fromkeys(paths)), bundle=bundle)
 
 
 def _with_last_paths(job: RunJob) -> RunJob:
@@ -157,14 +162,15 @@ def _with_last_paths(job: RunJob) -> RunJob:
             f"{job.out} is the result of {' '.join(kept.paths)} with --learn {kept.learn:g} --preset {kept.preset}; "
             f"choose another --out, or leave {', '.join(changed)} out to score what is new there"
         )
-    return replace(kept, verbose=job.verbose, ray=job.ray)
+    return replace(kept, bundle=job.bundle or kept.bundle, verbose=job.verbose, ray=job.ray)
 
 
 def _put_choices(job: RunJob, parts: Parts) -> None:
     from hf2vad.storage import join, put_bytes, put_json
 
     lines = ["# What `hf2vad run` chose; run it again with this --out to score what is new."]
-    lines += [f"{name} = {json.dumps(getattr(job, name))}" for name in ("paths", "learn", "preset")]
+    names = ("paths", "learn", "preset", *(["bundle"] if job.bundle else []))
+    lines += [f"{name} = {json.dumps(getattr(job, name))}" for name in names]
     put_bytes(join(job.out, "hf2vad.toml"), ("\n".join(lines) + "\n").encode())
     put_json(join(job.out, "learned.json"), parts.to_json())
 
@@ -188,7 +194,7 @@ def _listed(sources: Sequence[ArchiveRef], passed: PassedOver, out: str) -> list
 
 
 def _parts(job: RunJob, videos: Sequence[Video]) -> Parts:
-    """What an earlier run learned from, or else what is to be."""
+    """Parts that an earlier run learned from, or a new split."""
     from hf2vad.archive.parts import Parts
     from hf2vad.storage import exists, join, read_json
 
@@ -235,7 +241,7 @@ def _print_plan(videos: Sequence[Video], learned: float, scored: float, passed: 
 
 
 def _notice(learned_s: float, *, below: bool) -> str:
-    """What whoever looks at the site must know."""
+    """Banner of the site."""
     said = []
     if learned_s < LITTLE_S:
         said.append(
