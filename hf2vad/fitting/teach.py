@@ -13,7 +13,7 @@ from hf2vad.bundle.bundle import Bundle
 from hf2vad.errors import ConfigError
 from hf2vad.features.exemplars import ExemplarFeature
 from hf2vad.features.feature import CubeArrays, Feature
-from hf2vad.features.taught import TaughtCubes, scaled_vectors
+from hf2vad.features.taught import NEIGHBOURS, TaughtCubes, scaled_vectors
 from hf2vad.schema import F32
 
 MOST_OF_EVENT = 128
@@ -71,6 +71,7 @@ def teach(bundle: Bundle, lessons: Sequence[Lesson], *, forget: Sequence[str] = 
     parts = [_of_event(bundle.taught, number, share) for number in kept]
     for lesson in new:
         spread = _spread(len(lesson.cubes), share)
+        spread = np.resize(spread, max(len(spread), NEIGHBOURS))  # else an event of few cubes is never near
         parts.append((scaled_vectors(features, lesson.cubes.part(spread), scales), lesson.normal))
     counts = [len(next(iter(vectors.values()))) for vectors, _ in parts]
     taught = TaughtCubes(

@@ -83,7 +83,7 @@ def alarm_job(job: AlarmJob) -> int:
     if job.reviews:
         alarms = replace(alarms, figures={**alarms.figures, "reviews": called})
         print(
-            f"{called['interesting']:,} events called interesting are left out; {called['normal']:,} called normal count"
+            f"left out: {called['interesting']:,} events called interesting; {called['normal']:,} called normal count"
         )
     alarms.put(absolute(job.out))
     _print_levels(alarms, levels, job.per_hour)
