@@ -141,6 +141,23 @@ SHARD = pa.schema(
 """One row a scored box, and one row with nulls for each frame without a box: what a shard found (intermediate). A
 feature that was not computed is null."""
 
+VECTOR_BYTES = 64
+"""Length of an object's vector (features/object_vector.py)."""
+
+_VECTOR = "vector"
+
+SHARD_VECTORS = pa.schema([*SHARD, pa.field(_VECTOR, pa.binary(VECTOR_BYTES), True)])
+"""The same with each box's vector, where objects keep some (`--vectors`)."""
+
+VECTORS = pa.schema(
+    [
+        *_FRAME_KEY,
+        *_box(False),
+        *_fields(("score", pa.float64(), False), (_VECTOR, pa.binary(VECTOR_BYTES), False)),
+    ]
+)
+"""One row an object that keeps a vector, the highest scoring ones of each second, by frame: int8 [64]."""
+
 FRAMES_TABLE = pa.schema(
     [
         *_FRAME_KEY,
@@ -294,6 +311,7 @@ TABLES: Mapping[str, pa.Schema] = {
     "errors": ERRORS,
     "ablation": ABLATION,
     "reviews": REVIEWS,
+    "vectors": VECTORS,
 }
 
 

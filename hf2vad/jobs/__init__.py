@@ -22,6 +22,7 @@ JOBS: dict[str, str] = {
     "score": "hf2vad.jobs.score",
     "report": "hf2vad.jobs.report",
     "review": "hf2vad.jobs.review",
+    "similar": "hf2vad.jobs.similar",
     "teach": "hf2vad.jobs.teach",
     "alarms": "hf2vad.jobs.alarms",
     "backfill": "hf2vad.jobs.backfill",
@@ -35,7 +36,7 @@ JOBS: dict[str, str] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("run", "demo"),
     "Every night": ("backfill", "teach", "alarms"),
-    "Look": ("report", "review", "evaluate"),
+    "Look": ("report", "review", "similar", "evaluate"),
     "Step by step": ("extract", "train", "score"),
 }
 """The jobs by what they are for, as `hf2vad --help` shows them; others are shown after these."""

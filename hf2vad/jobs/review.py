@@ -51,6 +51,10 @@ class ReviewServerJob:
     reviews: str = ""
     """Folder or s3://bucket/prefix of the marks; empty: reviews/ in the site."""
 
+    scores: tuple[str, ...] = ()
+    """Scores with vectors (--vectors of scoring and backfill), of all cameras and nights in which pages may look for
+    more like an event; they take 84 bytes of memory an object."""
+
     load: tuple[str, ...] = ()
     """Files of marks that pages without a server have saved, to be added first."""
 
@@ -91,6 +95,7 @@ def review_job(job: ReviewServerJob) -> int:
 
 def open_server(job: ReviewServerJob) -> ReviewServer:
     """The server, listening, with the marks of `load` added. Raises ConfigError, and what the places raise."""
+    from hf2vad.jobs.similar import SimilarEvents
     from hf2vad.review.access import LOOPBACK, Access
     from hf2vad.review.files import INDEX, ServedFiles
     from hf2vad.review.marks import parse_file, to_table
@@ -108,7 +113,8 @@ def open_server(job: ReviewServerJob) -> ReviewServer:
     to_table([])  # pyarrow looks for pandas then, for half a second that the first mark need not wait
     for uri in job.load:
         store.add(parse_file(read_bytes(absolute(uri)), where=uri))
-    return ReviewServer(Review(ServedFiles(site, archives), store, Access(token, hosts)), job.host, job.port)
+    similar = SimilarEvents(job.scores) if job.scores else None
+    return ReviewServer(Review(ServedFiles(site, archives), store, Access(token, hosts), similar), job.host, job.port)
 
 
 def _serve(server: ReviewServer) -> None:

@@ -17,6 +17,7 @@ from hf2vad.cubes.settings import extraction_difference
 from hf2vad.engines.request import EngineRequest, cache_of
 from hf2vad.engines.settings import EngineSpec
 from hf2vad.errors import MismatchError
+from hf2vad.features.object_vector import VERSION
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.health.frame_stats import EVERY
@@ -95,15 +96,17 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
     features = fitted_features(bundle) if job.all_parts else counted
     more = [name for name in features if name not in counted]
     engine = EngineSpec(name="eager", networks=networks_for(features))
-    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY, *more)
+    kept = [f"vectors {VERSION}"] if job.vectors else []
+    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY, *more, *kept)
+    most = [job.vectors] if job.vectors else []
     return ScoringTask(
         layout=ScoreLayout(
             prefix=join(job.out, f"bundle={bundle.id}"),
             bundle=bundle.id,
             engine=engine.label,
             plan=plan,
-            scores=hash_of(plan, smoothing, to_dict(job.health)),
-            final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
+            scores=hash_of(plan, smoothing, to_dict(job.health), *most),
+            final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms, *most),
         ),
         config=walk_config(job, extraction, frame_stats=True, tries=tries),
         bundle_uri=job.bundle,
@@ -115,4 +118,5 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
         smoothing=smoothing,
         events=job.events,
         health=job.health,
+        vectors=job.vectors,
     )

@@ -78,6 +78,7 @@ hf2vad.triage = (() => {
     const buttons = VERDICTS.map(([value, text, key]) =>
       el("button", { type: "button", "data-verdict": value, "aria-pressed": "false", "aria-label": `${text}: ${name(event)}`, "aria-keyshortcuts": key, onclick: () => mark(card, value) }, text));
     card.append(el("div", { class: "triage", role: "group", "aria-label": `Review ${name(event)}` }, ...buttons));
+    hf2vad.similar.on(card, event, name(event));
     paint(card);
     return card;
   }
