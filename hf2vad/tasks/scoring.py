@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from hf2vad.archive.catalog import Video
-from hf2vad.bundle.bundle import same_bundle
+from hf2vad.bundle.bundle import Bundle, same_bundle
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cluster.warm import Warm
-from hf2vad.engines.make import make_engine
 from hf2vad.engines.settings import EngineSpec
 from hf2vad.health.judge import Health, judged_health
 from hf2vad.health.settings import HealthConfig
-from hf2vad.models.device import choose_device
 from hf2vad.schema import pack_metadata, unpack_metadata
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.feature_set import FeatureSet
@@ -32,6 +29,9 @@ from hf2vad.tables.layout import Metadata, ScoreLayout
 from hf2vad.video.shards import HALO_BEFORE, Shard
 from hf2vad.video.timeline import Timeline
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
+
+if TYPE_CHECKING:
+    from hf2vad.engines.eager import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class ScoringTask:
 
     @property
     def use_gpu(self) -> bool:
-        return self.device != "cpu"
+        return self.device != "cpu" and bool(self.engine.networks)
 
     def with_engine(self, engine: EngineSpec) -> ScoringTask:
         """The same task by another engine."""
@@ -153,10 +153,19 @@ def warm_features(
 
     Where no feature needs a network, none is made.
     """
-    torch.set_num_threads(threads)
     bundle = same_bundle(uri, bundle_id)
-    engine = make_engine(spec, bundle, device=choose_device(device), batch=batch) if spec.networks else None
+    engine = _engine(spec, bundle, device, batch, threads) if spec.networks else None
     return FeatureSet.of(bundle, names, engine, batch)
+
+
+def _engine(spec: EngineSpec, bundle: Bundle, device: str, batch: int, threads: int) -> Engine:
+    import torch  # seconds, which a bundle without networks does not pay
+
+    from hf2vad.engines.make import make_engine
+    from hf2vad.models.device import choose_device
+
+    torch.set_num_threads(threads)
+    return make_engine(spec, bundle, device=choose_device(device), batch=batch)
 
 
 def _shortcomings(timeline: Timeline, tables: FinalTables) -> Iterator[str]:
