@@ -15,11 +15,8 @@ from hf2vad.cluster.connection import check_answers
 from hf2vad.cluster.dispatch import Call, Figure
 from hf2vad.cluster.gpu import watched
 from hf2vad.cluster.retries import Attempt, End, RetryingCluster
-from hf2vad.cluster.settings import RayConfig
+from hf2vad.cluster.settings import WORKER_ENVIRONMENT, RayConfig
 from hf2vad.errors import DeviceError, DispatchError
-
-WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
-"""What workers have in their environment: one heap for all their threads, or freed memory piles up (docs/adr/0006)."""
 
 CHECK_SECONDS = 5.0
 """How often, while no call ends, the driver checks that the head node answers."""

@@ -10,6 +10,9 @@ GRACE_SECONDS = 25.0
 """How long what runs may take to finish after SIGTERM: less than Kubernetes gives a pod (30 s) and spot instances have
 (30 to 120 s)."""
 
+WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
+"""What workers have in their environment: one heap for all their threads, or freed memory piles up (docs/adr/0006)."""
+
 NO_RAY = "none"
 """The address with which a job makes its calls in its own process."""
 
@@ -19,9 +22,10 @@ class RayConfig:
     """Where the work runs, and with how much of it."""
 
     address: str = ""
-    """Address of a Ray cluster. Empty: RAY_ADDRESS, or the cluster that this job was submitted to, or else Ray is
-    started here and ends with the job. `local`: always start it here. `none`: without Ray, in the job's own process,
-    one shard after another (debuggers, small archives); `workers`, `gpus` and `memory_gib` then have no effect."""
+    """Address of a Ray cluster. Empty: RAY_ADDRESS, or the cluster that this job was submitted to; without one, worker
+    processes on this machine, or Ray started here where `gpus` or `memory_gib` are given or the work can use a GPU that
+    is here. `local`: always start Ray here; it ends with the job. `none`: in the job's own process, one shard after
+    another (debuggers); `workers`, `gpus` and `memory_gib` then have no effect."""
 
     workers: int = 0
     """Shards worked on at once; 0: as many as the cluster's CPUs and GPUs carry. Training has --workers instead."""
