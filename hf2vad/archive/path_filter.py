@@ -54,7 +54,7 @@ class PathFilter:
 
     def holds(self, path: str) -> bool:
         """Whether the video with this path in the archive is wanted. One that the pattern does not fit is not."""
-        return self._wanted(self.paths.read(path))
+        return not self.pattern or self._wanted(self.paths.read(path))
 
     def _wanted(self, fields: PathFields | None) -> bool:
         if fields is None or (self.cameras and fields.camera and fields.camera not in self.cameras):
