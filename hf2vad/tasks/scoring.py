@@ -26,7 +26,7 @@ from hf2vad.scoring.shard import score_shard
 from hf2vad.settings import to_dict
 from hf2vad.storage import read_table
 from hf2vad.tables.layout import Metadata, ScoreLayout
-from hf2vad.video.shards import HALO_BEFORE, Shard
+from hf2vad.video.shards import HALO_BEFORE, Shard, worked_frames
 from hf2vad.video.timeline import Timeline
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
 
@@ -84,11 +84,12 @@ class ScoringTask:
             return VideoResult()
         stats = [self.layout.stats_uri(video, shard) for shard in parts.done]
         metadata = self.layout.metadata(video, parts.frames)
-        health = judged_health(self.health, video, parts.timeline, parts.frames, stats, metadata)
+        fps = self.config.extraction.working.fps
+        health = judged_health(self.health, video, parts.timeline, parts.frames, stats, metadata, fps)
         final = self._final_tables(video, parts, health)
         tables = {"health": health.table, "objects": final.objects, "events": final.events, "frames": final.frames}
         counts = {"events": final.events.num_rows, **health.counts}
-        return VideoResult(list(tables.items()), counts, list(_shortcomings(parts.timeline, final)))
+        return VideoResult(list(tables.items()), counts, list(_shortcomings(parts.timeline, final, fps)))
 
     def reuse(self, video: Video, completion: Metadata) -> VideoResult | None:
         """The events that these settings make of the scores there, where the scores are those of this run."""
@@ -129,6 +130,7 @@ class ScoringTask:
             "frame_count": timeline.frame_count,
             **({"rule": "surprise"} if self.bundle.fusion.rule == "surprise" else {}),
             **({"sizes": health.sizes} if len(health.sizes) > 1 else {}),
+            **({"worked_fps": fps} if (fps := self.config.extraction.working.fps) and not timeline.names else {}),
             **timeline.notes,
             **{name: value for name, value in to_dict(self.config.extraction).items() if name == "decode"},
         }
@@ -168,10 +170,10 @@ def _engine(spec: EngineSpec, bundle: Bundle, device: str, batch: int, threads: 
     return make_engine(spec, bundle, device=choose_device(device), batch=batch)
 
 
-def _shortcomings(timeline: Timeline, tables: FinalTables) -> Iterator[str]:
+def _shortcomings(timeline: Timeline, tables: FinalTables, fps: float) -> Iterator[str]:
     """What to say of a video of which frames remain without a score."""
-    if timeline.frame_count <= HALO_BEFORE:
-        yield f"{timeline.frame_count} frames, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
+    if (frames := len(worked_frames(timeline, fps))) <= HALO_BEFORE:
+        yield f"{frames} frames, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
     if timeline.truncated:
         yield f"{timeline.truncated}; those were scored"
     if tables.undecodable:

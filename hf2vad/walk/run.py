@@ -78,7 +78,7 @@ def run_walk(
 
 def shard_plan(job: WalkSettings) -> ShardPlan:
     """How `job` cuts videos."""
-    return ShardPlan(job.shard_frames, FrameRange(job.frames))
+    return ShardPlan(job.shard_frames, FrameRange(job.frames), job.working.fps)
 
 
 def walk_config(
