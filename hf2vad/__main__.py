@@ -1,7 +1,7 @@
 """The command `hf2vad`: every job under its name.
 
 hf2vad                 what there is
-hf2vad score --help    the same as python jobs/score_archive.py --help
+hf2vad score --help    what one may want of a job; --help-all: everything
 """
 
 from __future__ import annotations

@@ -76,5 +76,5 @@ class Package:
             target.seek(0)
             digest = hashlib.file_digest(target, "sha256").hexdigest()
         if digest != about.get("sha256"):
-            raise EngineError(f"{uri}: not what {self.about} was written for; build it again (jobs/build_engine.py)")
+            raise EngineError(f"{uri}: not what {self.about} was written for; build it again (hf2vad build-engine)")
         return local

@@ -1,9 +1,9 @@
 """The paper's ablations and ours on an archive of normal videos and a labelled one: one table of frame AUROC.
 
 Example:
-    python jobs/ablate.py --train demo/archive/train --test demo/archive/test --labels demo/archive/labels.parquet \\
+    hf2vad ablate --train demo/archive/train --test demo/archive/test --labels demo/archive/labels.parquet \\
         --out demo/ablation --rows 'smoothing-*' --schedule.frame-steps 10
-    python jobs/ablate.py --train s3://vad/train --test s3://vad/test --labels s3://vad/labels.parquet \\
+    hf2vad ablate --train s3://vad/train --test s3://vad/test --labels s3://vad/labels.parquet \\
         --out s3://vad/ablation --seeds 0 1 2
 
 Each extraction is cut once, each network trained and scored once, however many rows need it. Rows that need a detector
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AblationJob(ExtractionConfig):
-    """Settings of jobs/ablate.py."""
+    """Settings of hf2vad ablate."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes_train")
 
@@ -208,4 +208,10 @@ def _put(job: AblationJob, lines: list[dict[str, Any]], *, nodes: int, seconds: 
     console.print(f"written to {join(job.out, 'ablation.parquet')} and ablation.json")
 
 
-JOB = Job("ablate", AblationJob, ablate_job, __doc__)
+JOB = Job(
+    "ablate",
+    AblationJob,
+    ablate_job,
+    __doc__,
+    shown=("train", "test", "labels", "out", "rows", "seeds", "preset", "boxes-train"),
+)

@@ -1,9 +1,9 @@
 """Set the score at which an event starts by how many alarms an hour are wanted.
 
 Example:
-    python jobs/score_archive.py --archive demo/archive/train --bundle demo/bundle --out normal
-    python jobs/alarms.py --scores normal --out alarms.json --per-hour 6
-    python jobs/score_archive.py --archive demo/archive/test --bundle demo/bundle --out scores --alarms alarms.json
+    hf2vad score demo/archive/train --bundle demo/bundle --out normal
+    hf2vad alarms normal --out alarms.json --per-hour 6
+    hf2vad score demo/archive/test --bundle demo/bundle --out scores --alarms alarms.json
 
 The footage must be normal and, other than in this example, not what the bundle was trained on: scores of training
 footage are lower, and their threshold would give more alarms than wanted. Says when the hours at hand cannot support
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmJob:
-    """Settings of jobs/alarms.py."""
+    """Settings of hf2vad alarms."""
 
     scores: str
-    """Score tables of normal footage that the bundle was not trained on: the --out of jobs/score_archive.py, or one
+    """Score tables of normal footage that the bundle was not trained on: the --out of hf2vad score, or one
     bundle=<id> folder in it."""
 
     out: str
@@ -100,4 +100,4 @@ def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float) -> 
         console.print(f"{len(unsure)} cameras without support of their own take the threshold of all", markup=False)
 
 
-JOB = Job("alarms", AlarmJob, alarm_job, __doc__)
+JOB = Job("alarms", AlarmJob, alarm_job, __doc__, shown=("scores", "out", "per-hour", "camera-pattern"), reads="scores")

@@ -1,7 +1,7 @@
 """Score what is new in an archive since the last time: a night's work, to be started every night.
 
 Example:
-    python jobs/backfill.py --archive demo/archive/test --bundle demo/bundle --out nightly --min-age-minutes 0
+    hf2vad backfill demo/archive/test --bundle demo/bundle --out nightly --min-age-minutes 0
     ray job submit --working-dir . -- python jobs/backfill.py --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
         --out s3://vad/scores --pattern '{camera}/{date}/*' --since 2026-11-24 --order newest --hours 8 --compact
 
@@ -25,7 +25,7 @@ from hf2vad.archive.path_filter import PathFilterSettings
 from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, LeaseError, NotFoundError
-from hf2vad.jobs.score import ScoreSettings
+from hf2vad.jobs.score import OF_BUNDLE, WHY_HIDDEN, ScoreSettings
 
 if TYPE_CHECKING:
     from hf2vad.cluster.dispatch import Cluster
@@ -39,7 +39,7 @@ RECORDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class BackfillJob(PathFilterSettings, ScoreSettings):
-    """Settings of jobs/backfill.py."""
+    """Settings of hf2vad backfill."""
 
     archive: tuple[str, ...]
     """Folder or s3://bucket/prefix of videos; of several, each as name=s3://bucket/prefix: the ids of its videos begin
@@ -180,4 +180,13 @@ def _seconds_per_byte(out: str) -> float | None:
     return sum(r["seconds"] for r in used) / sum(r["bytes"] for r in used) if used else None
 
 
-JOB = Job("backfill", BackfillJob, backfill_job, __doc__)
+JOB = Job(
+    "backfill",
+    BackfillJob,
+    backfill_job,
+    __doc__,
+    shown=("archive", "bundle", "out", "pattern", "since", "hours", "compact", "dry-run"),
+    reads="archive",
+    hidden=OF_BUNDLE,
+    why_hidden=WHY_HIDDEN,
+)

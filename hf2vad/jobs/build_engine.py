@@ -1,8 +1,8 @@
 """Build a faster engine for a bundle, once, for one kind of machine; scoring with --engine auto then uses it.
 
 Example:
-    python jobs/build_engine.py --bundle demo/bundle
-    python jobs/build_engine.py --bundle s3://vad/bundles/site-7 --engine tensorrt --precision bf16 --batch 1024
+    hf2vad build-engine demo/bundle
+    hf2vad build-engine s3://vad/bundles/site-7 --engine tensorrt --precision bf16 --batch 1024
 
 It is built on a worker with --ray.cpus and --ray.gpus, as scoring has them, compared with the reference on the bundle's
 probe cubes, and kept in engines/ in the bundle, or at --engine-cache. The package is executable code: let nobody write
@@ -25,10 +25,10 @@ from hf2vad.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class BuildJob:
-    """Settings of jobs/build_engine.py."""
+    """Settings of hf2vad build-engine."""
 
     bundle: str
-    """The trained model: what jobs/train.py put."""
+    """The trained model: what hf2vad train put."""
 
     engine: Literal["aot", "tensorrt"] = "aot"
     """`aot`: AOTInductor, for a CPU or a GPU. `tensorrt`: TensorRT, for a GPU."""
@@ -112,4 +112,11 @@ def build_engine_job(job: BuildJob) -> int:
     return EXIT_OK
 
 
-JOB = Job("build-engine", BuildJob, build_engine_job, __doc__)
+JOB = Job(
+    "build-engine",
+    BuildJob,
+    build_engine_job,
+    __doc__,
+    shown=("bundle", "engine", "precision", "batch", "device", "engine-cache"),
+    reads="bundle",
+)

@@ -1,8 +1,8 @@
 """Generate a street archive, learn what is normal on it, score it, and write a site with what was found.
 
 Example:
-    python jobs/demo.py --out demo
-    python jobs/demo.py --out demo --archive ~/videos
+    hf2vad demo --out demo
+    hf2vad demo --out demo --archive ~/videos
 
 Leaves demo/bundle, demo/evaluation.json and demo/report/index.html. Run it again to go on where it stopped.
 """
@@ -26,7 +26,7 @@ from hf2vad.jobs.train import TrainJob, train_job
 
 @dataclass(frozen=True, kw_only=True)
 class DemoJob:
-    """Settings of jobs/demo.py."""
+    """Settings of hf2vad demo."""
 
     out: str = "demo"
     """Folder for everything: archive, cubes, bundle, scores, report."""
@@ -132,4 +132,4 @@ def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, str, int]:
     return labels, tracks, test, EXIT_FAILURES if EXIT_FAILURES in codes else EXIT_OK
 
 
-JOB = Job("demo", DemoJob, demo_job, __doc__)
+JOB = Job("demo", DemoJob, demo_job, __doc__, shown=("out", "archive"))

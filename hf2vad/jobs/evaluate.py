@@ -1,8 +1,8 @@
 """Compare frame scores with labels: AUROC over frames, and with tracks RBDC and TBDC over boxes.
 
 Example:
-    python jobs/evaluate.py --scores demo/scores --labels demo/archive/labels.parquet --out demo
-    python jobs/evaluate.py --scores demo/scores --labels demo/archive/labels.parquet --out demo/gaussian \\
+    hf2vad evaluate demo/scores --labels demo/archive/labels.parquet --out demo
+    hf2vad evaluate demo/scores --labels demo/archive/labels.parquet --out demo/gaussian \\
         --tracks demo/archive/tracks.parquet --protocol.smoothing gaussian --protocol.window 17
 
 Writes evaluation.json, evaluation.md (the same to read) and frame_scores.parquet (both, frame by frame). Refuses when a
@@ -24,10 +24,10 @@ from hf2vad.evaluation.settings import Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateJob:
-    """Settings of jobs/evaluate.py."""
+    """Settings of hf2vad evaluate."""
 
     scores: str
-    """What jobs/score_archive.py wrote: its --out, or one bundle=<id> folder in it."""
+    """What hf2vad score wrote: its --out, or one bundle=<id> folder in it."""
 
     labels: str
     """Parquet file (video, frame, anomalous), or a folder with one text file of 0 and 1 a video."""
@@ -111,4 +111,11 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     console.print(alerts(result))
 
 
-JOB = Job("evaluate", EvaluateJob, evaluate_job, __doc__)
+JOB = Job(
+    "evaluate",
+    EvaluateJob,
+    evaluate_job,
+    __doc__,
+    shown=("scores", "labels", "out", "tracks", "protocol.smoothing"),
+    reads="scores",
+)

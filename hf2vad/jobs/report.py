@@ -1,11 +1,11 @@
 """Write the review site of a run: a night's overview, its events, and each video with its score.
 
 Example:
-    python jobs/report.py --scores demo/scores --archive demo/archive/test --bundle demo/bundle --out site
-    python jobs/report.py --scores s3://vad/scores --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
+    hf2vad report demo/scores --archive demo/archive/test --bundle demo/bundle --out site
+    hf2vad report s3://vad/scores --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
         --out s3://vad/review/2026-11-24 --pattern '{camera}/{date}/{time}.mp4' --since 2026-11-24 --until 2026-11-24
 
-    python jobs/report.py --scores demo/scores --archive demo/archive/test --bundle demo/bundle --out site \\
+    hf2vad report demo/scores --archive demo/archive/test --bundle demo/bundle --out site \\
         --evidence.clips --evidence.pixelate people
 
 Open index.html: the site is static files, and needs no server. Run it again after more was scored; videos that were
@@ -28,7 +28,7 @@ from hf2vad.report.site.job import ReportJob
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewJob(ReportJob):
-    """Settings of jobs/report.py."""
+    """Settings of hf2vad report."""
 
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -70,4 +70,11 @@ def gathered(job: ReviewJob) -> dict[str, int]:
     )
 
 
-JOB = Job("report", ReviewJob, review_job, __doc__)
+JOB = Job(
+    "report",
+    ReviewJob,
+    review_job,
+    __doc__,
+    shown=("scores", "out", "archive", "bundle", "since", "until", "media", "evidence.clips"),
+    reads="scores",
+)

@@ -269,4 +269,4 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-JOB = Job("run", RunJob, run_job, __doc__)
+JOB = Job("run", RunJob, run_job, __doc__, shown=("paths", "out", "learn", "preset", "ray.address"), reads="paths")

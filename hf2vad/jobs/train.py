@@ -1,10 +1,10 @@
-"""Train a site's model on an STC table and put the bundle that jobs/score_archive.py needs.
+"""Train a site's model on an STC table and put the bundle that hf2vad score needs.
 
 Example:
-    python jobs/train.py --stc demo/stc --out demo/bundle --preset compact
-    python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --training.amp bf16
-    python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --workers 4
-    python jobs/train.py --stc ped2/stc --out ped2/bundle --preset ped2 --init ped2.pth --training.stages
+    hf2vad train demo/stc --out demo/bundle --preset compact
+    hf2vad train s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --training.amp bf16
+    hf2vad train s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --workers 4
+    hf2vad train ped2/stc --out ped2/bundle --preset ped2 --init ped2.pth --training.stages
 
 With --init, training starts from the weights of another bundle, or of the paper's own code (a .pth file; give the
 --preset of its data set); with no --training.stages these weights are used as they are.
@@ -49,12 +49,12 @@ MIN_CUBES = 16
 @dataclass(frozen=True, kw_only=True)
 @with_feature_settings
 class TrainJob:
-    """Settings of jobs/train.py."""
+    """Settings of hf2vad train."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset",)
 
     stc: str
-    """The STC table: what jobs/extract_stc.py wrote, or a folder of it."""
+    """The STC table: what hf2vad extract wrote, or a folder of it."""
 
     out: str
     """Where the bundle goes; checkpoints are kept beside it, under checkpoints/."""
@@ -261,4 +261,11 @@ def _train_together(job: TrainJob, plan: TrainingPlan, workers: int) -> None:
     run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
 
 
-JOB = Job("train", TrainJob, train_job, __doc__)
+JOB = Job(
+    "train",
+    TrainJob,
+    train_job,
+    __doc__,
+    shown=("stc", "out", "preset", "init", "camera-pattern", "select", "device", "workers"),
+    reads="stc",
+)

@@ -122,7 +122,7 @@ class StcTable:
             if left_out := metadata.get("left_out"):
                 digest.update(json.dumps(left_out, sort_keys=True).encode())
         if first is None:
-            raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with jobs/extract_stc.py")
+            raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with hf2vad extract")
         self.fingerprint = digest.hexdigest()[:16]
         self.cubes_there = len(self)
         """Cubes under the URI, of which `only` leaves some out."""

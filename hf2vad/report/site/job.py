@@ -14,10 +14,10 @@ from hf2vad.storage import is_local
 
 @dataclass(frozen=True, kw_only=True)
 class ReportJob:
-    """Settings of jobs/report.py."""
+    """Settings of hf2vad report."""
 
     scores: str
-    """Where score_archive.py or backfill.py wrote to, or a bundle=<id> folder in it."""
+    """Where hf2vad score or hf2vad backfill wrote to, or a bundle=<id> folder in it."""
 
     out: str
     """Folder or s3://bucket/prefix of the site; open its index.html."""
@@ -30,10 +30,10 @@ class ReportJob:
     """The bundle that scored them, for the parts of each event's score in deviations; empty: not told."""
 
     labels: str = ""
-    """Ground truth to show in the curves, as evaluate.py takes it."""
+    """Ground truth to show in the curves, as hf2vad evaluate takes it."""
 
     evaluation: str = ""
-    """An evaluation.json of evaluate.py, whose AUROC goes to the overview."""
+    """An evaluation.json of hf2vad evaluate, whose AUROC goes to the overview."""
 
     pattern: str = ""
     """What paths in an archive mean, such as `{camera}/{date}/{time}.mp4`; also `{year}`, `{month}`, `{day}`,
