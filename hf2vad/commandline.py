@@ -2,7 +2,8 @@
 
 A job's settings are one frozen dataclass. `--config FILE` names a TOML file with the same fields (nested settings as
 tables); options given on the command line win over it. A class may define `base(early)`, which returns the defaults
-that depend on an option, such as --preset: `early` holds the options named in its `EARLY`. `--log` is every job's.
+that depend on an option, such as --preset: `early` holds the options named in its `EARLY`. `--log`, `--verbose` and
+`--help-all` are every job's.
 
 Exit codes: 0 done, 2 a mistake of the user or an unusable place, 3 finished with failures, 4 another run is at work on
 the same output, 130 interrupted, 143 told to stop by SIGTERM before everything was done.
@@ -11,6 +12,7 @@ the same output, 130 interrupted, 143 told to stop by SIGTERM before everything 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -26,7 +28,9 @@ from hf2vad import logs
 from hf2vad.errors import ConfigError, Hf2vadError, StoppedError
 from hf2vad.helptext import full_help, short_help
 from hf2vad.options import full_arguments, options_of, require_options
+from hf2vad.progress import screen
 from hf2vad.settings import from_dict
+from hf2vad.summary import show_everything
 
 T = TypeVar("T")
 
@@ -91,8 +95,10 @@ def wind_up() -> None:
 
 def main(job: Job[T], argv: Sequence[str], prog: str = "") -> int:
     """Parse `argv`, run the job and return its exit code; an Hf2vadError becomes one line on stderr."""
+    speaks = any(word.partition("=")[0] in ("--log", "-h", "--help", "--help-all") for word in argv)
     try:
-        return job.run(parse(job, argv, prog or f"hf2vad {job.name}"))
+        with contextlib.nullcontext() if speaks else screen(f"Starting hf2vad {job.name}"):
+            return job.run(parse(job, argv, prog or f"hf2vad {job.name}"))
     except StoppedError as error:
         logs.end_with(f"stopped: {error}")
         return EXIT_STOPPED
@@ -124,6 +130,7 @@ def parse(job: Job[T], argv: Sequence[str], prog: str) -> T:
         raise SystemExit(EXIT_OK)
     if early["log"] is not None:
         logs.write_logs(early["log"])
+    show_everything(bool(early["verbose"]))
     config = early["config"]
     from_file = _read_toml(config) if config else {}
     arguments = full_arguments(rest, list(options_of(_base(kind, dict.fromkeys(early_names)))), job.reads, prog)
@@ -171,7 +178,7 @@ def _renamed(argument: str) -> str:
 
 
 def _early_options(argv: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
-    """--config and --log, taken out of `argv`, and the options in `names`, left in it."""
+    """--config, --log and --verbose, taken out of `argv`, and the options in `names`, left in it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config")
     parser.add_argument("--log")
@@ -186,7 +193,7 @@ def _early_options(argv: Sequence[str], names: Sequence[str]) -> tuple[dict[str,
         raise ConfigError(str(error)) from None
     if taken.log not in (None, *logs.FORMS):
         raise ConfigError(f"--log must be text or json, got {taken.log!r}")
-    return {"config": taken.config, "log": taken.log, **vars(seen)}, rest
+    return {**vars(taken), **vars(seen)}, rest
 
 
 def _read_toml(path: str) -> Mapping[str, Any]:

@@ -14,11 +14,11 @@ Exit code: 0 done, 2 usage, 3 some rows failed (the table says why).
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.console import Console
 from rich.table import Table
 
 from hf2vad.ablation.settings import Schedule
@@ -29,7 +29,9 @@ from hf2vad.errors import ConfigError
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
+from hf2vad.progress import duration
 from hf2vad.settings import to_dict
+from hf2vad.summary import print_lines, print_whole
 
 if TYPE_CHECKING:
     from hf2vad.ablation.plan import Base
@@ -202,10 +204,16 @@ def _put(job: AblationJob, lines: list[dict[str, Any]], *, nodes: int, seconds: 
         table.add_column(column)
     for line in cells(lines):
         table.add_row(*line)
-    console = Console(width=160)
-    console.print(table)
-    console.print("Nothing is chosen by these figures: they are of the test labels, and the best of them is no result.")
-    console.print(f"written to {join(job.out, 'ablation.parquet')} and ablation.json")
+    print_whole(table, width=160)
+    counts = Counter(line["status"] for line in lines)
+    said = [
+        f"{', '.join(f'{count} rows {status}' for status, count in counts.items())} in {duration(seconds)}",
+        "Nothing is chosen by these figures: they are of the test labels, and the best of them is no result.",
+        *(f"{line['row']}: {line['note']}" for line in lines if line["status"] == "failed"),
+    ]
+    print_lines(
+        said, last=f"Written to {join(job.out, 'ablation.parquet')} and ablation.json; --verbose prints the rows"
+    )
 
 
 JOB = Job(

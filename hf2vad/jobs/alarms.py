@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import ConfigError
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.words import threshold_words
+from hf2vad.summary import print_lines, print_whole
 
 if TYPE_CHECKING:
     from hf2vad.evaluation.alarms import Level
@@ -74,12 +74,11 @@ def alarm_job(job: AlarmJob) -> int:
     target = AlarmTarget(job.per_hour, job.events, job.resamples, job.seed)
     alarms, levels = alarm_levels(absolute(job.scores), target, PathPattern.of_camera(job.camera_pattern))
     alarms.put(absolute(job.out))
-    _print_levels(alarms, levels, job.per_hour)
-    print(f"written to {job.out}; give it to scoring as --alarms {job.out}")
+    _print_levels(alarms, levels, job.per_hour, last=f"Written to {job.out}; scoring takes it as --alarms {job.out}")
     return EXIT_OK
 
 
-def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float) -> None:
+def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float, *, last: str) -> None:
     table = Table(title=f"{per_hour:g} alarms per camera-hour, bundle {alarms.bundle}")
     for column in ("camera", "hours", "threshold", "95 % interval", "how", "alarms in this footage", "per hour, 95 %"):
         table.add_column(column)
@@ -88,16 +87,15 @@ def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float) -> 
         rate = "{:.3g} to {:.3g}".format(*level.rate)
         row = (f"{level.hours:.2f}", f"{level.threshold:.3f}", interval, level.method, f"{level.events:,}", rate)
         table.add_row(escape(name) if name else "all", *row)
-    console = Console(width=120)
-    console.print(table)
-    for name, level in levels.items():
-        if level.note:
-            console.print(f"{name or 'all'}: {level.note}", markup=False)
+    print_whole(table, width=120)
+    overall = levels[""]
+    lines = [f"{per_hour:g} alarms per camera-hour: threshold {overall.threshold:.3f}, from {overall.hours:.2f} hours"]
     if alarms.figures.get("rule") == "surprise":
-        console.print(f"all: an alarm begins at {threshold_words(alarms.threshold)}", markup=False)
+        lines.append(f"all: an alarm begins at {threshold_words(alarms.threshold)}")
     unsure = [name for name, level in levels.items() if name and not level.supported]
     if unsure:
-        console.print(f"{len(unsure)} cameras without support of their own take the threshold of all", markup=False)
+        lines.append(f"{len(unsure)} cameras without support of their own take the threshold of all")
+    print_lines(lines + [f"{name or 'all'}: {level.note}" for name, level in levels.items() if level.note], last=last)
 
 
 JOB = Job("alarms", AlarmJob, alarm_job, __doc__, shown=("scores", "out", "per-hour", "camera-pattern"), reads="scores")

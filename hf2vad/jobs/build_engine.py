@@ -14,13 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.engines.settings import EngineSpec, Precision
 from hf2vad.errors import ConfigError
+from hf2vad.summary import print_lines, print_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def build_engine_job(job: BuildJob) -> int:
     from hf2vad.engines.request import EngineRequest, cache_of
     from hf2vad.features.registry import networks_for
     from hf2vad.features.settings import FEATURES
-    from hf2vad.progress import ticking
+    from hf2vad.progress import duration, ticking
     from hf2vad.scoring.feature_set import counted_features
     from hf2vad.storage import absolute
 
@@ -108,7 +108,14 @@ def build_engine_job(job: BuildJob) -> int:
     rows |= {"differs from eager by": f"{answer.built['difference']:.1e}, relative, on the probe cubes"}
     for row in rows.items():
         table.add_row(*row)
-    Console(width=120).print(table)
+    print_whole(table, width=120)
+    print_lines(
+        [
+            f"Engine {answer.choice.spec.label} of bundle {bundle.id} for {target.device}, built in "
+            f"{duration(answer.built['seconds'])}; differs from eager by {answer.built['difference']:.1e}"
+        ],
+        last=f"Package: {cache}; hf2vad score --engine auto uses it where it fits",
+    )
     return EXIT_OK
 
 

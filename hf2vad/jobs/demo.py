@@ -22,6 +22,7 @@ from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
+from hf2vad.summary import print_lines, quietly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,8 @@ def demo_job(job: DemoJob) -> int:
     started = time.monotonic()
     out = _own_folder(job) if job.archive else job.out
     with open_cluster(job.ray):
-        labels, tracks, test, code = _learn_and_score(job, out)
+        with quietly():
+            labels, tracks, test, code = _learn_and_score(job, out)
         review = ReviewJob(
             scores=join(out, "scores"),
             out=join(out, "report"),
@@ -86,9 +88,12 @@ def demo_job(job: DemoJob) -> int:
     evaluation = None
     if labels:
         evaluation = put_evaluation(EvaluateJob(scores=join(out, "scores"), labels=labels, tracks=tracks, out=out))
-        print_evaluation(evaluation)
     site = write_site(review, evaluation)
-    print(f"{site.videos} videos, {site.events} events; look at {site.index} ({time.monotonic() - started:.0f} s)")
+    last = f"{site.videos} videos, {site.events} events; look at {site.index} ({time.monotonic() - started:.0f} s)"
+    if evaluation:
+        print_evaluation(evaluation, last=last)
+    else:
+        print_lines([], last=last)
     return code
 
 

@@ -65,9 +65,6 @@ class RunJob:
     preset: PresetName = "features"
     """What the score is made of. `features` needs no training of a network."""
 
-    verbose: bool = False
-    """Print the whole record of each step."""
-
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
@@ -96,7 +93,7 @@ def run_job(job: RunJob) -> int:
         job = replace(job, ray=replace(job.ray, address=NO_RAY))
     _put_choices(job, parts)
     with open_cluster(job.ray):
-        steps = Steps(job, sources, videos, parts)
+        steps = Steps(job, sources, videos, parts, shares(learned, scored))
         steps.extract()
         steps.train()
         found = steps.score()
@@ -157,7 +154,7 @@ def _with_last_paths(job: RunJob) -> RunJob:
             f"{job.out} is the result of {' '.join(kept.paths)} with --learn {kept.learn:g} --preset {kept.preset}; "
             f"choose another --out, or leave {', '.join(changed)} out to score what is new there"
         )
-    return replace(kept, verbose=job.verbose, ray=job.ray)
+    return replace(kept, ray=job.ray)
 
 
 def _put_choices(job: RunJob, parts: Parts) -> None:
@@ -255,6 +252,13 @@ def _print_end(job: RunJob, found: Found, site: Site, scored_s: float, cameras: 
     failures = f"{_count(site.failures, 'failure')}: see {job.out}/scores" if site.failures else "no failures"
     print(f"{failures[0].upper()}{failures[1:]}; tables in {job.out}/scores, choices in {job.out}/hf2vad.toml")
     print(f"Open: {site.index}")
+
+
+def shares(learned: float, scored: float) -> tuple[float, float, float, float]:
+    """Share of the time that reading, learning, scoring and making the site take, for so many seconds of footage."""
+    fixed = 0.1
+    whole = max(learned + scored, 1.0)
+    return ((1 - 2 * fixed) * learned / whole, fixed, (1 - 2 * fixed) * scored / whole, fixed)
 
 
 def length(seconds: float) -> str:

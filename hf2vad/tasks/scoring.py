@@ -105,7 +105,7 @@ class ScoringTask:
         withdrawn = described(metadata | {"final": ""})  # after a kill it would vouch for other events
         events = event_table(frames, self.events, calibration, metadata)
         tables = [("frames", withdrawn), ("events", events), ("frames", described(metadata))]
-        return VideoResult(tables, {"events_anew": 1})
+        return VideoResult(tables, {"events_anew": 1, "events": events.num_rows})
 
     def _features(self) -> FeatureSet:
         threads = self.config.threads

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = [
     {"errors", "logs", "profile", "versions"},
     {"settings"},
-    {"schema", "progress", "threads", "heap", "options"},
+    {"schema", "progress", "threads", "heap", "options", "summary"},
     {"storage", "helptext"},
     {"hashes", "commandline"},
     {"archive", "models", "demo"},
