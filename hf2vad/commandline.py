@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
 import tomllib
@@ -124,7 +125,7 @@ def parse(job: Job[T], argv: Sequence[str], prog: str) -> T:
     """
     kind = job.settings
     early_names = tuple(getattr(kind, "EARLY", ()))
-    early, rest = _early_options([_renamed(argument) for argument in argv], early_names)
+    early, rest = _early_options([_at_home(_renamed(argument)) for argument in argv], early_names)
     if {"-h", "--help", "--help-all"} & set(rest):
         _print_help(job, {name: early[name] for name in early_names}, prog, everything="--help-all" in rest)
         raise SystemExit(EXIT_OK)
@@ -175,6 +176,14 @@ def _renamed(argument: str) -> str:
     """An option by its present name."""
     name, equals, value = argument.partition("=")
     return RENAMED.get(name, name) + equals + value
+
+
+def _at_home(argument: str) -> str:
+    """An argument whose value, or whose place after `name=`, begins with `~/`, with the home folder in its place.
+
+    A shell does this for a word that is not quoted and begins so.
+    """
+    return re.sub(r"^((?:--)?[\w.-]+=)?(?:[\w.-]+=)?~(?=/|$)", lambda m: m[0][:-1] + os.path.expanduser("~"), argument)
 
 
 def _early_options(argv: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:

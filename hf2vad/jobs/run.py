@@ -78,7 +78,7 @@ def run_job(job: RunJob) -> int:
     from hf2vad.archive.passed import PassedOver
     from hf2vad.jobs.extract import ExtractJob
     from hf2vad.jobs.run_plan import planned
-    from hf2vad.storage import exists, join
+    from hf2vad.storage import exists, join, require_writable
 
     job = _with_last_paths(_absolute(job))
     sources = named_sources(job.paths)
@@ -95,6 +95,7 @@ def run_job(job: RunJob) -> int:
     alone = plan.learned.seconds + plan.scored.seconds < ALONE_S
     if alone and job.ray == RayConfig() and "RAY_ADDRESS" not in os.environ:
         job = replace(job, ray=replace(job.ray, address=NO_RAY))
+    require_writable(job.out)
     _put_choices(job, parts)
     with open_cluster(job.ray):
         steps = Steps(job, sources, videos, parts, plan.shares)
@@ -129,7 +130,7 @@ def _absolute(job: RunJob) -> RunJob:
     """`job` with places that mean the same in every process."""
     from hf2vad.storage import absolute
 
-    out, *paths = (absolute(os.path.expanduser(place)) for place in (job.out, *job.paths))
+    out, *paths = (absolute(place) for place in (job.out, *job.paths))
     return replace(job, out=out, paths=tuple(dict.fromkeys(paths)))
 
 
@@ -175,7 +176,7 @@ def _listed(sources: Sequence[ArchiveRef], passed: PassedOver, out: str) -> list
 
     Raises ConfigError where there is none, NotFoundError for a path that leads nowhere.
     """
-    from hf2vad.archive.catalog import catalogue
+    from hf2vad.archive.catalog import catalogue, no_video
 
     videos = [
         replace(video, id=source.below + video.id, source=source.name)
@@ -184,7 +185,7 @@ def _listed(sources: Sequence[ArchiveRef], passed: PassedOver, out: str) -> list
         if not video.uri.startswith(out.rstrip("/") + "/")
     ]
     if not videos:
-        raise ConfigError("; ".join([f"{', '.join(s.uri for s in sources)}: no video there", *passed.lines()]))
+        raise no_video(", ".join(source.uri for source in sources), passed)
     return videos
 
 

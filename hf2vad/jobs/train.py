@@ -164,7 +164,7 @@ def train_job(job: TrainJob) -> int:
     from hf2vad.fitting.learn import put_trained, train_network
     from hf2vad.models.device import choose_device
     from hf2vad.report.training import print_sample, print_training
-    from hf2vad.storage import absolute, exists, join
+    from hf2vad.storage import absolute, exists, join, require_writable
     from hf2vad.training.loop import check_workers
 
     job = replace(job, stc=absolute(job.stc), out=absolute(job.out), init=absolute(job.init))
@@ -176,6 +176,7 @@ def train_job(job: TrainJob) -> int:
     _check_cameras(job, table)
     if exists(join(job.out, "bundle.json")):
         return _already_there(plan, table)
+    require_writable(job.out)
     started = time.monotonic()
     if job.threads:
         torch.set_num_threads(job.threads)
