@@ -175,7 +175,7 @@ def test_credentials_that_are_wrong(site: Site, s3: SeaweedServer, tmp_path: Pat
 
 
 def test_no_credentials_at_all(site: Site, s3: SeaweedServer, tmp_path: Path) -> None:
-    env = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"), "")
+    env = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "")
     env |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
     line = complaint("score_archive", "s3://locked/a", "--bundle", site.bundle, "--out", tmp_path, env=env)
     assert "no AWS credentials; set AWS_ACCESS_KEY_ID" in line
