@@ -16,7 +16,7 @@ from hf2vad.jobs import GROUPS, JOBS, load
 
 
 def usage() -> str:
-    """What there is, a line each."""
+    """List the jobs, one line each, in the order of use."""
     lines = [f"hf2vad {__version__}: finds the moments worth watching in video archives", ""]
     lines += ["usage: hf2vad JOB [options]"]
     grouped = {name for names in GROUPS.values() for name in names}

@@ -1,4 +1,4 @@
-"""How a job gets its settings and ends: TOML file, then command line, then one call, then an exit code.
+"""Settings, execution and exit code of a job: TOML file, then command line, then one call.
 
 A job's settings are one frozen dataclass. `--config FILE` names a TOML file with the same fields (nested settings as
 tables); options given on the command line win over it. A class may define `base(early)`, which returns the defaults
@@ -52,7 +52,7 @@ class Job(Generic[T]):
     """A job that a command line starts: `hf2vad NAME`, or a file in jobs/."""
 
     name: str
-    """Its name as an argument of `hf2vad`."""
+    """Name of the job as an argument of `hf2vad`."""
     settings: type[T]
     """Dataclass of its options."""
     run: Callable[[T], int]

@@ -40,7 +40,8 @@ class Video:
     """One video of an archive."""
 
     id: str
-    """Its name in a run: its path in the archive, after the archive's name and a slash where that has one."""
+    """Name of the video in a run: its path in the archive, after the archive's name and a slash if the archive has one.
+    """
     uri: str
     kind: Literal["file", "images"]
     """`file`: a video file. `images`: a folder of numbered images, in numeric order."""

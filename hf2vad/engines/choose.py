@@ -1,4 +1,4 @@
-"""What `--engine auto` stands for on one device."""
+"""The engine that `--engine auto` selects for a device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Choice:
 
     spec: EngineSpec
     target: Target
-    """Where it was chosen."""
+    """Device and versions that the choice is valid for."""
     why: str
 
 

@@ -59,7 +59,7 @@ class AblationJob(ExtractionConfig):
     """Parquet file of boxes (video, frame, x1, y1, x2, y2) of `train`; rows then use given boxes by default."""
 
     boxes_test: str = ""
-    """The same of `test`."""
+    """Boxes of the videos in `test`."""
 
     rows: tuple[str, ...] = ()
     """Names of rows, or patterns such as 'dis-*'; none: all."""
@@ -68,7 +68,7 @@ class AblationJob(ExtractionConfig):
     """Every row is trained once with each of these."""
 
     preset: PresetName = "compact_eq9"
-    """Where the defaults of extraction, model, training and fusion come from."""
+    """Preset that gives the defaults of extraction, model, training and fusion."""
 
     smoothing: int = 17
     """Frames of the median filter of the rows that do not say another; odd, 1: none."""

@@ -39,14 +39,14 @@ class AlarmJob:
     bundle=<id> folder in it."""
 
     out: str
-    """Where the file goes, such as site/alarms.json; what --alarms of scoring and backfill take."""
+    """File to write, such as site/alarms.json, for --alarms of score and backfill."""
 
     per_hour: float = 0.1
     """Wanted alarms per camera and hour of footage like this."""
 
     camera_pattern: str = ""
-    """Where a video's path names its camera, as in {camera}/{date}/*: each camera gets a threshold of its own where its
-    hours are enough. The bundle's own, where it was trained with one."""
+    """Pattern whose {camera} names a video's camera, as in {camera}/{date}/*. Each camera with enough hours gets a
+    threshold of its own. Default: the bundle's pattern, if it was trained with one."""
 
     events: EventConfig = field(default_factory=EventConfig)
 

@@ -46,7 +46,7 @@ class BackfillJob(PathFilterSettings, ScoreSettings):
     with the name. --pattern and --include are of paths below it."""
 
     order: Order = "name"
-    """Which videos come first. `oldest`, `newest`: by the days in --pattern, and within a day by name."""
+    """Order of the videos: `oldest` or `newest` day first, by the days in --pattern, and within a day by name."""
 
     limit: int = 0
     """New videos, at most; 0: all."""
@@ -55,8 +55,8 @@ class BackfillJob(PathFilterSettings, ScoreSettings):
     """Time after which no more shards are started; what runs is finished. 0: no limit."""
 
     min_age_minutes: float = 10.0
-    """What was changed later than that is still being written, and left for the next night: files on local disks, and
-    folders of images. A file in S3 is there whole or not at all."""
+    """Minutes that a file must be unchanged; newer ones may still be written, and wait for the next night. Concerns
+    files on local disks and folders of images: an object in S3 appears whole."""
 
     tries: int = 3
     """Runs that may fail on a video before it is left alone, until it changes; 0: any number."""
@@ -68,7 +68,7 @@ class BackfillJob(PathFilterSettings, ScoreSettings):
     """At the end, join the tables of each camera's day into one file a table; needs {date} or {year} in --pattern."""
 
     lease_seconds: float = 120.0
-    """How long a run that died keeps the next one out."""
+    """Seconds that a run which died keeps the next one out."""
 
     dry_run: bool = False
     """Score nothing; say what would be scored, and about how long it would take."""
@@ -165,7 +165,7 @@ def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
 
 
 def _seconds_per_byte(out: str) -> float | None:
-    """Of the last runs, where there were any."""
+    """Seconds that the latest runs took per byte of video. None if there are none."""
     from hf2vad.storage import list_dir, read_json
     from hf2vad.tables.layout import records_folder
 

@@ -52,7 +52,8 @@ class BuildJob:
     """Build it even where there is one."""
 
     ray: RayConfig = field(default_factory=RayConfig)
-    """Where it is built: give what scoring will have, because a package is good for one number of threads."""
+    """Cluster that builds the package. Use the same CPUs as for scoring, because a package is valid for one number of
+    threads."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:

@@ -37,7 +37,7 @@ class DemoJob:
     then goes to a folder of its own in `out`."""
 
     first_part: float = 50.0
-    """How much of each of your own videos is learned from, in percent."""
+    """Share of each of your own videos to learn from, in percent."""
 
     seed: int = 0
     """Seed of the generated archive and of training."""

@@ -27,7 +27,7 @@ class EvaluateJob:
     """Settings of hf2vad evaluate."""
 
     scores: str
-    """What hf2vad score wrote: its --out, or one bundle=<id> folder in it."""
+    """Output of `hf2vad score`: its --out, or one bundle=<id> folder in it."""
 
     labels: str
     """Parquet file (video, frame, anomalous), or a folder with one text file of 0 and 1 a video."""

@@ -46,10 +46,10 @@ class ExtractJob(PathFilterSettings, WalkSettings):
     """Folder or s3://bucket/prefix of video files and folders of numbered images."""
 
     out: str
-    """Where the STC table goes: <out>/stc/<dataset>/<video>/<start>-<stop>-<hash>.parquet."""
+    """Folder for the STC table: <out>/stc/<dataset>/<video>/<start>-<stop>-<hash>.parquet."""
 
     preset: PresetName = "compact"
-    """Where the defaults of flow, motion and detector come from."""
+    """Preset that gives the defaults of flow, motion and detector."""
 
     dataset: str = ""
     """Name of this archive in the table; empty: the last part of the archive's path."""
@@ -136,7 +136,7 @@ def run_extraction(
 
 
 def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> ExtractionTask:
-    """What the walk does with each video, for a job whose places are absolute; `extraction`: its detector resolved."""
+    """Task of the walk for a job with absolute locations. `extraction`: settings with the detector resolved."""
     from hf2vad.hashes import content_hash, hash_of
     from hf2vad.health.frame_stats import EVERY
     from hf2vad.schema import SCHEMA_VERSION, STC, STC_CLASSES

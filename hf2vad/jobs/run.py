@@ -59,10 +59,10 @@ class RunJob:
     """Folder or s3://bucket/prefix of the result; open its index.html."""
 
     learn: float = 50.0
-    """How much of each camera is learned from, in percent."""
+    """Share of each camera's footage to learn from, in percent."""
 
     preset: PresetName = "features"
-    """What the score is made of. `features` needs no training of a network."""
+    """Features of the score. `features` needs no network, so it trains in seconds."""
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     ray: RayConfig = field(default_factory=RayConfig)
@@ -190,7 +190,7 @@ def _listed(sources: Sequence[ArchiveRef], passed: PassedOver, out: str) -> list
 
 
 def _parts(job: RunJob, videos: Sequence[Video]) -> Parts:
-    """What an earlier run learned from, or else what is to be."""
+    """Parts that an earlier run learned from, or a new split."""
     from hf2vad.archive.parts import Parts
     from hf2vad.storage import exists, join, read_json
 
@@ -200,7 +200,7 @@ def _parts(job: RunJob, videos: Sequence[Video]) -> Parts:
 
 
 def _notice(learned_s: float, *, below: bool) -> str:
-    """What whoever looks at the site must know."""
+    """Banner of the site."""
     from hf2vad.jobs.run_plan import length
 
     said = []

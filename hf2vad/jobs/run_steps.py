@@ -34,13 +34,13 @@ TOP = 3
 
 @dataclass(frozen=True)
 class Found:
-    """What scoring found."""
+    """Result of the scoring step."""
 
     count: int
     top: Sequence[str]
     """A line for each of the highest."""
     below: bool
-    """Whether no score reached the threshold, and these are the highest below it."""
+    """True if no score reached the threshold, so the highest scores below it are shown."""
 
 
 @dataclass

@@ -36,21 +36,21 @@ class ScoreSettings(WalkSettings):
     EARLY: ClassVar[tuple[str, ...]] = ("bundle",)
 
     archive: str | tuple[str, ...]
-    """What is scored; each job has its own form."""
+    """Archive to score. Each job has its own form."""
 
     bundle: str
     """The trained model: what hf2vad train put."""
 
     out: str
-    """Where the tables go: <out>/bundle=<id>/frames/<video>.parquet, and objects, events, failures beside it."""
+    """Folder for the tables: <out>/bundle=<id>/frames/<video>.parquet, and objects, events, failures beside it."""
 
     boxes: str = ""
     """Parquet file of boxes (video, frame, x1, y1, x2, y2), for a bundle that was trained on such boxes."""
 
     engine: EngineChoice = "auto"
-    """What runs the network. `eager`: PyTorch as it is, the reference. `compiled`: by torch.compile, in each worker.
-    `aot`, `tensorrt`: from a package, which is built where there is none. `auto`: a package that fits, else `compiled`
-    on a GPU, else `eager`."""
+    """Engine that runs the network. `eager`: plain PyTorch, the reference. `compiled`: torch.compile in each worker.
+    `aot`, `tensorrt`: a package, built if missing. `auto`: a package that fits, else `compiled` on a GPU, else `eager`.
+    """
 
     precision: Precision = "fp32"
     """Numbers of engines other than eager. `tf32` and `fp16` need a GPU."""

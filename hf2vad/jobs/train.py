@@ -57,10 +57,10 @@ class TrainJob:
     """The STC table: what hf2vad extract wrote, or a folder of it."""
 
     out: str
-    """Where the bundle goes; checkpoints are kept beside it, under checkpoints/."""
+    """Folder for the bundle. Checkpoints are kept in its checkpoints/."""
 
     preset: PresetName = "compact"
-    """Where the defaults of model, training and fusion come from."""
+    """Preset that gives the defaults of model, training and fusion."""
 
     init: str = ""
     """Weights that the first stage starts from: a bundle, or a checkpoint file of the paper's code. Its network must be
@@ -77,8 +77,8 @@ class TrainJob:
     without Ray. Each needs ray.cpus CPUs and, where the cluster has GPUs, one."""
 
     grace_seconds: float = GRACE_SECONDS
-    """How long workers may take after SIGTERM to finish their step and write a checkpoint; then, or with a second
-    SIGTERM, they are dropped. One process takes the time it needs."""
+    """Seconds that workers may take after SIGTERM to finish their step and write a checkpoint. After that, or at a
+    second SIGTERM, they are dropped. Training in one process takes the time that it needs."""
 
     smoothing: int = 17
     """Frames of the median filter over frame scores; odd, 1: none."""
@@ -93,9 +93,9 @@ class TrainJob:
     density: DensityConfig = field(default_factory=DensityConfig)
 
     camera_pattern: str = ""
-    """Where a video's path in the archive names its camera, as in {camera}/{date}/*. Empty: the first folder is the
-    camera, or, for a video outside of folders, the file; with `fusion.rule eq9` all footage is of one camera. By
-    surprise each camera is learnt apart, as far as it has footage, and leans on all cameras for the rest."""
+    """Pattern whose {camera} names a video's camera, as in {camera}/{date}/*. If empty, the first folder is the camera,
+    or the file for a video outside of folders. With `fusion.rule eq9` all footage counts as one camera's. By surprise
+    each camera is learned apart as far as its footage allows, and shares the rest with all cameras."""
 
     camera_cubes: int = 1000
     """`fusion.rule eq9`: training cubes from which on a camera is calibrated on its own."""

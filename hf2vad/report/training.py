@@ -1,4 +1,4 @@
-"""What a training saw, in the terminal."""
+"""Training summary for the terminal."""
 
 from __future__ import annotations
 
@@ -50,13 +50,14 @@ def print_training(out: str, seconds: float) -> None:
 
 
 def print_sample(stc: str, table: StcTable, most: int) -> None:
-    """How much of the table at `stc` is trained on, on stdout, where that is a part of it."""
+    """Print the share of the table at `stc` that training uses, if it is not all."""
     if len(table) < (cubes := table.cubes_there):
         print(f"{stc}: {len(table):,} of {cubes:,} cubes are trained on, at most {most:,} of each camera", flush=True)
 
 
 def support_lines(overall: Calibration, cameras: Mapping[str, Calibration], pooled: Sequence[str] = ()) -> list[str]:
-    """How far the training footage supports a score by surprise, and which cameras lean on all of them; else empty.
+    """Lines on how far the training footage supports a score by surprise, and which cameras fall back on all cameras.
+    Empty if neither applies.
 
     pooled: cameras that are not learnt apart.
     """
@@ -76,7 +77,7 @@ def support_lines(overall: Calibration, cameras: Mapping[str, Calibration], pool
 
 
 def print_selection(figures: Sequence[dict[str, Any]]) -> None:
-    """What --select tried, and how well each told pseudo-anomalies from held-out normal clips, on stdout."""
+    """Print the candidates of --select and how well each separated pseudo-anomalies from held-out normal clips."""
     table = Table(title="selection: AUROC on pseudo-anomalies of held-out clips; no label was read")
     kinds = list(dict.fromkeys(key for row in figures for key in row if key not in _WORDS))
     for column in ("step", "candidate", *kinds, "mean", "chosen"):

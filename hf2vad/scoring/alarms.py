@@ -32,7 +32,7 @@ class Alarms:
     """Score at which an event starts, of cameras that have no threshold of their own."""
     cameras: Mapping[str, float]
     figures: Mapping[str, Any]
-    """What the thresholds rest on, for people."""
+    """Figures that the thresholds are based on, for people."""
 
     def put(self, uri: str) -> None:
         """Write the file."""
@@ -63,7 +63,7 @@ class Alarms:
 
 
 def rule_of(config: EventConfig) -> dict[str, Any]:
-    """What of `config` decides which frames are one event, beside the threshold."""
+    """Settings of `config` that decide which frames form one event, apart from the threshold."""
     return {f"events.{name}": value for name, value in to_dict(config).items() if name != "threshold"}
 
 

@@ -59,14 +59,14 @@ __all__ = [
 
 @contextlib.contextmanager
 def _at(uri: str) -> Iterator[Backend]:
-    """What keeps `uri`; its errors in the block become ours."""
+    """Open the backend of `uri`. Its errors inside the block become ours."""
     backend = backend_of(uri)
     with backend.mapped(uri):
         yield backend
 
 
 def exists(uri: str) -> bool:
-    """Whether there is a file at `uri`, or a folder (in S3: anything below the prefix)."""
+    """True if `uri` is a file or a folder (in S3: anything below the prefix)."""
     with _at(uri) as backend:
         return backend.find_file(uri) is not None or backend.is_folder(uri)
 

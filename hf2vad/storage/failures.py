@@ -1,4 +1,4 @@
-"""What backends raise, as errors of ours that name the URI; never a secret."""
+"""Conversion of backend errors into ours, which name the URI and never a secret."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def mapped_os_errors(uri: str, *, missing: str, denied: str) -> Iterator[None]:
 
 
 def full(shown: str, error: OSError) -> StorageFullError:
-    """What to raise when a write to `shown` met a full disk."""
+    """Error for a write to `shown` that met a full disk."""
     return StorageFullError(f"{shown}: cannot be written: {error.strerror}; make room and run again")
 
 

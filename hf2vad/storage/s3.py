@@ -61,10 +61,10 @@ TRANSPORT = (
     TimeoutError,
     FSTimeoutError,
 )
-"""What is raised where no whole answer came."""
+"""Exceptions raised if no whole answer arrived."""
 BUSY_STATUS = (429, 500, 502, 503, 504)
 BUSY_CODES = ("SlowDown", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict")
-"""What the store answers with another status and means for now."""
+"""Error codes that mean "busy" although their HTTP status does not."""
 MEMORY_SPOOL = 32 * 2**20
 """An object on its way to S3 is held in memory up to this size, then in a temporary file."""
 PART_BYTES = 16 * 2**20
@@ -256,7 +256,7 @@ def _pages(request: dict[str, str]) -> Iterator[dict[str, Any]]:
 
 
 def _unix_time(text: str) -> float:
-    """What a listing says as 2026-11-24T01:02:03.000Z and a header as Tue, 24 Nov 2026 01:02:03 GMT; 0 for anything
+    """Unix time of a listing's 2026-11-24T01:02:03.000Z or a header's Tue, 24 Nov 2026 01:02:03 GMT; 0 for anything
     else."""
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
@@ -267,7 +267,7 @@ def _unix_time(text: str) -> float:
 
 
 def _prefix(key: str) -> str:
-    """What the keys in a folder begin with; a folder without a name is its whole prefix (`a//`, or `/` at the top)."""
+    """Prefix of the keys in a folder. A folder without a name is its whole prefix (`a//`, or `/` at the top)."""
     if key == "/" or key.endswith("//"):
         return key
     return key.rstrip("/") + "/" if key.rstrip("/") else ""
@@ -294,7 +294,7 @@ def _call(method: str, **request: Any) -> dict[str, Any]:
 
 
 def _code(error: OSError) -> str:
-    """What S3 said, of an error that s3fs made one of Python's."""
+    """S3's error code inside an error that s3fs turned into a Python one."""
     cause = error.__cause__
     return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, ClientError) else ""
 
@@ -304,7 +304,7 @@ def _tried(request: Callable[[], T]) -> T:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether the same request may succeed later: the connection or the server failed, or we asked too often."""
+    """True if the same request may succeed later: the connection or the server failed, or requests came too often."""
     answer = error if isinstance(error, ClientError) else error.__cause__  # s3fs raises errors of Python's in its place
     if not isinstance(answer, ClientError):
         return isinstance(error, TRANSPORT)

@@ -1,4 +1,4 @@
-"""How often a request to a store is made."""
+"""Number of attempts at a request to a store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_PAUSE_S = 0.5
 
 
 def tried(request: Callable[[], T], may_pass: Callable[[Exception], bool], *, attempts: int = ATTEMPTS) -> T:
-    """What `request` returns, made up to `attempts` times while it fails with an error that `may_pass` says yes to."""
+    """Return `request()`, tried up to `attempts` times while it fails with an error that `may_pass` accepts."""
     for attempt in range(1, attempts):
         try:
             return request()

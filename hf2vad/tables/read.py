@@ -49,7 +49,7 @@ class VideoTables:
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        """What the frame table says of itself: bundle, smoothing, thresholds, size … Only its footer is read."""
+        """Metadata of the frame table: bundle, smoothing, thresholds, size … Reads only its footer."""
         where = self.uri("frames")
         return unpack_metadata(open_parquet(where).schema_arrow, "frames", where)
 
@@ -60,11 +60,11 @@ class VideoTables:
 
     @property
     def path(self) -> str:
-        """Its path in its archive."""
+        """Path in its archive."""
         return split_id(self.video, self.archives)[1]
 
     def uri(self, name: str) -> str:
-        """Where the table `name` is."""
+        """URI of the table `name`."""
         return join(self.prefix, name, self.key)
 
     def table(self, name: str) -> pa.Table:
@@ -133,5 +133,5 @@ def stem(video: str) -> str:
 
 
 def name_in(names: Collection[str], video: str) -> str | None:
-    """What ground truth calls a video: its id, or its id without the ending. None where neither is among `names`."""
+    """Name of a video in the ground truth: its id, or its id without the ending. None if `names` has neither."""
     return next((name for name in (video, stem(video)) if name in names), None)

@@ -25,8 +25,8 @@ from hf2vad.versions import versions
 from hf2vad.walk.counts import RunCounts
 
 Status = Literal["running", "finished", "stopped", "failed"]
-"""Of a run. `stopped`: told to stop, or interrupted. `failed`: ended by an error. A run that is killed stays `running`,
-and its `alive` grows old."""
+"""State of a run. `stopped`: stopped or interrupted by the user. `failed`: ended by an error. A killed run stays
+`running`, and its `alive` grows old."""
 
 SHOWN = 1
 """Failures that a summary names without --verbose."""
@@ -34,7 +34,7 @@ SHOWN = 1
 
 @dataclass
 class RunRecord:
-    """What one run of a job does: kept as `<out>/runs/<id>.json` from its start on, printed at its end."""
+    """Record of a job's run: written to `<out>/runs/<id>.json` from its start on, printed at its end."""
 
     job: str
     settings: Any
@@ -98,7 +98,7 @@ def _utc(seconds: float) -> str:
 
 
 def _left(counts: RunCounts) -> dict[str, Any]:
-    """What a run that was told to stop has left."""
+    """Work that a stopped run has left."""
     return {
         "stopped_early": True,
         "videos_begun_and_left": counts.left,
@@ -153,7 +153,7 @@ def _count(number: int, what: str) -> str:
 
 
 def stage_table(stages: Sequence[dict[str, Any]]) -> Table:
-    """Where the workers' time went: each thread's seconds by stage."""
+    """Time spent by the workers: seconds of each thread by stage."""
     whole = {row["thread"]: 0.0 for row in stages}
     for row in stages:
         whole[row["thread"]] += row["seconds"]

@@ -1,4 +1,4 @@
-"""What the jobs that walk an archive have in common."""
+"""Shared parts of the jobs that walk an archive."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def run_walk(
 
 
 def shard_plan(job: WalkSettings) -> ShardPlan:
-    """How `job` cuts videos."""
+    """Shard plan of `job`."""
     return ShardPlan(job.shard_frames, FrameRange(job.frames))
 
 
 def walk_config(
     job: WalkSettings, extraction: ExtractionConfig, *, frame_stats: bool = False, tries: int = 0
 ) -> WalkConfig:
-    """How the workers of `job` open videos and cut cubes; `extraction`: its own, the detector resolved."""
+    """Settings by which the workers of `job` open videos and cut cubes. `extraction`: with the detector resolved."""
     return WalkConfig(
         extraction=extraction,
         boxes=job.boxes,
@@ -99,7 +99,7 @@ def walk_config(
 
 
 def what_is_left(counts: RunCounts) -> str:
-    """What a run that stopped before its end has left, in words."""
+    """Work left by a run that stopped before its end, in words."""
     begun = f"{counts.left} videos begun are left, with {counts.shards_left} shards" if counts.left else ""
     rest = "" if counts.listed else "the rest of the archive was not looked at"
     return " and ".join(part for part in (begun, rest) if part)

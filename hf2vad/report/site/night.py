@@ -37,7 +37,7 @@ MOST_ROWS = 200
 
 @dataclass(frozen=True)
 class Site:
-    """What was written."""
+    """Files and counts of a written site."""
 
     index: str
     """URI of the overview."""
@@ -50,7 +50,7 @@ class Site:
 
 @dataclass
 class _Night:
-    """What is known of all videos so far."""
+    """Data of all videos so far."""
 
     videos: list[dict[str, Any]] = field(default_factory=list)
     spreads: list[Spread] = field(default_factory=list)
