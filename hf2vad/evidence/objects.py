@@ -34,7 +34,7 @@ class Objects:
 
     @classmethod
     def read(cls, uri: str, ranges: Sequence[Range]) -> Objects:
-        """Those of the frames in `ranges`, the ends exclusive; of the others no more than BATCH are held."""
+        """Objects in the frames of `ranges` (ends exclusive). Holds at most BATCH other rows at a time."""
         starts = np.array(sorted(start for start, _ in ranges), np.int64)
         stops = np.maximum.accumulate(np.array([stop for _, stop in sorted(ranges)], np.int64))
         kept = [OBJECTS.empty_table()]
@@ -71,8 +71,8 @@ def shown_object(objects: Objects, event: Mapping[str, Any]) -> Mapping[str, Any
 
 
 def score_terms(found: Mapping[str, Any], bundle: BundleSettings, path: str) -> dict[str, float]:
-    """What each feature with a weight adds to the score of a row of `objects`: weighted deviations from normal footage,
-    or, by surprise, the weighted surprise above the silent part.
+    """Contribution of each weighted feature to the score of a row of `objects`: weighted z-scores, or weighted surprise
+    above the silent part.
 
     `path`: of the video in its archive, which decides the calibration.
     """
@@ -82,7 +82,7 @@ def score_terms(found: Mapping[str, Any], bundle: BundleSettings, path: str) -> 
 
 
 def score_words(found: Mapping[str, Any], bundle: BundleSettings, path: str) -> str:
-    """How rare each feature of a row of `objects` is: "motion: rarer than 1 in 8,000; shape: usual".
+    """Rarity of each feature of a row of `objects`, in words: "motion: rarer than 1 in 8,000; shape: usual".
 
     Empty for a score that is not by surprise. `path`: of the video in its archive.
     """
@@ -95,5 +95,5 @@ def _values(found: Mapping[str, Any], scorer: Scorer) -> FeatureValues:
 
 
 def kind_of(terms: Mapping[str, float]) -> str:
-    """What an event is called: the word of the feature with the largest term; empty for none."""
+    """Name of an event's kind: the word of the feature with the largest contribution. Empty if there is none."""
     return feature_classes()[max(terms, key=lambda name: terms[name])].word if terms else ""

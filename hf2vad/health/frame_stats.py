@@ -74,7 +74,7 @@ class FrameStats:
             self._rows.append({"frame": frame, **self._light, **unchanged})
 
     def table(self, metadata: Mapping[str, Any]) -> pa.Table:
-        """What was noted. The same frames give the same rows, whatever the shard.
+        """Table of the recorded statistics. The same frames give the same rows, whatever the shard.
 
         Where a frame has another size than the video's first, `sizes` in the metadata says from which frame on which
         width and height hold.

@@ -1,4 +1,4 @@
-"""What a surprise means, for people: the review site, alarms and evaluation say it with these words alone."""
+"""Surprise in words. The review site, alarms and evaluation use no other wording."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ USUAL = 1.0
 
 
 def one_in(surprise: float) -> str:
-    """How many normal objects there are to one such: "1 in 8,000" for 3.9, in one significant digit, rounded down."""
+    """Number of normal objects per one as unusual: "1 in 8,000" for 3.9, one significant digit, rounded down."""
     count = 10.0 ** max(0.0, surprise)
     unit = 10 ** math.floor(math.log10(count) + 1e-9)
     return f"1 in {int(count / unit + 1e-9) * unit:,}"
@@ -27,12 +27,12 @@ def rarity_words(surprise: float, supported: float) -> str:
 
 
 def threshold_words(score: float) -> str:
-    """What a score by surprise means: "a score of 3.91 (1 in 8,000 normal objects)"."""
+    """Score by surprise in words: "a score of 3.91 (1 in 8,000 normal objects)"."""
     return f"a score of {score:.2f} ({one_in(score)} normal objects)"
 
 
 def feature_words(scorer: Scorer, values: FeatureValues) -> Mapping[str, str]:
-    """For each feature with a weight, how rare the value of one object is, the rarest first: "rarer than 1 in 8,000".
+    """Rarity of one object's value for each weighted feature, rarest first: "rarer than 1 in 8,000".
 
     values: (1,) of each feature. Empty for a score that is not by surprise.
     """

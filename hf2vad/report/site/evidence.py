@@ -1,4 +1,4 @@
-"""What is known of an event beside its row: pictures, clips, nearest normal examples, in `events/<key>/`.
+"""Material of an event beside its row: pictures, clips, nearest normal examples, in `events/<key>/`.
 
 `event.json` names the files that lie beside it; any may be missing.
 """
@@ -20,17 +20,17 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 def video_key(video: str) -> str:
-    """What a permalink calls a video."""
+    """Name of a video in permalinks."""
     return hashlib.sha1(video.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What `event.json` says."""
+    """Content of `event.json`."""
 
     kind: str = ""
     rarity: str = ""
-    """How rare each feature is, in words; empty for a score that is not by surprise."""
+    """Rarity of each feature, in words. Empty for a score that is not by surprise."""
     parts: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """Pictures and clips: paths from the site's pages."""
@@ -56,7 +56,7 @@ def folders(site: str) -> set[str]:
 
 
 def read_evidence(site: str, key: str) -> Evidence:
-    """What is in the folder of an event; nothing where its `event.json` is not there (yet).
+    """Read the folder of an event. None as long as its `event.json` does not exist.
 
     Raises SchemaError for one that this release does not understand.
     """

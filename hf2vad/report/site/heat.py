@@ -23,13 +23,13 @@ UNKNOWN = "time unknown"
 
 @dataclass
 class Cell:
-    """What happened at a camera in a column."""
+    """Events and footage of a camera in one column."""
 
     events: int = 0
     peak: float = -np.inf
     """Highest frame score."""
     seconds: float = 0.0
-    """Of footage."""
+    """Seconds of footage."""
 
     def add(self, other: Cell) -> None:
         self.events += other.events
@@ -97,7 +97,7 @@ class HeatMap:
 
     @property
     def what(self) -> str:
-        """What a column is."""
+        """Unit of a column."""
         return {"hour": "Hour", "day": "Day", "position": "Time in the video"}[self._kind]
 
     def column_of(self, place: Place, peak_s: float) -> int:
@@ -112,7 +112,7 @@ class HeatMap:
         return self._index.get(self._label(key), -1)
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each camera, in order, its cells as [events, peak, seconds]; null without footage."""
+        """Cells of each camera, in order, as [events, peak, seconds]; null without footage."""
         return [
             {"camera": camera, "cells": [_plain(cells.get(label)) for label in self.columns]}
             for camera, cells in sorted(self._rows.items())

@@ -1,4 +1,4 @@
-"""What speaks against an event without gathered evidence: the terms of its peak's score."""
+"""Reasons of an event without gathered evidence: the contributions to its peak's score."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hf2vad.schema import BOX
 def peak_terms(
     event: Mapping[str, Any], objects: pa.Table, bundle: BundleSettings, path: str
 ) -> tuple[dict[str, float], str]:
-    """What each feature adds to the score of the peak's box (see `score_terms`), and how rare each is in words.
+    """Contribution of each feature to the score of the peak's box (see `score_terms`), and its rarity in words.
 
     Empty for a peak without a box. The smoothed peak frame may hold several boxes: the event's own is taken. `path`: of
     the video in its archive.
