@@ -21,8 +21,10 @@ from typing import Any
 from benchmarks.measure import save
 from benchmarks.processes import ROOT
 from benchmarks.tables import markdown, results
+from hf2vad.commandline import required_missing
 from hf2vad.demo.archive import generate
 from hf2vad.jobs import JOBS, load
+from hf2vad.options import Option, options_of
 from tests.site import SMALL, environment
 from tests.terminal import Shown, in_terminal
 
@@ -40,7 +42,7 @@ def commands(work: Path) -> Mapping[str, Sequence[object]]:
     archive = work / "archive"
     stc, bundle, scores = work / "stc", work / "bundle", work / "scores"
     labels = archive / "labels.parquet"
-    ablation = ("--rows", "smoothing-17", "--schedule.frame-steps", 2, "--schedule.flow-steps", 2)
+    ablation = ("--rows", "smoothing-none", "--schedule.frame-steps", 2, "--schedule.flow-steps", 2)
     return {
         "run": (archive / "train", "--out", work / "found"),
         "demo": ("--out", work / "demo", "--train-clips", 2, "--test-clips", 2, "--frames", 40, "--flow-epochs", 1),
@@ -59,12 +61,14 @@ def commands(work: Path) -> Mapping[str, Sequence[object]]:
     }
 
 
-def shown(work: Path, jobs: Sequence[str]) -> Iterator[tuple[str, Shown]]:
+def shown(work: Path, jobs: Sequence[str], *, without_ray: bool = False) -> Iterator[tuple[str, Shown]]:
     """What each of `jobs` shows. Raises AssertionError where one fails."""
+    alone = ("--ray.address", "none") if without_ray else ()
     generate(work / "archive", seed=0, train_clips=2, test_clips=2, frames=60)
     for name, arguments in commands(work).items():
         if name in jobs:
-            found = in_terminal(command(name, *arguments), cwd=work, env=_environment(), timeout=SECONDS)
+            more = alone if any(option.name == "ray.address" for option in options_of_job(name)) else ()
+            found = in_terminal(command(name, *arguments, *more), cwd=work, env=_environment(), timeout=SECONDS)
             assert found.returncode == 0, f"{name}: exit code {found.returncode}\n{found.text[-3000:]}"
             yield name, found
 
@@ -72,6 +76,11 @@ def shown(work: Path, jobs: Sequence[str]) -> Iterator[tuple[str, Shown]]:
 def _environment() -> dict[str, str]:
     env = {name: value for name, value in environment().items() if name != "RAY_ADDRESS"}
     return {**env, "PYTHONPATH": str(ROOT)}
+
+
+def options_of_job(name: str) -> list[Option]:
+    kind = load(name).settings
+    return list(options_of(kind(**required_missing(kind))))
 
 
 def options(name: str) -> tuple[int, int]:
