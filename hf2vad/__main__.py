@@ -23,7 +23,7 @@ def usage() -> str:
     for group, names in {**GROUPS, "More": tuple(name for name in JOBS if name not in grouped)}.items():
         if names:
             lines += ["", f"{group}:", *(f"  {name:14} {load(name).summary}" for name in names)]
-    return "\n".join([*lines, "", "hf2vad JOB --help tells its options. To begin with: hf2vad run ~/videos"])
+    return "\n".join([*lines, "", "hf2vad JOB --help lists the options of a job. Start with: hf2vad run ~/videos"])
 
 
 def main() -> int:

@@ -32,7 +32,7 @@ def short_help(
     rest = len([option for option in options if not _hidden(option, hidden)]) - len(chosen)
     parts = [_usage(prog, options, reads), _wrapped(description), "\n".join(_rows(chosen, reads))]
     if rest:
-        parts.append(f"{rest} more options: {prog} --help-all. Their meanings as a page: docs/configuration.md.")
+        parts.append(f"{rest} more options: {prog} --help-all. docs/configuration.md explains all of them.")
     return "\n\n".join([*parts, _everywhere()])
 
 

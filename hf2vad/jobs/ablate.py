@@ -1,4 +1,4 @@
-"""The paper's ablations and ours on an archive of normal videos and a labelled one: one table of frame AUROC.
+"""Run the paper's ablations and ours on normal and labelled videos: one table of frame AUROC.
 
 Example:
     hf2vad ablate --train demo/archive/train --test demo/archive/test --labels demo/archive/labels.parquet \\
@@ -6,9 +6,9 @@ Example:
     hf2vad ablate --train s3://vad/train --test s3://vad/test --labels s3://vad/labels.parquet \\
         --out s3://vad/ablation --seeds 0 1 2
 
-Each extraction is cut once, each network trained and scored once, however many rows need it. Rows that need a detector
-(--detector.model) or boxes (--boxes-train, --boxes-test) are skipped without. Run it again to go on where it stopped.
-Exit code: 0 done, 2 usage, 3 some rows failed (the table says why).
+Each extraction is cut once, and each network is trained and scored once, however many rows use it. Rows that need a
+detector (--detector.model) or boxes (--boxes-train, --boxes-test) are skipped without them. Run the command again to
+resume. Exit code: 0 done, 2 usage, 3 some rows failed (the table gives the reasons).
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Set the score at which an event starts by how many alarms an hour are wanted.
+"""Choose the score at which an event starts, by the number of alarms that you want in an hour.
 
 Example:
     hf2vad score demo/archive/train --bundle demo/bundle --out normal
     hf2vad alarms normal --out alarms.json --per-hour 6
     hf2vad score demo/archive/test --bundle demo/bundle --out scores --alarms alarms.json
 
-The footage must be normal and, other than in this example, not what the bundle was trained on: scores of training
-footage are lower, and their threshold would give more alarms than wanted. Says when the hours at hand cannot support
-the wanted rate. Exit code: 0 done, 2 usage.
+Score normal footage that the bundle was not trained on (the example uses training footage only to be short). Training
+footage scores lower, so its threshold would give more alarms than you want. The job warns if there are too few hours
+for the rate that you want. Exit code: 0 done, 2 usage.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Build a faster engine for a bundle, once, for one kind of machine; scoring with --engine auto then uses it.
+"""Build a faster engine for a bundle and one kind of machine; scoring with --engine auto uses it.
 
 Example:
     hf2vad build-engine demo/bundle
     hf2vad build-engine s3://vad/bundles/site-7 --engine tensorrt --precision bf16 --batch 1024
 
-It is built on a worker with --ray.cpus and --ray.gpus, as scoring has them, compared with the reference on the bundle's
-probe cubes, and kept in engines/ in the bundle, or at --engine-cache. The package is executable code: let nobody write
-there whose code you would not run. Exit code: 0 built or there already, 2 a mistake, or it cannot be built here.
+A worker builds it, so give the --ray.cpus and --ray.gpus that scoring will have. It is compared with the reference on
+the bundle's probe cubes, and stored in engines/ in the bundle, or at --engine-cache. The package is executable code: do
+not give write access there to anyone whose code you would not run. Exit code: 0 built, or it existed; 2 usage, or it
+cannot be built here.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Generate a street archive, learn what is normal on it, score it, and write a site with what was found.
+"""Generate a street archive, learn what is normal there, score it, and write a site with the findings.
 
 Example:
     hf2vad demo --out demo
     hf2vad demo --out demo --archive ~/videos
 
-Leaves demo/bundle, demo/evaluation.json and demo/report/index.html. Run it again to go on where it stopped.
+Writes demo/bundle, demo/evaluation.json and demo/report/index.html. Run the command again to resume.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Compare frame scores with labels: AUROC over frames, and with tracks RBDC and TBDC over boxes.
+"""Compare scores with labels: AUROC over frames, and with tracks RBDC and TBDC over boxes.
 
 Example:
     hf2vad evaluate demo/scores --labels demo/archive/labels.parquet --out demo
     hf2vad evaluate demo/scores --labels demo/archive/labels.parquet --out demo/gaussian \\
         --tracks demo/archive/tracks.parquet --protocol.smoothing gaussian --protocol.window 17
 
-Writes evaluation.json, evaluation.md (the same to read) and frame_scores.parquet (both, frame by frame). Refuses when a
-labelled frame has no row. Exit code: 0 done, 2 usage, or scores, labels and tracks that do not belong together.
+Writes evaluation.json, evaluation.md (the same, for people) and frame_scores.parquet (scores and labels, frame by
+frame). A labelled frame without a row is an error. Exit code: 0 done, 2 usage, or scores, labels and tracks that do not
+fit together.
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@ Example:
     hf2vad extract s3://cameras/2026 --include '*.mp4' --out s3://vad/stc --ray.workers 64
     hf2vad extract s3://cameras --pattern '{camera}/{date}/*' --since 2026-11-01 --out s3://vad/stc
 
-Of each camera at most --max-cubes are cut, spread over its footage; how much there is, and what it will cost, is said
-first.
+Cuts at most --max-cubes of each camera, spread over its footage. Before the work begins, an estimate of cubes, time and
+disk is printed.
 
-Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some videos failed (see <out>/failures/), 143
+Run the command again to resume. Exit code: 0 done, 2 usage, 3 some videos failed (see <out>/failures/), 143
 stopped by SIGTERM, which lets shards in flight finish.
 """
 

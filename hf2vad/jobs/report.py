@@ -1,4 +1,4 @@
-"""Write the review site of a run: a night's overview, its events, and each video with its score.
+"""Write the review site of a run: an overview of the night, its events, and each video with its score.
 
 Example:
     hf2vad report demo/scores --archive demo/archive/test --bundle demo/bundle --out site
@@ -8,11 +8,11 @@ Example:
     hf2vad report demo/scores --archive demo/archive/test --bundle demo/bundle --out site \\
         --evidence.clips --evidence.pixelate people
 
-Open index.html: the site is static files, and needs no server. Run it again after more was scored; videos that were
-copied or transcoded are kept.
+Open index.html: the site consists of static files and needs no server. Run the command again after more videos were
+scored; copied and transcoded videos are kept.
 
-Exit code: 0 done, also where videos cannot be played (it says how many, and their pages why); 2 usage, or a place that
-cannot be used.
+Exit code: 0 done, even if some videos cannot be played (the summary counts them, and their pages give the reason); 2
+usage, or a location that cannot be used.
 """
 
 from __future__ import annotations

@@ -4,12 +4,12 @@ Example:
     hf2vad run ~/videos
     hf2vad run front.mp4 yard.mp4 --out found
     hf2vad run s3://cameras/2026 --out s3://vad/found
-    hf2vad run --out found                 # once more: what is new since then
+    hf2vad run --out found                 # again: score what is new since then
 
-Nothing else is needed. A folder that holds cameras has one folder for each; a video that lies in none is a camera of
-its own. Of a camera with four videos or more the older half (by name) is learned from, and the newer half scored; else
-the first half of each video is learned from, and the second scored. <out>/index.html is the site, and <out>/hf2vad.toml
-what was chosen.
+No other option is needed. In a folder of cameras, each camera is a folder; a video outside of them is a camera of its
+own. With four or more videos of a camera, the older half (by name) is learned from and the newer half is scored.
+Otherwise the first half of each video is learned from and the second half is scored. <out>/index.html is the site, and
+<out>/hf2vad.toml holds the settings that were used.
 
 Run it again to resume where it left off, or to score what is new. Exit code: 0 done, 2 usage, 3 some videos failed, 143
 stopped by SIGTERM.

@@ -5,7 +5,7 @@ Example:
     ray job submit --working-dir . -- python jobs/score_archive.py \\
         --archive s3://cameras/2026 --bundle s3://vad/bundles/site-7 --out s3://vad/scores
 
-Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some videos failed or could be scored only in
+Run the command again to resume. Exit code: 0 done, 2 usage, 3 some videos failed or could be scored only in
 part (see <out>/bundle=<id>/failures/), 143 stopped by SIGTERM, which lets shards in flight finish.
 """
 

@@ -1,4 +1,4 @@
-"""Train a site's model on an STC table and put the bundle that hf2vad score needs.
+"""Train a site's model on an STC table, and write the bundle that hf2vad score needs.
 
 Example:
     hf2vad train demo/stc --out demo/bundle --preset compact
@@ -6,14 +6,14 @@ Example:
     hf2vad train s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --workers 4
     hf2vad train ped2/stc --out ped2/bundle --preset ped2 --init ped2.pth --training.stages
 
-With --init, training starts from the weights of another bundle, or of the paper's own code (a .pth file; give the
---preset of its data set); with no --training.stages these weights are used as they are.
+With --init, training starts from the weights of another bundle, or of the paper's code (a .pth file; give the --preset
+of its data set). With an empty --training.stages these weights are used as they are.
 
-With --workers, as many processes train together on a Ray cluster, each on its share of every batch of training.batch
-cubes. tensorboard --logdir shows the curves in tensorboard/ beside the bundle.
+With --workers N, N processes train together on a Ray cluster, each on its share of every batch of training.batch cubes.
+The loss curves are in tensorboard/ beside the bundle: tensorboard --logdir shows them.
 
-Run it again to go on from the last checkpoint. Exit code: 0 done, 2 usage or a table that cannot be trained on, 143
-stopped by SIGTERM, with a checkpoint written first.
+Run the command again to resume from the last checkpoint. Exit code: 0 done, 2 usage or a table that cannot be trained
+on, 143 stopped by SIGTERM, with a checkpoint written first.
 """
 
 from __future__ import annotations
