@@ -18,10 +18,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import av
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from benchmarks.measure import save
 from benchmarks.processes import ROOT
 from benchmarks.tables import markdown, results
 from hf2vad.commandline import required_missing
+from hf2vad.cubes.opencv import cv2
 from hf2vad.demo.archive import generate
 from hf2vad.jobs import JOBS, load
 from hf2vad.options import Option, options_of
@@ -54,11 +59,33 @@ def commands(work: Path) -> Mapping[str, Sequence[object]]:
         "backfill": (archive / "test", "--bundle", bundle, "--out", work / "nightly", "--min-age-minutes", 0),
         "build-engine": (bundle,),
         "evaluate": (scores, "--labels", labels, "--out", work / "evaluation"),
+        "reproduce": (
+            *("ped2", "--data", ped2(work), "--out", work / "reproduced"),
+            *("--preset", "features", "--boxes", "motion"),
+        ),
         "ablate": (
             *("--train", archive / "train", "--test", archive / "test", "--labels", labels),
             *("--out", work / "ablation", *ablation),
         ),
     }
+
+
+def ped2(work: Path) -> Path:
+    """The generated clips in the layout of UCSD Ped2: folders of images, and labels by folder."""
+    data = work / "ped2"
+    for part, folder in (("training", "train"), ("testing", "test")):
+        for clip in (work / "archive" / folder).glob("*.mp4"):
+            place = data / part / "frames" / clip.stem
+            place.mkdir(parents=True, exist_ok=True)
+            with av.open(str(clip)) as container:
+                for number, frame in enumerate(container.decode(video=0), 1):
+                    cv2.imwrite(str(place / f"{number:03}.jpg"), frame.to_ndarray(format="bgr24"))
+    if (labels := work / "archive" / "labels.parquet").is_file():
+        table = pq.read_table(labels)
+        names = [name.removesuffix(".mp4") for name in table["video"].to_pylist()]
+        table = table.set_column(table.schema.get_field_index("video"), "video", pa.array(names))
+        pq.write_table(table, data / "testing" / "frame_labels.parquet")
+    return data
 
 
 def shown(work: Path, jobs: Sequence[str], *, without_ray: bool = False) -> Iterator[tuple[str, Shown]]:
