@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -54,7 +55,19 @@ class PathFilter:
 
     def holds(self, path: str) -> bool:
         """True if the video at this path in the archive passes. A path that the pattern does not fit never does."""
-        return self._wanted(self.paths.read(path))
+        return not self.pattern or self._wanted(self.paths.read(path))
+
+    def check_fits(self, paths: Iterable[str]) -> None:
+        """Raise ConfigError where the pattern fits none of `paths`, or --cameras and the days leave none of them."""
+        example = ""
+        for path in paths:
+            if not self.pattern or self.holds(path):
+                return
+            example = path if self.paths.read(path) is not None else example or path
+        if example and self.paths.read(example) is None:
+            raise ConfigError(f"--pattern {self.pattern!r} fits no video, such as {example!r}")
+        if example:
+            raise ConfigError(f"--cameras, --since and --until leave no video of {self.pattern!r}, such as {example!r}")
 
     def _wanted(self, fields: PathFields | None) -> bool:
         if fields is None or (self.cameras and fields.camera and fields.camera not in self.cameras):

@@ -112,7 +112,7 @@ def read_bundle_json(uri: str) -> dict[str, Any]:
     try:
         content = json.loads(read_bytes(where))
     except NotFoundError:
-        raise NotFoundError(f"{uri}: no bundle there (no {SETTINGS}); jobs/train.py makes one") from None
+        raise NotFoundError(f"{uri}: no bundle there (no {SETTINGS}); hf2vad train makes one") from None
     except ValueError as error:
         raise BundleError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(content, dict):

@@ -54,7 +54,5 @@ def choose_engine(
             return Choice(spec, target, "there is a GPU, and no package that fits it")
         return Choice(replace(spec, name="eager", precision="fp32"), target, reason)
     eager = replace(spec, name="eager", precision="fp32")
-    hint = (
-        "no package fits this processor, these versions and this batch; jobs/build_engine.py makes one that is faster"
-    )
+    hint = "no package fits this processor, these versions and this batch; hf2vad build-engine makes one that is faster"
     return Choice(eager, target, hint)

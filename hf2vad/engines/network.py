@@ -107,7 +107,7 @@ def check_parity(engine: NetworkEngine, inputs: EngineInputs, spec: EngineSpec) 
     if not worst <= allowed:
         raise EngineError(
             f"engine {spec.label} differs from eager by {worst:.1e} on the bundle's probe cubes, and {allowed:.0e} is "
-            "allowed: build it again (jobs/build_engine.py --force), take another --precision, or --engine eager"
+            "allowed: build it again (hf2vad build-engine --force), take another --precision, or --engine eager"
         )
     return worst
 

@@ -21,8 +21,6 @@ from hf2vad.storage import atomic_writer, exists, join, open_read, put_json, rea
 SUFFIX: dict[EngineName, str] = {"aot": ".pt2", "tensorrt": ".engine"}
 CHUNK = 2**22
 """Bytes copied at once."""
-FOLDER = "engines"
-"""Default folder of engine packages inside the bundle."""
 
 
 class Package:
@@ -76,5 +74,5 @@ class Package:
             target.seek(0)
             digest = hashlib.file_digest(target, "sha256").hexdigest()
         if digest != about.get("sha256"):
-            raise EngineError(f"{uri}: not what {self.about} was written for; build it again (jobs/build_engine.py)")
+            raise EngineError(f"{uri}: not what {self.about} was written for; build it again (hf2vad build-engine)")
         return local

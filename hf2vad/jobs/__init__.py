@@ -1,9 +1,9 @@
-"""The jobs: a module each, with its description, its settings and what it does.
+"""The jobs: one module each, with its description, its settings and its function.
 
 `hf2vad NAME`, jobs/*.py, docs/configuration.md and the tests all take a job from `JOBS`.
 
-A job's module is imported to parse its options and to print its help. So its functions import PyTorch, Ray, OpenCV and
-scikit-learn, and whatever of the package needs them, themselves: `--help` does not wait for seconds.
+Parsing options and printing help import a job's module. So its functions import PyTorch, Ray, OpenCV, scikit-learn, and
+the parts of the package that need them, only when the job runs: `--help` then answers at once.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ JOBS: dict[str, str] = {
     "backfill": "hf2vad.jobs.backfill",
     "build-engine": "hf2vad.jobs.build_engine",
     "evaluate": "hf2vad.jobs.evaluate",
+    "reproduce": "hf2vad.jobs.reproduce",
     "ablate": "hf2vad.jobs.ablate",
 }
 """The module of each job, by the name that the command `hf2vad` has for it; in the order of use."""
@@ -38,6 +39,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Every night": ("backfill", "teach", "alarms"),
     "Look": ("report", "review", "similar", "evaluate"),
     "Step by step": ("extract", "train", "score"),
+    "Research": ("reproduce", "ablate"),
 }
 """The jobs by what they are for, as `hf2vad --help` shows them; others are shown after these."""
 

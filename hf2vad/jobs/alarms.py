@@ -1,14 +1,14 @@
-"""Set the score at which an event starts by how many alarms an hour are wanted.
+"""Choose the score at which an event starts, by the number of alarms that you want in an hour.
 
 Example:
-    python jobs/score_archive.py --archive demo/archive/train --bundle demo/bundle --out normal
-    python jobs/alarms.py --scores normal --out alarms.json --per-hour 6
-    python jobs/score_archive.py --archive demo/archive/test --bundle demo/bundle --out scores --alarms alarms.json
+    hf2vad score demo/archive/train --bundle demo/bundle --out normal
+    hf2vad alarms normal --out alarms.json --per-hour 6
+    hf2vad score demo/archive/test --bundle demo/bundle --out scores --alarms alarms.json
 
-The footage must be normal and, other than in this example, not what the bundle was trained on: scores of training
-footage are lower, and their threshold would give more alarms than wanted. With --reviews any footage will do: what
-people have called interesting in it is left out. Says when the hours at hand cannot support the wanted rate. Exit code:
-0 done, 2 usage.
+Score normal footage that the bundle was not trained on (the example uses training footage only to be short). Training
+footage scores lower, so its threshold would give more alarms than you want. With --reviews any footage will do: what
+people have called interesting in it is left out. The job warns if there are too few hours for the rate that you want.
+Exit code: 0 done, 2 usage.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -25,6 +24,7 @@ from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import ConfigError
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.words import threshold_words
+from hf2vad.summary import print_lines, print_whole
 
 if TYPE_CHECKING:
     from hf2vad.evaluation.alarms import Level
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmJob:
-    """Settings of jobs/alarms.py."""
+    """Settings of hf2vad alarms."""
 
     scores: str
-    """Score tables of normal footage that the bundle was not trained on: the --out of jobs/score_archive.py, or one
+    """Score tables of normal footage that the bundle was not trained on: the --out of hf2vad score, or one
     bundle=<id> folder in it."""
 
     out: str
@@ -86,8 +86,7 @@ def alarm_job(job: AlarmJob) -> int:
             f"left out: {called['interesting']:,} events called interesting; {called['normal']:,} called normal count"
         )
     alarms.put(absolute(job.out))
-    _print_levels(alarms, levels, job.per_hour)
-    print(f"written to {job.out}; give it to scoring as --alarms {job.out}")
+    _print_levels(alarms, levels, job.per_hour, last=f"Written to {job.out}; scoring takes it as --alarms {job.out}")
     return EXIT_OK
 
 
@@ -103,7 +102,7 @@ def _marks(job: AlarmJob) -> dict[str, dict[str, list[tuple[int, int]]]]:
     return ranges
 
 
-def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float) -> None:
+def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float, *, last: str) -> None:
     table = Table(title=f"{per_hour:g} alarms per camera-hour, bundle {alarms.bundle}")
     for column in ("camera", "hours", "threshold", "95 % interval", "how", "alarms in this footage", "per hour, 95 %"):
         table.add_column(column)
@@ -112,16 +111,15 @@ def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float) -> 
         rate = "{:.3g} to {:.3g}".format(*level.rate)
         row = (f"{level.hours:.2f}", f"{level.threshold:.3f}", interval, level.method, f"{level.events:,}", rate)
         table.add_row(escape(name) if name else "all", *row)
-    console = Console(width=120)
-    console.print(table)
-    for name, level in levels.items():
-        if level.note:
-            console.print(f"{name or 'all'}: {level.note}", markup=False)
+    print_whole(table, width=120)
+    overall = levels[""]
+    lines = [f"{per_hour:g} alarms per camera-hour: threshold {overall.threshold:.3f}, from {overall.hours:.2f} hours"]
     if alarms.figures.get("rule") == "surprise":
-        console.print(f"all: an alarm begins at {threshold_words(alarms.threshold)}", markup=False)
+        lines.append(f"all: an alarm begins at {threshold_words(alarms.threshold)}")
     unsure = [name for name, level in levels.items() if name and not level.supported]
     if unsure:
-        console.print(f"{len(unsure)} cameras without support of their own take the threshold of all", markup=False)
+        lines.append(f"{len(unsure)} cameras without support of their own take the threshold of all")
+    print_lines(lines + [f"{name or 'all'}: {level.note}" for name, level in levels.items() if level.note], last=last)
 
 
-JOB = Job("alarms", AlarmJob, alarm_job, __doc__)
+JOB = Job("alarms", AlarmJob, alarm_job, __doc__, shown=("scores", "out", "per-hour", "camera-pattern"), reads="scores")

@@ -1,12 +1,13 @@
-"""Score what is new in an archive since the last time: a night's work, to be started every night.
+"""Score what is new in an archive since the last run. Schedule it every night.
 
 Example:
-    python jobs/backfill.py --archive demo/archive/test --bundle demo/bundle --out nightly --min-age-minutes 0
+    hf2vad backfill demo/archive/test --bundle demo/bundle --out nightly --min-age-minutes 0
     ray job submit --working-dir . -- python jobs/backfill.py --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
         --out s3://vad/scores --pattern '{camera}/{date}/*' --since 2026-11-24 --order newest --hours 8 --compact
 
-What is done is read from <out>/bundle=<id>/done/. One run works at a time: a lease in <out>/bundle=<id>/lease/ says
-which. On SIGTERM, and after --hours, what runs is finished and no more is started; the next run goes on there.
+Finished videos are marked in <out>/bundle=<id>/done/. Only one run works at a time: it holds the lease in
+<out>/bundle=<id>/lease/. On SIGTERM, and after --hours, running shards are finished and no more are started. The next
+run resumes there.
 
 Exit code: 0 done or out of hours, 2 usage, 3 some videos failed, 4 another run is at work, 143 stopped by SIGTERM.
 """
@@ -24,8 +25,8 @@ from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.path_filter import PathFilterSettings
 from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
-from hf2vad.errors import ConfigError, LeaseError, NotFoundError
-from hf2vad.jobs.score import ScoreSettings
+from hf2vad.errors import ConfigError, EvaluationError, LeaseError, NotFoundError
+from hf2vad.jobs.score import OF_BUNDLE, WHY_HIDDEN, ScoreSettings
 
 if TYPE_CHECKING:
     from hf2vad.cluster.dispatch import Cluster
@@ -39,7 +40,7 @@ RECORDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class BackfillJob(PathFilterSettings, ScoreSettings):
-    """Settings of jobs/backfill.py."""
+    """Settings of hf2vad backfill."""
 
     archive: tuple[str, ...]
     """Folder or s3://bucket/prefix of videos; of several, each as name=s3://bucket/prefix: the ids of its videos begin
@@ -66,6 +67,9 @@ class BackfillJob(PathFilterSettings, ScoreSettings):
 
     compact: bool = False
     """At the end, join the tables of each camera's day into one file a table; needs {date} or {year} in --pattern."""
+
+    report: str = ""
+    """Folder or s3://bucket/prefix of the review site, brought up to date at the end; empty: no site."""
 
     lease_seconds: float = 120.0
     """Seconds that a run which died keeps the next one out."""
@@ -135,10 +139,39 @@ def backfill_job(job: BackfillJob) -> int:
             if lease.lost:
                 what_next = "what was scored is kept, start again"
                 raise LeaseError(f"{layout.prefix}: the lease ran out or was taken; {what_next}")
+            if job.report:
+                _report(job)
             return code
     except LeaseError as error:
         logs.end_with(f"error: {error}")
         return EXIT_BUSY
+
+
+def _report(job: BackfillJob) -> None:
+    """Bring the review site up to date."""
+    from hf2vad.jobs.report import ReviewJob, review_job
+    from hf2vad.storage import absolute, is_local
+
+    out = absolute(job.report)
+    linked = is_local(out) and all(is_local(source.uri) for source in job.sections.sources)
+    review = ReviewJob(
+        scores=job.out,
+        out=out,
+        archive=job.archive,
+        bundle=job.bundle,
+        pattern=job.pattern,
+        cameras=job.cameras,
+        since=job.since,
+        until=job.until,
+        media="link" if linked else "transcode",
+        image_fps=job.image_fps,
+        limits=job.limits,
+        ray=job.ray,
+    )
+    try:
+        review_job(review)
+    except EvaluationError as error:  # a night without a scored video has no site, and is no failure
+        print(f"no site: {error}")
 
 
 def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
@@ -180,4 +213,13 @@ def _seconds_per_byte(out: str) -> float | None:
     return sum(r["seconds"] for r in used) / sum(r["bytes"] for r in used) if used else None
 
 
-JOB = Job("backfill", BackfillJob, backfill_job, __doc__)
+JOB = Job(
+    "backfill",
+    BackfillJob,
+    backfill_job,
+    __doc__,
+    shown=("archive", "bundle", "out", "pattern", "since", "hours", "report", "dry-run"),
+    reads="archive",
+    hidden=OF_BUNDLE,
+    why_hidden=WHY_HIDDEN,
+)

@@ -23,7 +23,7 @@ from hf2vad.hashes import content_hash, hash_of
 from hf2vad.health.frame_stats import EVERY
 from hf2vad.jobs.score import ScoreSettings
 from hf2vad.models.device import choose_device
-from hf2vad.schema import SCHEMA_VERSION
+from hf2vad.schema import SCHEMA_VERSION, SHARD, SHARD_VECTORS
 from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.feature_set import counted_features, fitted_features
 from hf2vad.settings import to_dict
@@ -85,7 +85,7 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
             f"{job.bundle} was trained on other cubes than these settings make ({difference}); leave the settings out"
         )
     check_boxes(job.boxes, job.detector)
-    if job.device != "auto":
+    if job.device not in ("auto", "cpu"):
         choose_device(job.device)
     settings = bundle.settings
     smoothing = settings.smoothing if job.smoothing is None else job.smoothing
@@ -105,6 +105,7 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
             bundle=bundle.id,
             engine=engine.label,
             plan=plan,
+            shard_schema=SHARD_VECTORS if job.vectors else SHARD,
             scores=hash_of(plan, smoothing, to_dict(job.health), *most),
             final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms, *most),
         ),

@@ -1,7 +1,7 @@
 """Find more like an event, or like a moment of a video, over all cameras and nights.
 
 Example:
-    python jobs/score_archive.py --archive demo/archive/test --bundle demo/bundle --out scores --vectors 2
+    hf2vad score --archive demo/archive/test --bundle demo/bundle --out scores --vectors 2
     hf2vad similar --scores scores --video 02_cyclist.mp4 --at 2.0
     hf2vad similar --scores s3://vad/scores --event 1f3a5c7e9b2d4f60 --count 20
 
@@ -30,7 +30,7 @@ class SimilarJob:
     """Settings of `hf2vad similar`."""
 
     scores: tuple[str, ...]
-    """Where score_archive.py or backfill.py wrote to, or bundle=<id> folders in it: all that is searched."""
+    """Where hf2vad score or backfill wrote to, or bundle=<id> folders in it: all that is searched."""
 
     event: str = ""
     """Key of an event, which the review site names and `events/<key>/` is called."""

@@ -29,9 +29,14 @@ from hf2vad.settings import require
 
 if TYPE_CHECKING:
     from hf2vad.bundle.bundle import Bundle
+    from hf2vad.engines.eager import Engine
     from hf2vad.fitting.teach import Lesson
     from hf2vad.review.lessons import Teacher
     from hf2vad.review.marks import Mark
+
+
+BATCH = 64
+"""Cubes that a network works on at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,35 +99,39 @@ def teach_job(job: TeachJob) -> int:
 
 
 def _teacher(job: TeachJob, bundle: Bundle) -> Teacher:
-    import torch
-
     from hf2vad.archive.archive_refs import parse_archives
     from hf2vad.cubes.extract import Extractor
-    from hf2vad.engines.make import make_engine
-    from hf2vad.engines.settings import EngineSpec
     from hf2vad.features.registry import networks_for
-    from hf2vad.models.device import choose_device
     from hf2vad.review.lessons import Teacher
     from hf2vad.scoring.feature_set import FeatureSet
     from hf2vad.walk.run import check_boxes
 
-    torch.set_num_threads(job.threads)
     extraction = bundle.settings.extraction
     check_boxes(job.boxes, extraction.detector)
     weights = list(bundle.settings.fusion.weights)
-    networks = networks_for(weights)
-    engine = None
-    if networks:
-        spec = EngineSpec(name="eager", networks=networks)
-        engine = make_engine(spec, bundle, device=choose_device(job.device), batch=64)
+    engine = _engine(job, bundle) if networks_for(weights) else None
     return Teacher(
         bundle=bundle,
-        features=FeatureSet.of(bundle, weights, engine, 64),
+        features=FeatureSet.of(bundle, weights, engine, BATCH),
         extractor=Extractor(extraction, job.boxes, threads=job.threads),
         sources=parse_archives(job.archive),
         image_fps=job.image_fps,
         limits=job.limits,
     )
+
+
+def _engine(job: TeachJob, bundle: Bundle) -> Engine:
+    """What runs the networks that the bundle's score needs."""
+    import torch
+
+    from hf2vad.engines.make import make_engine
+    from hf2vad.engines.settings import EngineSpec
+    from hf2vad.features.registry import networks_for
+    from hf2vad.models.device import choose_device
+
+    torch.set_num_threads(job.threads)
+    spec = EngineSpec(name="eager", networks=networks_for(bundle.settings.fusion.weights))
+    return make_engine(spec, bundle, device=choose_device(job.device), batch=BATCH)
 
 
 def _print(lessons: Sequence[Lesson], taught: Bundle, missing: Sequence[tuple[Mark, str]]) -> None:

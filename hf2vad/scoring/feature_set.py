@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from hf2vad.bundle.bundle import Bundle
-from hf2vad.engines.eager import Engine
 from hf2vad.features.feature import NETWORK_OF, CubeArrays, Feature
 from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FEATURES, YARDSTICK, FusionConfig
 from hf2vad.features.taught import NO_TAUGHT, TaughtCubes
 from hf2vad.schema import F32
 from hf2vad.scoring.scorer import FeatureValues
+
+if TYPE_CHECKING:
+    from hf2vad.engines.eager import Engine
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ __all__ = [
     "read_json",
     "read_table",
     "readable",
+    "require_writable",
 ]
 
 
@@ -160,6 +161,16 @@ def _temporary(uri: str) -> Iterator[IO[bytes]]:
             if error.errno == errno.EFBIG:
                 raise StorageError(f"{readable(uri)}: cannot be written: {error.strerror}") from None
             raise
+
+
+def require_writable(folder: str) -> None:
+    """Raise StorageError where nothing can be put below `folder`, before work is done whose result would be lost.
+
+    Only local folders are tried, which are made. A store is asked by the first object that is put.
+    """
+    if is_local(folder):
+        with _at(folder) as backend, backend.temporary(join(folder, "try")):
+            pass
 
 
 def delete(uri: str) -> None:

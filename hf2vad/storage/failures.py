@@ -24,6 +24,8 @@ def mapped_os_errors(uri: str, *, missing: str, denied: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise NotFoundError(f"{shown}: no such {missing}") from None
+    except (NotADirectoryError, FileExistsError):
+        raise StorageError(f"{shown}: a part of this path is a file, not a folder; choose another place") from None
     except PermissionError:
         raise AccessDeniedError(f"{shown}: access denied; {denied}") from None
     except OSError as error:

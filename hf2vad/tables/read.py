@@ -30,7 +30,7 @@ def scores_prefix(uri: str) -> str:
         return uri.rstrip("/")
     names = [entry.name for entry in list_dir(uri) if entry.is_dir and entry.name.startswith("bundle=")]
     if not names:
-        raise EvaluationError(f"{uri}: no scores there (no bundle=<id> folder); jobs/score_archive.py makes them")
+        raise EvaluationError(f"{uri}: no scores there (no bundle=<id> folder); hf2vad score makes them")
     if len(names) > 1:
         raise EvaluationError(f"{uri}: scores of {len(names)} bundles; name one of them: {', '.join(names)}")
     return join(uri, names[0])
@@ -106,7 +106,7 @@ def scored_videos(
     try:
         yield from video_tables(prefix, "frames", scope, archives)
     except NotFoundError:
-        raise EvaluationError(f"{prefix}: no frame table there; jobs/score_archive.py makes them") from None
+        raise EvaluationError(f"{prefix}: no frame table there; hf2vad score makes them") from None
 
 
 def failure_rows(

@@ -14,7 +14,7 @@ from hf2vad.storage import is_local
 
 @dataclass(frozen=True, kw_only=True)
 class ReportJob:
-    """Settings of jobs/report.py."""
+    """Settings of hf2vad report."""
 
     scores: str
     """Output of `hf2vad score` or `hf2vad backfill`, or one bundle=<id> folder in it."""
@@ -30,10 +30,10 @@ class ReportJob:
     """The bundle that scored them, for the parts of each event's score in deviations; empty: not told."""
 
     labels: str = ""
-    """Ground truth to show in the curves, as evaluate.py takes it."""
+    """Ground truth to show in the curves, as hf2vad evaluate takes it."""
 
     evaluation: str = ""
-    """An evaluation.json of evaluate.py, whose AUROC goes to the overview."""
+    """An evaluation.json of hf2vad evaluate, whose AUROC goes to the overview."""
 
     pattern: str = ""
     """Pattern of video paths, such as `{camera}/{date}/{time}.mp4`; also `{year}`, `{month}`, `{day}`, `{hour}`,
@@ -78,6 +78,7 @@ class ReportJob:
         require(self.threads > 0, f"--threads must be positive, got {self.threads}")
         require(self.longest >= 16, f"--longest must be at least 16 pixels, got {self.longest}")
         require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")
+        _ = self.scope
         for source in self.sources:
             if self.media == "link" and not self.media_url and not _can_be_linked(source.uri, self.out):
                 raise ConfigError(

@@ -126,6 +126,7 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
                 night.add(shown)
                 bar.advance(1)
     if not night.videos:
+        scope.check_fits(tables.path for tables in scored_videos(prefix, archives=names))
         raise EvaluationError(f"{prefix}: --pattern, --cameras, --since and --until let no scored video through")
     failed = list(failure_rows(prefix, scope, names))
     _put_summary(job, night, failed, evaluation)
