@@ -122,4 +122,11 @@ def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float, *, 
     print_lines(lines + [f"{name or 'all'}: {level.note}" for name, level in levels.items() if level.note], last=last)
 
 
-JOB = Job("alarms", AlarmJob, alarm_job, __doc__, shown=("scores", "out", "per-hour", "camera-pattern"), reads="scores")
+JOB = Job(
+    "alarms",
+    AlarmJob,
+    alarm_job,
+    __doc__,
+    shown=("scores", "out", "per-hour", "reviews", "camera-pattern"),
+    reads="scores",
+)

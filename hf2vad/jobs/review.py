@@ -24,8 +24,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import tyro
-
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import ConfigError, NotFoundError
 from hf2vad.settings import require
@@ -41,7 +39,7 @@ TOKEN_LENGTH = 16
 class ReviewServerJob:
     """Settings of `hf2vad review`."""
 
-    site: tyro.conf.Positional[str]
+    site: str
     """Folder or s3://bucket/prefix of the site: the --out of `hf2vad run` or `hf2vad report`."""
 
     archive: tuple[str, ...] = ()
@@ -158,4 +156,5 @@ def _noted_archives(site: str) -> tuple[str, ...]:
     return tuple(str(path) for path in paths if is_local(str(path)) == is_local(site))
 
 
-JOB = Job("review", ReviewServerJob, review_job, __doc__)
+SHOWN = ("archive", "scores", "load", "host", "port", "hosts", "reviews")
+JOB = Job("review", ReviewServerJob, review_job, __doc__, shown=SHOWN, reads="site")

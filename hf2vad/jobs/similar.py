@@ -21,7 +21,7 @@ from hf2vad.settings import require
 if TYPE_CHECKING:
     from hf2vad.review.similar import Moment, VectorIndex
 
-AROUND_S = 0.5
+AROUND_S = 1.0
 """Seconds before and after `--at` whose objects stand for that moment."""
 
 
@@ -45,7 +45,6 @@ class SimilarJob:
     """Moments that are shown, at most."""
 
     def __post_init__(self) -> None:
-        require(bool(self.event) != bool(self.video), "give --event, or --video and --at")
         require(self.count > 0, f"--count must be positive, got {self.count}")
 
 
@@ -59,6 +58,7 @@ def similar_job(job: SimilarJob) -> int:
     from hf2vad.review.similar import VectorIndex, event_frames
     from hf2vad.storage import readable
 
+    require(bool(job.event) != bool(job.video), "give --event, or --video and --at")
     prefixes = prefixes_of(job.scores)
     index = VectorIndex.read(prefixes)
     asked = event_frames(prefixes, job.event) if job.event else index.frames_at(job.video, job.at, AROUND_S)
@@ -113,4 +113,4 @@ def _for_page(moment: Moment) -> dict[str, Any]:
     }
 
 
-JOB = Job("similar", SimilarJob, similar_job, __doc__)
+JOB = Job("similar", SimilarJob, similar_job, __doc__, shown=("event", "video", "at"), reads="scores")

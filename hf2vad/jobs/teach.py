@@ -152,4 +152,4 @@ def _print(lessons: Sequence[Lesson], taught: Bundle, missing: Sequence[tuple[Ma
         console.print(f"not used: {mark.video}, frames {mark.start_frame}-{mark.end_frame}: {why}", markup=False)
 
 
-JOB = Job("teach", TeachJob, teach_job, __doc__)
+JOB = Job("teach", TeachJob, teach_job, __doc__, shown=("boxes", "image-fps"))

@@ -13,6 +13,7 @@ import pytest
 
 from hf2vad.bundle.bundle import load_bundle
 from hf2vad.demo.archive import generate
+from hf2vad.evidence.choose import event_key
 from hf2vad.jobs.report import ReviewJob
 from hf2vad.report.site.night import write_site
 from hf2vad.review.store import read_reviews
@@ -44,8 +45,8 @@ class Demo:
     def scored(self, bundle: str, out: str) -> dict[str, list[dict[str, Any]]]:
         """Score both nights; the events by video."""
         for night in ("night", "later"):
-            run_job("score_archive", "--archive", self.folder / night, "--bundle", self.folder / bundle,
-                    "--out", self.folder / out / night, *HERE)  # fmt: skip
+            places = ("--archive", self.folder / night, "--bundle", self.folder / bundle)
+            run_job("score_archive", *places, "--out", self.folder / out / night, "--vectors", 2, *HERE)
         return {**events(self.folder / out / "night"), **events(self.folder / out / "later")}
 
     def peak(self, out: str, event: dict[str, Any]) -> float:
@@ -80,6 +81,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         shutil.copy(clip, night)
     run_job("extract_stc", "--archive", archive.train, "--out", made.stc, "--preset", "features", *HERE)
     run_job("train", "--stc", made.stc, "--out", made.bundle, "--preset", "features")
+    made.scored("bundle", "scores")
+    write_site(ReviewJob(scores=str(made.scores / "night"), out=str(made.site), archive=(str(made.night),)))
     return made
 
 
@@ -99,13 +102,33 @@ def review_by_keys(server: Server, browser: Browser) -> int:
     return count
 
 
+def test_more_like_a_cyclist_is_another_cyclist(demo: Demo, browser: Browser) -> None:
+    scores = ("--scores", str(demo.scores / "night"), str(demo.scores / "later"))
+    own = [event for video, found in events(demo.scores / "night").items() if NORMAL in video for event in found]
+    first = own[0]
+    key = event_key(first["video"], first["start_frame"])
+    for how in (("--event", key), ("--video", first["video"], "--at", first["peak_s"])):
+        shown = run_job("similar", *scores, *how).stdout.splitlines()
+        assert f"like {first['video']}" in shown[0]
+        rows = [line.split("│")[1].strip() for line in shown if line.startswith("│")]
+        assert NORMAL in rows[0], shown
+    with serving(demo.site, *scores) as server, page_of(browser, url(server, "events.html")) as page:
+        for event in own:
+            card = page.locator(f"[data-key='{event_key(event['video'], event['start_frame'])}']")
+            card.get_by_role("button", name="More like this").click()
+            like = card.locator(".similar li").first
+            like.wait_for()
+            assert NORMAL in like.inner_text()
+        status, _, body = server.ask("GET", f"{server.path}similar?event={'0' * 16}")
+        assert (status, b"no event") == (404, body[:8])
+
+
 def taught(demo: Demo, *options: object, expect: int = 0) -> Done:
     return run_job("teach", "--bundle", demo.bundle, "--archive", demo.night, *options, expect=expect)
 
 
 def test_what_was_called_normal_is_no_event_any_more_and_the_rest_stays(demo: Demo, browser: Browser) -> None:
-    before = demo.scored("bundle", "scores")
-    write_site(ReviewJob(scores=str(demo.scores / "night"), out=str(demo.site), archive=(str(demo.night),)))
+    before = {**events(demo.scores / "night"), **events(demo.scores / "later")}
     with serving(demo.site, "--archive", str(demo.night)) as server:
         count = review_by_keys(server, browser)
     assert count == sum(map(len, list(before.values())[:NIGHT])) >= 10

@@ -10,7 +10,7 @@ from hf2vad.errors import ConfigError
 from hf2vad.features.feature import CubeArrays
 from hf2vad.features.object_vector import object_vectors
 from hf2vad.jobs.score import ScoreJob
-from hf2vad.jobs.similar import SimilarJob
+from hf2vad.jobs.similar import SimilarJob, similar_job
 from hf2vad.review.similar import APART_S, VectorIndex
 from hf2vad.schema import SHARD_VECTORS, VECTOR_BYTES, VECTORS
 from hf2vad.scoring.vectors import top_vectors
@@ -120,6 +120,6 @@ def test_what_keeps_no_vector_is_told() -> None:
 
 def test_mistakes_in_the_options() -> None:
     with pytest.raises(ConfigError, match="give --event, or --video and --at"):
-        SimilarJob(scores=("a",))
+        similar_job(SimilarJob(scores=("a",)))
     with pytest.raises(ConfigError, match="--vectors must not be negative"):
         ScoreJob(archive="a", bundle="b", out="c", vectors=-1)
