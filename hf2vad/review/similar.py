@@ -46,7 +46,7 @@ class VectorIndex:
     vectors: I8
     """(N, 64)."""
     video: I32
-    """(N,): number of each object's video."""
+    """(N,): number of each object's video, increasing."""
     frame: I32
     seconds: F32
     score: F32
@@ -148,7 +148,9 @@ class VectorIndex:
         if video not in self.videos:
             return np.empty(0, np.int64)
         number = self.videos.index(video)
-        return np.flatnonzero((self.video == number) & (self.frame >= start) & (self.frame < stop))
+        first, last = np.searchsorted(self.video, [number, number + 1])
+        frame = self.frame[first:last]
+        return np.asarray(first + np.flatnonzero((frame >= start) & (frame < stop)), np.int64)
 
 
 def event_frames(prefixes: Sequence[str], key: str) -> tuple[str, int, int]:

@@ -160,7 +160,7 @@ def test_what_was_called_normal_is_no_event_any_more_and_the_rest_stays(demo: De
 
 
 def test_a_video_that_changed_is_named_and_not_learnt_from(demo: Demo, tmp_path: Path) -> None:
-    if not demo.site.exists():
+    if not (demo.site / "reviews").exists():
         pytest.skip("the review before this one did not come to its end")
     shutil.copytree(demo.night, tmp_path / "night")
     changed = next(path for path in sorted((tmp_path / "night").iterdir()) if NORMAL in path.name)
