@@ -11,7 +11,7 @@ from hf2vad.models.settings import Network
 from hf2vad.storage import absolute, join
 
 if TYPE_CHECKING:
-    from hf2vad.engines.choose import Choice
+    from hf2vad.engines.target import Choice
 
 
 @dataclass(frozen=True, kw_only=True)
