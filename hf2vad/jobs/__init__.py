@@ -21,6 +21,9 @@ JOBS: dict[str, str] = {
     "train": "hf2vad.jobs.train",
     "score": "hf2vad.jobs.score",
     "report": "hf2vad.jobs.report",
+    "review": "hf2vad.jobs.review",
+    "similar": "hf2vad.jobs.similar",
+    "teach": "hf2vad.jobs.teach",
     "alarms": "hf2vad.jobs.alarms",
     "backfill": "hf2vad.jobs.backfill",
     "build-engine": "hf2vad.jobs.build_engine",
@@ -33,8 +36,8 @@ JOBS: dict[str, str] = {
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("run", "demo"),
-    "Every night": ("backfill", "alarms"),
-    "Look": ("report", "evaluate"),
+    "Every night": ("backfill", "teach", "alarms"),
+    "Look": ("report", "review", "similar", "evaluate"),
     "Step by step": ("extract", "train", "score"),
     "Research": ("reproduce", "ablate"),
 }

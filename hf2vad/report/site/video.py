@@ -130,6 +130,7 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
                 "files": known.files,
                 "nearest": known.nearest,
                 "nearest_distance": known.nearest_distance,
+                "fingerprint": str(scored.metadata.get("fingerprint", "")),
             }
         )
     return found

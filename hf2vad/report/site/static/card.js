@@ -94,7 +94,7 @@ hf2vad.card = (() => {
       const box = el("input", { type: "checkbox", checked: chosen, "aria-label": `Choose ${event.name} at ${clock(event.start_s)}`, onchange: () => choose(event, box.checked) });
       item.append(el("label", { class: "choose" }, box, " Choose"));
     }
-    return item;
+    return hf2vad.triage.on(item, event);
   }
 
   return card;
