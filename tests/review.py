@@ -21,6 +21,7 @@ FPS = 25
 SQUARE = (10.0, 8.0, 30.0, 40.0)
 """The box of every event."""
 HOSTILE = "<img src=x onerror=alert(1)>"
+SENTENCE = "Looks other than expected; moves as usual."
 FORMULA = '=HYPERLINK("x"),1'
 PATTERN = "{camera}/{date}/{time}.*"
 
@@ -142,6 +143,8 @@ def put_evidence(site: Path, video: str, start: int) -> str:
     write_clip(folder / "clip.mp4", Clip(frames=20))
     files = {name.split(".")[0]: name for name in pictures} | {"clip": "clip.mp4", "nearest": ["n0.png", "n1.png"]}
     row = {"video": video, "start_frame": start, "kind": "appearance", "parts": {"flow": 1.5, "frame": 7.5}}
+    row |= {"sentence": SENTENCE, "rarity": "Rarer than 1 in 8,000 objects", "score": 9.0}
+    row |= {"bars": [["frame", 7.5, "+7.5 σ"], ["flow", 1.5, "+1.5 σ"]], "nearest_of": 9, "nearest_camera": True}
     row |= {"frame": start + 4, "box": [12, 9, 32, 39], "note": "reconstructed: left out by the test"}
     put_json(str(folder / "event.json"), {**row, "files": files, "nearest_distance": [0.25, 0.5]})
     return key

@@ -34,7 +34,7 @@ from hf2vad.settings import from_dict, to_dict
 from hf2vad.video.timeline import probe
 from hf2vad.walk.worker import warm_extractor
 
-VERSION = 1
+VERSION = 2
 """Raised when pictures made by an older release are to be made again."""
 
 

@@ -18,7 +18,7 @@ from hf2vad.archive.catalog import Video, find_video
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.commandline import EXIT_OK
 from hf2vad.errors import ConfigError, EvaluationError, SchemaError
-from hf2vad.evidence.objects import kind_of
+from hf2vad.evidence.reasons import Knowledge, Reasons
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.jobs.report import ReviewJob, review_job
 from hf2vad.report.site.curve import MOST_POINTS
@@ -28,7 +28,7 @@ from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
 from hf2vad.report.site.place import place_of
-from hf2vad.report.site.why import peak_terms
+from hf2vad.report.site.why import peak_reasons
 from hf2vad.schema import OBJECTS
 from hf2vad.storage import put_json, read_table
 from tests.bundles import make_bundle
@@ -124,13 +124,12 @@ def test_many_hours_are_hours_of_the_day() -> None:
 def test_an_events_parts_are_those_that_its_score_was_made_of(night: tuple[Path, Path], bundle: Any) -> None:
     objects = read_table(str(night[1] / "objects" / f"{FIRST}.parquet"))
     event = read_table(str(night[1] / "events" / f"{FIRST}.parquet")).to_pylist()[0]
-    parts, words = peak_terms(event, objects, bundle, FIRST)
-    assert parts == {"flow": 9.0, "frame": 1.0}, "S_r 14 and S_p 15, mean 5, deviation 1, weights 1 and 0.1"
-    assert words == "", "Eq. 9 says nothing of how rare a measure is"
-    assert kind_of(parts) == "flow"
-    assert kind_of({"flow": -1.0, "frame": 0.5}) == "appearance"
-    assert peak_terms(event, OBJECTS.empty_table(), bundle, FIRST) == ({}, "")
-    assert kind_of({}) == ""
+    why = peak_reasons(event, objects, Knowledge(bundle), FIRST).row()
+    assert why["parts"] == {"flow": 9.0, "frame": 1.0}, "S_r 14 and S_p 15, mean 5, deviation 1, weights 1 and 0.1"
+    assert (why["kind"], why["score"]) == ("flow", 10.0)
+    assert why["bars"] == [["flow", 9.0, "+9.0 σ"], ["frame", 10.0, "+1.0 σ"]]
+    assert why["rarity"] == "", "Eq. 9 says nothing of how rare a measure is"
+    assert peak_reasons(event, OBJECTS.empty_table(), Knowledge(bundle), FIRST) == Reasons()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from hf2vad.archive.archive_refs import split_id
-from hf2vad.bundle.settings import BundleSettings
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evidence.choose import event_key
-from hf2vad.evidence.objects import kind_of
+from hf2vad.evidence.reasons import Knowledge
 from hf2vad.report.site.curve import labelled_spans, thinned
 from hf2vad.report.site.evidence import NOTHING, read_evidence, video_key
 from hf2vad.report.site.heat import Spread, spread
@@ -22,12 +21,15 @@ from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import media_of
 from hf2vad.report.site.place import Place, place_of
 from hf2vad.report.site.tables import Scored
-from hf2vad.report.site.why import peak_terms
+from hf2vad.report.site.why import peak_reasons
 from hf2vad.report.site.write import put_data
 from hf2vad.schema import BOX, F64
 from hf2vad.storage import readable
 from hf2vad.tables.read import VideoTables
 from hf2vad.tables.sizes import size_at
+
+WHY = ("kind", "sentence", "rarity", "score", "parts", "bars")
+NEAREST = ("nearest", "nearest_distance", "nearest_of", "nearest_camera")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Sources:
 
     job: ReportJob
     labels: FrameLabels
-    bundle: BundleSettings | None
+    knowledge: Knowledge | None
+    """What the bundle that scored knows; None without one."""
     evidence: Collection[str]
     """Keys of the events that have a folder."""
 
@@ -102,15 +105,15 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
 def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTables, path: str) -> list[dict[str, Any]]:
     rows = scored.events.to_pylist()
     objects = None
-    if rows and sources.bundle is not None:
+    if rows and sources.knowledge is not None:
         objects = tables.table("objects")
     found = []
     for row in rows:
         key = event_key(scored.video, row["start_frame"])
         known = read_evidence(sources.job.out, key) if key in sources.evidence else NOTHING
-        parts, rarity = known.parts, known.rarity
-        if not parts and objects is not None and sources.bundle is not None:
-            parts, rarity = peak_terms(row, objects, sources.bundle, path)
+        why: Mapping[str, Any] = {name: getattr(known, name) for name in WHY}
+        if not known.parts and objects is not None and sources.knowledge is not None:
+            why = peak_reasons(row, objects, sources.knowledge, path).row()
         found.append(
             {
                 "key": key,
@@ -124,12 +127,9 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
                 "box": known.box or (None if row["x1"] is None else [round(row[name], 1) for name in BOX]),
                 "note": known.note,
                 "size": size_at(scored.metadata, row["peak_frame"]),
-                "kind": known.kind or kind_of(parts),
-                "parts": parts,
-                "rarity": rarity,
+                **why,
                 "files": known.files,
-                "nearest": known.nearest,
-                "nearest_distance": known.nearest_distance,
+                **{name: getattr(known, name) for name in NEAREST},
             }
         )
     return found

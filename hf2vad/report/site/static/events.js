@@ -73,6 +73,8 @@
   async function show() {
     const summary = await hf2vad.load("summary");
     total = summary.events_listed;
+    hf2vad.bars.use(summary);
+    byId("bars-key").textContent = hf2vad.bars.key();
     byId("cameras").append(...summary.cameras.map((camera) => el("option", { value: camera })));
     form.elements.column.append(...summary.columns.map((title, i) => el("option", { value: i }, title)));
     form.elements.kind.append(...summary.kinds.map((kind) => el("option", { value: kind }, kind)));

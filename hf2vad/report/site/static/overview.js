@@ -12,9 +12,7 @@
       ["Events", count(summary.events)],
       ["Failures", count(overview.failures.count)],
       ["Unhealthy footage", length(unhealthy)],
-      ["Bundle", summary.bundle],
     ];
-    if (summary.auroc !== null) shown.push(["Frame AUROC", number(summary.auroc, 4)]);
     byId("figures").append(...shown.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
   }
 
@@ -56,8 +54,10 @@
 
   async function show() {
     const [summary, overview] = await Promise.all([hf2vad.load("summary"), hf2vad.load("overview")]);
+    hf2vad.bars.use(summary);
     figures(summary, overview);
     hf2vad.heat.show(overview.what, summary.columns, overview.rows);
+    byId("bars-key").textContent = overview.top.length ? hf2vad.bars.key() : "";
     byId("top").append(...overview.top.map((event) => hf2vad.card(event)));
     byId("top-none").hidden = overview.top.length > 0;
     health(overview.health);

@@ -103,7 +103,10 @@
     document.body.dataset.ready = "yes";
   }
 
-  if (/^[0-9a-f]{16}$/.test(asked.video || "")) hf2vad.shown(hf2vad.load(`videos/${asked.video}`).then(show));
+  if (/^[0-9a-f]{16}$/.test(asked.video || "")) {
+    const data = [hf2vad.load("summary"), hf2vad.load(`videos/${asked.video}`)];
+    hf2vad.shown(Promise.all(data).then(([summary, page]) => { hf2vad.bars.use(summary); show(page); }));
+  }
   else hf2vad.shown(hf2vad.list.show());
   if (!asked.video) window.addEventListener("hashchange", () => location.reload());
 })();
