@@ -20,8 +20,10 @@ from hf2vad.evidence.footage import Footage, fitted
 from hf2vad.evidence.objects import shown_object
 from hf2vad.evidence.pictures import error_colours, flow_colours, jpeg, magnified, png
 from hf2vad.evidence.pixelate import pixelated_crop
+from hf2vad.evidence.preview import preview
 from hf2vad.evidence.reasons import Knowledge, Reasons, reasons
 from hf2vad.evidence.settings import EvidenceConfig
+from hf2vad.evidence.whole import whole_of
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import NETWORKS, Network
 from hf2vad.schema import BOX, F32, FEATURE_COLUMNS, U8
@@ -68,7 +70,7 @@ def plain_card(chosen: Chosen) -> EventCard:
     """What is known of an event without its video."""
     columns = {name: chosen.row[name] for name in TABLE_COLUMNS}
     size = [chosen.metadata.get("width"), chosen.metadata.get("height")]
-    return EventCard({**columns, **Reasons().row(), "frame_size": size, "box": None, "files": {}})
+    return EventCard({**columns, **Reasons().row(), "frame_size": size, "box": None, "whole": None, "files": {}})
 
 
 def show_event(chosen: Chosen, footage: Footage, explainer: Explainer | None) -> EventCard:
@@ -79,8 +81,12 @@ def show_event(chosen: Chosen, footage: Footage, explainer: Explainer | None) ->
     card = plain_card(chosen)
     row = shown_object(footage.objects, chosen.row)
     frame = chosen.row["peak_frame"] if row is None else row["frame"]
-    card.row |= {"frame": frame, "box": None if row is None else [row[name] for name in BOX]}
+    card.row["frame"] = frame
+    if row is not None:
+        card.row |= {"box": [row[name] for name in BOX], "whole": whole_of(footage.objects, row)}
     steps: list[Callable[[], None]] = [lambda: _thumbnail(card, footage, frame)]
+    if footage.config.previews:
+        steps.append(lambda: _preview(card, footage, frame))
     if row is not None and explainer is not None:
         steps.append(lambda: _reasons(card, footage, row, explainer))
     if footage.config.clips:
@@ -100,6 +106,11 @@ def _thumbnail(card: EventCard, footage: Footage, frame: int) -> None:
         if decoded.image is None:
             raise VideoError(f"{footage.video.id}: frame {frame} cannot be decoded")
         card.add("thumb.jpg", jpeg(decoded.image))
+
+
+def _preview(card: EventCard, footage: Footage, frame: int) -> None:
+    box = card.row["whole"]
+    card.add("preview.webp", preview(footage, frame, None if box is None else np.array(box, np.float32)))
 
 
 def _reasons(card: EventCard, footage: Footage, row: Mapping[str, Any], explainer: Explainer) -> None:

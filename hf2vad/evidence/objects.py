@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hf2vad.schema import BOX, F32, OBJECTS
+from hf2vad.features.settings import YARDSTICK
+from hf2vad.schema import BOX, F32, FEATURE_COLUMNS, OBJECTS
 from hf2vad.storage import open_parquet
 
 Range = tuple[int, int]
@@ -43,6 +45,11 @@ class Objects:
         table = pa.concat_tables(kept, promote_options="default").combine_chunks()
         boxes = np.stack([table[name].to_numpy() for name in BOX], axis=1)
         return cls(table["frame"].to_numpy(), boxes, table)
+
+    @cached_property
+    def speed(self) -> F32:
+        """(N,): the speed that is measured of every box."""
+        return np.asarray(self.table[FEATURE_COLUMNS[YARDSTICK]].to_numpy(), np.float32)
 
     def of(self, start: int, stop: int) -> slice:
         """The rows of frames `start` … `stop`, the end exclusive."""

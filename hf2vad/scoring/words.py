@@ -42,8 +42,13 @@ def duration_words(seconds: float) -> str:
     """A length of time in its largest sensible unit: "40 minutes", "2 hours"."""
     for unit, length in (("day", 86_400.0), ("hour", 3600.0), ("minute", 60.0)):
         if seconds >= 1.5 * length:
-            return f"{round(seconds / length):,} {unit}s"
-    return f"{round(seconds)} second{'' if round(seconds) == 1 else 's'}"
+            return count_words(round(seconds / length), unit)
+    return count_words(round(seconds), "second")
+
+
+def count_words(number: int, what: str) -> str:
+    """A number of things: "1 video", "2,000 videos"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def threshold_words(score: float) -> str:

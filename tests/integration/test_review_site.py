@@ -113,6 +113,36 @@ def test_an_event_tells_why(seen: Visit, review_night: Night) -> None:
     assert page.evaluate("document.activeElement.className") == "why-open", "the focus is back where it was"
 
 
+def test_previews_move_unless_less_motion_is_asked_for_and_a_switch_decides(
+    browser: Browser, review_night: Night
+) -> None:
+    picture, card = "[data-moving]", f"[data-key='{review_night.evidence}']"
+    for motion, shown in (("no-preference", "preview.webp"), ("reduce", "thumb.jpg")):
+        with visit(browser, review_night.site, reduced_motion=motion) as made:
+            page = made.open("events.html")
+            image = page.locator(card).locator(picture)
+            assert image.get_attribute("src") == f"events/{review_night.evidence}/{shown}"
+            assert image.get_attribute("loading") == "lazy"
+            assert page.locator(card).locator("svg rect.box").is_visible() == (motion == "reduce")
+            page.get_by_label("Moving previews").click()
+            assert image.get_attribute("src") != f"events/{review_night.evidence}/{shown}"
+            page.reload()
+            page = made.arrived()
+            assert image.get_attribute("src") != f"events/{review_night.evidence}/{shown}", "it is remembered"
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_nothing_moves_while_a_page_loads(browser: Browser, review_night: Night, width: int) -> None:
+    with visit(browser, review_night.site, viewport={"width": width, "height": 900}) as made:
+        made.page.add_init_script("""window.shifted = 0; new PerformanceObserver(list => {
+            for (const entry of list.getEntries()) window.shifted += entry.value;
+        }).observe({type: "layout-shift", buffered: true});""")
+        for name in PAGES:
+            page = made.open(name)
+            page.wait_for_timeout(400)
+            assert page.evaluate("window.shifted") < 0.05, name
+
+
 def test_bars_of_all_events_have_one_scale(seen: Visit) -> None:
     page = seen.open("events.html")
     bars = page.locator(".parts dd").evaluate_all("""all => all.map(one => {

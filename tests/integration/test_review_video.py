@@ -182,3 +182,39 @@ def test_data_that_is_not_there_is_told(browser: Browser, review_night: Night) -
     page.goto(f"file://{review_night.site}/video.html#video={'0' * 16}")
     page.get_by_role("alert").get_by_text("is not there or cannot be read").wait_for()
     context.close()
+
+
+def test_the_objects_of_a_moment_are_drawn_over_the_player_with_their_scores(seen: Visit) -> None:
+    page = seen.open(f"video.html#video={KEY}&t=1")
+    page.locator(".boxes g").wait_for(state="attached")
+    assert page.locator(".boxes g.high text").all_text_contents() == ["9.0"]
+    drawn, video = page.locator(".boxes rect").bounding_box(), page.locator("video").bounding_box()
+    assert drawn is not None
+    assert video is not None
+    high = min(video["height"], video["width"] * 48 / 64)
+    left = video["x"] + (video["width"] - high * 64 / 48) / 2
+    assert drawn["x"] == pytest.approx(left + high * 10 / 48, abs=2)
+    assert drawn["height"] == pytest.approx(high * 32 / 48, abs=3)
+    page.get_by_label("Boxes with scores").uncheck()
+    assert page.locator(".boxes").is_hidden()
+    page.keyboard.press("ArrowRight")
+    position(page)
+    assert page.locator(".boxes g").count() == 0, "nothing was scored a second later"
+
+
+def test_a_video_without_events_has_a_player_and_a_threshold_within_its_scale(seen: Visit) -> None:
+    page = seen.open(f"video.html#video={video_key('cam-a/2026-11-24/23-15-00.mp4')}")
+    assert position(page) == pytest.approx(0, abs=0.01)
+    page.get_by_text("No frame reached the threshold.").wait_for()
+    shot = cv2.imdecode(np.frombuffer(page.locator("#curve canvas").screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    assert shot is not None
+    orange = (np.abs(shot.astype(int) - (12, 65, 194)) < 40).all(axis=2).sum(axis=1)
+    assert orange.max() > 0.3 * shot.shape[1], "the dashed line of the threshold, 5, above scores of 1"
+
+
+def test_a_part_of_a_video_that_was_scored_is_said_to_be_one(browser: Browser, tmp_path: Path) -> None:
+    put_video(tmp_path / f"bundle={BUNDLE}", "a.mp4", frames=375, start=375, total=750)
+    write_site(ReviewJob(scores=str(tmp_path), out=str(tmp_path / "site")))
+    with visit(browser, tmp_path / "site") as seen:
+        page = seen.open(f"video.html#video={video_key('a.mp4')}")
+        assert page.locator("#about").inner_text() == "camera a.mp4 · scored 15 to 30 s of 30 s · 0 events"

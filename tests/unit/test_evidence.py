@@ -46,7 +46,7 @@ def test_a_row_says_what_the_tables_say_and_names_the_files_beside_it(scored: Sc
     assert row["frame_size"] == [320, 240]
     named = [*row["files"].pop("nearest"), *row["files"].values(), "event.json"]
     assert sorted(named) == sorted(path.name for path in folder_of(evidence_site).iterdir())
-    assert set(row["files"]) == {"thumb", "clip", "clip_boxes", *MAPS}
+    assert set(row["files"]) == {"thumb", "preview", "clip", "clip_boxes", *MAPS}
     assert (row["nearest_of"], row["nearest_camera"]) == (12, False), (
         "this bundle does not say which camera they are of"
     )
@@ -163,7 +163,7 @@ def detail(image: U8) -> float:
 def test_without_a_bundle_there_are_pictures_and_no_reasons(scored: Scored, tmp_path: Path) -> None:
     assert gather_evidence(replace(scored.job(tmp_path), bundle=""))["made"] == 2
     row = row_of(tmp_path)
-    assert (row["files"], row["kind"], row["parts"]) == ({"thumb": "thumb.jpg"}, "", {})
+    assert (row["files"], row["kind"], row["parts"]) == ({"thumb": "thumb.jpg", "preview": "preview.webp"}, "", {})
     assert row["box"] is not None
 
 
@@ -185,7 +185,7 @@ def test_what_a_network_makes_of_a_cube_is_shown_only_where_it_counts(
     job = replace(scored.job(tmp_path), scores=str(tmp_path / f"bundle={other.id}"), bundle=str(tmp_path / "bundle"))
     assert gather_evidence(job)["made"] == 2
     row = row_of(tmp_path)
-    assert set(row["files"]) == {"thumb", "appearance", "nearest"} | pictures
+    assert set(row["files"]) == {"thumb", "preview", "appearance", "nearest"} | pictures
     assert row["scales"].keys() == scales
     assert row["parts"].keys() == fusion.weights.keys()
     assert (row["s_flow"] is None, row["s_frame"]) == ("flow" not in fusion.weights, None)
@@ -217,4 +217,4 @@ def test_errors_that_are_not_those_of_the_table_are_not_shown(scored: Scored, tm
     done = gather_evidence(replace(scored.job(tmp_path / "site"), scores=str(tmp_path / "scores")))
     assert (done["made"], done["noted"]) == (1, 1)
     assert "so its maps are not shown" in row_of(tmp_path / "site")["note"]
-    assert row_of(tmp_path / "site")["files"] == {"thumb": "thumb.jpg"}
+    assert row_of(tmp_path / "site")["files"] == {"thumb": "thumb.jpg", "preview": "preview.webp"}

@@ -49,7 +49,9 @@ def test_what_is_there_is_kept_and_other_settings_replace_it(
     assert files(tmp_path) == before
     assert gather_evidence(scored.job(tmp_path, pixelate="people", nearest=0))["made"] == 2
     left = {Path(name).name for name in files(tmp_path)}
-    assert left == {"event.json", "thumb.jpg", *(f"{name}.png" for name in MAPS)}, "no clip shows people any more"
+    assert left == {"event.json", "thumb.jpg", "preview.webp", *(f"{name}.png" for name in MAPS)}, (
+        "no clip shows people any more"
+    )
     assert gather_evidence(scored.job(tmp_path, events=1))["removed"] == 1
     assert {Path(name).parent.name for name in files(tmp_path)} == {choose(scored, events=1)[0].key}
 

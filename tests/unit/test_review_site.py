@@ -226,10 +226,10 @@ def test_videos_are_linked_where_a_browser_can_play_them(night: tuple[Path, Path
 
 
 def test_videos_are_copied_or_transcoded_or_left_out(night: tuple[Path, Path], tmp_path: Path) -> None:
-    copied = media(night, tmp_path / "copy", media="copy")
+    copied = media(night, tmp_path / "copy", media="copy", media_videos="events")
     assert (tmp_path / "copy" / copied[FIRST]["src"]).read_bytes() == (night[0] / FIRST).read_bytes()
     assert "--media-videos" in copied["cam-a/2026-11-24/23-15-00.mp4"]["why_not"]
-    small = media(night, tmp_path / "small", media="transcode", longest=32, media_videos="all")
+    small = media(night, tmp_path / "small", media="transcode", longest=32)
     assert len(played(tmp_path / "small" / small[FIRST]["src"])) == 100
     assert len(list((tmp_path / "small" / "media").iterdir())) == len(CLIPS)
     with av.open(str(tmp_path / "small" / small[FIRST]["src"])) as container:
@@ -270,7 +270,7 @@ def test_a_video_that_the_transcoder_refuses_costs_its_own_player_and_no_page(
     options = {"archive": (str(tmp_path / "archive"),), "media": "transcode", "longest": 20_000}
     made = ReviewJob(scores=str(prefix), out=str(tmp_path / "site"), evidence=EvidenceConfig(events=0), **options)
     assert review_job(made) == EXIT_OK
-    assert "2 videos, 2 events, 0 failures, 1 videos without a player (their pages say why)" in capsys.readouterr().out
+    assert "2 videos, 2 events, 0 failures, 1 video without a player (the pages say why)" in capsys.readouterr().out
     pages = {video: data(tmp_path / "site", f"videos/{video_key(video)}") for video in ("well.avi", "wide.avi")}
     assert len(pages["wide.avi"]["events"]) == 1
     assert pages["wide.avi"]["media"]["src"] == ""

@@ -14,7 +14,7 @@ from hf2vad.errors import NotFoundError, SchemaError
 from hf2vad.evidence.folder import FOLDER, ROW
 from hf2vad.storage import join, list_dir, read_json
 
-PICTURES = ("thumb", "appearance", "predicted", "appearance_error", "flow", "reconstructed", "flow_error")
+PICTURES = ("thumb", "preview", "appearance", "predicted", "appearance_error", "flow", "reconstructed", "flow_error")
 CLIPS = ("clip", "clip_boxes")
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
@@ -51,6 +51,8 @@ class Evidence:
     """The frame of the pictures, where it is not the peak's."""
     box: list[float] | None = None
     """x1, y1, x2, y2 in that frame, in pixels of the source."""
+    whole: list[float] | None = None
+    """The same of the whole object, as it is drawn."""
     note: str = ""
     """Why something is missing."""
 
@@ -92,11 +94,16 @@ def read_evidence(site: str, key: str) -> Evidence:
             nearest_of=int(row.get("nearest_of") or 0),
             nearest_camera=bool(row.get("nearest_camera")),
             frame=None if row.get("frame") is None else int(row["frame"]),
-            box=[round(float(corner), 1) for corner in row["box"]] if row.get("box") else None,
+            box=_corners(row.get("box")),
+            whole=_corners(row.get("whole")),
             note=str(row.get("note") or ""),
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise SchemaError(f"{where}: not an event of hf2vad ({error}); remove its folder and run again") from None
+
+
+def _corners(box: Any) -> list[float] | None:
+    return [round(float(corner), 1) for corner in box] if box else None
 
 
 def _path(key: str, name: Any) -> str:

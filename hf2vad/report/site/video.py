@@ -14,6 +14,7 @@ from hf2vad.archive.archive_refs import split_id
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evidence.choose import event_key
 from hf2vad.evidence.reasons import Knowledge
+from hf2vad.report.site.boxes import player_boxes
 from hf2vad.report.site.curve import labelled_spans, thinned
 from hf2vad.report.site.evidence import NOTHING, read_evidence, video_key
 from hf2vad.report.site.heat import Spread, spread
@@ -83,13 +84,21 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "peak": None if peak is None else round(peak, 3),
         "health": dict(Counter(item["kind"] for item in health)),
     }
+    step = round(float(np.median(np.diff(seconds))), 4) if len(seconds) > 1 else 0.04
     times, scores = thinned(seconds, score) if len(seconds) else ([], [])
     media = media_of(sources.job, scored, name)
+    boxes = player_boxes(scored, tables) if media.src else None
+    if boxes is not None:
+        put_data(sources.job.out, f"boxes/{name}", boxes)
     page = {
         **row,
         "times": times,
         "scores": scores,
-        "step": round(float(np.median(np.diff(seconds))), 4) if len(seconds) > 1 else 0.04,
+        "step": step,
+        "scored": [round(float(seconds[0]), 3), round(float(seconds[-1]) + step, 3)] if len(seconds) else None,
+        "length": round(_length(scored, seconds, step), 3),
+        "size": size_at(scored.metadata, int(scored.metadata.get("start", 0))),
+        "boxes": boxes is not None,
         "thresholds": scored.metadata.get("thresholds"),
         "events": events,
         "labels": _labels(sources.labels, scored, seconds),
@@ -125,6 +134,7 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
                 **{name: round(row[name], 3) for name in ("start_s", "end_s", "peak_s", "peak_score")},
                 "shown_frame": row["peak_frame"] if known.frame is None else known.frame,
                 "box": known.box or (None if row["x1"] is None else [round(row[name], 1) for name in BOX]),
+                "whole": known.whole,
                 "note": known.note,
                 "size": size_at(scored.metadata, row["peak_frame"]),
                 **why,
@@ -133,6 +143,12 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
             }
         )
     return found
+
+
+def _length(scored: Scored, seconds: F64, step: float) -> float:
+    """Seconds of the whole video, of which a part may have been scored: its other frames are taken to be as long."""
+    after = int(scored.metadata.get("frame_count", 0)) - int(scored.metadata.get("stop", 0))
+    return (float(seconds[-1]) + step if len(seconds) else 0.0) + max(0, after) * step
 
 
 def _health_rows(scored: Scored, key: str) -> list[dict[str, Any]]:

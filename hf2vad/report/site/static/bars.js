@@ -32,7 +32,7 @@ hf2vad.bars = (() => {
     if (!event.bars.length) return "";
     const rows = event.bars.flatMap(([name, strength, text]) => [
       el("dt", {}, hf2vad.features[name] || name),
-      el("dd", {}, bar(strength), el("span", {}, text)),
+      el("dd", {}, el("span", {}, text), bar(strength)),
     ]);
     return el("dl", { class: "parts" }, ...rows);
   }

@@ -33,7 +33,7 @@
     const all = found.kinds.reduce((sum, kind) => sum + kind.stretches, 0);
     place.append(
       table("Unhealthy footage by kind", ["Kind", "Stretches", "Together"], kinds),
-      el("details", {}, el("summary", {}, rows.length < all ? `The ${rows.length} longest stretches of ${count(all)}` : many(all, "stretch").replace("stretchs", "stretches")),
+      el("details", {}, el("summary", {}, rows.length < all ? `The ${rows.length} longest stretches of ${count(all)}` : many(all, "stretch", "stretches")),
         el("div", { class: "wide", role: "region", "aria-label": "Stretches of unhealthy footage", tabindex: 0 },
           table("Stretches of unhealthy footage", ["Video", "Kind", "From", "Length", "Value"], rows))),
     );
