@@ -43,8 +43,8 @@ def test_the_overview_shows_the_night(seen: Visit) -> None:
         "rows => rows.map(row => [...row.children].map(cell => cell.innerText.trim()))"
     )}  # fmt: skip
     assert rows == {
-        "cam-a": ["2", "0"],
-        "cam-b": ["0", "1"],  # its peak is two seconds into a video that begins a second before the hour
+        "cam-a": ["2", ""],
+        "cam-b": ["", "1"],  # its peak is two seconds into a video that begins a second before the hour
         HOSTILE: ["1", "no footage"],
         FORMULA: ["1", "no footage"],
     }
@@ -55,11 +55,22 @@ def test_the_overview_shows_the_night(seen: Visit) -> None:
     assert page.locator("img[src=x]").count() == 0
 
 
-def test_a_number_in_the_map_leads_to_its_events(seen: Visit) -> None:
+def test_every_cell_of_the_map_leads_to_the_footage_and_every_camera_to_its_events(seen: Visit) -> None:
     page = seen.open("index.html")
-    page.get_by_label("cam-a, 2026-11-24 22:00: 2 events").click()
+    assert page.locator("#heat tbody tr").all_inner_texts()[0].startswith("cam-a"), "the busiest is first"
+    assert page.locator("#heat .heat-none").all_inner_texts() == ["no footage"] * 2
+    cell = page.get_by_label("cam-a, 2026-11-24 22:00: 2 events")
+    assert "highest score 9.50, 1.9 times the threshold" in (cell.get_attribute("title") or "")
+    cell.click()
     page = seen.arrived()
-    assert page.url.endswith("events.html#camera=cam-a&column=0")
+    assert page.url.endswith(f"video.html#video={KEY}&t=1.00")
+    page = seen.open("index.html")
+    page.get_by_label("cam-a, 2026-11-24 23:00: 0 events").click()
+    page = seen.arrived()
+    assert page.locator("h1:visible").inner_text() == "cam-a/2026-11-24/23-15-00.mp4"
+    page = seen.open("index.html")
+    page.locator("#heat").get_by_role("link", name="cam-a", exact=True).click()
+    page = seen.arrived()
     assert names(page.locator("#events")) == [FIRST, FIRST]
     assert page.locator("#count").inner_text() == "2 events of 5"
 
@@ -78,6 +89,13 @@ def test_events_are_filtered_by_camera_video_time_score_and_kind(seen: Visit) ->
     page.locator("[name=column]").select_option("2026-11-24 23:00")
     assert names(page.locator("#events")) == ["cam-b/2026-11-24/22-59-59.avi"]
     page.locator("[name=column]").select_option("any")
+    page.get_by_label("From", exact=True).fill("2026-11-25")
+    assert cards.count() == 0
+    page.get_by_label("From", exact=True).fill("2026-11-24")
+    page.get_by_label("Until", exact=True).fill("2026-11-24")
+    assert cards.count() == 5
+    page.get_by_label("From", exact=True).fill("")
+    page.get_by_label("Until", exact=True).fill("")
     page.locator("[name=kind]").select_option("appearance")
     assert names(page.locator("#events")) == [FIRST]
     assert page.url.endswith("events.html#kind=appearance")

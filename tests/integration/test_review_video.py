@@ -14,7 +14,7 @@ from hf2vad.report.site.evidence import video_key
 from hf2vad.report.site.night import write_site
 from tests.browser import Visit, until, visit
 from tests.clips import only
-from tests.review import BUNDLE, CLIPS, FIRST, Bump, put_video
+from tests.review import BUNDLE, CLIPS, FIRST, FORMULA, HOSTILE, Bump, put_video
 from tests.streams import Stream, moved, write_stream
 
 if TYPE_CHECKING:
@@ -218,3 +218,20 @@ def test_a_part_of_a_video_that_was_scored_is_said_to_be_one(browser: Browser, t
     with visit(browser, tmp_path / "site") as seen:
         page = seen.open(f"video.html#video={video_key('a.mp4')}")
         assert page.locator("#about").inner_text() == "camera a.mp4 · scored 15 to 30 s of 30 s · 0 events"
+
+
+def test_other_cameras_at_a_moment_are_found_by_the_times_of_their_paths(seen: Visit) -> None:
+    page = seen.open(f"video.html#video={video_key('cam-b/2026-11-24/22-59-59.avi')}&t=1.2")
+    position(page)
+    page.get_by_text("Other cameras at this moment").click()
+    page.get_by_text("No other camera has footage of 2026-11-24 23:00:00.").wait_for()
+    hostile = next(video for video in CLIPS if video.startswith(HOSTILE))
+    page = seen.open(f"video.html#video={video_key(hostile)}&t=2.5")
+    position(page)
+    page.get_by_text("Other cameras at this moment").click()
+    page.get_by_text("At 2026-11-24 22:00:02:").wait_for()
+    assert page.locator("#meanwhile-list a").all_inner_texts() == [FORMULA]
+    page.locator("#meanwhile-list a").click()
+    page.locator("h1", has_text=FORMULA).wait_for()
+    page = seen.arrived()
+    assert position(page) == pytest.approx(2.5, abs=0.02)

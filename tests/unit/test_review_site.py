@@ -23,7 +23,7 @@ from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.jobs.report import ReviewJob, review_job
 from hf2vad.report.site.curve import MOST_POINTS
 from hf2vad.report.site.evidence import read_evidence, video_key
-from hf2vad.report.site.heat import UNKNOWN, HeatMap, spread
+from hf2vad.report.site.heat import UNKNOWN, Curve, HeatMap, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
@@ -83,7 +83,8 @@ def test_camera_and_time_are_read_from_the_path(
 
 def spread_of(video: str, pattern: str, seconds: float, *peaks: float) -> Any:
     times = np.arange(0, seconds, 0.5)
-    return spread(place_of(video, PathPattern(pattern)), times, np.linspace(0, 1, len(times)), peaks)
+    curve = Curve(video, times, np.linspace(0, 1, len(times)), 0.25, peaks)
+    return spread(place_of(video, PathPattern(pattern)), curve)
 
 
 def test_the_map_has_hours_where_paths_tell_them_and_a_column_for_those_that_do_not() -> None:
@@ -94,7 +95,12 @@ def test_the_map_has_hours_where_paths_tell_them_and_a_column_for_those_that_do_
     ])  # fmt: skip
     assert heat.columns == ["2026-11-24 22:00", "2026-11-24 23:00", "2026-11-25 00:00", UNKNOWN]
     rows = {row["camera"]: row["cells"] for row in heat.rows()}
-    assert rows["a"] == [[1, 0.5, 1800.0], [1, 1.0, 1800.0], None, None]
+    assert rows["a"] == [
+        [1, 0.5, 1800.0, 2.0, "a/2026-11-24/22-30.mp4", 1799.5],
+        [1, 1.0, 1800.0, 4.0, "a/2026-11-24/22-30.mp4", 3599.5],
+        None,
+        None,
+    ]
     assert [cell and cell[0] for cell in rows["c"]] == [None, None, None, 1]
     assert heat.column_of(place_of("a/2026-11-24/22-30.mp4", PathPattern(TIMED)), 1900) == 1
 
@@ -112,6 +118,16 @@ def test_the_map_has_positions_in_the_video_where_paths_tell_nothing() -> None:
     cells = heat.rows()[0]["cells"]
     assert [cell[0] for cell in cells] == [2, *([0] * 8), 1]
     assert sum(cell[2] for cell in cells) == 3010
+
+
+def test_the_busiest_cameras_are_first_and_a_cell_leads_to_its_highest_moment() -> None:
+    heat = HeatMap([spread_of("a/x.mp4", "", 10), spread_of("b/y.mp4", "", 10, 1, 2), spread_of("b/z.mp4", "", 20, 3)])
+    rows = heat.rows()
+    assert [row["camera"] for row in rows] == ["b", "a"]
+    assert [sum(cell[0] for cell in row["cells"] if cell) for row in rows] == [3, 0]
+    assert rows[0]["cells"][9][4:] == ["b/y.mp4", 9.5], "of two videos the higher one: it ends there, and so is at 1"
+    assert rows[0]["cells"][19][4:] == ["b/z.mp4", 19.5]
+    assert heat.cameras() == ["a", "b"]
 
 
 def test_many_hours_are_hours_of_the_day() -> None:

@@ -159,7 +159,8 @@ def _put_summary(job: ReportJob, night: _Night, failed: list[dict[str, str]], kn
         "kinds": sorted({event["kind"] for event in events if event["kind"]}),
         "bars": bars_scale(knowledge, events),
         "columns": heat.columns,
-        "cameras": [row["camera"] for row in heat.rows()],
+        "cameras": heat.cameras(),
+        "dated": any(video["when"] for video in night.videos),
     }
     put_data(job.out, "summary", summary)
     overview = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from hf2vad.evidence.reasons import Knowledge
 from hf2vad.report.site.boxes import player_boxes
 from hf2vad.report.site.curve import labelled_spans, thinned
 from hf2vad.report.site.evidence import NOTHING, read_evidence, video_key
-from hf2vad.report.site.heat import Spread, spread
+from hf2vad.report.site.heat import Curve, Spread, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import media_of
 from hf2vad.report.site.place import Place, place_of
@@ -29,6 +29,7 @@ from hf2vad.storage import readable
 from hf2vad.tables.read import VideoTables
 from hf2vad.tables.sizes import size_at
 
+EPOCH = datetime(1970, 1, 1)
 WHY = ("kind", "sentence", "rarity", "score", "parts", "bars")
 NEAREST = ("nearest", "nearest_distance", "nearest_of", "nearest_camera")
 
@@ -79,6 +80,9 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "name": readable(scored.video),
         "camera": readable(place.camera),
         "when": _when(place, 0.0),
+        "start": None if place.start is None else (place.start - EPOCH).total_seconds(),
+        "from_s": round(float(seconds[0]), 1) if len(seconds) else 0.0,
+        "until_s": round(float(seconds[-1]), 1) if len(seconds) else 0.0,
         "seconds": lasts,
         "events": len(events),
         "peak": None if peak is None else round(peak, 3),
@@ -106,7 +110,9 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "media": {"src": media.src, "offset_s": media.offset_s, "cuts": media.cuts, "why_not": media.why_not},
     }
     put_data(sources.job.out, f"videos/{name}", page)
-    spread_out = spread(place, seconds, score, [event["peak_s"] for event in events])
+    thresholds = scored.metadata.get("thresholds") or [0.0]
+    peaks = [event["peak_s"] for event in events]
+    spread_out = spread(place, Curve(name, seconds, score, float(thresholds[0]), peaks))
     bundle = str(scored.metadata.get("bundle", ""))
     return Shown(row, events, spread_out, bundle, len(seconds), lasts, health, media.failed)
 

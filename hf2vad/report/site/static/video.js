@@ -47,7 +47,7 @@
     return (seconds) => layer.follow(seconds);
   }
 
-  function show(page) {
+  function show(page, summary) {
     about(page);
     byId("video").hidden = false;
     const { events } = page;
@@ -123,6 +123,7 @@
       else if (now.t !== undefined) player.seek(Number(now.t) || 0);
     });
 
+    hf2vad.meanwhile.show(page, summary, () => player.now());
     hf2vad.curve.key(page);
     if (page.times.length) curve = hf2vad.curve.draw(place, page, (seconds) => player.seek(seconds));
     else place.hidden = true;
@@ -133,7 +134,7 @@
 
   if (/^[0-9a-f]{16}$/.test(asked.video || "")) {
     const data = [hf2vad.load("summary"), hf2vad.load(`videos/${asked.video}`)];
-    hf2vad.shown(Promise.all(data).then(([summary, page]) => { hf2vad.bars.use(summary); show(page); }));
+    hf2vad.shown(Promise.all(data).then(([summary, page]) => { hf2vad.bars.use(summary); show(page, summary); }));
   }
   else hf2vad.shown(hf2vad.list.show());
   if (!asked.video) window.addEventListener("hashchange", () => location.reload());
