@@ -89,7 +89,7 @@ def ped2_time() -> str:
         rows.append(
             [f"`{preset}`{f' {label}' if label else ''}", boxes, f"{first['cubes']:,}", steps, *seconds, machine]
         )
-    return markdown(["run", "boxes", "training cubes", "cubes seen by the stages", *names, "machine"], rows)
+    return markdown(["run", "boxes", "training cubes", "cubes seen by the stages", "train", "score", "machine"], rows)
 
 
 def seeds() -> str:

@@ -5,18 +5,15 @@ python -m hf2vad.reference > docs/configuration.md
 
 from __future__ import annotations
 
-import ast
 import inspect
-import itertools
-import textwrap
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
-from hf2vad.features.settings import FEATURES
 from hf2vad.jobs import JOBS, load
+from hf2vad.options import added_meaning, field_docs
 from hf2vad.presets import PRESETS, Preset
 from hf2vad.settings import flat, to_dict
 
@@ -77,7 +74,12 @@ def _tables(kind: type[Any], found: dict[str, type[Any]]) -> Iterator[str]:
             found[title] = hint
             nested.append(f"[`{item.name}`](#{title.replace(' ', '-')})")
         else:
-            cells = (f"`{item.name}`", kind_of(hint), _default(item), _text(documented.get(item.name) or _added(item)))
+            cells = (
+                f"`{item.name}`",
+                kind_of(hint),
+                _default(item),
+                _text(documented.get(item.name) or added_meaning(item)),
+            )
             rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     if rows:
         yield "\n".join(["| setting | value | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
@@ -85,28 +87,9 @@ def _tables(kind: type[Any], found: dict[str, type[Any]]) -> Iterator[str]:
         yield f"Nested: {', '.join(nested)}.\n"
 
 
-def _added(item: Field[Any]) -> str:
-    """What a setting is that `with_fields` added without a docstring: the weight of a feature."""
-    return f"Weight of the feature `{item.name}`." if item.name in FEATURES else ""
-
-
 def _title(kind: type[Any]) -> str:
     """`DetectorConfig` as `detector`."""
     return kind.__name__.removesuffix("Config").lower()
-
-
-def field_docs(kind: type[Any]) -> dict[str, str]:
-    """The docstring that follows each field of a class, and of its bases."""
-    documented: dict[str, str] = {}
-    for known in reversed(kind.__mro__):
-        if not is_dataclass(known):
-            continue
-        (node,) = ast.parse(textwrap.dedent(inspect.getsource(known))).body
-        body = node.body if isinstance(node, ast.ClassDef) else []
-        for item, after in itertools.pairwise(body):
-            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and isinstance(after, ast.Expr):
-                documented[item.target.id] = ast.literal_eval(after.value)
-    return documented
 
 
 def kind_of(hint: Any) -> str:

@@ -45,7 +45,7 @@ score. `undecodable`: it, or a frame that its cubes need, could not be decoded, 
 
 TimeKind = Literal["time_back", "time_jump", "time_order", "time_doubled", "time_missing"]
 HealthKind = Literal["undecodable", "black", "blinded", "frozen", "moved", "gap", "rate", "resized", TimeKind]
-"""What can be wrong with footage; health/episodes.py says what each is."""
+"""Kind of fault in footage. health/episodes.py defines each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class CubeBatch:
     pts_s: float
     """Presentation time, seconds from the video's first frame."""
     status: FrameStatus
-    """Whether the frame can be scored; without `scored` there are no cubes."""
+    """Whether the frame can be scored. Cubes exist only with `scored`."""
     boxes: F32
     """(B, 4): x1, y1, x2, y2 in source pixels, the end exclusive."""
     appearance: U8
@@ -120,7 +120,8 @@ STC = pa.schema(
 _CLASS = _fields(("class", pa.int32(), True), ("class_score", pa.float32(), True))
 
 STC_CLASSES = pa.schema([*STC, *_CLASS])
-"""The same of a detector with classes: each box's most probable class and its probability; null for a box without."""
+"""STC columns of a detector with classes: most probable class of each box and its probability, null for a box without.
+"""
 
 FEATURE_COLUMNS: Mapping[str, str] = {name: name if name == YARDSTICK else f"s_{name}" for name in FEATURES}
 """Column of each feature in the tables of scores: `s_<name>`; the yardstick's is its name alone."""
@@ -283,7 +284,7 @@ def pack_metadata(table: str, values: Mapping[str, Any]) -> dict[bytes, bytes]:
 
 
 def table_of(schema: pa.Schema) -> str | None:
-    """Which table a file is; none for a file that is not ours."""
+    """Kind of table of a file. None for a file that is not ours."""
     name = (schema.metadata or {}).get(b"hf2vad.table")
     return None if name is None else str(json.loads(name))
 

@@ -13,7 +13,7 @@ from typing import Literal
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.path_filter import PathFilter
 from hf2vad.archive.stills import IMAGE_SUFFIXES, LEAST_IMAGES, VIDEO_SUFFIXES, StillFilter, suffix_of
-from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError, StorageError
+from hf2vad.errors import AccessDeniedError, BucketNotFoundError, ConfigError, NotFoundError, StorageError
 from hf2vad.storage import Entry, exists, find_file, is_local, list_dir, readable
 from hf2vad.storage.ahead import with_listings
 
@@ -40,7 +40,8 @@ class Video:
     """One video of an archive."""
 
     id: str
-    """Its name in a run: its path in the archive, after the archive's name and a slash where that has one."""
+    """Name of the video in a run: its path in the archive, after the archive's name and a slash if the archive has one.
+    """
     uri: str
     kind: Literal["file", "images"]
     """`file`: a video file. `images`: a folder of numbered images, in numeric order."""
@@ -93,6 +94,12 @@ def find_video(archive: str, video: str, *, fingerprint: str | None = None) -> V
     elif {".", "..", *([""] if is_local(archive) else [])}.isdisjoint(video.split("/")):
         found = _inside(archive, video, fingerprint)
     return found if found is None or fingerprint is None else replace(found, fingerprint=fingerprint)
+
+
+def no_video(archives: str, passed: PassedOver | None = None, which: str = "") -> ConfigError:
+    """The error to raise where `archives` have no video, or none of those that `which` describes."""
+    endings = f"videos end in {' '.join(VIDEO_SUFFIXES)}, or are folders of numbered images"
+    return ConfigError("; ".join([f"{archives}: no video there{which}", *(passed.lines() if passed else ()), endings]))
 
 
 def _inside(archive: str, video: str, fingerprint: str | None) -> Video | None:

@@ -31,7 +31,7 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True)
 class Partitions:
-    """What is asked for of some archives, in which order."""
+    """Days and cameras of some archives that a run covers, in the order of work."""
 
     sources: tuple[ArchiveRef, ...]
     scope: PathFilter = EVERYTHING
@@ -78,7 +78,7 @@ class Partitions:
         return Partition(source, None if self.order == "name" else self.scope.days_of(video.path))
 
     def scope_of(self, section: Partition) -> PathFilter:
-        """Which videos of its archive are in `section`."""
+        """Filter for the videos of the archive in `section`."""
         return self.scope if section.days is None else self.scope.on(section.days)
 
     def _all(self) -> Iterator[Partition]:

@@ -1,4 +1,4 @@
-"""Which images of a folder are frames of a video, and which are stills that something else left there."""
+"""Distinguishes the frames of an image sequence from stray images in the same folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VIDEO_SUFFIXES = (
     *(".mjpg", ".m2v"),
 )
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
-"""Of one picture in several formats the first of these is the frame: those that lose nothing come first."""
+"""Image formats, lossless first. Of one picture in several formats, the first of these is the frame."""
 
 LEAST_IMAGES = 5
 """Images that make a video: fewer have no frame with full context."""

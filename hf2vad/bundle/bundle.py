@@ -29,9 +29,9 @@ from hf2vad.storage import join, put_bytes, put_json, read_bytes
 
 WEIGHTS = "weights.safetensors"
 PROBE = "probe/"
-"""What the names of the probe cubes' arrays begin with, beside the weights."""
+"""Prefix of the arrays of probe cubes, stored beside the weights."""
 EXAMPLES = "examples/"
-"""What the names of the normal examples' arrays begin with."""
+"""Prefix of the arrays of normal examples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Bundle:
     examples: NormalExamples = field(default=NO_EXAMPLES, repr=False, compare=False)
     """Training cubes to show beside events."""
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """How it was made: settings, table, loss history, versions."""
+    """Record of the training: settings, table, loss history, versions."""
 
     @property
     def id(self) -> str:

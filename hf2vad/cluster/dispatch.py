@@ -14,10 +14,10 @@ from hf2vad.cluster.policy import Cause
 from hf2vad.cluster.settings import RayConfig
 
 LOOK_SECONDS = 1.0
-"""How often a driver that waits for calls looks whether it was told to stop."""
+"""Seconds between two checks for a stop signal while the driver waits for calls."""
 
 DROP_SECONDS = 5.0
-"""How long calls that are dropped may take to clean up, before their workers are ended."""
+"""Seconds that dropped calls get to clean up before their workers are killed."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call ended: with a value, or with a failure and its cause."""
+    """Result of a call: a value, or a failure and its cause."""
 
     call: Call
     value: Any
-    """What the function returned; None after a failure."""
+    """Return value of the function. None after a failure."""
     failure: str | None
     """Why there is no value, in one line. None on success."""
     tries: int
-    """How often the call was started."""
+    """Number of times the call was started."""
     cause: Cause | None = None
     """Failure class (policy.py). None on success."""
 

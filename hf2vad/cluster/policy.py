@@ -1,4 +1,4 @@
-"""What follows when a call on the cluster does not return a value: the one place that says so.
+"""Consequences of a failed call on the cluster. The only place that decides them.
 
 | cause | what it was | what follows |
 |---|---|---|
@@ -67,17 +67,17 @@ class Cause(Enum):
 
     @property
     def blames_video(self) -> bool:
-        """Whether it may lie in the video, so that trying for ever is no use. A dead worker may have died of it."""
+        """True if the video may be the cause, so that retries must end. A worker may have died of its video."""
         return self in (Cause.INPUT, Cause.WORKER)
 
     @property
     def blames_machinery(self) -> bool:
-        """Whether it may lie in workers or storage, so that it may hit every other video too."""
+        """True if workers or storage may be the cause, so that every other video may fail too."""
         return self in (Cause.WORKER, Cause.NODE, Cause.STORAGE)
 
     @property
     def waits(self) -> bool:
-        """Whether its failure row waits until something else works, because it may be no fault of the video's."""
+        """True if the failure row is withheld until another call succeeds, because the video may not be the cause."""
         return self.blames_machinery or self is Cause.DENIED
 
 
@@ -111,7 +111,7 @@ def describe(error: BaseException) -> str:
 
 
 def ending(error: BaseException) -> Hf2vadError:
-    """What ends the run, for an error whose cause is RUN."""
+    """Exception that ends the run, for an error whose cause is RUN."""
     if isinstance(error, Hf2vadError):
         return error
     return DispatchError(f"Ray cannot run the work: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
@@ -131,5 +131,5 @@ def _ray(*names: str) -> tuple[type[BaseException], ...]:
 
 
 def _in_place_of_a_result(error: BaseException) -> bool:
-    """Whether Ray itself raised `error` because it got no result of the call, neither a value nor an exception."""
+    """True if Ray itself raised `error` because the call produced neither a value nor an exception."""
     return isinstance(error, _ray("RayError")) and not isinstance(error, _ray("RayTaskError"))

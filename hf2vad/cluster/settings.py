@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hf2vad.errors import ConfigError
 
 GRACE_SECONDS = 25.0
-"""How long what runs may take to finish after SIGTERM: less than Kubernetes gives a pod (30 s) and spot instances have
-(30 to 120 s)."""
+"""Seconds that running work may take to finish after SIGTERM: less than Kubernetes gives a pod (30 s) and spot
+instances get (30 to 120 s)."""
 
 NO_RAY = "none"
 """The address with which a job makes its calls in its own process."""
@@ -16,7 +16,7 @@ NO_RAY = "none"
 
 @dataclass(frozen=True, kw_only=True)
 class RayConfig:
-    """Where the work runs, and with how much of it."""
+    """Cluster that does the work, and the share of it to use."""
 
     address: str = ""
     """Address of a Ray cluster. Empty: RAY_ADDRESS, or the cluster that this job was submitted to, or else Ray is
@@ -37,11 +37,11 @@ class RayConfig:
     """Memory that a worker reserves, in GiB; 0: not accounted."""
 
     retries: int = 2
-    """How often a shard is tried again after its worker died or storage failed; in training, how often the workers are
-    started again."""
+    """Number of retries of a shard after its worker died or storage failed. In training, number of restarts of the
+    workers."""
 
     node_retries: int = 10
-    """How often after its node was lost, which says nothing of the shard: spot instances come and go."""
+    """Number of retries after a lost node. Spot instances come and go, so a lost node does not blame the shard."""
 
     def __post_init__(self) -> None:
         least_of = {"workers": 0, "cpus": 0.01, "memory_gib": 0, "retries": 0, "node_retries": 0, "gpus": 0}
@@ -52,5 +52,5 @@ class RayConfig:
 
     @property
     def uses_ray(self) -> bool:
-        """Whether calls are made by Ray's workers, and not by the job's own process."""
+        """True if Ray workers make the calls, False if this process does."""
         return self.address != NO_RAY

@@ -1,4 +1,4 @@
-"""From a shard to its cubes: decoding, boxes, flow and cutting as one stream of bounded memory."""
+"""Cubes of a shard: decoding, boxes, flow and crops as one stream with bounded memory."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ AHEAD = 4
 
 
 OnFrame = Callable[[int, U8 | None, tuple[int, int]], None] | None
-"""What may look at each frame: its number, its (H, W) grey picture, none when it cannot be decoded, and the width and
-height that it had before it was scaled."""
+"""Callback for each frame: its number, its (H, W) grey picture (None if it cannot be decoded), and its width and height
+before scaling."""
 
 TRIM_EVERY = 50
 """Frames after which freed memory is given back."""
@@ -66,7 +66,7 @@ class _Boxed:
 
     @property
     def makes_cubes(self) -> bool:
-        """Whether cubes are cut from it."""
+        """True if cubes are cut from the frame."""
         return self.status == "scored" and len(self.boxes) > 0
 
 
@@ -137,7 +137,7 @@ class Extractor:
             after.flow = estimator.around(before.grey, after.grey, regions)
 
     def _estimator(self, shard: Shard, size: tuple[int, int]) -> FlowEstimator:
-        """What gives flow between frames that have `size` before they are scaled."""
+        """Flow estimator for frames that have `size` (width, height) before scaling."""
         working = Working.of(self._config.working, *size)
         width, height = working.size
         try:
@@ -211,7 +211,7 @@ class Extractor:
 
 
 def _status(recent: Sequence[_Prepared]) -> FrameStatus:
-    """Whether the last of `recent` frames can be scored. Frames of another size are no context."""
+    """Tell whether the last of `recent` frames can be scored. Frames of another size are no context."""
     sizes = {item.frame.size for item in recent if item.grey is not None}
     if recent[-1].frame.index < FRAMES - 1 or len(sizes) > 1:
         return "no_context"

@@ -43,7 +43,7 @@ class FlowConfig:
     time or less where most of the picture is still."""
 
     margin: int = field(default=16, metadata={OMIT_DEFAULT: True})
-    """With region `boxes`: pixels around each box that flow is computed over as well, at least."""
+    """Least margin around each box that flow is computed over with region `boxes`, in pixels."""
 
     def __post_init__(self) -> None:
         require(0 < self.scale <= 8, f"flow.scale must be above 0 and at most 8, got {self.scale}")

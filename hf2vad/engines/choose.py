@@ -1,4 +1,4 @@
-"""What `--engine auto` stands for on one device."""
+"""The engine that `--engine auto` selects for a device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Choice:
 
     spec: EngineSpec
     target: Target
-    """Where it was chosen."""
+    """Device and versions that the choice is valid for."""
     why: str
 
 
@@ -54,7 +54,5 @@ def choose_engine(
             return Choice(spec, target, "there is a GPU, and no package that fits it")
         return Choice(replace(spec, name="eager", precision="fp32"), target, reason)
     eager = replace(spec, name="eager", precision="fp32")
-    hint = (
-        "no package fits this processor, these versions and this batch; jobs/build_engine.py makes one that is faster"
-    )
+    hint = "no package fits this processor, these versions and this batch; hf2vad build-engine makes one that is faster"
     return Choice(eager, target, hint)

@@ -22,7 +22,7 @@ SUFFIX: dict[EngineName, str] = {"aot": ".pt2", "tensorrt": ".engine"}
 CHUNK = 2**22
 """Bytes copied at once."""
 FOLDER = "engines"
-"""Where packages are by default: in a folder of this name in the bundle."""
+"""Default folder of engine packages inside the bundle."""
 
 
 class Package:
@@ -34,7 +34,7 @@ class Package:
         self.about = join(spec.cache, f"{spec.name}-{self.key}.json")
 
     def exists(self) -> bool:
-        """Whether it is there, whole: its JSON is put last."""
+        """True if the package is complete. Its JSON is written last."""
         return exists(self.about)
 
     def put(self, path: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -76,5 +76,5 @@ class Package:
             target.seek(0)
             digest = hashlib.file_digest(target, "sha256").hexdigest()
         if digest != about.get("sha256"):
-            raise EngineError(f"{uri}: not what {self.about} was written for; build it again (jobs/build_engine.py)")
+            raise EngineError(f"{uri}: not what {self.about} was written for; build it again (hf2vad build-engine)")
         return local

@@ -20,7 +20,7 @@ from hf2vad.storage import absolute, join
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRequest:
-    """Which engine is wanted, for which bundle; travels to a worker."""
+    """Requested engine and its bundle. Travels to a worker."""
 
     bundle_uri: str
     bundle_id: str
@@ -42,11 +42,11 @@ class EngineAnswer:
 
     choice: Choice
     built: dict[str, Any] | None
-    """What the JSON of its package says, where it was built just now."""
+    """JSON of the package if it was built by this call."""
 
 
 def cache_of(bundle_uri: str, engine_cache: str) -> str:
-    """Where packages are: at --engine-cache, or in the bundle."""
+    """Folder of engine packages: --engine-cache, or a folder in the bundle."""
     return absolute(engine_cache) if engine_cache else join(bundle_uri, FOLDER)
 
 

@@ -1,4 +1,4 @@
-"""What a built engine is good for: one bundle, on one kind of device, with one set of versions."""
+"""Validity of a built engine: one bundle, one kind of device, one set of versions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Target:
 
 
 def this_target(device: torch.device) -> Target:
-    """What engines that run on `device` in this process are good for."""
+    """Target of engines that run on `device` in this process."""
     versions = [("hf2vad", hf2vad.__version__), ("torch", torch.__version__), ("system", platform.system())]
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)

@@ -43,7 +43,7 @@ class VideoFrames:
 
     @property
     def scored(self) -> Labels:
-        """Which of the frames count."""
+        """Boolean mask of the frames that count."""
         return ~np.isnan(self.columns["score_raw"])
 
 
@@ -141,7 +141,7 @@ def collect(
 
 @dataclass(frozen=True)
 class _Raw:
-    """What was read of a video: raw columns over all its frames, -inf in a part where a frame has no object."""
+    """Raw columns over all frames of a video, -inf where a frame has no object."""
 
     video: str
     frame: I64

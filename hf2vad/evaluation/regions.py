@@ -76,7 +76,7 @@ def track_scores(found: F64, track: np.ndarray[tuple[int], np.dtype[np.int64]]) 
 
 @dataclass
 class _Found:
-    """What one column of scores finds, video by video."""
+    """Detections by one column of scores, video by video."""
 
     regions: list[F64] = field(default_factory=list)
     false: list[F64] = field(default_factory=list)

@@ -48,7 +48,7 @@ class Cube:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a cube holds, and what the networks that its score needs make of it."""
+    """A cube, and the networks' reconstruction and prediction of it."""
 
     crop: U8
     """(32, 32, 3): the last crop."""
@@ -59,7 +59,7 @@ class Explanation:
     reconstructed: F32 | None
     """(32, 32, 2); None where the flow network does not count."""
     number: int
-    """Which of the four flows that is, from 0."""
+    """Index of that flow among the four, from 0."""
     errors: Mapping[Network, float]
     """S_r and S_p, of the networks that ran."""
 
@@ -82,7 +82,7 @@ def cut_again(extractor: Extractor, video: Video, timeline: Timeline, row: Mappi
 
 @torch.inference_mode()
 def explain(model: HF2VAD | None, cube: Cube, networks: Sequence[Network], device: torch.device) -> Explanation:
-    """What `model`, in evaluation mode on `device`, makes of `cube` with `networks`; None where there are none."""
+    """Run `model` (evaluation mode, on `device`) on `cube` with `networks`. None without networks."""
     inputs = cube_tensors(cube.appearance, cube.flow, device)
     flows = _flow_fields(inputs.flows)
     if model is None:

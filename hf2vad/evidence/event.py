@@ -1,4 +1,4 @@
-"""All that is shown of one event: its row, and the files that it names."""
+"""Everything the site shows of one event: its row, and the files that it names."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Explainer:
 
     bundle: Bundle
     networks: tuple[Network, ...]
-    """Those that the bundle's score needs."""
+    """Networks that the bundle's score needs."""
     model: HF2VAD | None
-    """In evaluation mode, on `device`; None without networks."""
+    """Network in evaluation mode on `device`. None if the bundle has none."""
     device: torch.device
     extractor: Callable[[], Extractor]
     """Gives the extractor that cuts cubes as they were scored."""
@@ -51,7 +51,7 @@ class Explainer:
 
 @dataclass
 class EventCard:
-    """What is shown of an event: its row, and the files beside it."""
+    """Row of an event and the files beside it."""
 
     row: dict[str, Any]
     files: dict[str, bytes] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class EventCard:
 
 
 def plain_card(chosen: Chosen) -> EventCard:
-    """What is known of an event without its video."""
+    """Card of an event whose video is not available."""
     columns = {name: chosen.row[name] for name in TABLE_COLUMNS}
     size = [chosen.metadata.get("width"), chosen.metadata.get("height")]
     return EventCard({**columns, **Reasons().row(), "frame_size": size, "box": None, "whole": None, "files": {}})

@@ -31,7 +31,7 @@ class Footage:
     config: EvidenceConfig
 
     metadata: Mapping[str, Any]
-    """Of its frame table, which says which size of pictures holds for which frames."""
+    """Metadata of the frame table, which gives the picture size of each range of frames."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What a run found, in words."""
+"""Findings of a run, in words."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Moments:
 
     count: int
     top: list[Moment]
-    """Those with the highest scores, the highest first."""
+    """The highest-scoring moments, highest first."""
 
 
 def moments(prefix: str, bundle: str, most: int) -> Moments:

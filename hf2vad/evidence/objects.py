@@ -32,7 +32,7 @@ class Objects:
 
     @classmethod
     def read(cls, uri: str, ranges: Sequence[Range]) -> Objects:
-        """Those of the frames in `ranges`, the ends exclusive; of the others no more than BATCH are held."""
+        """Objects in the frames of `ranges` (ends exclusive). Holds at most BATCH other rows at a time."""
         starts = np.array(sorted(start for start, _ in ranges), np.int64)
         stops = np.maximum.accumulate(np.array([stop for _, stop in sorted(ranges)], np.int64))
         kept = [OBJECTS.empty_table()]

@@ -1,4 +1,4 @@
-"""Which events are shown with pictures, and how much of them."""
+"""Selection of events to show with pictures, and the amount of material for each."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class EvidenceConfig:
     """Longest clip, in seconds; of a longer event the part around the peak is shown."""
 
     pixelate: Pixelate = "none"
-    """What is made unrecognisable in all pictures and clips. `people`: every scored box. `faces`: the upper third of
-    every scored box; no face is looked for. Both hold for `pixelate_hold` seconds around each box."""
+    """Parts to pixelate in all pictures and clips. `people`: every scored box. `faces`: the upper third of every scored
+    box; no face detector runs. Both last `pixelate_hold` seconds before and after each box."""
 
     pixelate_hold: float = 1.0
     """Seconds before and after a frame whose boxes are pixelated in it too: who stands still for a moment has none."""

@@ -14,10 +14,10 @@ from hf2vad.schema import F32
 
 @dataclass(frozen=True, kw_only=True)
 class EnergyConfig:
-    """How the energy of a cube's flow is measured."""
+    """Settings of the feature `energy`."""
 
     unit: Unit = "expected_speed"
-    """What speeds are divided by."""
+    """Unit of speed."""
 
 
 class Energy(Feature[EnergyConfig]):

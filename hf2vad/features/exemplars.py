@@ -54,7 +54,7 @@ class ExemplarFeature(Feature[S]):
         return "exemplars" in self.arrays
 
     def prepared(self, sample: CubeSample) -> Self:
-        """This feature with what `vectors` needs of training cubes, before exemplars are chosen."""
+        """This feature with the statistics that `vectors` needs, before exemplars are chosen."""
         return replace(self, perspective=sample.perspective)
 
     def fit(self, sample: CubeSample) -> Self:
@@ -112,7 +112,7 @@ def camera_exemplars(
 
 
 def has_camera(arrays: Mapping[str, F32], camera: str) -> bool:
-    """Whether fitted arrays have exemplars of a camera's own."""
+    """True if fitted arrays hold exemplars of a single camera."""
     return f"{_prefix(camera)}exemplars" in arrays
 
 

@@ -36,7 +36,7 @@ lowest training value (1,)."""
 
 @dataclass(frozen=True, kw_only=True)
 class DensityConfig:
-    """How likely a cube's motion is among the training cubes: a histogram of its flow over directions."""
+    """Density of motion among the training cubes, as a histogram of flow over directions."""
 
     kind: Literal["none", "exemplars", "knn", "gmm"] = "none"
     """`exemplars`: distance to the nearest k-means centre. `knn`: mean distance to the nearest training cubes. `gmm`:
@@ -68,7 +68,8 @@ class DensityConfig:
 
 
 class Motion(Feature[DensityConfig]):
-    """How unusual a cube's motion is; 0 is as usual as anything in training. Not fitted with `density.kind none`."""
+    """Distance of a cube's motion from the training cubes; 0 for motion as usual as any in training. Not fitted with
+    `density.kind none`."""
 
     name = "motion"
     word = "motion"

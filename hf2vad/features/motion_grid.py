@@ -27,7 +27,7 @@ class MotionGridConfig(ExemplarConfig):
     """Exemplars of motion, and the unit of its speeds."""
 
     unit: Unit = "expected_speed"
-    """What speeds are divided by."""
+    """Unit of speed."""
 
 
 class MotionGrid(ExemplarFeature[MotionGridConfig]):

@@ -11,7 +11,7 @@ from hf2vad.schema import F16, F32
 
 
 class Speed(Feature[NoSettings]):
-    """How fast a cube moves, in flow units a frame; always measured, as the yardstick of every report."""
+    """Speed of a cube in flow units a frame. Always measured, because every report compares with it."""
 
     name = "speed"
     word = "speed"

@@ -80,13 +80,13 @@ class MeasuredFile:
 
     @property
     def as_camera(self) -> MeasuredFile:
-        """The same file as features of its camera measure it."""
+        """This file as measured by the features of its camera."""
         return replace(self, values={**self.values, **self.own})
 
 
 @dataclass(frozen=True)
 class Calibrations:
-    """What is normal for all cameras together, and for each that has enough cubes."""
+    """Distributions for all cameras together, and for each camera with enough cubes."""
 
     overall: Calibration
     cameras: Mapping[str, Calibration]
@@ -203,7 +203,7 @@ def measure_normal(
     group: Group,
     cameras: Cameras = NO_CAMERAS,
 ) -> tuple[list[MeasuredFile], list[MeasuredFile] | None]:
-    """What `calibrate` takes as `files` and `plain`, of the table that the features were fitted on.
+    """Measure the table that the features were fitted on; the result is `files` and `plain` of `calibrate`.
 
     unseen: the part of it that the networks have not learned from, on which alone they run; None: all of it.
     """
@@ -224,8 +224,8 @@ def calibrate(
     camera_cubes: int = 1000,
     plain: Sequence[MeasuredFile] | None = None,
 ) -> Calibrations:
-    """What is normal over all cubes, and for each camera: μ and σ of every measured feature, with `fusion.rule =
-    surprise` the distribution of each with a weight, and the percentiles of the frame scores.
+    """Distributions over all cubes and for each camera: mean and deviation of every measured feature, with `fusion.rule
+    = surprise` the distribution of each weighted feature, and percentiles of the frame scores.
 
     With Eq. 9 each camera that a pattern names has μ and σ of its own where it has `camera_cubes` cubes. By surprise
     each camera that is learnt apart has distributions of its own, shrunk towards those of all cameras where they rest
@@ -266,7 +266,7 @@ def _calibration(
     where: str,
     overall: Calibration | None = None,
 ) -> Calibration:
-    """Of the cubes of `files` and `plain`; overall: that of all cameras, where they are one camera's."""
+    """Calibration over the cubes of `files` and `plain`. `overall`: that of all cameras, if these are one camera's."""
     sources = {name: plain if name in plain[0].values else files for name in files[0].values}
     running = {name: RunningMoments() for name in sources}
     for name, moments in running.items():
@@ -292,7 +292,7 @@ def _calibration(
 
 
 def _sums(files: Sequence[MeasuredFile], scorer: Scorer) -> F64:
-    """What is added up in each cube, or in each frame with a cube, as the scorer has it."""
+    """Values that the scorer adds up, per cube or per frame with a cube."""
     if not scorer.at_frame:
         return np.concatenate([scorer.sums(file.values) for file in files])
     sums = []

@@ -1,4 +1,4 @@
-"""From an STC table to a bundle: the network is trained, features are fitted, the score is calibrated.
+"""A bundle from an STC table: trains the network, fits features, calibrates the score.
 
 Both steps are called alone or by all processes of a group, in the same order.
 """
@@ -50,7 +50,7 @@ class Trained:
     networks: tuple[Network, ...]
     """Networks of it that were trained, here or before."""
     plan: TrainingPlan
-    """With what was chosen."""
+    """This plan with the selected settings."""
     identity: str
     """Hash of the recipe as it was given, and of the table."""
     history: list[dict[str, Any]]
@@ -160,7 +160,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
 
 
 def _journals(plan: TrainingPlan, first_step: int) -> Journals:
-    """What training writes its curves to."""
+    """Journals that training writes its curves to."""
     journals: list[Journal] = []
     if plan.mlflow:
         journals.append(MLflow(plan.mlflow, settings=flat(plan.settings)))

@@ -1,4 +1,4 @@
-"""Which training cubes travel in the bundle: to compare engines on, and to show beside events."""
+"""Training cubes that travel in the bundle: for comparing engines, and for showing beside events."""
 
 from __future__ import annotations
 

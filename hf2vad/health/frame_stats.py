@@ -58,7 +58,7 @@ class FrameStats:
             self._rows.append(row)
 
     def table(self, metadata: Mapping[str, Any]) -> pa.Table:
-        """What was noted. The same frames give the same rows, whatever the shard.
+        """Table of the recorded statistics. The same frames give the same rows, whatever the shard.
 
         Where a frame has another size than the video's first, `sizes` in the metadata says from which frame on which
         width and height hold.

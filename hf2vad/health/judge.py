@@ -22,16 +22,16 @@ from hf2vad.video.timeline import Timeline
 
 @dataclass(frozen=True)
 class Health:
-    """What is wrong with a video's footage."""
+    """Health of a video's footage."""
 
     table: pa.Table
-    """Of the kind `health`."""
+    """Rows of the table `health`."""
     kinds: Sequence[HealthKind | None]
-    """For each frame of the plan, what its cubes have seen of it."""
+    """Kinds of episodes that the cubes of each planned frame touch."""
     counts: dict[str, int]
     """Frames so marked, and stretches of each kind that there is."""
     sizes: Sequence[SizeFrom]
-    """From which frame on which size holds; one, where none changes."""
+    """Picture sizes by first frame; a single one if the size never changes."""
 
 
 def judged_health(

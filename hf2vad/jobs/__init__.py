@@ -1,9 +1,9 @@
-"""The jobs: a module each, with its description, its settings and what it does.
+"""The jobs: one module each, with its description, its settings and its function.
 
 `hf2vad NAME`, jobs/*.py, docs/configuration.md and the tests all take a job from `JOBS`.
 
-A job's module is imported to parse its options and to print its help. So its functions import PyTorch, Ray, OpenCV and
-scikit-learn, and whatever of the package needs them, themselves: `--help` does not wait for seconds.
+Parsing options and printing help import a job's module. So its functions import PyTorch, Ray, OpenCV, scikit-learn, and
+the parts of the package that need them, only when the job runs: `--help` then answers at once.
 """
 
 from __future__ import annotations

@@ -31,10 +31,10 @@ THREADS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceJob:
-    """What is gathered, from where, and to which site."""
+    """Events to gather material for, its sources, and the site to write."""
 
     scores: str
-    """Where score_archive.py wrote to, or a bundle=<id> folder in it."""
+    """Output of `hf2vad score`, or one bundle=<id> folder in it."""
     archive: str | tuple[str, ...]
     """The videos that were scored; of several archives, each as name=uri."""
     site: str
@@ -81,7 +81,7 @@ def gather_evidence(job: EvidenceJob) -> dict[str, int]:
 
 
 def evidence_task(job: EvidenceJob) -> EvidenceTask:
-    """What workers do for `job`, with places as they find them."""
+    """Task of the workers for `job`, with absolute locations."""
     return EvidenceTask(
         sources=parse_archives(job.archive),
         site=absolute(job.site),

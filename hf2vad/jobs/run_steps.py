@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,28 +18,29 @@ from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob
 from hf2vad.jobs.scoring import run_scoring, scoring_task
 from hf2vad.jobs.train import TrainJob, train_job
+from hf2vad.progress import stage
 from hf2vad.report.site.night import Site, write_site
 from hf2vad.storage import exists, is_local, join
+from hf2vad.summary import quietly
 from hf2vad.tables.archives import put_archive_names
 from hf2vad.tables.read import scores_prefix
 
 if TYPE_CHECKING:
     from hf2vad.jobs.run import RunJob
 
-STAGES = 4
 TOP = 3
-"""Moments that are told at the end."""
+"""Moments that are named at the end."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What scoring found."""
+    """Result of the scoring step."""
 
     count: int
     top: Sequence[str]
     """A line for each of the highest."""
     below: bool
-    """Whether no score reached the threshold, and these are the highest below it."""
+    """True if no score reached the threshold, so the highest scores below it are shown."""
 
 
 @dataclass
@@ -51,6 +51,8 @@ class Steps:
     sources: tuple[ArchiveRef, ...]
     videos: Sequence[Video]
     parts: Parts
+    shares: tuple[float, float, float, float]
+    """Share of each step in the time that all take, about."""
     codes: list[int] = field(default_factory=list)
     """Exit codes of the steps so far."""
 
@@ -61,7 +63,7 @@ class Steps:
         base = ExtractJob.base({"preset": self.job.preset, "boxes": None})
         base = replace(base, archive=self.sources[0].uri, out=self._place("stc"))
         base = replace(base, limits=self.job.limits, ray=self.job.ray)
-        with self._stage(1, "Reading what is normal"):
+        with self._stage(1, "Reading what is normal", bars=2):
             for dataset, frames, videos in (
                 ("older", ":", self.parts.learned_whole(self.videos)),
                 ("halves", f":{self.job.learn:g}%", self.parts.shared(self.videos)),
@@ -75,12 +77,12 @@ class Steps:
     def train(self) -> None:
         """Learn what is normal."""
         base = TrainJob.base({"preset": self.job.preset})
-        with self._stage(2, "Learning"):
+        with self._stage(2, "Learning", bars=2):
             self.codes.append(train_job(replace(base, stc=self._place("stc"), out=self._place("bundle"))))
 
     def score(self) -> Found:
         """Score the rest; where nothing reaches the threshold, take the highest moments below it."""
-        with self._stage(3, "Scoring"):
+        with self._stage(3, "Scoring", bars=2):
             self._score(None)
             prefix = scores_prefix(self._place("scores"))
             found = self._moments(prefix, below=False)
@@ -103,7 +105,7 @@ class Steps:
             limits=self.job.limits,
             ray=self.job.ray,
         )
-        with self._stage(4, "Making the site"):
+        with self._stage(4, "Making the site", bars=2):
             gathered(review)
             return write_site(review)
 
@@ -133,8 +135,8 @@ class Steps:
         return join(self.job.out, name)
 
     @contextlib.contextmanager
-    def _stage(self, number: int, what: str) -> Iterator[None]:
-        """Say what is done now; of what the step itself prints only its progress is shown, unless all is asked for."""
-        print(f"{number}/{STAGES} {what}", flush=True)
-        with contextlib.nullcontext() if self.job.verbose else contextlib.redirect_stdout(io.StringIO()):
+    def _stage(self, number: int, what: str, bars: int) -> Iterator[None]:
+        """Show a step of `bars` progress bars as a part of the job's; what it prints is left out without --verbose."""
+        done, share = sum(self.shares[: number - 1]), self.shares[number - 1]
+        with stage(f"{number}/{len(self.shares)} {what}", done, share, bars), quietly():
             yield

@@ -1,4 +1,4 @@
-"""What the jobs that score have in common: a bundle and settings as a task, walked with the engine of choice."""
+"""Shared parts of the scoring jobs: a bundle and settings as a task, walked with the chosen engine."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run_scoring(
 
 
 def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
-    """Which engine `job` wants for `task`."""
+    """Engine that `job` requests for `task`."""
     return EngineRequest(
         bundle_uri=job.bundle,
         bundle_id=task.bundle.id,
@@ -75,8 +75,8 @@ def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
 
 
 def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
-    """What the walk does with each video, for a job whose places are absolute, by the engine `eager` until another is
-    chosen; raises what `score_job` does."""
+    """Task of the walk for a job with absolute locations, with the engine `eager` until another is chosen. Raises the
+    errors of `score_job`."""
     bundle = load_bundle(job.bundle)
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
     if difference := extraction_difference(bundle.settings.extraction, extraction):

@@ -14,7 +14,7 @@ from hf2vad.models.settings import NETWORKS, ModelConfig, Network
 from hf2vad.schema import FLOWS, SIZE
 
 PREFIX: Mapping[Network, str] = {"flow": "flow_autoencoder.", "frame": "cvae."}
-"""What the names of a network's weights begin with."""
+"""Prefix of the names of a network's weights."""
 
 
 def networks_of(weights: Collection[str]) -> tuple[Network, ...]:

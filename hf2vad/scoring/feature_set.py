@@ -20,7 +20,7 @@ class FeatureSet:
     """Fitted features, and what measures them."""
 
     features: Mapping[str, Feature[Any]]
-    """By name, in the order of FEATURES."""
+    """Features by name, in the order of FEATURES."""
     engine: Engine | None
     """None where no feature needs a network."""
     batch: int
@@ -32,22 +32,22 @@ class FeatureSet:
         return cls({name: bundle.feature(name) for name in names}, engine, batch)
 
     def without_networks(self) -> Self:
-        """Those that need no network."""
+        """Features that need no network."""
         plain = {name: feature for name, feature in self.features.items() if not _needs_network(feature)}
         return replace(self, features=plain, engine=None)
 
     def of_camera(self, camera: str) -> Self:
-        """The same features for cubes of `camera`, as far as they have learnt from it apart."""
+        """These features for cubes of `camera`, as far as that camera was learned apart."""
         return replace(self, features={name: found.of_camera(camera) for name, found in self.features.items()})
 
     def apart(self, camera: str) -> Self:
-        """Those features alone that have learnt from `camera` apart, for its cubes."""
+        """Only the features that learned `camera` apart, for its cubes."""
         own = {name: found.of_camera(camera) for name, found in self.features.items()}
         return replace(self, features={name: found for name, found in own.items() if found.camera}, engine=None)
 
     @property
     def reads_pixels(self) -> bool:
-        """Whether `measure` needs the appearance of cubes."""
+        """True if `measure` reads the appearance of cubes."""
         by_network = self.engine is not None and self.engine.reads_pixels
         return by_network or any("pixels" in feature.needs for feature in self.features.values())
 

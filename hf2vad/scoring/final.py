@@ -22,7 +22,7 @@ from hf2vad.scoring.smooth import smooth
 
 @dataclass(frozen=True)
 class FinalTables:
-    """What a video ends as."""
+    """Final tables of a video."""
 
     frames: pa.Table
     objects: pa.Table
@@ -108,7 +108,7 @@ def _raw_scores(
 
 
 def _best_rows(frame: npt.NDArray[np.int32], score: npt.NDArray[np.float64], frames: int) -> npt.NDArray[np.int64]:
-    """For each frame the row with the highest score, the first of equals; -1 without a row."""
+    """Row with the highest score of each frame, the first of equals; -1 for a frame without a row."""
     order = np.lexsort((-np.arange(len(frame)), score, frame))
     best = np.full(frames, -1, np.int64)
     best[frame[order]] = order

@@ -31,7 +31,7 @@ class _Ready:
     """Cubes for the networks, and what is measured of them without."""
 
     frames: list[CubeBatch]
-    """Whose cubes they are, in order; among them frames without any."""
+    """Frames of the cubes, in order, including frames without any."""
     cubes: CubeArrays
     values: FeatureValues
 

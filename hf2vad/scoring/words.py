@@ -1,4 +1,4 @@
-"""What a surprise means, for people: the review site, alarms and evaluation say it with these words alone."""
+"""Surprise in words. The review site, alarms and evaluation use no other wording."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ USUAL = 1.0
 
 
 def one_in(surprise: float) -> str:
-    """How many normal objects there are to one such: "1 in 8,000" for 3.9, in one significant digit, rounded down."""
+    """Number of normal objects per one as unusual: "1 in 8,000" for 3.9, one significant digit, rounded down."""
     count = 10.0 ** max(0.0, surprise)
     unit = 10 ** math.floor(math.log10(count) + 1e-9)
     return f"1 in {int(count / unit + 1e-9) * unit:,}"
@@ -52,5 +52,5 @@ def count_words(number: int, what: str) -> str:
 
 
 def threshold_words(score: float) -> str:
-    """What a score by surprise means: "a score of 3.91 (1 in 8,000 normal objects)"."""
+    """Score by surprise in words: "a score of 3.91 (1 in 8,000 normal objects)"."""
     return f"a score of {score:.2f} ({one_in(score)} normal objects)"

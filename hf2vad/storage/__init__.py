@@ -53,19 +53,20 @@ __all__ = [
     "read_json",
     "read_table",
     "readable",
+    "require_writable",
 ]
 
 
 @contextlib.contextmanager
 def _at(uri: str) -> Iterator[Backend]:
-    """What keeps `uri`; its errors in the block become ours."""
+    """Open the backend of `uri`. Its errors inside the block become ours."""
     backend = backend_of(uri)
     with backend.mapped(uri):
         yield backend
 
 
 def exists(uri: str) -> bool:
-    """Whether there is a file at `uri`, or a folder (in S3: anything below the prefix)."""
+    """True if `uri` is a file or a folder (in S3: anything below the prefix)."""
     with _at(uri) as backend:
         return backend.find_file(uri) is not None or backend.is_folder(uri)
 
@@ -160,6 +161,16 @@ def _temporary(uri: str) -> Iterator[IO[bytes]]:
             if error.errno == errno.EFBIG:
                 raise StorageError(f"{readable(uri)}: cannot be written: {error.strerror}") from None
             raise
+
+
+def require_writable(folder: str) -> None:
+    """Raise StorageError where nothing can be put below `folder`, before work is done whose result would be lost.
+
+    Only local folders are tried, which are made. A store is asked by the first object that is put.
+    """
+    if is_local(folder):
+        with _at(folder) as backend, backend.temporary(join(folder, "try")):
+            pass
 
 
 def delete(uri: str) -> None:

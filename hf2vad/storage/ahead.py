@@ -40,7 +40,7 @@ def with_listings(
 
 @lru_cache(maxsize=1)
 def _threads(pid: int) -> ThreadPoolExecutor:
-    """Of this process: those made before a fork are not there after it."""
+    """Threads of this process. Threads from before a fork do not survive it."""
     return ThreadPoolExecutor(AHEAD, "listing")
 
 

@@ -10,7 +10,7 @@ SEGMENT_BYTES = 200
 KEY_BYTES = 600
 """Longest such key as a whole; S3 ends at 1,024, with the prefix and what is appended."""
 RESERVED = (".parquet", ".json")
-"""What files below a prefix end in, and so no part of a key: it may become a folder beside them."""
+"""Endings of files below a prefix. A key must not contain them, because it may become a folder beside such files."""
 
 
 def join(uri: str, *parts: str) -> str:

@@ -41,7 +41,7 @@ VERSION = 2
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceTask:
-    """What is shown of each event, and where it goes; travels to the workers."""
+    """Material to gather for each event and its destination. Travels to the workers."""
 
     sources: tuple[ArchiveRef, ...]
     """The archives of the videos that were scored, with absolute URIs."""
@@ -70,11 +70,11 @@ class EvidenceTask:
         return hash_of(self.content(chosen), wanted)
 
     def folder(self, chosen: Chosen) -> EventFolder:
-        """Where the files of an event are."""
+        """Folder of an event's files."""
         return EventFolder(self.site, chosen.key)
 
     def is_there(self, chosen: Chosen) -> bool:
-        """Whether all that is to be shown of an event is there."""
+        """True if all material of an event exists."""
         return self.folder(chosen).row().get("state") == self.state(chosen)
 
 

@@ -38,7 +38,7 @@ class ExtractionTask:
     layout: CubeLayout
     config: WalkConfig
     health: HealthConfig | None
-    """By which cubes of unhealthy footage are left out; none: all stay."""
+    """Thresholds by which cubes of unhealthy footage are dropped. None: all cubes stay."""
 
     def load(self) -> Mapping[str, float]:
         return {}
@@ -90,7 +90,7 @@ class ExtractionTask:
 
 
 def _stretches(parts: Parts) -> Iterator[Parts]:
-    """Those shards of a video that follow each other without a gap, where some of them have a result."""
+    """Runs of adjacent shards of a video in which some shard has a result."""
     plan: list[Range] = []
     for shard, following in zip(parts.plan, [*parts.plan[1:], None], strict=True):
         plan.append(shard)

@@ -62,7 +62,7 @@ class ScoringTask:
         return self.device != "cpu"
 
     def with_engine(self, engine: EngineSpec) -> ScoringTask:
-        """The same task by another engine."""
+        """This task with another engine."""
         return replace(self, engine=engine, layout=replace(self.layout, engine=engine.label))
 
     def load(self) -> Mapping[str, float]:
@@ -105,7 +105,7 @@ class ScoringTask:
         withdrawn = described(metadata | {"final": ""})  # after a kill it would vouch for other events
         events = event_table(frames, self.events, calibration, metadata)
         tables = [("frames", withdrawn), ("events", events), ("frames", described(metadata))]
-        return VideoResult(tables, {"events_anew": 1})
+        return VideoResult(tables, {"events_anew": 1, "events": events.num_rows})
 
     def _features(self) -> FeatureSet:
         threads = self.config.threads
@@ -149,7 +149,7 @@ class ScoringTask:
 def warm_features(
     uri: str, bundle_id: str, names: tuple[str, ...], spec: EngineSpec, device: str, batch: int, threads: int
 ) -> FeatureSet:
-    """What this worker measures with, kept from shard to shard. Raises MismatchError for a bundle that changed.
+    """Features of the bundle, kept in this worker from shard to shard. Raises MismatchError if the bundle changed.
 
     Where no feature needs a network, none is made.
     """
@@ -160,7 +160,7 @@ def warm_features(
 
 
 def _shortcomings(timeline: Timeline, tables: FinalTables) -> Iterator[str]:
-    """What to say of a video of which frames remain without a score."""
+    """Sentence about the frames of a video that remain without a score."""
     if timeline.frame_count <= HALO_BEFORE:
         yield f"{timeline.frame_count} frames, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
     if timeline.truncated:

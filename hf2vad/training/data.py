@@ -49,7 +49,7 @@ class StcFile:
         return stop - start
 
     def pieces(self) -> Iterator[Piece]:
-        """Its rows in each row group that has some; the first is number 0."""
+        """Rows in each non-empty row group; the first is number 0."""
         first, last = self.rows or (0, sum(self.groups))
         before = 0
         for group, rows in enumerate(self.groups):
@@ -122,12 +122,12 @@ class StcTable:
             if left_out := metadata.get("left_out"):
                 digest.update(json.dumps(left_out, sort_keys=True).encode())
         if first is None:
-            raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with jobs/extract_stc.py")
+            raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with hf2vad extract")
         self.fingerprint = digest.hexdigest()[:16]
         self.cubes_there = len(self)
         """Cubes under the URI, of which `only` leaves some out."""
         self.groups = list(self._row_groups())
-        """Its row groups, but for empty ones, in the order of the files."""
+        """Non-empty row groups in the order of the files."""
 
     def _row_groups(self) -> Iterator[Piece]:
         first = 0
@@ -140,7 +140,7 @@ class StcTable:
         return sum(map(len, self.files))
 
     def only(self, files: Sequence[StcFile]) -> StcTable:
-        """The same table with these files, or parts of files, alone, which its fingerprint says."""
+        """This table restricted to these files or parts of files. Its fingerprint names them."""
         part = copy.copy(self)
         part.files = list(files)
         part.fingerprint = hash_of(

@@ -36,7 +36,7 @@ class Frame:
     """One frame of a video."""
 
     index: int
-    """Its number in the video, from 0."""
+    """Frame number in the video, from 0."""
     pts_s: float
     """Presentation time, seconds from the video's first frame."""
     image: U8 | None
@@ -46,7 +46,7 @@ class Frame:
 
 
 Sized = Callable[[int, int], tuple[int, int]]
-"""From a picture's own width and height to those that it is wanted in."""
+"""Function from a picture's own width and height to the wanted ones."""
 
 
 def as_stored(width: int, height: int) -> tuple[int, int]:
@@ -186,7 +186,7 @@ class Converter:
         return self.sized(frame)[0]
 
     def sized(self, frame: VideoFrame) -> tuple[U8 | None, tuple[int, int]]:
-        """The same, and the width and height that it would have if it kept its size."""
+        """Converted picture, and the width and height that it would have at its own size."""
         if frame.is_corrupt:
             return None, (0, 0)
         turn = turn_of(frame) if self._rotate else UPRIGHT

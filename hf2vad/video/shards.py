@@ -48,11 +48,11 @@ class Shard:
     packets: npt.NDArray[np.int64] | None
     """Numbers of their packets in a video whose frames were counted; else none."""
     restart: Restart
-    """Where decoding of such a video starts."""
+    """Restart point at which decoding of such a video starts."""
     rotate: bool
-    """Whether frames are turned upright."""
+    """True if frames are turned upright."""
     interlaced: bool
-    """Whether frames go through the deinterlacer."""
+    """True if frames pass through the deinterlacer."""
     names: tuple[str, ...]
     """File names of the images; empty for a video file."""
 

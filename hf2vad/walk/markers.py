@@ -45,7 +45,7 @@ class Marks:
             delete(join(self.folder, _mark(video, state) + suffix))
 
     def read(self, scope: PathFilter = EVERYTHING, below: str = "") -> MarkIndex:
-        """What earlier runs marked, to be asked for videos in the order of their catalogue; of `scope` alone.
+        """Index of the marks of earlier runs within `scope`, queried in catalogue order.
 
         `below`: the archive's name and a slash, where its videos' ids begin so.
         """
@@ -61,7 +61,7 @@ class Marks:
             return
 
     def _scoped(self, listing: Iterator[Entry], prefix: str, scope: PathFilter) -> Iterator[str]:
-        """The same, without the folders that `scope` does not enter. A folder whose name is shortened is entered."""
+        """Entries without folders that `scope` does not enter. A folder with a shortened name is entered."""
 
         def enters(folder: Entry) -> bool:
             path = id_of_key(prefix + folder.name)
@@ -81,10 +81,10 @@ Ending = Literal["finished", "failed"]
 
 
 class CompletionIndex(Protocol):
-    """What earlier runs have finished, asked for one video after the other."""
+    """Index of what earlier runs finished, queried video by video."""
 
     def find(self, video: Video, state: str) -> Ending | None:
-        """How `video` ended in `state`; none where no mark was met."""
+        """Completion of `video` in `state`, or None without a mark."""
 
 
 class MarkIndex:
@@ -96,7 +96,7 @@ class MarkIndex:
         self._head = next(names, None)
 
     def find(self, video: Video, state: str) -> Ending | None:
-        """How `video` ended in `state`; none where no mark was met."""
+        """Completion of `video` in `state`, or None without a mark."""
         mark = _mark(video, state)
         failed = mark + FAILED
         while self._head is not None and self._head <= failed:
@@ -121,7 +121,7 @@ class PartitionIndex:
         self._index = MarkIndex(iter(()))
 
     def find(self, video: Video, state: str) -> Ending | None:
-        """How `video` ended in `state`; none where no mark was met."""
+        """Completion of `video` in `state`, or None without a mark."""
         section = self._sections.of(video)
         if section != self._section:
             scope = self._sections.scope_of(section)

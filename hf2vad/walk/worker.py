@@ -38,7 +38,7 @@ class Opened:
     done: frozenset[Range] = frozenset()
     """Shards whose result is on storage already."""
     failure: str | None = None
-    """For a video with nothing left to do: the reason in its failure row."""
+    """Reason in the failure row of a video that has no work left."""
     counts: dict[str, float] = field(default_factory=dict)
     """Figures for the run's record."""
 
@@ -94,7 +94,7 @@ def close_video(
 
 
 def leave_video(*_: Any) -> dict[str, Any]:
-    """In place of `close_video`: nothing is put, and the video is opened again by whoever finishes it."""
+    """Alternative to `close_video`: writes nothing, and whoever finishes the video opens it again."""
     return {}
 
 

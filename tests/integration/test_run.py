@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from hf2vad.bundle.settings import load_bundle_settings
-from hf2vad.jobs.run import length, named_sources
+from hf2vad.jobs.run import named_sources
+from hf2vad.jobs.run_plan import length
 from hf2vad.tables.read import scored_videos, scores_prefix
 from tests.site import Site, run_job, run_process
 
@@ -45,6 +47,7 @@ def test_it_says_what_it_does_and_where_the_result_is(first: tuple[Path, str]) -
     lines = said.splitlines()
     assert lines[0] == "Starting …"
     assert lines[1].startswith("5 videos of 2 cameras: ")
+    assert re.fullmatch(r"about .* to .* on \d+ cores; up to \d+ MB of disk", lines[2])
     assert any("notes.txt" in line for line in lines)
     assert [line for line in lines if line[1:2] == "/"] == [
         "1/4 Reading what is normal",

@@ -182,7 +182,7 @@ def test_only_the_wanted_night_is_on_the_site(night: tuple[Path, Path], tmp_path
     assert (site.videos, site.events, site.failures) == (2, 2, 0)
     assert [row["name"] for row in data(tmp_path, "lists/0")] == [name for name in CLIPS if name.startswith("cam-a")]
     (night[1] / "frames" / "cam-a/2026-11-25/01-00-00.mp4.parquet").unlink()
-    with pytest.raises(EvaluationError, match="let no scored video through"):
+    with pytest.raises(ConfigError, match="--cameras, --since and --until leave no video of"):
         write_site(job(night, tmp_path, media="none", since="2027-01-01"))
 
 

@@ -1,4 +1,4 @@
-"""What is known of an event beside its row: pictures, clips, nearest normal examples, in `events/<key>/`.
+"""Material of an event beside its row: pictures, clips, nearest normal examples, in `events/<key>/`.
 
 `event.json` names the files that lie beside it; any may be missing.
 """
@@ -20,13 +20,13 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 def video_key(video: str) -> str:
-    """What a permalink calls a video."""
+    """Name of a video in permalinks."""
     return hashlib.sha1(video.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What `event.json` says."""
+    """Content of `event.json`."""
 
     kind: str = ""
     sentence: str = ""
@@ -69,7 +69,7 @@ def folders(site: str) -> set[str]:
 
 
 def read_evidence(site: str, key: str) -> Evidence:
-    """What is in the folder of an event; nothing where its `event.json` is not there (yet).
+    """Read the folder of an event. None as long as its `event.json` does not exist.
 
     Raises SchemaError for one that this release does not understand.
     """

@@ -23,7 +23,7 @@ UNKNOWN = "time unknown"
 
 @dataclass
 class Cell:
-    """What happened at a camera in a column."""
+    """Events and footage of a camera in one column."""
 
     events: int = 0
     peak: float = -np.inf
@@ -127,7 +127,7 @@ class HeatMap:
 
     @property
     def what(self) -> str:
-        """What a column is."""
+        """Unit of a column."""
         return {"hour": "Hour", "day": "Day", "position": "Time in the video"}[self._kind]
 
     def column_of(self, place: Place, peak_s: float) -> int:

@@ -39,7 +39,7 @@ MOST_ROWS = 200
 
 @dataclass(frozen=True)
 class Site:
-    """What was written."""
+    """Files and counts of a written site."""
 
     index: str
     """URI of the overview."""
@@ -52,7 +52,7 @@ class Site:
 
 @dataclass
 class _Night:
-    """What is known of all videos so far."""
+    """Data of all videos so far."""
 
     videos: list[dict[str, Any]] = field(default_factory=list)
     spreads: list[Spread] = field(default_factory=list)
@@ -132,6 +132,7 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
                 night.add(shown)
                 bar.advance(1)
     if not night.videos:
+        scope.check_fits(tables.path for tables in scored_videos(prefix, archives=names))
         raise EvaluationError(f"{prefix}: --pattern, --cameras, --since and --until let no scored video through")
     failed = list(failure_rows(prefix, scope, names))
     _put_summary(job, night, failed, knowledge)

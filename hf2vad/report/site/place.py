@@ -1,4 +1,4 @@
-"""Where and when a video was taken, told by its path."""
+"""Camera and time of a video, read from its path."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hf2vad.archive.recorders import recorder_path
 
 @dataclass(frozen=True)
 class Place:
-    """What a path says."""
+    """Camera and time that a path gives."""
 
     camera: str
     """`{camera}`, else what a recorder's path says, else the first folder, else the video itself; below the archive's
     name where it has one."""
     day: date | None
     start: datetime | None
-    """When the first frame was taken, in the archive's own time; none without an hour."""
+    """Time of the first frame in the archive's own time zone. None if the path gives no hour."""
 
 
 def place_of(path: str, pattern: PathPattern, source: str = "") -> Place:

@@ -36,7 +36,7 @@ NEAREST = ("nearest", "nearest_distance", "nearest_of", "nearest_camera")
 
 @dataclass(frozen=True)
 class Sources:
-    """What every video's page is made from."""
+    """Inputs of every video's page."""
 
     job: ReportJob
     labels: FrameLabels
@@ -48,10 +48,10 @@ class Sources:
 
 @dataclass(frozen=True)
 class Shown:
-    """What is kept of a video once its page's data is written."""
+    """Data of a video that is kept once its page is written."""
 
     row: dict[str, Any]
-    """Its line in the list of videos."""
+    """Row of the video in the list."""
     events: list[dict[str, Any]]
     spread: Spread
     bundle: str
@@ -59,7 +59,7 @@ class Shown:
     seconds: float
     unhealthy: list[dict[str, Any]]
     no_player: bool
-    """Whether its media could not be had; its page says why."""
+    """True if the media failed. The page gives the reason."""
 
 
 def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
@@ -176,7 +176,7 @@ def _labels(labels: FrameLabels, scored: Scored, seconds: F64) -> list[list[floa
 
 
 def _when(place: Place, seconds: float) -> str:
-    """When a moment was, as far as the path tells: date and time, the date, or nothing."""
+    """Time of a moment as far as the path gives it: date and time, the date, or nothing."""
     if place.start is not None:
         return (place.start + timedelta(seconds=seconds)).isoformat(sep=" ", timespec="seconds")
     return place.day.isoformat() if place.day else ""

@@ -1,0 +1,121 @@
+"""What each job shows in a terminal: seconds to the first word, longest blank, lines at the end, options in its help.
+
+Example:
+    python -m benchmarks first_hour                   # some five minutes; nothing else should run beside it
+    python -m benchmarks first_hour --jobs run train  # some jobs, nothing is written to benchmarks/results
+
+Every job runs in a pseudo-terminal of its own on two generated clips, with Ray started by the job where it uses Ray.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import save
+from benchmarks.processes import ROOT
+from benchmarks.tables import markdown, results
+from hf2vad.demo.archive import generate
+from hf2vad.jobs import JOBS, load
+from tests.site import SMALL, environment
+from tests.terminal import Shown, in_terminal
+
+ROW = re.compile(r"^  (--[a-z][\w.-]*|[A-Z]{3,})", re.MULTILINE)
+"""What a row of a job's help begins with."""
+SECONDS = 560
+
+
+def command(name: str, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", "hf2vad", name, *map(str, arguments)]
+
+
+def commands(work: Path) -> Mapping[str, Sequence[object]]:
+    """The options of each job, each on what those before it left in `work`."""
+    archive = work / "archive"
+    stc, bundle, scores = work / "stc", work / "bundle", work / "scores"
+    labels = archive / "labels.parquet"
+    ablation = ("--rows", "smoothing-17", "--schedule.frame-steps", 2, "--schedule.flow-steps", 2)
+    return {
+        "run": (archive / "train", "--out", work / "found"),
+        "demo": ("--out", work / "demo", "--train-clips", 2, "--test-clips", 2, "--frames", 40, "--flow-epochs", 1),
+        "extract": (archive / "train", "--out", stc),
+        "train": (stc, "--out", bundle, *SMALL),
+        "score": (archive / "test", "--bundle", bundle, "--out", scores),
+        "report": (scores, "--archive", archive / "test", "--bundle", bundle, "--out", work / "site"),
+        "alarms": (scores, "--out", work / "alarms.json", "--per-hour", 60),
+        "backfill": (archive / "test", "--bundle", bundle, "--out", work / "nightly", "--min-age-minutes", 0),
+        "build-engine": (bundle,),
+        "evaluate": (scores, "--labels", labels, "--out", work / "evaluation"),
+        "ablate": (
+            *("--train", archive / "train", "--test", archive / "test", "--labels", labels),
+            *("--out", work / "ablation", *ablation),
+        ),
+    }
+
+
+def shown(work: Path, jobs: Sequence[str]) -> Iterator[tuple[str, Shown]]:
+    """What each of `jobs` shows. Raises AssertionError where one fails."""
+    generate(work / "archive", seed=0, train_clips=2, test_clips=2, frames=60)
+    for name, arguments in commands(work).items():
+        if name in jobs:
+            found = in_terminal(command(name, *arguments), cwd=work, env=_environment(), timeout=SECONDS)
+            assert found.returncode == 0, f"{name}: exit code {found.returncode}\n{found.text[-3000:]}"
+            yield name, found
+
+
+def _environment() -> dict[str, str]:
+    env = {name: value for name, value in environment().items() if name != "RAY_ADDRESS"}
+    return {**env, "PYTHONPATH": str(ROOT)}
+
+
+def options(name: str) -> tuple[int, int]:
+    """Options that `--help` and `--help-all` of a job list, without those of every job."""
+    counts = []
+    for tier in ("--help", "--help-all"):
+        done = subprocess.run(command(name, tier), capture_output=True, text=True, cwd=ROOT, check=True)
+        counts.append(len(ROW.findall(done.stdout.partition("\nEvery job:\n")[0])))
+    return counts[0], counts[1]
+
+
+def table() -> str:
+    """What each job shows."""
+    (result,) = results("first_hour.json")
+    head = ["job", "options in `--help`", "in `--help-all`", "first word, s", "longest blank, s", "lines at the end"]
+    return markdown(
+        head,
+        [
+            [
+                f"`hf2vad {row['job']}`",
+                *map(str, row["options"]),
+                f"{row['first_s']:.1f}",
+                f"{row['blank_s']:.1f}",
+                str(row["lines"]),
+            ]
+            for row in result["rows"]
+        ],
+    )
+
+
+TABLES = {"first_hour": table}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", nargs="+", default=list(JOBS))
+    chosen = parser.parse_args().jobs
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as work:
+        for name, found in shown(Path(work), chosen):
+            row = {"job": load(name).name, "options": options(name), "first_s": round(found.first_s, 2)}
+            rows.append(row | {"blank_s": round(found.longest_blank_s, 2), "lines": len(found.lines)})
+            print(rows[-1], flush=True)
+            print("\n".join(f"    {line}" for line in found.lines), flush=True)
+    if set(chosen) == set(JOBS):
+        save("first_hour", {"benchmark": "first_hour", "rows": rows})
+    return 0
