@@ -21,6 +21,7 @@ JOBS: dict[str, str] = {
     "train": "hf2vad.jobs.train",
     "score": "hf2vad.jobs.score",
     "report": "hf2vad.jobs.report",
+    "case": "hf2vad.jobs.case",
     "alarms": "hf2vad.jobs.alarms",
     "backfill": "hf2vad.jobs.backfill",
     "build-engine": "hf2vad.jobs.build_engine",
@@ -33,7 +34,7 @@ JOBS: dict[str, str] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("run", "demo"),
     "Every night": ("backfill", "alarms"),
-    "Look": ("report", "evaluate"),
+    "Look": ("report", "case", "evaluate"),
     "Step by step": ("extract", "train", "score"),
 }
 """The jobs by what they are for, as `hf2vad --help` shows them; others are shown after these."""
