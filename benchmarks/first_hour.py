@@ -18,11 +18,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import av
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from benchmarks.measure import save
 from benchmarks.processes import ROOT
 from benchmarks.tables import markdown, results
+from hf2vad.commandline import required_missing
+from hf2vad.cubes.opencv import cv2
 from hf2vad.demo.archive import generate
 from hf2vad.jobs import JOBS, load
+from hf2vad.options import Option, options_of
 from tests.site import SMALL, environment
 from tests.terminal import Shown, in_terminal
 
@@ -40,7 +47,7 @@ def commands(work: Path) -> Mapping[str, Sequence[object]]:
     archive = work / "archive"
     stc, bundle, scores = work / "stc", work / "bundle", work / "scores"
     labels = archive / "labels.parquet"
-    ablation = ("--rows", "smoothing-17", "--schedule.frame-steps", 2, "--schedule.flow-steps", 2)
+    ablation = ("--rows", "smoothing-none", "--schedule.frame-steps", 2, "--schedule.flow-steps", 2)
     return {
         "run": (archive / "train", "--out", work / "found"),
         "demo": ("--out", work / "demo", "--train-clips", 2, "--test-clips", 2, "--frames", 40, "--flow-epochs", 1),
@@ -52,6 +59,10 @@ def commands(work: Path) -> Mapping[str, Sequence[object]]:
         "backfill": (archive / "test", "--bundle", bundle, "--out", work / "nightly", "--min-age-minutes", 0),
         "build-engine": (bundle,),
         "evaluate": (scores, "--labels", labels, "--out", work / "evaluation"),
+        "reproduce": (
+            *("ped2", "--data", ped2(work), "--out", work / "reproduced"),
+            *("--preset", "features", "--boxes", "motion"),
+        ),
         "ablate": (
             *("--train", archive / "train", "--test", archive / "test", "--labels", labels),
             *("--out", work / "ablation", *ablation),
@@ -59,12 +70,32 @@ def commands(work: Path) -> Mapping[str, Sequence[object]]:
     }
 
 
-def shown(work: Path, jobs: Sequence[str]) -> Iterator[tuple[str, Shown]]:
+def ped2(work: Path) -> Path:
+    """The generated clips in the layout of UCSD Ped2: folders of images, and labels by folder."""
+    data = work / "ped2"
+    for part, folder in (("training", "train"), ("testing", "test")):
+        for clip in (work / "archive" / folder).glob("*.mp4"):
+            place = data / part / "frames" / clip.stem
+            place.mkdir(parents=True, exist_ok=True)
+            with av.open(str(clip)) as container:
+                for number, frame in enumerate(container.decode(video=0), 1):
+                    cv2.imwrite(str(place / f"{number:03}.jpg"), frame.to_ndarray(format="bgr24"))
+    if (labels := work / "archive" / "labels.parquet").is_file():
+        table = pq.read_table(labels)
+        names = [name.removesuffix(".mp4") for name in table["video"].to_pylist()]
+        table = table.set_column(table.schema.get_field_index("video"), "video", pa.array(names))
+        pq.write_table(table, data / "testing" / "frame_labels.parquet")
+    return data
+
+
+def shown(work: Path, jobs: Sequence[str], *, without_ray: bool = False) -> Iterator[tuple[str, Shown]]:
     """What each of `jobs` shows. Raises AssertionError where one fails."""
+    alone = ("--ray.address", "none") if without_ray else ()
     generate(work / "archive", seed=0, train_clips=2, test_clips=2, frames=60)
     for name, arguments in commands(work).items():
         if name in jobs:
-            found = in_terminal(command(name, *arguments), cwd=work, env=_environment(), timeout=SECONDS)
+            more = alone if any(option.name == "ray.address" for option in options_of_job(name)) else ()
+            found = in_terminal(command(name, *arguments, *more), cwd=work, env=_environment(), timeout=SECONDS)
             assert found.returncode == 0, f"{name}: exit code {found.returncode}\n{found.text[-3000:]}"
             yield name, found
 
@@ -72,6 +103,11 @@ def shown(work: Path, jobs: Sequence[str]) -> Iterator[tuple[str, Shown]]:
 def _environment() -> dict[str, str]:
     env = {name: value for name, value in environment().items() if name != "RAY_ADDRESS"}
     return {**env, "PYTHONPATH": str(ROOT)}
+
+
+def options_of_job(name: str) -> list[Option]:
+    kind = load(name).settings
+    return list(options_of(kind(**required_missing(kind))))
 
 
 def options(name: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import sys
 
 from hf2vad import __version__
 from hf2vad.commandline import EXIT_OK, EXIT_USAGE, wind_up
+from hf2vad.helptext import row
 from hf2vad.jobs import GROUPS, JOBS, load
 
 
@@ -22,7 +23,7 @@ def usage() -> str:
     grouped = {name for names in GROUPS.values() for name in names}
     for group, names in {**GROUPS, "More": tuple(name for name in JOBS if name not in grouped)}.items():
         if names:
-            lines += ["", f"{group}:", *(f"  {name:14} {load(name).summary}" for name in names)]
+            lines += ["", f"{group}:", *(row(name, load(name).summary, left=17) for name in names)]
     return "\n".join([*lines, "", "hf2vad JOB --help lists the options of a job. Start with: hf2vad run ~/videos"])
 
 

@@ -91,16 +91,16 @@ def _rows(options: Sequence[Option], reads: str) -> Iterator[str]:
         elif option.words == 0:
             name = option.switches_off if option.default is True else option.flag
         default = default_text(option.default)
-        yield _row(name, f"{option.meaning} ({default})" if default else option.meaning)
+        yield row(name, f"{option.meaning} ({default})" if default else option.meaning)
 
 
-def _row(name: str, meaning: str) -> str:
-    """A name and its meaning beside it, or below it where the name is long."""
-    lines = textwrap.wrap(meaning, _width() - LEFT, break_long_words=False, break_on_hyphens=False)
-    if len(name) > LEFT - 4:
-        return "\n".join([f"  {name}", *(" " * LEFT + line for line in lines)])
+def row(name: str, meaning: str, left: int = LEFT) -> str:
+    """A name and its meaning beside it, from the column `left` on, or below it where the name is long."""
+    lines = textwrap.wrap(meaning, _width() - left, break_long_words=False, break_on_hyphens=False)
+    if len(name) > left - 4:
+        return "\n".join([f"  {name}", *(" " * left + line for line in lines)])
     first, *others = lines or [""]
-    return "\n".join([f"  {name:{LEFT - 2}}{first}".rstrip(), *(" " * LEFT + line for line in others)])
+    return "\n".join([f"  {name:{left - 2}}{first}".rstrip(), *(" " * left + line for line in others)])
 
 
 def _wrapped(text: str) -> str:
@@ -110,7 +110,7 @@ def _wrapped(text: str) -> str:
 
 
 def _everywhere() -> str:
-    return "\n".join(["Every job:", *(_row(name, meaning) for name, meaning in EVERYWHERE)])
+    return "\n".join(["Every job:", *(row(name, meaning) for name, meaning in EVERYWHERE)])
 
 
 def _width() -> int:

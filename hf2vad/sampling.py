@@ -147,7 +147,7 @@ class FootageSample:
         return (
             shard
             for start, stop in self._segments(video, timeline)
-            for shard in cut_shards(video, timeline, length, start=start, stop=stop)
+            for shard in cut_shards(video, timeline, length, start=start, stop=stop, fps=self.plan.fps)
         )
 
     def count(self, video: Video, timeline: Timeline) -> int:

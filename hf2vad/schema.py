@@ -39,9 +39,10 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 
-FrameStatus = Literal["scored", "no_context", "undecodable"]
+FrameStatus = Literal["scored", "no_context", "undecodable", "between"]
 """`scored`: the frame has its four predecessors (with or without cubes). `no_context`: it does not, so it gets no
-score. `undecodable`: it, or a frame that its cubes need, could not be decoded, so it gets no score."""
+score. `undecodable`: it, or a frame that its cubes need, could not be decoded, so it gets no score.
+`between`: it was not worked on (working.fps), and takes the score of the frame before it."""
 
 TimeKind = Literal["time_back", "time_jump", "time_order", "time_doubled", "time_missing"]
 HealthKind = Literal["undecodable", "black", "blinded", "frozen", "moved", "gap", "rate", "resized", TimeKind]

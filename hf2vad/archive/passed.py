@@ -28,6 +28,13 @@ class PassedOver:
         if len(names) < EXAMPLES:
             names.append(path)
 
+    def add(self, other: PassedOver) -> None:
+        """Count what `other` counted too."""
+        for kind, count in other.kinds.items():
+            self.kinds[kind] = self.kinds.get(kind, 0) + count
+            names = self.examples.setdefault(kind, [])
+            names.extend(other.examples[kind][: EXAMPLES - len(names)])
+
     @property
     def total(self) -> int:
         """Number of skipped files."""

@@ -55,7 +55,7 @@ class PathFilter:
 
     def holds(self, path: str) -> bool:
         """True if the video at this path in the archive passes. A path that the pattern does not fit never does."""
-        return self._wanted(self.paths.read(path))
+        return not self.pattern or self._wanted(self.paths.read(path))
 
     def check_fits(self, paths: Iterable[str]) -> None:
         """Raise ConfigError where the pattern fits none of `paths`, or --cameras and the days leave none of them."""

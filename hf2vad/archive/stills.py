@@ -6,6 +6,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -87,6 +88,7 @@ class StillFilter:
         return "same picture in another format" if self._best[stem] < _rank(name) else ""
 
 
+@lru_cache(maxsize=64)  # of each name of a listing it is asked several times
 def suffix_of(name: str) -> str:
     """The ending of a file's name, in small letters."""
     return os.path.splitext(name)[1].lower()
@@ -119,6 +121,7 @@ def counted_places(names: Sequence[str]) -> F64:
     return np.asarray((numbers - numbers[0]) / usual, np.float64)
 
 
+@lru_cache(maxsize=64)
 def _stem(name: str) -> str:
     return os.path.splitext(name)[0]
 

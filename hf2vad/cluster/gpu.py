@@ -56,6 +56,12 @@ def device_error(error: BaseException) -> DeviceError | None:
     return DeviceError(f"its GPU failed ({said})")
 
 
+def gpu_here() -> bool:
+    """Whether this machine has a GPU that may be used; neither torch nor Ray is imported to see that."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
+    return visible and any(os.path.exists(device) for device in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
+
+
 def _guarded(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     if _failed.is_set():
         os._exit(1)

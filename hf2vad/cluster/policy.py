@@ -54,6 +54,10 @@ FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 60.0
 
 
+class WorkerDiedError(Exception):
+    """In place of a result: a worker process of this machine ended, as `SIGKILL` or `exit code 1`, before its call."""
+
+
 class Cause(Enum):
     """Why a call has no value."""
 
@@ -93,7 +97,7 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.RUN
     if isinstance(error, _ray("NodeDiedError")):
         return Cause.NODE
-    if isinstance(error, MemoryError | DeviceError) or _in_place_of_a_result(error):
+    if isinstance(error, MemoryError | DeviceError | WorkerDiedError) or _in_place_of_a_result(error):
         return Cause.WORKER
     return Cause.INPUT
 
@@ -104,6 +108,8 @@ def describe(error: BaseException) -> str:
         return "its worker ran out of memory; give it --ray.memory-gib, or take fewer --ray.workers"
     if isinstance(error, _ray("NodeDiedError")):
         return "its node was lost"
+    if isinstance(error, WorkerDiedError):
+        return f"its worker died ({error})"
     if _in_place_of_a_result(error):
         return f"its worker died ({type(error).__name__})"
     message = " ".join(str(error).split())

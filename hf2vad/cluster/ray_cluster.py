@@ -15,11 +15,8 @@ from hf2vad.cluster.connection import check_answers
 from hf2vad.cluster.dispatch import Call, Figure
 from hf2vad.cluster.gpu import watched
 from hf2vad.cluster.retries import Attempt, End, RetryingCluster
-from hf2vad.cluster.settings import RayConfig
+from hf2vad.cluster.settings import WORKER_ENVIRONMENT, RayConfig
 from hf2vad.errors import DeviceError, DispatchError
-
-WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
-"""Environment of the workers: one heap for all threads, because freed memory piles up otherwise (docs/adr/0006)."""
 
 CHECK_SECONDS = 5.0
 """Seconds between two checks that the head node answers, while no call ends."""

@@ -10,6 +10,9 @@ GRACE_SECONDS = 25.0
 """Seconds that running work may take to finish after SIGTERM: less than Kubernetes gives a pod (30 s) and spot
 instances get (30 to 120 s)."""
 
+WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
+"""Environment of the workers: one heap for all threads, because freed memory piles up otherwise (docs/adr/0006)."""
+
 NO_RAY = "none"
 """The address with which a job makes its calls in its own process."""
 
@@ -19,9 +22,10 @@ class RayConfig:
     """Cluster that does the work, and the share of it to use."""
 
     address: str = ""
-    """Address of a Ray cluster. Empty: RAY_ADDRESS, or the cluster that this job was submitted to, or else Ray is
-    started here and ends with the job. `local`: always start it here. `none`: without Ray, in the job's own process,
-    one shard after another (debuggers, small archives); `workers`, `gpus` and `memory_gib` then have no effect."""
+    """Address of a Ray cluster. Empty: RAY_ADDRESS, or the cluster that this job was submitted to; without one, worker
+    processes on this machine, or Ray started here where `gpus` or `memory_gib` are given or the work can use a GPU that
+    is here. `local`: always start Ray here; it ends with the job. `none`: in the job's own process, one shard after
+    another (debuggers); `workers`, `gpus` and `memory_gib` then have no effect."""
 
     workers: int = 0
     """Shards worked on at once; 0: as many as the cluster's CPUs and GPUs carry. Training has --workers instead."""

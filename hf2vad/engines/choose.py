@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from hf2vad.engines.compiled import no_compiler
 from hf2vad.engines.package import Package
 from hf2vad.engines.settings import PACKAGED, EngineChoice, EngineSpec, Precision, check_precision
-from hf2vad.engines.target import Target, this_target
+from hf2vad.engines.target import Choice, this_target
 from hf2vad.models.settings import Network
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An engine, and why it is the one."""
-
-    spec: EngineSpec
-    target: Target
-    """Device and versions that the choice is valid for."""
-    why: str
 
 
 def choose_engine(

@@ -21,8 +21,6 @@ from hf2vad.storage import atomic_writer, exists, join, open_read, put_json, rea
 SUFFIX: dict[EngineName, str] = {"aot": ".pt2", "tensorrt": ".engine"}
 CHUNK = 2**22
 """Bytes copied at once."""
-FOLDER = "engines"
-"""Default folder of engine packages inside the bundle."""
 
 
 class Package:

@@ -15,6 +15,8 @@ EngineName = Literal["eager", "compiled", "aot", "tensorrt"]
 EngineChoice = Literal["auto", "eager", "compiled", "aot", "tensorrt"]
 PACKAGED: tuple[EngineName, ...] = ("tensorrt", "aot")
 """Engines that are built once and kept as a file, the faster first."""
+FOLDER = "engines"
+"""Where packages are by default: in a folder of this name in the bundle."""
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-5, "tf32": 2e-3, "fp16": 1e-2, "bf16": 3e-2}
 """Largest relative difference from eager in S_r and S_p of a probe cube. The fp32 bound is the promise; the others

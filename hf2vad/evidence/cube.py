@@ -71,7 +71,7 @@ def cut_again(extractor: Extractor, video: Video, timeline: Timeline, row: Mappi
     """
     frame = int(row["frame"])
     box = np.array([row[name] for name in BOX], np.float32)
-    for shard in cut_shards(video, timeline, 1, start=frame, stop=frame + 1):
+    for shard in cut_shards(video, timeline, 1, start=frame, stop=frame + 1, fps=extractor.fps):
         for batch in extractor.cubes(shard):
             same = np.flatnonzero(np.abs(batch.boxes - box).max(axis=1, initial=0) < 0.01)
             if len(same):

@@ -21,6 +21,8 @@ PICTURES = 12
 WIDTH = 320
 """Pixels of its width, at most."""
 QUALITY = 55
+HELD = 0.5
+"""Seconds for which a box is drawn in pictures after its own: of some footage not every frame is worked on."""
 FOLLOWED = 0.1
 """Overlap with the box in the picture before from which a box is of the same object."""
 ORANGE = (26, 122, 255)
@@ -59,12 +61,20 @@ def _followed(footage: Footage, numbers: list[int], frame: int, box: F32, size: 
     for way in (numbers[at + 1 :], numbers[:at][::-1]):
         last = found[frame]
         for number in way:
-            boxes = whole_boxes(footage.objects, number) * footage.scale(number, size)
+            boxes = whole_boxes(footage.objects, _boxed(footage, number)) * footage.scale(number, size)
             shared = overlaps(boxes, last[None])[:, 0] if len(boxes) else np.zeros(1)
             if shared.max() < FOLLOWED:
                 break
             last = found[number] = boxes[int(shared.argmax())]
     return found
+
+
+def _boxed(footage: Footage, number: int) -> int:
+    """The last frame with boxes up to `number`, if it is not long before; else `number`."""
+    rows = footage.objects.of(0, number + 1)
+    last = int(footage.objects.frame[rows.stop - 1]) if rows.stop else number
+    times = footage.timeline.pts_s
+    return last if times[number] - times[last] <= HELD else number
 
 
 def _drawn(image: U8, box: F32 | None) -> U8:

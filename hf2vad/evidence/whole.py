@@ -42,9 +42,13 @@ class Rows(Protocol):
 
 
 def whole_boxes(rows: Rows, frame: int) -> F32:
-    """(N, 4): for each box of a frame, the box of the whole object that it is part of."""
-    here, before = rows.of(frame, frame + 1), rows.of(frame - 1, frame)
-    boxes = rows.boxes[here]
+    """(N, 4): for each box of a frame, the box of the whole object that it is part of.
+
+    Whether boxes move alike is told by the last frame before that has boxes, and by their speeds.
+    """
+    here = rows.of(frame, frame + 1)
+    last = int(rows.frame[here.start - 1]) if here.start else frame
+    boxes, before = rows.boxes[here], rows.of(last, min(last + 1, frame))
     shifts = _shifts(boxes, rows.boxes[before])
     groups = np.arange(len(boxes))
     for i, j in _touching(boxes):

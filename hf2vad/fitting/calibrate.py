@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from hf2vad.bundle.calibration import Calibration, Moments
@@ -29,6 +30,7 @@ from hf2vad.scoring.scorer import FeatureValues, Scorer, in_heights
 from hf2vad.scoring.smooth import smooth
 from hf2vad.training.data import StcFile, StcTable
 from hf2vad.training.group import Group
+from hf2vad.video.sampled import holders
 
 THRESHOLD_PERCENTILE = 99.9
 """Percentile of smoothed training frame scores at which an event starts by default."""
@@ -326,18 +328,21 @@ def _check(name: str, moments: RunningMoments, where: str, *, may_be_equal: bool
 
 def _smoothed(files: Iterable[MeasuredFile], scorer: Scorer, smoothing: int) -> F64:
     """Smoothed scores of all frames with full context, as scoring gives them: a video's files are smoothed as one."""
-    videos: dict[str, list[tuple[int, F64]]] = {}
+    videos: dict[str, list[tuple[int, F64, npt.NDArray[np.bool_]]]] = {}
     for measured in files:
         raw = _raw_scores(measured, scorer)
         if len(raw):
-            videos.setdefault(measured.file.uri.rsplit("/", 1)[0], []).append((measured.file.stop - len(raw), raw))
+            start, between = measured.file.stop - len(raw), measured.file.between[-len(raw) :]
+            videos.setdefault(measured.file.uri.rsplit("/", 1)[0], []).append((start, raw, between))
     scores = []
     for parts in videos.values():
-        first = min(start for start, _ in parts)
-        whole = np.full(max(start + len(raw) for start, raw in parts) - first, np.nan)
-        for start, raw in parts:
+        first = min(start for start, _, _ in parts)
+        whole = np.full(max(start + len(raw) for start, raw, _ in parts) - first, np.nan)
+        held = np.zeros(len(whole), np.bool_)
+        for start, raw, between in parts:
             whole[start - first : start - first + len(raw)] = raw
-        smoothed = smooth(whole, smoothing)
+            held[start - first : start - first + len(raw)] = between
+        smoothed = smooth(whole[holders(held)], smoothing)
         scores.append(smoothed[~np.isnan(smoothed)])
     return np.concatenate(scores)
 
@@ -345,5 +350,7 @@ def _smoothed(files: Iterable[MeasuredFile], scorer: Scorer, smoothing: int) -> 
 def _raw_scores(measured: MeasuredFile, scorer: Scorer) -> F64:
     """The highest score of each frame of one file that has full context, those without a cube included."""
     start = max(measured.file.start, FRAMES - 1)
+    if measured.file.worked and measured.file.start == 0:
+        start = next(iter(np.flatnonzero(~measured.file.between)[FRAMES - 1 :].tolist()), measured.file.stop)
     frames = max(0, measured.file.stop - start)
     return scorer.frame_scores(measured.values, measured.frame - start, frames)

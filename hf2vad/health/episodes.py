@@ -163,15 +163,17 @@ def _in_order(episodes: Iterable[Episode]) -> list[Episode]:
     return sorted(episodes, key=lambda episode: (episode.start, KINDS.index(episode.kind), episode.stop))
 
 
-def affected(episodes: Iterable[Episode], *, start: int, frames: int) -> list[HealthKind | None]:
+def affected(episodes: Iterable[Episode], *, start: int, frames: int, step: int = 1) -> list[HealthKind | None]:
     """Kind of the episode that the cubes of each frame touch; the first in KINDS if there are several.
 
-    A frame's cubes reach back over four frames, and its motion boxes one ahead.
+    A frame's cubes reach back over four frames that are worked on, and its motion boxes one ahead; those are at most
+    `step` frames apart.
     """
     kinds: list[HealthKind | None] = [None] * frames
     marking = (episode for episode in episodes if episode.kind not in HARMLESS)
     for episode in sorted(marking, key=lambda episode: -KINDS.index(episode.kind)):
-        first, last = max(0, episode.start - LOOK_AHEAD - start), min(frames, episode.stop + HALO_BEFORE - start)
+        first = max(0, episode.start - step * LOOK_AHEAD - start)
+        last = min(frames, episode.stop + step * HALO_BEFORE - start)
         kinds[first:last] = [episode.kind] * max(0, last - first)
     return kinds
 

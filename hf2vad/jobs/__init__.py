@@ -26,6 +26,7 @@ JOBS: dict[str, str] = {
     "backfill": "hf2vad.jobs.backfill",
     "build-engine": "hf2vad.jobs.build_engine",
     "evaluate": "hf2vad.jobs.evaluate",
+    "reproduce": "hf2vad.jobs.reproduce",
     "ablate": "hf2vad.jobs.ablate",
 }
 """The module of each job, by the name that the command `hf2vad` has for it; in the order of use."""
@@ -36,6 +37,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Every night": ("backfill", "alarms"),
     "Look": ("report", "case", "evaluate"),
     "Step by step": ("extract", "train", "score"),
+    "Research": ("reproduce", "ablate"),
 }
 """The jobs by what they are for, as `hf2vad --help` shows them; others are shown after these."""
 

@@ -25,7 +25,7 @@ from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.path_filter import PathFilterSettings
 from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
-from hf2vad.errors import ConfigError, LeaseError, NotFoundError
+from hf2vad.errors import ConfigError, EvaluationError, LeaseError, NotFoundError
 from hf2vad.jobs.score import OF_BUNDLE, WHY_HIDDEN, ScoreSettings
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ class BackfillJob(PathFilterSettings, ScoreSettings):
 
     compact: bool = False
     """At the end, join the tables of each camera's day into one file a table; needs {date} or {year} in --pattern."""
+
+    report: str = ""
+    """Folder or s3://bucket/prefix of the review site, brought up to date at the end; empty: no site."""
 
     lease_seconds: float = 120.0
     """Seconds that a run which died keeps the next one out."""
@@ -136,10 +139,39 @@ def backfill_job(job: BackfillJob) -> int:
             if lease.lost:
                 what_next = "what was scored is kept, start again"
                 raise LeaseError(f"{layout.prefix}: the lease ran out or was taken; {what_next}")
+            if job.report:
+                _report(job)
             return code
     except LeaseError as error:
         logs.end_with(f"error: {error}")
         return EXIT_BUSY
+
+
+def _report(job: BackfillJob) -> None:
+    """Bring the review site up to date."""
+    from hf2vad.jobs.report import ReviewJob, review_job
+    from hf2vad.storage import absolute, is_local
+
+    out = absolute(job.report)
+    linked = is_local(out) and all(is_local(source.uri) for source in job.sections.sources)
+    review = ReviewJob(
+        scores=job.out,
+        out=out,
+        archive=job.archive,
+        bundle=job.bundle,
+        pattern=job.pattern,
+        cameras=job.cameras,
+        since=job.since,
+        until=job.until,
+        media="link" if linked else "transcode",
+        image_fps=job.image_fps,
+        limits=job.limits,
+        ray=job.ray,
+    )
+    try:
+        review_job(review)
+    except EvaluationError as error:  # a night without a scored video has no site, and is no failure
+        print(f"no site: {error}")
 
 
 def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
@@ -186,7 +218,7 @@ JOB = Job(
     BackfillJob,
     backfill_job,
     __doc__,
-    shown=("archive", "bundle", "out", "pattern", "since", "hours", "compact", "dry-run"),
+    shown=("archive", "bundle", "out", "pattern", "since", "hours", "report", "dry-run"),
     reads="archive",
     hidden=OF_BUNDLE,
     why_hidden=WHY_HIDDEN,

@@ -117,7 +117,6 @@ def score_job(job: ScoreJob) -> int:
     Raises MismatchError when an extraction setting is not the bundle's.
     """
     from hf2vad.archive.passed import PassedOver
-    from hf2vad.jobs.dry_run import list_archive
     from hf2vad.jobs.scoring import run_scoring, scoring_task
     from hf2vad.storage import absolute
     from hf2vad.walk.run import absolute_places, some_videos
@@ -127,6 +126,8 @@ def score_job(job: ScoreJob) -> int:
     passed = PassedOver()
     videos = some_videos(job.archive, job.include, passed)
     if job.dry_run:
+        from hf2vad.jobs.dry_run import list_archive
+
         decode = job.extraction.decode
         return list_archive(videos, passed, image_fps=job.image_fps, limits=job.limits, decode=decode)
     return run_scoring("score", job, task, videos, passed)

@@ -84,7 +84,7 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
             f"{job.bundle} was trained on other cubes than these settings make ({difference}); leave the settings out"
         )
     check_boxes(job.boxes, job.detector)
-    if job.device != "auto":
+    if job.device not in ("auto", "cpu"):
         choose_device(job.device)
     settings = bundle.settings
     smoothing = settings.smoothing if job.smoothing is None else job.smoothing

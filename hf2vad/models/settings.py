@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +16,19 @@ FlowResidual = Literal["pixels", "quarters", "mean"]
 Network = Literal["flow", "frame"]
 NETWORKS: tuple[Network, ...] = ("flow", "frame")
 """The two networks: `flow` is ML-MemAE-SC, which gives S_r; `frame` is the CVAE, which gives S_p."""
+
+PREFIX: Mapping[Network, str] = {"flow": "flow_autoencoder.", "frame": "cvae."}
+"""Prefix of the names of a network's weights."""
+
+
+def networks_of(weights: Collection[str]) -> tuple[Network, ...]:
+    """The networks that weights of these names are of, in the order of NETWORKS."""
+    return tuple(network for network in NETWORKS if any(is_of(name, (network,)) for name in weights))
+
+
+def is_of(name: str, networks: Sequence[Network]) -> bool:
+    """Whether a weight of this name belongs to one of `networks`."""
+    return name.startswith(tuple(PREFIX[network] for network in networks))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hf2vad.bundle.bundle import Bundle
-from hf2vad.engines.eager import Engine
 from hf2vad.features.feature import NETWORK_OF, CubeArrays, Feature
 from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FEATURES, YARDSTICK, FusionConfig
 from hf2vad.schema import F32
 from hf2vad.scoring.scorer import FeatureValues
+
+if TYPE_CHECKING:
+    from hf2vad.engines.eager import Engine
 
 
 @dataclass(frozen=True)

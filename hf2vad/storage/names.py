@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import urllib.parse
+from functools import lru_cache
 
 SEGMENT_BYTES = 200
 """Longest part of a key made from a video's id; file systems end at 255."""
@@ -60,6 +61,7 @@ def partition(name: str, value: str) -> str:
     return f"{name}={_segment(value).replace('=', '%3D')}"
 
 
+@lru_cache(maxsize=256)  # the folders of a listing are the same for many names
 def _segment(part: str) -> str:
     if not part:
         return "%"

@@ -24,6 +24,7 @@ import aiohttp
 import botocore.exceptions
 import s3fs
 from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.parsers import AioResponseParserFactory, AioRestXMLParser
 from aiobotocore.session import AioSession
 from botocore.exceptions import (
     BotoCoreError,
@@ -226,7 +227,7 @@ def _list(uri: str, **request: str) -> Iterator[Entry]:
                 name=item["Key"][skip:],
                 uri=f"s3://{bucket}/{item['Key']}",
                 is_dir=False,
-                size=item["Size"],
+                size=int(item["Size"]),
                 version=item["ETag"].strip('"'),
                 modified=_unix_time(item.get("LastModified", "")),
             )
@@ -321,6 +322,27 @@ class _OnceSession(AIOHTTPSession):  # type: ignore[misc]
         return session
 
 
+class _ListingParser(AioRestXMLParser):  # type: ignore[misc]
+    """botocore's reader of answers, which takes half of a listing's time to make out the types of each object's
+    fields: here they stay text, by their names in the XML."""
+
+    def _handle_list(self, shape: Any, node: Any) -> list[Any]:
+        if shape.name != "ObjectList":
+            return cast(list[Any], super()._handle_list(shape, node))
+        objects = node if isinstance(node, list) else [node]
+        return [{field.tag.rpartition("}")[2]: field.text or "" for field in each} for each in objects]
+
+
+class _ParserFactory(AioResponseParserFactory):  # type: ignore[misc]
+    """Gives that reader to whoever reads XML."""
+
+    def create_parser(self, protocol_name: str) -> Any:
+        if protocol_name != "rest-xml":
+            return super().create_parser(protocol_name)
+        # Its own reader of times takes three quarters of what is left: times stay text until `_unix_time`.
+        return _ListingParser(timestamp_parser=str)
+
+
 def _check_endpoint() -> None:
     """Raise StorageError where nothing listens at the endpoint that the environment names.
 
@@ -354,8 +376,7 @@ def _file_system_of(pid: int) -> s3fs.S3FileSystem:
     once = {"total_max_attempts": 1, "mode": "adaptive"}  # this mode asks more slowly after the store has throttled
     times = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
     session = AioSession()
-    # Its own reader of times takes three quarters of a listing's time: times stay text until `_unix_time`.
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+    session.register_component("response_parser_factory", _ParserFactory())
     made = s3fs.S3FileSystem(
         session=session,
         use_listings_cache=False,

@@ -77,7 +77,8 @@ class ExtractionTask:
         """The health of shards without a gap between them, after the cubes of unhealthy frames are removed."""
         layout, frames = self.layout, parts.frames
         stats = [layout.stats_uri(video, shard) for shard in parts.done]
-        health = judged_health(config, video, parts.timeline, frames, stats, metadata)
+        fps = self.config.extraction.working.fps
+        health = judged_health(config, video, parts.timeline, frames, stats, metadata, fps)
         unhealthy = [frame for frame, kind in enumerate(health.kinds, frames[0]) if kind is not None]
         removed = 0
         for start, stop in parts.done:

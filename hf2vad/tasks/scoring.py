@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from hf2vad.archive.catalog import Video
-from hf2vad.bundle.bundle import same_bundle
+from hf2vad.bundle.bundle import Bundle, same_bundle
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cluster.warm import Warm
-from hf2vad.engines.make import make_engine
 from hf2vad.engines.settings import EngineSpec
 from hf2vad.health.judge import Health, judged_health
 from hf2vad.health.settings import HealthConfig
-from hf2vad.models.device import choose_device
 from hf2vad.schema import pack_metadata, unpack_metadata
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.feature_set import FeatureSet
@@ -29,9 +26,12 @@ from hf2vad.scoring.shard import score_shard
 from hf2vad.settings import to_dict
 from hf2vad.storage import read_table
 from hf2vad.tables.layout import Metadata, ScoreLayout
-from hf2vad.video.shards import HALO_BEFORE, Shard
+from hf2vad.video.shards import HALO_BEFORE, Shard, worked_frames
 from hf2vad.video.timeline import Timeline
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
+
+if TYPE_CHECKING:
+    from hf2vad.engines.eager import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class ScoringTask:
 
     @property
     def use_gpu(self) -> bool:
-        return self.device != "cpu"
+        return self.device != "cpu" and bool(self.engine.networks)
 
     def with_engine(self, engine: EngineSpec) -> ScoringTask:
         """This task with another engine."""
@@ -84,11 +84,12 @@ class ScoringTask:
             return VideoResult()
         stats = [self.layout.stats_uri(video, shard) for shard in parts.done]
         metadata = self.layout.metadata(video, parts.frames)
-        health = judged_health(self.health, video, parts.timeline, parts.frames, stats, metadata)
+        fps = self.config.extraction.working.fps
+        health = judged_health(self.health, video, parts.timeline, parts.frames, stats, metadata, fps)
         final = self._final_tables(video, parts, health)
         tables = {"health": health.table, "objects": final.objects, "events": final.events, "frames": final.frames}
         counts = {"events": final.events.num_rows, **health.counts}
-        return VideoResult(list(tables.items()), counts, list(_shortcomings(parts.timeline, final)))
+        return VideoResult(list(tables.items()), counts, list(_shortcomings(parts.timeline, final, fps)))
 
     def reuse(self, video: Video, completion: Metadata) -> VideoResult | None:
         """The events that these settings make of the scores there, where the scores are those of this run."""
@@ -129,6 +130,7 @@ class ScoringTask:
             "frame_count": timeline.frame_count,
             **({"rule": "surprise"} if self.bundle.fusion.rule == "surprise" else {}),
             **({"sizes": health.sizes} if len(health.sizes) > 1 else {}),
+            **({"worked_fps": fps} if (fps := self.config.extraction.working.fps) and not timeline.names else {}),
             **timeline.notes,
             **{name: value for name, value in to_dict(self.config.extraction).items() if name == "decode"},
         }
@@ -153,16 +155,25 @@ def warm_features(
 
     Where no feature needs a network, none is made.
     """
-    torch.set_num_threads(threads)
     bundle = same_bundle(uri, bundle_id)
-    engine = make_engine(spec, bundle, device=choose_device(device), batch=batch) if spec.networks else None
+    engine = _engine(spec, bundle, device, batch, threads) if spec.networks else None
     return FeatureSet.of(bundle, names, engine, batch)
 
 
-def _shortcomings(timeline: Timeline, tables: FinalTables) -> Iterator[str]:
+def _engine(spec: EngineSpec, bundle: Bundle, device: str, batch: int, threads: int) -> Engine:
+    import torch  # seconds, which a bundle without networks does not pay
+
+    from hf2vad.engines.make import make_engine
+    from hf2vad.models.device import choose_device
+
+    torch.set_num_threads(threads)
+    return make_engine(spec, bundle, device=choose_device(device), batch=batch)
+
+
+def _shortcomings(timeline: Timeline, tables: FinalTables, fps: float) -> Iterator[str]:
     """Sentence about the frames of a video that remain without a score."""
-    if timeline.frame_count <= HALO_BEFORE:
-        yield f"{timeline.frame_count} frames, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
+    if (frames := len(worked_frames(timeline, fps))) <= HALO_BEFORE:
+        yield f"{frames} frames, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
     if timeline.truncated:
         yield f"{timeline.truncated}; those were scored"
     if tables.undecodable:

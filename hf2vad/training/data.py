@@ -19,6 +19,7 @@ from hf2vad.settings import from_dict
 from hf2vad.storage import list_files, open_parquet
 from hf2vad.tables.cubes import appearance_view, class_arrays, flow_view
 from hf2vad.training.order import Index, Order, Piece
+from hf2vad.video.sampled import unpacked
 
 BESIDE = ("looks", "health")
 """Tables that extraction puts beside the cubes where it leaves out unhealthy footage."""
@@ -38,11 +39,21 @@ class StcFile:
     """Rows of the file that are this part; None: all of them."""
     archive: str = ""
     """Name of the video's archive, which its id begins with; empty: the archive has none."""
+    worked: tuple[int, int, str] | None = None
+    """Frames of the whole file, and which of them were worked on (video/sampled.py); None: all."""
 
     @property
     def path(self) -> str:
         """Path of the video in its archive, which says its camera."""
         return self.video.removeprefix(f"{self.archive}/") if self.archive else self.video
+
+    @property
+    def between(self) -> npt.NDArray[np.bool_]:
+        """(stop − start,): which of its frames were not worked on."""
+        if self.worked is None:
+            return np.zeros(self.stop - self.start, np.bool_)
+        first, last, digits = self.worked
+        return ~unpacked(digits, first, last)[self.start - first : self.stop - first]
 
     def __len__(self) -> int:
         start, stop = self.rows or (0, sum(self.groups))
@@ -115,7 +126,9 @@ class StcTable:
                 )
             groups = tuple(parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups))
             place = (entry.uri, metadata["video"], metadata["start"], metadata["stop"], groups)
-            self.files.append(StcFile(*place, archive=metadata.get("archive", "")))
+            digits = metadata.get("worked")
+            worked = None if digits is None else (metadata["start"], metadata["stop"], digits)
+            self.files.append(StcFile(*place, archive=metadata.get("archive", ""), worked=worked))
             digest.update(
                 f"{metadata['video']}\0{metadata['fingerprint']}\0{metadata['start']}-{metadata['stop']}\0{identity}\n".encode()
             )

@@ -33,11 +33,13 @@ class ShardPlan:
     """Frames of a shard, at most."""
     frames: FrameRange = field(default_factory=FrameRange)
     """The part of every video that is walked."""
+    fps: float = 0.0
+    """Rate at which frames are worked on; 0: all are."""
 
     def shards(self, video: Video, timeline: Timeline) -> Iterator[Shard]:
         """The shards of a video, in order."""
         start, stop = self.frames.within(timeline.frame_count)
-        return cut_shards(video, timeline, self.shard_frames, start=start, stop=stop)
+        return cut_shards(video, timeline, self.shard_frames, start=start, stop=stop, fps=self.fps)
 
     def count(self, video: Video, timeline: Timeline) -> int:
         """Frames of a video that are walked."""

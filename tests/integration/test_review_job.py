@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hf2vad.commandline import EXIT_OK, EXIT_USAGE, main
+from hf2vad.commandline import EXIT_OK, EXIT_USAGE
 from hf2vad.evidence.choose import event_key
-from hf2vad.jobs.report import ReviewJob, review_job
+from hf2vad.jobs.report import JOB
 from hf2vad.report.site.evidence import video_key
 from hf2vad.storage import list_files, read_bytes
 from tests.review import BUNDLE, CLIPS, FIRST, PATTERN, put_night, put_tables
@@ -18,7 +18,7 @@ from tests.site import upload
 
 def report(*arguments: str) -> int:
     """The job's exit code."""
-    return main(ReviewJob, review_job, description="", argv=arguments)
+    return JOB.main(arguments)
 
 
 @pytest.fixture(scope="module")
