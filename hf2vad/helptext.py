@@ -32,7 +32,8 @@ def short_help(
     rest = len([option for option in options if not _hidden(option, hidden)]) - len(chosen)
     parts = [_usage(prog, options, reads), _wrapped(description), "\n".join(_rows(chosen, reads))]
     if rest:
-        parts.append(f"{rest} more options: {prog} --help-all. docs/configuration.md explains all of them.")
+        more = "option" if rest == 1 else "options"
+        parts.append(f"{rest} more {more}: {prog} --help-all. docs/configuration.md explains all of them.")
     return "\n\n".join([*parts, _everywhere()])
 
 

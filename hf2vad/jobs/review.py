@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import ConfigError, NotFoundError
+from hf2vad.progress import doing
 from hf2vad.settings import require
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def review_job(job: ReviewServerJob) -> int:
         print(f"{loaded} files of marks are now one")
     print(f"{len(_marked(server)):,} events are marked; marks go to {server.review.store.uri}")
     print(f"Open: {address}{f'?token={token}' if token else ''}", flush=True)
+    doing("Serving; Ctrl-C ends it")
     _serve(server)
     return EXIT_OK
 
