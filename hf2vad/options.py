@@ -193,6 +193,7 @@ def _with_bare(
         raise ConfigError(f"{bare[0]!r} and {option.flag} both name what is read; give one of the two")
     if option.words is not None and len(bare) > option.words:
         raise ConfigError(f"one {reads} is read, got {len(bare)}: {' '.join(bare[:3])}{' …' if len(bare) > 3 else ''}")
+    option.check(bare)
     return [*bare, *arguments] if option.positional else [option.flag, *bare, *arguments]
 
 

@@ -142,6 +142,23 @@ SHARD = pa.schema(
 """One row a scored box, and one row with nulls for each frame without a box: what a shard found (intermediate). A
 feature that was not computed is null."""
 
+VECTOR_BYTES = 64
+"""Length of an object's vector (features/object_vector.py)."""
+
+_VECTOR = "vector"
+
+SHARD_VECTORS = pa.schema([*SHARD, pa.field(_VECTOR, pa.binary(VECTOR_BYTES), True)])
+"""The same with each box's vector, where objects keep some (`--vectors`)."""
+
+VECTORS = pa.schema(
+    [
+        *_FRAME_KEY,
+        *_box(False),
+        *_fields(("score", pa.float64(), False), (_VECTOR, pa.binary(VECTOR_BYTES), False)),
+    ]
+)
+"""One row an object that keeps a vector, the highest scoring ones of each second, by frame: int8 [64]."""
+
 FRAMES_TABLE = pa.schema(
     [
         *_FRAME_KEY,
@@ -261,6 +278,25 @@ have it; `auroc` is that of `part`, the row's own figure, `auroc_low` and `auroc
 `paper`: percent, Ped2. Steps are those of all epochs. `seconds`: what the row would take alone; rows share most of it.
 `date`: of its last unit; empty without one."""
 
+REVIEWS = pa.schema(
+    _fields(
+        ("event", pa.string(), False),
+        ("video", pa.string(), False),
+        ("video_key", pa.string(), False),
+        ("fingerprint", pa.string(), False),
+        ("start_frame", pa.int32(), False),
+        ("end_frame", pa.int32(), False),
+        ("start_s", pa.float64(), False),
+        ("end_s", pa.float64(), False),
+        ("verdict", pa.string(), False),
+        ("marked_at", pa.timestamp("us", "UTC"), False),
+        ("mark", pa.string(), False),
+    )
+)
+"""One row a mark that somebody set on an event: frames `start_frame` … `end_frame` inclusive of `video`. `verdict` is
+reviewed, interesting or normal, or empty for a mark that was taken back. The latest mark of an event counts; `mark` is
+its own id."""
+
 TABLES: Mapping[str, pa.Schema] = {
     "stc": STC,
     "shard": SHARD,
@@ -275,6 +311,8 @@ TABLES: Mapping[str, pa.Schema] = {
     "frame_scores": FRAME_SCORES,
     "errors": ERRORS,
     "ablation": ABLATION,
+    "reviews": REVIEWS,
+    "vectors": VECTORS,
 }
 
 

@@ -21,6 +21,7 @@ from hf2vad.bundle.settings import SETTINGS, BundleSettings, content_id, read_bu
 from hf2vad.errors import BundleError, MismatchError
 from hf2vad.features.feature import Feature
 from hf2vad.features.registry import feature_classes, networks_for
+from hf2vad.features.taught import NO_TAUGHT, TaughtCubes
 from hf2vad.models.settings import Network, networks_of
 from hf2vad.storage import join, put_bytes, put_json, read_bytes
 
@@ -35,6 +36,8 @@ PROBE = "probe/"
 """Prefix of the arrays of probe cubes, stored beside the weights."""
 EXAMPLES = "examples/"
 """Prefix of the arrays of normal examples."""
+TAUGHT = "taught/"
+"""Prefix of the arrays of taught cubes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,8 @@ class Bundle:
     """Training cubes on which engines are compared."""
     examples: NormalExamples = field(default=NO_EXAMPLES, repr=False, compare=False)
     """Training cubes to show beside events."""
+    taught: TaughtCubes = field(default=NO_TAUGHT, repr=False, compare=False)
+    """Cubes of events that people have called normal or interesting."""
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Record of the training: settings, table, loss history, versions."""
 
@@ -101,6 +106,7 @@ def save_bundle(uri: str, bundle: Bundle) -> Bundle:
         arrays |= {f"{feature.key()}/{name}": array for name, array in feature.arrays.items()}
     arrays |= {PROBE + name: array for name, array in bundle.probe.arrays.items()}
     arrays |= {EXAMPLES + name: array for name, array in bundle.examples.arrays.items()}
+    arrays |= {TAUGHT + name: array for name, array in bundle.taught.arrays.items()}
     data = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
     decisive = bundle.settings.to_json(hashlib.sha256(data).hexdigest())
     content = {"id": content_id(decisive), **decisive, "provenance": bundle.provenance}
@@ -123,7 +129,7 @@ def load_bundle(uri: str) -> Bundle:
         arrays = load(data)
     except SafetensorError as error:
         raise BundleError(f"{join(uri, WEIGHTS)}: not a safetensors file: {error}") from None
-    probe, examples = _taken(arrays, PROBE), _taken(arrays, EXAMPLES)
+    probe, examples, taught = (_taken(arrays, prefix) for prefix in (PROBE, EXAMPLES, TAUGHT))
     try:
         features = {
             name: cls(settings.features.get(name, cls.Settings()), own, settings.perspective)
@@ -136,6 +142,7 @@ def load_bundle(uri: str) -> Bundle:
             features=features,
             probe=ProbeCubes(**probe) if probe else NO_PROBE,
             examples=NormalExamples(**examples) if examples else NO_EXAMPLES,
+            taught=TaughtCubes.from_arrays(taught),
             provenance=content["provenance"],
         )
     except (TypeError, BundleError) as error:

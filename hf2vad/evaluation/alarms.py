@@ -8,8 +8,9 @@ apart by rule, and the threshold is its return level. Beyond what the hours at h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from hf2vad.schema import F64
 from hf2vad.scoring.alarms import Alarms, rule_of
 from hf2vad.scoring.events import HighRun, events_above, high_runs
 from hf2vad.scoring.settings import EventConfig
+from hf2vad.storage import readable
 from hf2vad.tables.read import scored_videos, scores_prefix
 
 COUNTED = 10
@@ -75,11 +77,17 @@ class Level:
     note: str
 
 
-def alarm_levels(scores: str, target: AlarmTarget, pattern: PathPattern) -> tuple[Alarms, dict[str, Level]]:
+Ranges = Mapping[str, Sequence[tuple[int, int]]]
+"""First and last frames of stretches of videos, by the videos' ids as valid text."""
+
+
+def alarm_levels(
+    scores: str, target: AlarmTarget, pattern: PathPattern, left_out: Ranges = MappingProxyType({})
+) -> tuple[Alarms, dict[str, Level]]:
     """The thresholds, and what each rests on; the empty name is that of all cameras together.
 
-    `scores`: URI of a run's score tables. `pattern`: where a video's path names its camera. Raises EvaluationError
-    without footage.
+    `scores`: URI of a run's score tables. `pattern`: where a video's path names its camera. `left_out`: what of the
+    footage is not normal. Raises EvaluationError without footage.
     """
     prefix = scores_prefix(scores)
     by_camera: dict[str, list[ScoredFootage]] = {}
@@ -87,9 +95,11 @@ def alarm_levels(scores: str, target: AlarmTarget, pattern: PathPattern) -> tupl
     for video in scored_videos(prefix):
         bundle, smoothing = video.metadata["bundle"], video.metadata["smoothing"]
         by_surprise = video.metadata.get("rule") == "surprise"
-        table = video.table("frames").select(["pts_s", "score", "health"])
+        table = video.table("frames").select(["frame", "pts_s", "score", "health"])
         low = target.events.low if target.events.low is not None else float(video.metadata["thresholds"][1])
-        pts_s, score, health = (table[name].to_numpy() for name in ("pts_s", "score", "health"))
+        frame, pts_s, score, health = (table[name].to_numpy() for name in ("frame", "pts_s", "score", "health"))
+        for first, last in left_out.get(readable(video.video), ()):
+            score = np.where((frame >= first) & (frame <= last), np.nan, score)
         shown = scored_footage(pts_s, score, health, low, target.events)
         by_camera.setdefault(pattern.camera_of(video.path), []).append(shown)
     everything = [each for group in by_camera.values() for each in group]

@@ -22,6 +22,9 @@ JOBS: dict[str, str] = {
     "score": "hf2vad.jobs.score",
     "report": "hf2vad.jobs.report",
     "case": "hf2vad.jobs.case",
+    "review": "hf2vad.jobs.review",
+    "similar": "hf2vad.jobs.similar",
+    "teach": "hf2vad.jobs.teach",
     "alarms": "hf2vad.jobs.alarms",
     "backfill": "hf2vad.jobs.backfill",
     "build-engine": "hf2vad.jobs.build_engine",
@@ -34,8 +37,8 @@ JOBS: dict[str, str] = {
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("run", "demo"),
-    "Every night": ("backfill", "alarms"),
-    "Look": ("report", "case", "evaluate"),
+    "Every night": ("backfill", "teach", "alarms"),
+    "Look": ("report", "review", "similar", "case", "evaluate"),
     "Step by step": ("extract", "train", "score"),
     "Research": ("reproduce", "ablate"),
 }

@@ -6,13 +6,14 @@ Example:
     hf2vad score demo/archive/test --bundle demo/bundle --out scores --alarms alarms.json
 
 Score normal footage that the bundle was not trained on (the example uses training footage only to be short). Training
-footage scores lower, so its threshold would give more alarms than you want. The job warns if there are too few hours
-for the rate that you want. Exit code: 0 done, 2 usage.
+footage scores lower, so its threshold would give more alarms than you want. With --reviews any footage will do: what
+people have called interesting in it is left out. The job warns if there are too few hours for the rate that you want.
+Exit code: 0 done, 2 usage.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -40,6 +41,10 @@ class AlarmJob:
 
     out: str
     """File to write, such as site/alarms.json, for --alarms of score and backfill."""
+
+    reviews: tuple[str, ...] = ()
+    """Review sites of this footage, their reviews/ folders, or files of marks that pages have saved. Events called
+    interesting are left out, so that footage of every day will do; those called normal are alarms too many."""
 
     per_hour: float = 0.1
     """Wanted alarms per camera and hour of footage like this."""
@@ -72,10 +77,29 @@ def alarm_job(job: AlarmJob) -> int:
     from hf2vad.storage import absolute
 
     target = AlarmTarget(job.per_hour, job.events, job.resamples, job.seed)
-    alarms, levels = alarm_levels(absolute(job.scores), target, PathPattern.of_camera(job.camera_pattern))
+    pattern, marks = PathPattern.of_camera(job.camera_pattern), _marks(job)
+    alarms, levels = alarm_levels(absolute(job.scores), target, pattern, marks["interesting"])
+    called = {verdict: sum(map(len, ranges.values())) for verdict, ranges in marks.items()}
+    if job.reviews:
+        alarms = replace(alarms, figures={**alarms.figures, "reviews": called})
+        print(
+            f"left out: {called['interesting']:,} events called interesting; {called['normal']:,} called normal count"
+        )
     alarms.put(absolute(job.out))
     _print_levels(alarms, levels, job.per_hour, last=f"Written to {job.out}; scoring takes it as --alarms {job.out}")
     return EXIT_OK
+
+
+def _marks(job: AlarmJob) -> dict[str, dict[str, list[tuple[int, int]]]]:
+    """First and last frames of the events called interesting, and of those called normal, by video."""
+    from hf2vad.review.store import read_reviews
+    from hf2vad.storage import absolute
+
+    ranges: dict[str, dict[str, list[tuple[int, int]]]] = {"interesting": {}, "normal": {}}
+    for mark in read_reviews([absolute(uri) for uri in job.reviews]):
+        if mark.verdict in ranges:
+            ranges[mark.verdict].setdefault(mark.video, []).append((mark.start_frame, mark.end_frame))
+    return ranges
 
 
 def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float, *, last: str) -> None:
@@ -98,4 +122,11 @@ def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float, *, 
     print_lines(lines + [f"{name or 'all'}: {level.note}" for name, level in levels.items() if level.note], last=last)
 
 
-JOB = Job("alarms", AlarmJob, alarm_job, __doc__, shown=("scores", "out", "per-hour", "camera-pattern"), reads="scores")
+JOB = Job(
+    "alarms",
+    AlarmJob,
+    alarm_job,
+    __doc__,
+    shown=("scores", "out", "per-hour", "reviews", "camera-pattern"),
+    reads="scores",
+)

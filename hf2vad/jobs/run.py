@@ -64,6 +64,10 @@ class RunJob:
     preset: PresetName = "features"
     """Features of the score. `features` needs no network, so it trains in seconds."""
 
+    bundle: str = ""
+    """Score with this bundle, such as one that `hf2vad teach` has made of the result's own, and learn nothing. Later
+    runs with this --out keep to it."""
+
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
@@ -131,7 +135,8 @@ def _absolute(job: RunJob) -> RunJob:
     from hf2vad.storage import absolute
 
     out, *paths = (absolute(place) for place in (job.out, *job.paths))
-    return replace(job, out=out, paths=tuple(dict.fromkeys(paths)))
+    bundle = absolute(job.bundle) if job.bundle else ""
+    return replace(job, out=out, paths=tuple(dict.fromkeys(paths)), bundle=bundle)
 
 
 def _with_last_paths(job: RunJob) -> RunJob:
@@ -159,14 +164,15 @@ def _with_last_paths(job: RunJob) -> RunJob:
             f"{job.out} is the result of {' '.join(kept.paths)} with --learn {kept.learn:g} --preset {kept.preset}; "
             f"choose another --out, or leave {', '.join(changed)} out to score what is new there"
         )
-    return replace(kept, ray=job.ray)
+    return replace(kept, bundle=job.bundle or kept.bundle, ray=job.ray)
 
 
 def _put_choices(job: RunJob, parts: Parts) -> None:
     from hf2vad.storage import join, put_bytes, put_json
 
     lines = ["# What `hf2vad run` chose; run it again with this --out to score what is new."]
-    lines += [f"{name} = {json.dumps(getattr(job, name))}" for name in ("paths", "learn", "preset")]
+    names = ("paths", "learn", "preset", *(["bundle"] if job.bundle else []))
+    lines += [f"{name} = {json.dumps(getattr(job, name))}" for name in names]
     put_bytes(join(job.out, "hf2vad.toml"), ("\n".join(lines) + "\n").encode())
     put_json(join(job.out, "learned.json"), parts.to_json())
 

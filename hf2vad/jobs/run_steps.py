@@ -12,6 +12,7 @@ from hf2vad.archive.archive_refs import ArchiveRef
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.parts import Parts
 from hf2vad.archive.passed import PassedOver
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.evidence.moments import clock, highest_scores, moments
 from hf2vad.jobs.extract import ExtractJob, run_extraction
 from hf2vad.jobs.report import ReviewJob, gathered
@@ -23,7 +24,6 @@ from hf2vad.report.site.night import Site, write_site
 from hf2vad.storage import exists, is_local, join
 from hf2vad.summary import quietly
 from hf2vad.tables.archives import put_archive_names
-from hf2vad.tables.read import scores_prefix
 
 if TYPE_CHECKING:
     from hf2vad.jobs.run import RunJob
@@ -58,7 +58,7 @@ class Steps:
 
     def extract(self) -> None:
         """Cut cubes of what is learned from, unless it was learned."""
-        if exists(join(self._place("bundle"), "bundle.json")):
+        if self.job.bundle or exists(join(self._bundle, "bundle.json")):
             return
         base = ExtractJob.base({"preset": self.job.preset, "boxes": None})
         base = replace(base, archive=self.sources[0].uri, out=self._place("stc"))
@@ -75,16 +75,18 @@ class Steps:
                     self.codes.append(code)
 
     def train(self) -> None:
-        """Learn what is normal."""
+        """Learn what is normal, unless a bundle was given."""
+        if self.job.bundle:
+            return
         base = TrainJob.base({"preset": self.job.preset})
         with self._stage(2, "Learning", bars=2):
-            self.codes.append(train_job(replace(base, stc=self._place("stc"), out=self._place("bundle"))))
+            self.codes.append(train_job(replace(base, stc=self._place("stc"), out=self._bundle)))
 
     def score(self) -> Found:
         """Score the rest; where nothing reaches the threshold, take the highest moments below it."""
         with self._stage(3, "Scoring", bars=2):
             self._score(None)
-            prefix = scores_prefix(self._place("scores"))
+            prefix = self._scores
             found = self._moments(prefix, below=False)
             if not found.count and (peaks := highest_scores(prefix, TOP)):
                 self._score(peaks[-1])
@@ -95,10 +97,10 @@ class Steps:
         """Make the site."""
         linked = all(is_local(uri) for uri in (self.job.out, *(source.uri for source in self.sources)))
         review = ReviewJob(
-            scores=self._place("scores"),
+            scores=self._scores,
             out=self.job.out,
             archive=tuple(f"{name}={uri}" if name else uri for name, uri in self.sources),
-            bundle=self._place("bundle"),
+            bundle=self._bundle,
             media="link" if linked else "transcode",
             title="Moments worth watching",
             notice=notice,
@@ -110,10 +112,10 @@ class Steps:
             return write_site(review)
 
     def _score(self, threshold: float | None) -> None:
-        base = ScoreJob.base({"bundle": self._place("bundle")})
+        base = ScoreJob.base({"bundle": self._bundle})
         if threshold is not None:
             base = replace(base, events=replace(base.events, threshold=threshold, low=threshold, min_length=1))
-        base = replace(base, archive=self.sources[0].uri, bundle=self._place("bundle"), out=self._place("scores"))
+        base = replace(base, archive=self.sources[0].uri, bundle=self._bundle, out=self._place("scores"))
         base = replace(base, limits=self.job.limits, ray=self.job.ray)
         for frames, videos in (
             (":", self.parts.scored_whole(self.videos)),
@@ -126,9 +128,18 @@ class Steps:
                 self.codes.append(run_scoring("score", job, task, iter(videos), PassedOver()))
 
     def _moments(self, prefix: str, *, below: bool) -> Found:
-        found = moments(prefix, self._place("bundle"), TOP)
+        found = moments(prefix, self._bundle, TOP)
         lines = [f"{m.video} at {clock(m.start_s)}: {m.words or f'score {m.score:.2f}'}" for m in found.top]
         return Found(found.count, lines, below)
+
+    @property
+    def _bundle(self) -> str:
+        return self.job.bundle or self._place("bundle")
+
+    @property
+    def _scores(self) -> str:
+        """Folder of the scores by the bundle; beside it may be those by one that was used before."""
+        return join(self._place("scores"), f"bundle={load_bundle_settings(self._bundle).id}")
 
     def _place(self, name: str) -> str:
         """Folder of a step below the result's."""

@@ -71,6 +71,10 @@ class ScoreSettings(WalkSettings):
     """Measure every feature that the bundle has, not only those with a weight in its score; the others are null in the
     tables. Scores stay the same."""
 
+    vectors: int = 0
+    """Objects of each second, the highest scoring, that keep a vector of 64 bytes, by which `hf2vad similar` finds more
+    like them; 0: none."""
+
     alarms: str = ""
     """File of hf2vad alarms: at which score an event starts, by camera, in place of the bundle's thresholds."""
 
@@ -91,6 +95,8 @@ class ScoreSettings(WalkSettings):
         super().__post_init__()
         if self.batch < 1:
             raise ConfigError(f"--batch must be at least 1, got {self.batch}")
+        if self.vectors < 0:
+            raise ConfigError(f"--vectors must not be negative, got {self.vectors}")
         if self.engine != "auto":
             EngineSpec(name=self.engine, precision=self.precision)
         if self.smoothing is not None and (self.smoothing < 1 or self.smoothing % 2 == 0):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from hf2vad.bundle.bundle import Bundle
 from hf2vad.features.feature import NETWORK_OF, CubeArrays, Feature
 from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FEATURES, YARDSTICK, FusionConfig
+from hf2vad.features.taught import NO_TAUGHT, TaughtCubes
 from hf2vad.schema import F32
 from hf2vad.scoring.scorer import FeatureValues
 
@@ -27,11 +30,13 @@ class FeatureSet:
     """None where no feature needs a network."""
     batch: int
     """Cubes that are best measured at once."""
+    taught: TaughtCubes = NO_TAUGHT
+    """What people have said of events."""
 
     @classmethod
     def of(cls, bundle: Bundle, names: Sequence[str], engine: Engine | None, batch: int) -> Self:
         """The features of a bundle with these names."""
-        return cls({name: bundle.feature(name) for name in names}, engine, batch)
+        return cls({name: bundle.feature(name) for name in names}, engine, batch, bundle.taught)
 
     def without_networks(self) -> Self:
         """Features that need no network."""
@@ -57,6 +62,13 @@ class FeatureSet:
         """The values, in pixels, of all features of some cubes."""
         values = {**self.measure_plain(cubes), **self.measure_networks(cubes)}
         return {name: values[name] for name in self.features}
+
+    def excused(self, values: FeatureValues, cubes: CubeArrays, counted: Collection[str]) -> FeatureValues:
+        """Values of some cubes, with no evidence in the features `counted` of those that people have called normal."""
+        if not len(self.taught):
+            return values
+        like = self.taught.excuses(self.features, cubes)
+        return {name: np.where(like, np.float32(0), own) if name in counted else own for name, own in values.items()}
 
     def measure_plain(self, cubes: CubeArrays) -> dict[str, F32]:
         """The values of the features that need no network."""

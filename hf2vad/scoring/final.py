@@ -18,6 +18,7 @@ from hf2vad.scoring.events import find_events
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.smooth import smooth
+from hf2vad.tables.held import held_frames
 from hf2vad.video.sampled import holders
 
 
@@ -133,7 +134,7 @@ def event_table(
     trusted = np.array([kind is None or config.on_unhealthy for kind in frames["health"].to_pylist()], bool)
     score = frames["score"].to_numpy()
     rows = []
-    found = find_events(np.where(trusted, score, np.nan), config, calibration, _between(frames, metadata))
+    found = find_events(np.where(trusted, score, np.nan), config, calibration, held_frames(frames, metadata))
     for number, event in enumerate(found):
         first, last, peak = (frames.slice(i, 1).to_pylist()[0] for i in (event.start, event.stop - 1, event.peak))
         rows.append(
@@ -151,15 +152,3 @@ def event_table(
             }
         )
     return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _between(frames: pa.Table, metadata: Mapping[str, Any]) -> npt.NDArray[np.bool_] | None:
-    """Which rows are those of frames before them; None where every frame was worked on."""
-    if not metadata.get("worked_fps"):
-        return None
-    same = np.ones(len(frames), np.bool_)
-    same[:1] = False
-    for name in ("score_raw", *BOX):
-        values = frames[name].to_numpy()
-        same[1:] &= values[1:] == values[:-1]
-    return same

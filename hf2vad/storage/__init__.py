@@ -164,12 +164,16 @@ def _temporary(uri: str) -> Iterator[IO[bytes]]:
 
 
 def require_writable(folder: str) -> None:
-    """Raise StorageError where nothing can be put below `folder`, before work is done whose result would be lost.
+    """Raise StorageError if nothing can be put below `folder`, before work is done whose result would be lost.
 
-    Only local folders are tried, which are made. A store is asked by the first object that is put.
+    Tries only local folders, by a temporary file in the nearest folder that exists, and makes none. A store is asked
+    by the first object that is put.
     """
     if is_local(folder):
-        with _at(folder) as backend, backend.temporary(join(folder, "try")):
+        place = absolute(folder)
+        while not exists(place):
+            place = os.path.dirname(place)
+        with _at(folder) as backend, backend.temporary(join(place, "try")):
             pass
 
 

@@ -23,6 +23,7 @@ from hf2vad.scoring.final import FinalTables, event_table, finalise
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
+from hf2vad.scoring.vectors import top_vectors
 from hf2vad.settings import to_dict
 from hf2vad.storage import read_table
 from hf2vad.tables.layout import Metadata, ScoreLayout
@@ -56,6 +57,8 @@ class ScoringTask:
     """Frames of the median filter over frame scores."""
     events: EventConfig
     health: HealthConfig
+    vectors: int = 0
+    """Objects of each second that keep a vector; 0: none."""
 
     @property
     def use_gpu(self) -> bool:
@@ -77,6 +80,7 @@ class ScoringTask:
             self._features().of_camera(self.bundle.camera_of(shard.video.path)),
             Scorer.of(self.bundle, shard.video.path),
             metadata=self.layout.metadata(shard.video, (shard.start, shard.stop)),
+            vectors=self.vectors > 0,
         )
 
     def finish(self, video: Video, parts: Parts) -> VideoResult:
@@ -88,6 +92,9 @@ class ScoringTask:
         health = judged_health(self.health, video, parts.timeline, parts.frames, stats, metadata, fps)
         final = self._final_tables(video, parts, health)
         tables = {"health": health.table, "objects": final.objects, "events": final.events, "frames": final.frames}
+        if self.vectors:  # before the frames, which vouch for the others
+            shards = (read_table(self.layout.shard_uri(video, frames)) for frames in parts.done)
+            tables = {"vectors": top_vectors(shards, self.vectors, metadata), **tables}
         counts = {"events": final.events.num_rows, **health.counts}
         return VideoResult(list(tables.items()), counts, list(_shortcomings(parts.timeline, final, fps)))
 

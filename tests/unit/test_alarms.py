@@ -152,3 +152,30 @@ def test_mistakes_in_the_options(tmp_path: Path) -> None:
     put_scores(tmp_path, "a", [None] * 4)
     with pytest.raises(EvaluationError, match="no frame there has a score"):
         alarm_job(AlarmJob(scores=str(tmp_path), out=str(tmp_path / "alarms.json")))
+
+
+def test_with_reviews_what_was_called_interesting_is_no_normal_footage(tmp_path: Path) -> None:
+    scores = [[5.0]] * 40
+    scores[10], scores[20], scores[30] = [20.0], [9.0], [8.0]
+    put_scores(tmp_path / "scores", "gate/a.mp4", scores)
+    put_marks_file(tmp_path / "marks.json", (10, "interesting"), (20, "normal"), (30, "reviewed"))
+    job = AlarmJob(
+        scores=str(tmp_path / "scores"), out=str(tmp_path / "a.json"), per_hour=3000, events=RULE, resamples=0
+    )
+    alarm_job(job)
+    assert read_alarms(job.out).threshold == pytest.approx(15), "above all that was seen"
+    alarm_job(replace(job, reviews=(str(tmp_path / "marks.json"),)))
+    alarms = read_alarms(job.out)
+    assert alarms.threshold == pytest.approx(4), "above the event called normal, the highest that is left"
+    assert alarms.figures["reviews"] == {"interesting": 1, "normal": 1}
+    assert alarms.figures["levels"][""]["hours"] == pytest.approx(39 / 25 / 3600)
+
+
+def put_marks_file(path: Path, *marks: tuple[int, str]) -> None:
+    """A file of marks on single frames of gate/a.mp4, as a page saves it."""
+    common = {"video": "gate/a.mp4", "video_key": "0" * 16, "fingerprint": "", "start_s": 0, "end_s": 0}
+    rows = [
+        {"event": f"{frame:016x}", "start_frame": frame, "end_frame": frame, "verdict": verdict, **common}
+        for frame, verdict in marks
+    ]
+    path.write_text(json.dumps({"hf2vad.marks": 1, "marks": rows}))

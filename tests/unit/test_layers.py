@@ -29,6 +29,7 @@ FLOORS = [
     {"evaluation"},
     {"evidence"},
     {"report"},
+    {"review"},
     {"cluster"},
     {"walk"},
     {"tasks", "ablation"},

@@ -18,7 +18,8 @@ from hf2vad.cubes.settings import ExtractionConfig, FlowConfig, MotionConfig, Wo
 from hf2vad.demo.archive import generate
 from hf2vad.health.frame_stats import FrameStats
 from hf2vad.jobs import load
-from hf2vad.schema import CubeBatch
+from hf2vad.schema import CubeBatch, unpack_metadata
+from hf2vad.tables.held import shown_objects
 from hf2vad.video.decode import decode
 from hf2vad.video.sampled import holders, packed, sampled, tempo, unpacked
 from hf2vad.video.shards import cut_shards
@@ -173,6 +174,11 @@ def test_the_whole_walk_has_a_row_for_each_picture_and_refuses_another_rate(tmp_
     short, long = (pq.read_table(next(tmp_path.glob(f"{length}/*/frames/*.parquet"))) for length in ("7", "200"))
     assert short["score"].to_numpy() == pytest.approx(long["score"].to_numpy(), rel=1e-4, nan_ok=True)
     assert short["n_objects"].equals(long["n_objects"])
+    objects = pq.read_table(next(tmp_path.glob("7/*/objects/*.parquet")))
+    shown = shown_objects(objects, short, unpack_metadata(short.schema, "frames", ""))
+    counts = np.bincount(shown["frame"].to_numpy(), minlength=80)
+    assert list(counts) == short["n_objects"].to_pylist(), "frames between show the objects of the one before"
+    assert len(objects) < len(shown)
     frames = short.to_pylist()
     assert [row["frame"] for row in frames] == list(range(80))
     for before, row in zip(frames[::2], frames[1::2], strict=True):

@@ -146,6 +146,7 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
                 **why,
                 "files": known.files,
                 **{name: getattr(known, name) for name in NEAREST},
+                "fingerprint": str(scored.metadata.get("fingerprint", "")),
             }
         )
     return found

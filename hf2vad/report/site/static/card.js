@@ -35,7 +35,7 @@ hf2vad.card = (() => {
       row.append(el("label", { class: "choose" }, box, " Choose"));
     }
     item.append(row);
-    return item;
+    return hf2vad.triage.on(item, event);
   }
 
   return card;

@@ -48,7 +48,8 @@
   // Cards that are there and still right stay as they are, with the focus in them.
   function refresh() {
     const now = values();
-    matching = events.filter(test(now)).filter(now.camera ? exact(now) : () => true);
+    matching = events.filter(test(now)).filter(now.camera ? exact(now) : () => true).filter(hf2vad.triage.shows);
+    hf2vad.triage.know(events);
     if (ORDERS[now.order]) matching.sort(ORDERS[now.order]);
     const shown = matching.slice(0, most);
     const same = Math.min(list.children.length, shown.length);
@@ -107,5 +108,6 @@
   const picked = () => [...chosen.values()].sort((a, b) => b.peak_score - a.peak_score);
   byId("save-csv").addEventListener("click", () => hf2vad.save.csv(picked()));
   byId("save-json").addEventListener("click", () => hf2vad.save.json(picked()));
+  hf2vad.triage.refreshed(refresh);
   hf2vad.shown(show());
 })();

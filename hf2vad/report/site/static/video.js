@@ -61,6 +61,7 @@
     const carded = events.filter((event) => high.has(event));
     const cards = carded.map((event) => hf2vad.card(event, { go }));
     byId("events").append(...cards);
+    hf2vad.triage.know(events);
     byId("about-events").hidden = carded.length > 0 && carded.length === events.length;
     if (carded.length) byId("about-events").textContent = `The ${carded.length} highest of ${events.length}; n and p reach all.`;
 
