@@ -13,6 +13,7 @@ from torch import Tensor
 from hf2vad.archive.catalog import Video
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import VideoError
+from hf2vad.features.feature import CubeArrays
 from hf2vad.models.hf2vad import HF2VAD, residual_squares
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.settings import Network
@@ -33,6 +34,16 @@ class Cube:
     """(1, 5, 32, 32, 3) BGR."""
     flow: F16
     """(1, 4, 32, 32, 2)."""
+
+    def arrays(self, row: Mapping[str, Any]) -> CubeArrays:
+        """As features read it; row: its row of `objects`."""
+        return CubeArrays(
+            boxes=np.array([[row[name] for name in BOX]], np.float32),
+            flow=self.flow,
+            appearance=self.appearance,
+            classes=None if row["class"] is None else np.array([row["class"]], np.int32),
+            class_scores=None if row["class_score"] is None else np.array([row["class_score"]], np.float32),
+        )
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,11 @@ class Footage:
         boxes = self._scaled(self.objects.of(*self.around(frame.index, frame.index + 1)), size)
         return Frame(frame.index, frame.pts_s, pixelated(frame.image, regions(boxes, self.config.pixelate)))
 
+    def scale(self, frame: int, size: tuple[int, int]) -> F32:
+        """(4,): what a box of a frame is multiplied with for a picture of `size`."""
+        own = sizes_of(self.metadata, np.array([frame], np.int32), (self.timeline.width, self.timeline.height))
+        return np.tile((np.array(size, np.float64) / own).astype(np.float32)[0], 2)
+
     def _scaled(self, rows: slice, size: tuple[int, int]) -> F32:
         own = sizes_of(self.metadata, self.objects.frame[rows], (self.timeline.width, self.timeline.height))
         scale = (np.array(size, np.float64) / own).astype(np.float32)

@@ -23,6 +23,9 @@ class EvidenceConfig:
     nearest: int = 3
     """Training cubes most like the event's that are shown beside it, where the bundle holds some; 0: none."""
 
+    previews: bool = True
+    """Make a loop of two seconds around each event's peak, which its card plays."""
+
     clips: bool = False
     """Write a short H.264 file around each event, and one with the scored boxes drawn in."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hf2vad.errors import ConfigError
 from hf2vad.features.exemplars import ExemplarConfig, ExemplarFeature
-from hf2vad.features.feature import CubeArrays, CubeSample, Need
+from hf2vad.features.feature import CubeArrays, CubeSample, Need, Topic
 from hf2vad.models.onnx import open_network, picture_size, read_file
 from hf2vad.schema import F32, SIZE, U8
 from hf2vad.settings import require
@@ -47,6 +47,8 @@ class Embedding(ExemplarFeature[EmbeddingConfig]):
 
     name = "embedding"
     word = "look"
+    topic: ClassVar[Topic] = "looks"
+    says = "looks unusual"
     needs: ClassVar[frozenset[Need]] = frozenset({"pixels"})
     Settings = EmbeddingConfig
 

@@ -72,6 +72,13 @@ class ExemplarFeature(Feature[S]):
     def of_camera(self, camera: str) -> Self:
         return replace(self, camera=camera) if has_camera(self.arrays, camera) else self
 
+    @property
+    def known_exemplars(self) -> F32:
+        """(M, D): the exemplars of all cameras, and the camera's own where it has learnt apart."""
+        own = self.arrays.get(f"{_prefix(self.camera)}exemplars") if self.camera else None
+        pooled = self.arrays["exemplars"]
+        return pooled if own is None else np.concatenate([pooled, own])
+
     def measure(self, cubes: CubeArrays) -> F32:
         return distances(self, self.vectors, cubes)
 

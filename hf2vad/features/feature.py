@@ -126,6 +126,20 @@ def median_of_four(values: F32) -> F32:
     return np.asarray((low + high) / 2, np.float32)
 
 
+Topic = Literal["motion", "speed", "looks", "size", "place", "class"]
+"""What a feature is about. Of a topic one feature is quoted. What is about `motion` also tells speeds apart."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a feature says of an object for which it is rare."""
+
+    kind: str
+    """What an event is called for it, such as "direction"."""
+    predicate: str
+    """What the object does or is: "moves against the usual direction"."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CubeSample:
     """Training cubes that features are fitted on."""
@@ -178,7 +192,11 @@ class Feature(ABC, Generic[S]):
     name: ClassVar[str]
     """Key in FEATURES: its weight (`--fusion.<name>`), its calibration, and its column `s_<name>` in the tables."""
     word: ClassVar[str]
-    """Word for people, shown where the feature contributes most to an event."""
+    """What people read beside its bar."""
+    topic: ClassVar[Topic]
+    """What it is about."""
+    says: ClassVar[str]
+    """What an object does or is for which its value is rare, as a predicate: "has an unusual outline"."""
     needs: ClassVar[frozenset[Need]]
     """Inputs that `measure` reads. Inputs that no weighted feature needs are not computed."""
     length_power: ClassVar[int] = 0
@@ -223,6 +241,15 @@ class Feature(ABC, Generic[S]):
     def of_camera(self, camera: str) -> Self:
         """Return this feature for cubes of `camera`, or itself if that camera was not learned apart."""
         return self
+
+    def statement(self, value: float, limit: float | None, cubes: CubeArrays | None) -> Statement:
+        """What it says of an object with a rare `value`.
+
+        limit: the value that 99 of 100 training objects stay below; None where no distribution is known.
+        cubes: the object's one cube, cut again; None where it is not at hand. A feature that is not fitted is asked
+        without it.
+        """
+        return Statement(self.word, self.says)
 
     @abstractmethod
     def measure(self, cubes: CubeArrays) -> F32:

@@ -15,7 +15,7 @@ import numpy as np
 
 from hf2vad.errors import BundleError, ConfigError
 from hf2vad.features.exemplars import camera_exemplars, distances, fit_exemplars, has_camera
-from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, Feature, Need, speeds
+from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, Feature, Need, Topic, speeds
 from hf2vad.features.pace import Pace
 from hf2vad.schema import F32, F64, SIZE
 from hf2vad.settings import require
@@ -73,6 +73,8 @@ class Motion(Feature[DensityConfig]):
 
     name = "motion"
     word = "motion"
+    topic: ClassVar[Topic] = "motion"
+    says = "moves at an unusual speed or in an unusual direction"
     needs: ClassVar[frozenset[Need]] = frozenset({"flow", "boxes"})
     Settings = DensityConfig
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings, median_of_four, speeds
+from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings, Topic, median_of_four, speeds
 from hf2vad.schema import F16, F32
 
 
@@ -15,6 +15,8 @@ class Speed(Feature[NoSettings]):
 
     name = "speed"
     word = "speed"
+    topic: ClassVar[Topic] = "speed"
+    says = "moves fast"
     needs: ClassVar[frozenset[Need]] = frozenset({"flow"})
     length_power = 1
 

@@ -21,6 +21,7 @@ from hf2vad.features.registry import networks_for
 from hf2vad.fitting.calibrate import calibrate, measure_normal
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.hold_out import hold_out
+from hf2vad.fitting.learnt import example_cameras, learnt_seconds
 from hf2vad.fitting.probe import normal_examples, probe_cubes
 from hf2vad.fitting.recipe import TrainingPlan
 from hf2vad.fitting.sample import NO_CAMERAS, fit_features
@@ -142,7 +143,10 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
                 "cubes": len(table),
                 "files": len(table.files),
                 "held_out": 0 if unseen is None else len(unseen),
+                "videos": len({file.video for file in table.files}),
+                "seconds": round(learnt_seconds(table), 1),
             },
+            "examples": list(example_cameras(table, recipe.training.examples, cameras)),
             "history": trained.history,
             "selection": trained.selection,
             **({"cameras": cameras.described()} if cameras.apart and by_surprise else {}),

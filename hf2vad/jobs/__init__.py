@@ -24,6 +24,7 @@ JOBS: dict[str, str] = {
     "review": "hf2vad.jobs.review",
     "similar": "hf2vad.jobs.similar",
     "teach": "hf2vad.jobs.teach",
+    "case": "hf2vad.jobs.case",
     "alarms": "hf2vad.jobs.alarms",
     "backfill": "hf2vad.jobs.backfill",
     "build-engine": "hf2vad.jobs.build_engine",
@@ -37,7 +38,7 @@ JOBS: dict[str, str] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("run", "demo"),
     "Every night": ("backfill", "teach", "alarms"),
-    "Look": ("report", "review", "similar", "evaluate"),
+    "Look": ("report", "review", "similar", "case", "evaluate"),
     "Step by step": ("extract", "train", "score"),
     "Research": ("reproduce", "ablate"),
 }

@@ -38,14 +38,15 @@ class ReviewJob(ReportJob):
 def review_job(job: ReviewJob) -> int:
     """Gather the evidence, write the site, say what is there. Returns the exit code."""
     from hf2vad.report.site.night import write_site
+    from hf2vad.scoring.words import count_words
 
     counts = gathered(job)
     site = write_site(job)
-    no_player = f", {site.no_player:,} videos without a player (their pages say why)" if site.no_player else ""
-    print(
-        f"{site.videos:,} videos, {site.events:,} events, {site.failures:,} failures{no_player}; evidence of "
-        f"{counts.get('events', 0):,} events, {counts.get('made', 0):,} new; open {site.index}"
-    )
+    said = [count_words(site.videos, "video"), count_words(site.events, "event"), count_words(site.failures, "failure")]
+    if site.no_player:
+        said.append(f"{count_words(site.no_player, 'video')} without a player (the pages say why)")
+    evidence = f"evidence of {count_words(counts.get('events', 0), 'event')}, {counts.get('made', 0):,} new"
+    print(f"{', '.join(said)}; {evidence}; open {site.index}")
     return EXIT_OK
 
 

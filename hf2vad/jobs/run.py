@@ -80,16 +80,19 @@ def run_job(job: RunJob) -> int:
     """Learn, score, and make the site; what an earlier run has finished is not done again. Returns the exit code."""
     print("Starting …", flush=True)
     from hf2vad.archive.passed import PassedOver
+    from hf2vad.bundle.settings import load_bundle_settings
     from hf2vad.jobs.extract import ExtractJob
     from hf2vad.jobs.run_plan import planned
     from hf2vad.storage import exists, join, require_writable
 
     job = _with_last_paths(_absolute(job))
     sources = named_sources(job.paths)
+    if job.bundle:
+        load_bundle_settings(job.bundle)  # one that cannot be used is not noted for later runs
     passed = PassedOver()
     videos = _listed(sources, passed, job.out)
     parts = _parts(job, videos)
-    learns = not exists(join(job.out, "bundle", "bundle.json"))
+    learns = not job.bundle and not exists(join(job.out, "bundle", "bundle.json"))
     plan = planned(videos, parts, job.learn / 100, job.limits, most=ExtractJob.max_cubes, learns=learns)
     for line in plan.lines(passed):
         print(line, flush=True)

@@ -36,7 +36,7 @@ def test_a_site_is_written_to_s3_from_videos_and_scores_there(
     put_tables("s3://review/archive", f"s3://review/scores/bundle={BUNDLE}")
     places = ("--scores", "s3://review/scores", "--archive", "s3://review/archive", "--out", "s3://review/site")
     assert report(*places, "--pattern", PATTERN, "--media", "copy") == EXIT_OK
-    said = f"{len(CLIPS)} videos, 5 events, 1 failures; evidence of 5 events, 5 new; open s3://review/site/index.html"
+    said = f"{len(CLIPS)} videos, 5 events, 1 failure; evidence of 5 events, 5 new; open s3://review/site/index.html"
     assert said in capsys.readouterr().out
     names = {entry.name for entry in list_files("s3://review/site")}
     assert {"index.html", "events.html", "video.html", "data/summary.js", "static/site.css"} <= names

@@ -14,7 +14,7 @@ from hf2vad.errors import NotFoundError, SchemaError
 from hf2vad.evidence.folder import FOLDER, ROW
 from hf2vad.storage import join, list_dir, read_json
 
-PICTURES = ("thumb", "appearance", "predicted", "appearance_error", "flow", "reconstructed", "flow_error")
+PICTURES = ("thumb", "preview", "appearance", "predicted", "appearance_error", "flow", "reconstructed", "flow_error")
 CLIPS = ("clip", "clip_boxes")
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
@@ -29,17 +29,30 @@ class Evidence:
     """Content of `event.json`."""
 
     kind: str = ""
+    sentence: str = ""
+    """Why it is an event."""
     rarity: str = ""
-    """Rarity of each feature, in words. Empty for a score that is not by surprise."""
+    """How rare that is; empty for a score that is not by surprise."""
+    score: float | None = None
+    """The score of the moment that is shown."""
     parts: dict[str, float] = field(default_factory=dict)
+    """What each feature adds to it."""
+    bars: list[list[Any]] = field(default_factory=list)
+    """Name, strength and its words, of each part."""
     files: dict[str, str] = field(default_factory=dict)
     """Pictures and clips: paths from the site's pages."""
     nearest: list[str] = field(default_factory=list)
     nearest_distance: list[float] = field(default_factory=list)
+    nearest_of: int = 0
+    """Normal examples that were compared."""
+    nearest_camera: bool = False
+    """Whether they are of the same camera."""
     frame: int | None = None
     """The frame of the pictures, where it is not the peak's."""
     box: list[float] | None = None
     """x1, y1, x2, y2 in that frame, in pixels of the source."""
+    whole: list[float] | None = None
+    """The same of the whole object, as it is drawn."""
     note: str = ""
     """Why something is missing."""
 
@@ -70,17 +83,27 @@ def read_evidence(site: str, key: str) -> Evidence:
         nearest = [_path(key, name) for name in files.pop("nearest", None) or []]
         return Evidence(
             kind=str(row.get("kind") or ""),
+            sentence=str(row.get("sentence") or ""),
             rarity=str(row.get("rarity") or ""),
+            score=None if row.get("score") is None else float(row["score"]),
+            bars=[[str(name), float(strength), str(text)] for name, strength, text in row.get("bars") or []],
             parts={str(name): float(value) for name, value in (row.get("parts") or {}).items() if value is not None},
             files={name: _path(key, files[name]) for name in (*PICTURES, *CLIPS) if files.get(name)},
             nearest=nearest,
             nearest_distance=[float(value) for value in row.get("nearest_distance") or []],
+            nearest_of=int(row.get("nearest_of") or 0),
+            nearest_camera=bool(row.get("nearest_camera")),
             frame=None if row.get("frame") is None else int(row["frame"]),
-            box=[round(float(corner), 1) for corner in row["box"]] if row.get("box") else None,
+            box=_corners(row.get("box")),
+            whole=_corners(row.get("whole")),
             note=str(row.get("note") or ""),
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise SchemaError(f"{where}: not an event of hf2vad ({error}); remove its folder and run again") from None
+
+
+def _corners(box: Any) -> list[float] | None:
+    return [round(float(corner), 1) for corner in box] if box else None
 
 
 def _path(key: str, name: Any) -> str:

@@ -56,8 +56,8 @@ class ReportJob:
     """`link`: where a browser finds the archive, such as https://nas/cameras; of archives with names, each below its
     own. Empty: by its path from the site."""
 
-    media_videos: Literal["events", "all"] = "events"
-    """Videos that are copied or transcoded: those with an event, or all."""
+    media_videos: Literal["events", "all"] = "all"
+    """Which videos are copied or transcoded: all, so that one can check what was missed, or those with an event."""
 
     longest: int = 640
     """Longer side of transcoded videos, in pixels."""
