@@ -137,7 +137,7 @@ hf2vad.triage = (() => {
     for (let i = 0; i < Math.min(BACKGROUND, summary.event_files); i += 1) know(await hf2vad.load(`events/${i}`));
   }
 
-  document.querySelector("ol.cards").before(bar());
+  document.querySelector("ol.cards")?.before(bar());
   document.addEventListener("keydown", pressed);
   hf2vad.marks.listen(repaint);
   say();
