@@ -51,7 +51,7 @@ class DemoJob:
     frames: int = 160
     """Frames of each generated clip."""
 
-    flow_epochs: int = 4
+    flow_epochs: int = 2
     """Epochs of the flow network."""
 
     ray: RayConfig = field(default_factory=RayConfig)

@@ -44,7 +44,7 @@ def review_night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     return Night(folder / "site", key)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found
