@@ -150,7 +150,7 @@ class CubeSample:
     def pace(self) -> Pace:
         """How fast things move by where they are, fitted on the flow of the same cubes."""
         speeds = [chunk.least_speed for chunk in self.cubes.chunks()]
-        return fit_pace(self.cubes.boxes, np.concatenate([np.empty(0, np.float32), *speeds]), seed=self.seed)
+        return fit_pace(self.cubes.boxes, np.concatenate([np.empty(0, np.float32), *speeds]))
 
 
 @dataclass(frozen=True, kw_only=True)
