@@ -62,7 +62,7 @@ RUN apt-get update \
     && echo "export PATH=/opt/venv/bin:\$PATH" >/etc/profile.d/hf2vad.sh
 COPY --from=packed /opt/venv /opt/venv
 COPY jobs /opt/hf2vad/jobs
-COPY cluster/submit_nightly.py /opt/hf2vad/
+COPY cluster/submit_nightly.py cluster/smoke.py /opt/hf2vad/
 # HOME: Ray's launcher asks the image for it. `video` is for NVDEC, which nothing uses: decoding is on CPUs.
 ENV HOME=/home/vad \
     PATH=/opt/venv/bin:$PATH \

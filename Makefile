@@ -17,7 +17,11 @@ PROCESSES ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_AUTH_MODE ?= token
 
-.PHONY: demo test test-fast chaos check bench docs wheel format install lock audit clean help
+# Options of uv where versions are chosen for test-oldest and test-newest, and the Python of the latter.
+UV_OPTIONS ?= --torch-backend cpu
+NEWEST_PYTHON ?= 3.13
+
+.PHONY: demo test test-fast test-oldest test-newest chaos check bench docs wheel format install lock audit clean help
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile
@@ -30,7 +34,7 @@ $(INSTALLED): pyproject.toml
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)  ## generate an archive, learn from it, score it, and write demo/report/index.html
-	$(BIN)/python jobs/demo.py --out demo $(if $(ARCHIVE),--archive '$(ARCHIVE)')
+	$(BIN)/hf2vad demo --out demo $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
 test: $(INSTALLED)  ## all tests
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile tests/unit; unit=$$?; \
@@ -38,6 +42,24 @@ test: $(INSTALLED)  ## all tests
 
 test-fast: $(INSTALLED)  ## the unit tests but the slow ones, in two minutes: for the inner loop
 	$(BIN)/python -m pytest -m 'not slow' tests/unit
+
+test-oldest: $(INSTALLED)  ## the unit tests but the slow ones, and a demo, on the lowest versions that pyproject.toml allows
+	$(call tested_with,oldest,3.11,lowest-direct)
+
+test-newest: $(INSTALLED)  ## the same on the highest versions, and a newer Python
+	$(call tested_with,newest,$(NEWEST_PYTHON),highest)
+
+# An environment build/NAME with versions chosen by a rule of uv's, and the tests in it: NAME, Python, rule.
+define tested_with
+	mkdir -p build
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra detector --resolution $(3) --python-version $(2) $(UV_OPTIONS) --quiet \
+		--output-file build/$(1).txt
+	$(BIN)/uv venv --quiet --clear --python $(2) build/$(1)
+	$(BIN)/uv pip install --quiet --python build/$(1) $(UV_OPTIONS) --constraint build/$(1).txt --editable '.[test]'
+	build/$(1)/bin/python -m pytest -m 'not slow' tests/unit
+	build/$(1)/bin/hf2vad demo --out build/$(1)-demo --train-clips 2 --test-clips 2 --frames 40 --flow-epochs 1
+endef
 
 chaos: $(INSTALLED)  ## score 200 videos through killed workers, nodes and drivers and failing storage; some ten minutes
 	RAY_AUTH_MODE=disabled $(BIN)/python -m benchmarks chaos

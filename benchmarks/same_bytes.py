@@ -50,6 +50,12 @@ SMALL = (
 )
 """A network of full structure that trains in seconds."""
 
+AS_BEFORE = {
+    "extract_stc": ("--flow.region", "frame"),
+    "train": ("--preset", "compact_eq9"),
+}
+"""Options of today's jobs that name what the old commit's defaults were."""
+
 RENDER = """
 import shutil, sys
 from pathlib import Path
@@ -164,7 +170,8 @@ class Side:
             self._keep_unfinished(out)
         values = {"archive": self.work / "archive", "old": self.work / "old", "out": out, "ray": self.ray}
         arguments = [argument.format(**values) for argument in step.arguments]
-        ended = self.run(self.checkout / "jobs" / f"{step.job}.py", *arguments)
+        before = () if self.name == "old" else AS_BEFORE.get(step.job, ())
+        ended = self.run(self.checkout / "jobs" / f"{step.job}.py", *arguments, *before)
         if ended.returncode != step.exit_code:
             sys.stderr.write(ended.stdout[-3000:] + ended.stderr[-6000:])
             print(f"{self.name}: {name} exited with {ended.returncode}, not {step.exit_code}", file=sys.stderr)

@@ -39,12 +39,12 @@ FRAMES, SECONDS = 2000, 3600.0
 BUNDLE = "0123456789abcdef"
 
 
-def name_of(number: int) -> str:
-    return f"camera-{number // 24:04d}/2026-11-24/{number % 24:02d}-00-00.mp4"
+def name_of(number: int, hours: int = 24) -> str:
+    return f"camera-{number // hours:04d}/2026-11-24/{number % hours:02d}-00-00.mp4"
 
 
-def put_result(prefix: Path, videos: int) -> None:
-    """Tables of `videos` hours of footage, with 0 to 4 events in each."""
+def put_result(prefix: Path, videos: int, *, hours: int = 24) -> None:
+    """Tables of `videos` hours of footage, `hours` of each camera, with 0 to 4 events in each."""
     numbers = np.random.default_rng(0)
     times = np.arange(FRAMES) * (SECONDS / FRAMES)
     fixed = {name: pa.nulls(FRAMES, FRAMES_TABLE.field(name).type) for name in FRAMES_TABLE.names}
@@ -54,7 +54,7 @@ def put_result(prefix: Path, videos: int) -> None:
         "n_objects": pa.array(np.ones(FRAMES, np.int32)),
     }
     for number in range(videos):
-        video = name_of(number)
+        video = name_of(number, hours)
         score = numbers.normal(0, 1, FRAMES)
         rows = []
         for event, start in enumerate(sorted(numbers.integers(0, FRAMES - 30, numbers.integers(0, 5)).tolist())):

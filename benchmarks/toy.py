@@ -12,7 +12,6 @@ evaluated; nothing is chosen on test pictures. The same seeds, settings, threads
 Exit code: 0 done, 2 usage, or MNIST files that are missing or none.
 """
 
-import sys
 from pathlib import Path
 
 from benchmarks.machine import describe
@@ -33,4 +32,4 @@ def run(job: ToyJob) -> int:
 
 
 def main() -> int:
-    return commandline.main(ToyJob, run, description=__doc__ or "", argv=sys.argv[1:])
+    return commandline.Job("toy", ToyJob, run, __doc__).main()

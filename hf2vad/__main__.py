@@ -1,7 +1,7 @@
 """The command `hf2vad`: every job under its name.
 
 hf2vad                 what there is
-hf2vad score --help    the same as python jobs/score_archive.py --help
+hf2vad score --help    what one may want of a job; --help-all: everything
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import sys
 
 from hf2vad import __version__
 from hf2vad.commandline import EXIT_OK, EXIT_USAGE, wind_up
+from hf2vad.helptext import row
 from hf2vad.jobs import GROUPS, JOBS, load
 
 
 def usage() -> str:
-    """What there is, a line each."""
+    """List the jobs, one line each, in the order of use."""
     lines = [f"hf2vad {__version__}: finds the moments worth watching in video archives", ""]
     lines += ["usage: hf2vad JOB [options]"]
     grouped = {name for names in GROUPS.values() for name in names}
     for group, names in {**GROUPS, "More": tuple(name for name in JOBS if name not in grouped)}.items():
         if names:
-            lines += ["", f"{group}:", *(f"  {name:14} {load(name).summary}" for name in names)]
-    return "\n".join([*lines, "", "hf2vad JOB --help tells its options. To begin with: hf2vad run ~/videos"])
+            lines += ["", f"{group}:", *(row(name, load(name).summary, left=17) for name in names)]
+    return "\n".join([*lines, "", "hf2vad JOB --help lists the options of a job. Start with: hf2vad run ~/videos"])
 
 
 def main() -> int:

@@ -113,7 +113,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class Result:
-    """What scoring gave, as Arrow tables of all its videos."""
+    """Scores of all videos, as Arrow tables."""
 
     uri: str
     """Folder of the tables: <out>/bundle=<id>."""
@@ -150,7 +150,7 @@ class Model:
     """A trained model."""
 
     uri: str
-    """Where its bundle is."""
+    """Location of the bundle."""
     _place: _Place | None = field(default=None, repr=False)
 
     @property

@@ -1,8 +1,9 @@
-"""How a job gets its settings and ends: TOML file, then command line, then one call, then an exit code.
+"""Settings, execution and exit code of a job: TOML file, then command line, then one call.
 
 A job's settings are one frozen dataclass. `--config FILE` names a TOML file with the same fields (nested settings as
 tables); options given on the command line win over it. A class may define `base(early)`, which returns the defaults
-that depend on an option, such as --preset: `early` holds the options named in its `EARLY`. `--log` is every job's.
+that depend on an option, such as --preset: `early` holds the options named in its `EARLY`. `--log`, `--verbose` and
+`--help-all` are every job's.
 
 Exit codes: 0 done, 2 a mistake of the user or an unusable place, 3 finished with failures, 4 another run is at work on
 the same output, 130 interrupted, 143 told to stop by SIGTERM before everything was done.
@@ -11,6 +12,7 @@ the same output, 130 interrupted, 143 told to stop by SIGTERM before everything 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import signal
@@ -25,7 +27,11 @@ import tyro
 
 from hf2vad import logs
 from hf2vad.errors import ConfigError, Hf2vadError, StoppedError
+from hf2vad.helptext import full_help, short_help
+from hf2vad.options import full_arguments, options_of, require_options
+from hf2vad.progress import screen
 from hf2vad.settings import from_dict
+from hf2vad.summary import show_everything
 
 T = TypeVar("T")
 
@@ -40,24 +46,27 @@ EXIT_STOPPED = 143
 RENAMED = {"--detector.kind": "--detector.kinds"}
 """Options whose earlier names are still read."""
 
-EVERYWHERE = """
-
---config FILE reads the same settings from a TOML file. --log text, or --log json, writes what happens as lines to
-stderr, in place of a progress bar."""
-
 
 @dataclass(frozen=True)
 class Job(Generic[T]):
     """A job that a command line starts: `hf2vad NAME`, or a file in jobs/."""
 
     name: str
-    """Its name as an argument of `hf2vad`."""
+    """Name of the job as an argument of `hf2vad`."""
     settings: type[T]
     """Dataclass of its options."""
     run: Callable[[T], int]
     """Does the job; returns the exit code."""
     description: str | None
     """Help text: one sentence, an empty line, then example command lines and exit codes."""
+    shown: tuple[str, ...] = ()
+    """Names of the options that --help shows beside those that are required; --help-all shows all."""
+    reads: str = ""
+    """Name of the option whose value may be given without its flag, such as `archive`."""
+    hidden: tuple[str, ...] = ()
+    """Sections of options that even --help-all leaves out."""
+    why_hidden: str = ""
+    """Sentence that stands there in their place."""
 
     @property
     def summary(self) -> str:
@@ -77,7 +86,7 @@ class Job(Generic[T]):
         return code
 
     def _run(self, argv: Sequence[str], prog: str) -> int:
-        return main(self.settings, self.run, description=self.description or "", argv=argv, prog=prog)
+        return main(self, argv, prog)
 
 
 def wind_up() -> None:
@@ -85,10 +94,12 @@ def wind_up() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequence[str], prog: str = "") -> int:
-    """Parse `argv` into a `kind`, `run` it and return its exit code; an Hf2vadError becomes one line on stderr."""
+def main(job: Job[T], argv: Sequence[str], prog: str = "") -> int:
+    """Parse `argv`, run the job and return its exit code; an Hf2vadError becomes one line on stderr."""
+    speaks = any(word.partition("=")[0] in ("--log", "-h", "--help", "--help-all") for word in argv)
     try:
-        return run(parse(kind, argv, description=description, prog=prog))
+        with contextlib.nullcontext() if speaks else screen(f"Starting hf2vad {job.name}"):
+            return job.run(parse(job, argv, prog or f"hf2vad {job.name}"))
     except StoppedError as error:
         logs.end_with(f"stopped: {error}")
         return EXIT_STOPPED
@@ -106,28 +117,49 @@ def main(kind: type[T], run: Callable[[T], int], *, description: str, argv: Sequ
         return EXIT_STOPPED
 
 
-def parse(kind: type[T], argv: Sequence[str], *, description: str, prog: str = "") -> T:
+def parse(job: Job[T], argv: Sequence[str], prog: str) -> T:
     """The settings that `argv` and its --config file describe. `prog`: the command in the usage line.
 
-    Raises ConfigError for a setting that is refused; the command line's own mistakes end the process with exit code 2.
+    Raises ConfigError for an option or setting that is refused. Prints the help and raises SystemExit with code 0 where
+    it is asked for.
     """
+    kind = job.settings
     early_names = tuple(getattr(kind, "EARLY", ()))
-    early, rest = _early_options([_renamed(argument) for argument in argv], early_names)
-    config, log = early.pop("config"), early.pop("log")
-    if log is not None:
-        logs.write_logs(log)
-    from_file = _read_toml(config) if config and "-h" not in rest and "--help" not in rest else {}
+    early, rest = _early_options([_at_home(_renamed(argument)) for argument in argv], early_names)
+    if {"-h", "--help", "--help-all"} & set(rest):
+        _print_help(job, {name: early[name] for name in early_names}, prog, everything="--help-all" in rest)
+        raise SystemExit(EXIT_OK)
+    if early["log"] is not None:
+        logs.write_logs(early["log"])
+    show_everything(bool(early["verbose"]))
+    config = early["config"]
+    from_file = _read_toml(config) if config else {}
+    arguments = full_arguments(rest, list(options_of(_base(kind, dict.fromkeys(early_names)))), job.reads, prog)
     chosen = {name: early[name] if early[name] is not None else from_file.get(name) for name in early_names}
-    base = kind.base(chosen) if early_names else _defaults(kind)  # type: ignore[attr-defined]
+    base = _base(kind, chosen)
     if from_file:
         base = from_dict(kind, from_file, base=base, where=str(config))
-    return tyro.cli(
-        kind,
-        args=list(rest),
-        default=base,
-        prog=prog or None,
-        description=_as_called(description.strip(), prog) + EVERYWHERE,
-    )
+    require_options(options_of(base), arguments, prog)
+    return tyro.cli(kind, args=arguments, default=base, prog=prog)
+
+
+def _print_help(job: Job[Any], early: dict[str, str | None], prog: str, *, everything: bool) -> None:
+    """Print the short or the full help; defaults are those that apply to the options in `early`."""
+    try:
+        base = _base(job.settings, early)
+    except Hf2vadError:  # of a bundle that is not there: the help is shown all the same
+        base = _base(job.settings, dict.fromkeys(early))
+    options, description = list(options_of(base)), (job.description or "").strip()
+    if everything:
+        print(full_help(prog, description, options, job.reads, job.hidden, job.why_hidden))
+    else:
+        print(short_help(prog, description, options, job.shown, job.reads, job.hidden))
+
+
+def _base(kind: type[T], early: Mapping[str, Any]) -> T:
+    """The settings where no option is given, for the values of the options that decide defaults."""
+    base: T = kind.base(early) if early else kind(**required_missing(kind))  # type: ignore[attr-defined]
+    return base
 
 
 def command(stem: str) -> str:
@@ -140,28 +172,26 @@ def required_missing(kind: type[Any]) -> dict[str, Any]:
     return {f.name: tyro.MISSING for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
 
 
-def _as_called(description: str, prog: str) -> str:
-    """A job's description with its commands as whoever calls the job has them: `hf2vad score` without a checkout."""
-    if not prog.startswith("hf2vad "):
-        return description
-    return re.sub(r"(?:python )?jobs/(\w+)\.py", lambda found: f"hf2vad {command(found[1])}", description)
-
-
 def _renamed(argument: str) -> str:
     """An option by its present name."""
     name, equals, value = argument.partition("=")
     return RENAMED.get(name, name) + equals + value
 
 
-def _defaults(kind: type[T]) -> T:
-    return kind(**required_missing(kind))
+def _at_home(argument: str) -> str:
+    """An argument whose value, or whose place after `name=`, begins with `~/`, with the home folder in its place.
+
+    A shell does this for a word that is not quoted and begins so.
+    """
+    return re.sub(r"^((?:--)?[\w.-]+=)?(?:[\w.-]+=)?~(?=/|$)", lambda m: m[0][:-1] + os.path.expanduser("~"), argument)
 
 
 def _early_options(argv: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
-    """--config and --log, taken out of `argv`, and the options in `names`, left in it."""
+    """--config, --log and --verbose, taken out of `argv`, and the options in `names`, left in it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config")
     parser.add_argument("--log")
+    parser.add_argument("--verbose", action="store_true")
     try:
         taken, rest = parser.parse_known_args(list(argv))
         peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
@@ -172,7 +202,7 @@ def _early_options(argv: Sequence[str], names: Sequence[str]) -> tuple[dict[str,
         raise ConfigError(str(error)) from None
     if taken.log not in (None, *logs.FORMS):
         raise ConfigError(f"--log must be text or json, got {taken.log!r}")
-    return {"config": taken.config, "log": taken.log, **vars(seen)}, rest
+    return {**vars(taken), **vars(seen)}, rest
 
 
 def _read_toml(path: str) -> Mapping[str, Any]:

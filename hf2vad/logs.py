@@ -1,4 +1,4 @@
-"""What happens in a run, as lines for a log: `--log text` for people, `--log json` for a log store.
+"""Log lines for the events of a run: `--log text` for people, `--log json` for a log store.
 
 Each line has a time (UTC), a level and a message that is the same for all lines of its kind; what it is about stands in
 fields beside it: `run` and `job`, then `video`, `shard` (first frame and the one after the last), and figures. Nothing
@@ -25,7 +25,7 @@ _BOUND: dict[str, object] = {}
 
 
 def write_logs(form: str) -> None:
-    """From now on write a line for every event to stderr. `form`: `text` or `json`."""
+    """Write a line to stderr for every later event. `form`: `text` or `json`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())
     _LOG.handlers = [handler]
@@ -33,7 +33,7 @@ def write_logs(form: str) -> None:
 
 
 def written() -> bool:
-    """Whether events are written."""
+    """True if events are written."""
     return _LOG.isEnabledFor(logging.INFO)
 
 

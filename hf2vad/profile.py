@@ -1,4 +1,4 @@
-"""Where time goes: the seconds of every stage, always counted, and single spans, kept for a trace on demand.
+"""Time spent in each stage: totals are always counted, and single spans are kept for a trace on request.
 
 Example:
     with recording("network", label="clip.mp4 0-200", keep=SPANS_PER_SHARD) as recorded:
@@ -34,7 +34,7 @@ SHARDS_KEPT = 64
 """Shards that a trace keeps, the first to be done. The seconds are those of all."""
 
 OTHER = "other"
-"""What the thread that records does outside of its spans."""
+"""Time of the recording thread outside its spans."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Span:
     start: float
     """Seconds after its recording began."""
     seconds: float
-    """How long it took, spans inside it included."""
+    """Duration including the spans inside it, in seconds."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one recording holds; travels from the worker to the driver."""
+    """Content of one recording. Travels from the worker to the driver."""
 
     worker: str
     """Host and process."""
@@ -59,13 +59,13 @@ class Report:
     began: float
     """Seconds since 1970, by the worker's clock."""
     stages: dict[tuple[str, str], tuple[float, int]]
-    """Of each lane and stage: seconds, without those of spans inside its spans, and the number of spans."""
+    """Seconds, without those of inner spans, and number of spans, by lane and stage."""
     spans: list[Span]
     """Empty unless they were to be kept. The one of stage `other` is the whole."""
 
 
 class _Lane:
-    """What one thread did. Only that thread writes to it."""
+    """Spans of one thread. Only that thread writes to it."""
 
     def __init__(self, name: str, recording: Recording) -> None:
         self.name, self.recording = name, recording
@@ -128,7 +128,7 @@ def enter_lane(name: str) -> None:
 
 
 class Recording:
-    """What a piece of work and its threads do."""
+    """Times of a piece of work and its threads."""
 
     def __init__(self, label: str, keep: int) -> None:
         self._label, self.keep = label, keep
@@ -148,8 +148,8 @@ class Recording:
             self._spans.append(Span(lane, stage, start - self._clock, seconds))
 
     def report(self) -> Report:
-        """What was recorded; the work is over, and so are its threads. Lanes are in the order of the pipeline: a thread
-        starts those that it takes from."""
+        """Everything that was recorded, once the work and its threads have ended. Lanes are in pipeline order: a thread
+        starts the threads that feed it."""
         stages: dict[tuple[str, str], tuple[float, int]] = {}
         for lane in reversed(self._lanes):
             for stage, figures in lane.stages.items():
@@ -175,7 +175,7 @@ class Profile:
     """The reports of many pieces of work. Bounded: spans are kept of the first `SHARDS_KEPT`."""
 
     stages: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict)
-    """Of each lane and stage, over all reports: seconds and the number of spans."""
+    """Seconds and number of spans by lane and stage, over all reports."""
     kept: list[Report] = field(default_factory=list)
     """Reports with spans."""
 
@@ -187,7 +187,7 @@ class Profile:
             self.kept.append(report)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Of each lane and stage: `thread`, `stage`, `seconds`, `spans`; the longest of a thread first."""
+        """Rows with `thread`, `stage`, `seconds`, `spans` for each lane and stage, the longest of a thread first."""
         lanes = list(dict.fromkeys(lane for lane, _ in self.stages))
         order = sorted(self.stages.items(), key=lambda item: (lanes.index(item[0][0]), -item[1][0]))
         return [

@@ -5,27 +5,25 @@ python -m hf2vad.reference > docs/configuration.md
 
 from __future__ import annotations
 
-import ast
 import inspect
-import itertools
-import textwrap
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
-from hf2vad.features.settings import FEATURES
+from hf2vad.commandline import required_missing
 from hf2vad.jobs import JOBS, load
+from hf2vad.options import added_meaning, field_docs, options_of
 from hf2vad.presets import PRESETS, Preset
 from hf2vad.settings import flat, to_dict
 
 HEAD = """\
 # Configuration
 
-Made from the code by `python -m hf2vad.reference`; a test fails when it is stale.
+This page is made from the code by `python -m hf2vad.reference`; a test fails when it is stale. `hf2vad JOB --help` shows the options that you may want, `--help-all` all of them.
 
-Each setting is an option of the command line, nested names joined with a dot and `_` written as `-` (`--flow.preset medium`, `--events.min-length 10`; what is yes or no is switched by `--training.compile` and `--training.no-tensorboard`), and a key of the TOML file that `--config` names, nested names as tables:
+Each setting is an option of the command line. Nested names are joined with a dot, and `_` becomes `-`: `--flow.preset medium`, `--events.min-length 10`. Yes-or-no settings are switched on by `--training.compile` and off by `--training.no-tensorboard`. What a job reads needs no flag: `hf2vad score videos`. Each setting is also a key of the TOML file that `--config` names, with nested names as tables:
 
 ```toml
 archive = "demo/archive/test"
@@ -36,14 +34,28 @@ out = "demo/scores"
 min_length = 10
 ```
 
-The command line wins over the file, the file over the preset or bundle, those over the defaults below. An unknown key, a wrong type and a value that cannot be are errors. What decides cubes and scores travels in the bundle, and cannot differ when scoring.
+The command line wins over the file, the file over the preset or bundle, and those over the defaults below. An unknown key, a wrong type and an impossible value are errors. Settings that decide cubes and scores travel in the bundle; scoring refuses others.
 """  # noqa: E501
+
+WANTED = (
+    ("score", "events.threshold"),
+    ("alarms", "per_hour"),
+    ("score", "frames"),
+    ("extract", "detector.kinds"),
+    ("extract", "detector.model"),
+    ("train", "preset"),
+    ("train", "camera_pattern"),
+    ("backfill", "pattern"),
+    ("backfill", "hours"),
+    ("score", "ray.workers"),
+)
+"""Ten settings, each with a job, that people change."""
 
 
 def page() -> str:
     """The whole page, as Markdown."""
     found: dict[str, type[Any]] = {}
-    parts = [HEAD, "## Jobs\n"]
+    parts = [HEAD, "## The ten you may want\n", _wanted(), "## Jobs\n"]
     for name, kind in job_settings().items():
         parts.append(f"### hf2vad {name}\n")
         parts.append(f"{load(name).summary}\n")
@@ -57,6 +69,17 @@ def page() -> str:
         waiting += [other for other in inner if other not in found]
         found |= inner
     return "\n".join([*parts, "## Presets\n", _presets()])
+
+
+def _wanted() -> str:
+    """The settings in `WANTED` as a table."""
+    lines = ["| option | of | meaning |", "|---|---|---|"]
+    for job, name in WANTED:
+        flag = name.replace("_", "-")
+        options = options_of(load(job).settings(**required_missing(load(job).settings)))
+        (option,) = (option for option in options if option.name == flag)
+        lines.append(f"| `{option.flag}` | `hf2vad {job}` | {_text(option.meaning)} |")
+    return "\n".join(lines) + "\n"
 
 
 def job_settings() -> Mapping[str, type[Any]]:
@@ -77,7 +100,12 @@ def _tables(kind: type[Any], found: dict[str, type[Any]]) -> Iterator[str]:
             found[title] = hint
             nested.append(f"[`{item.name}`](#{title.replace(' ', '-')})")
         else:
-            cells = (f"`{item.name}`", kind_of(hint), _default(item), _text(documented.get(item.name) or _added(item)))
+            cells = (
+                f"`{item.name}`",
+                kind_of(hint),
+                _default(item),
+                _text(documented.get(item.name) or added_meaning(item)),
+            )
             rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     if rows:
         yield "\n".join(["| setting | value | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
@@ -85,28 +113,9 @@ def _tables(kind: type[Any], found: dict[str, type[Any]]) -> Iterator[str]:
         yield f"Nested: {', '.join(nested)}.\n"
 
 
-def _added(item: Field[Any]) -> str:
-    """What a setting is that `with_fields` added without a docstring: the weight of a feature."""
-    return f"Weight of the feature `{item.name}`." if item.name in FEATURES else ""
-
-
 def _title(kind: type[Any]) -> str:
     """`DetectorConfig` as `detector`."""
     return kind.__name__.removesuffix("Config").lower()
-
-
-def field_docs(kind: type[Any]) -> dict[str, str]:
-    """The docstring that follows each field of a class, and of its bases."""
-    documented: dict[str, str] = {}
-    for known in reversed(kind.__mro__):
-        if not is_dataclass(known):
-            continue
-        (node,) = ast.parse(textwrap.dedent(inspect.getsource(known))).body
-        body = node.body if isinstance(node, ast.ClassDef) else []
-        for item, after in itertools.pairwise(body):
-            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and isinstance(after, ast.Expr):
-                documented[item.target.id] = ast.literal_eval(after.value)
-    return documented
 
 
 def kind_of(hint: Any) -> str:

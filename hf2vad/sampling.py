@@ -1,4 +1,4 @@
-"""How much of each camera's footage extraction takes: a look at some of it, then as much as gives the wanted cubes.
+"""Sampling of each camera's footage: probes a little of it, then extracts as much as gives the wanted number of cubes.
 
 The look works on the first stretches of each camera's sample, and what it puts stays. What it finds decides how many
 stretches follow, so the same footage and settings give the same cubes however often a run is stopped, and at any shard
@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.sample import CameraOf, Footage, Pick, footage_of, picked
+from hf2vad.archive.sample import CameraOf, FootageSize, Pick, footage_of, picked
 from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.errors import Hf2vadError
@@ -57,12 +57,12 @@ def stretch_frames(most: int) -> int:
 
 @dataclass(frozen=True)
 class Density:
-    """How much there is to see of a camera, by its look."""
+    """Cubes and bytes per frame of a camera, estimated from the probes."""
 
     stretches: int
     cubes: int
     frames: int
-    """Of the videos that were looked at."""
+    """Frames of the probed videos."""
     size: int
     """Their bytes."""
 
@@ -71,7 +71,7 @@ class Density:
         """Cubes of a stretch."""
         return self.cubes / max(1, self.stretches)
 
-    def all_of(self, footage: Footage, length: int) -> float:
+    def all_of(self, footage: FootageSize, length: int) -> float:
         """Stretches of `length` frames in all footage of a camera."""
         return footage.size * self.frames / max(1, self.size) / length
 
@@ -89,14 +89,14 @@ class FootageSample:
     most: int
     """Cubes of a camera, at most."""
     plan: ShardPlan
-    """How a video is cut that is taken whole."""
+    """Shard plan of a video that is taken whole."""
     timeline_of: Callable[[Video], Timeline]
     """Opens a video. Raises Hf2vadError."""
     counts: Counts = field(default_factory=dict)
-    _footage: Mapping[str, Footage] = field(default_factory=dict)
+    _footage: Mapping[str, FootageSize] = field(default_factory=dict)
     _picks: dict[str, Pick] = field(default_factory=dict)
     _frames: dict[str, Range] = field(default_factory=dict)
-    """Of the videos that were opened."""
+    """Frames of the opened videos."""
     _busy: float = 0.0
     """Seconds of a worker for a stretch; 0 where none was worked on."""
 
@@ -147,7 +147,7 @@ class FootageSample:
         return (
             shard
             for start, stop in self._segments(video, timeline)
-            for shard in cut_shards(video, timeline, length, start=start, stop=stop)
+            for shard in cut_shards(video, timeline, length, start=start, stop=stop, fps=self.plan.fps)
         )
 
     def count(self, video: Video, timeline: Timeline) -> int:
@@ -272,7 +272,7 @@ class FootageSample:
         return found
 
     def _estimate(self, decided: Mapping[str, Any], workers: int) -> Iterator[str]:
-        """What will be taken, in words."""
+        """Estimate of what will be extracted, in words."""
         sampled = {name: count for name, count in self.counts.items() if count is not None}
         whole = len(self.counts) - len(sampled)
         if whole:

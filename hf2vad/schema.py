@@ -39,13 +39,14 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 
-FrameStatus = Literal["scored", "no_context", "undecodable"]
+FrameStatus = Literal["scored", "no_context", "undecodable", "between"]
 """`scored`: the frame has its four predecessors (with or without cubes). `no_context`: it does not, so it gets no
-score. `undecodable`: it, or a frame that its cubes need, could not be decoded, so it gets no score."""
+score. `undecodable`: it, or a frame that its cubes need, could not be decoded, so it gets no score.
+`between`: it was not worked on (working.fps), and takes the score of the frame before it."""
 
 TimeKind = Literal["time_back", "time_jump", "time_order", "time_doubled", "time_missing"]
 HealthKind = Literal["undecodable", "black", "blinded", "frozen", "moved", "gap", "rate", "resized", TimeKind]
-"""What can be wrong with footage; health/episodes.py says what each is."""
+"""Kind of fault in footage. health/episodes.py defines each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class CubeBatch:
     pts_s: float
     """Presentation time, seconds from the video's first frame."""
     status: FrameStatus
-    """Whether the frame can be scored; without `scored` there are no cubes."""
+    """Whether the frame can be scored. Cubes exist only with `scored`."""
     boxes: F32
     """(B, 4): x1, y1, x2, y2 in source pixels, the end exclusive."""
     appearance: U8
@@ -120,7 +121,8 @@ STC = pa.schema(
 _CLASS = _fields(("class", pa.int32(), True), ("class_score", pa.float32(), True))
 
 STC_CLASSES = pa.schema([*STC, *_CLASS])
-"""The same of a detector with classes: each box's most probable class and its probability; null for a box without."""
+"""STC columns of a detector with classes: most probable class of each box and its probability, null for a box without.
+"""
 
 FEATURE_COLUMNS: Mapping[str, str] = {name: name if name == YARDSTICK else f"s_{name}" for name in FEATURES}
 """Column of each feature in the tables of scores: `s_<name>`; the yardstick's is its name alone."""
@@ -139,6 +141,23 @@ SHARD = pa.schema(
 )
 """One row a scored box, and one row with nulls for each frame without a box: what a shard found (intermediate). A
 feature that was not computed is null."""
+
+VECTOR_BYTES = 64
+"""Length of an object's vector (features/object_vector.py)."""
+
+_VECTOR = "vector"
+
+SHARD_VECTORS = pa.schema([*SHARD, pa.field(_VECTOR, pa.binary(VECTOR_BYTES), True)])
+"""The same with each box's vector, where objects keep some (`--vectors`)."""
+
+VECTORS = pa.schema(
+    [
+        *_FRAME_KEY,
+        *_box(False),
+        *_fields(("score", pa.float64(), False), (_VECTOR, pa.binary(VECTOR_BYTES), False)),
+    ]
+)
+"""One row an object that keeps a vector, the highest scoring ones of each second, by frame: int8 [64]."""
 
 FRAMES_TABLE = pa.schema(
     [
@@ -259,6 +278,25 @@ have it; `auroc` is that of `part`, the row's own figure, `auroc_low` and `auroc
 `paper`: percent, Ped2. Steps are those of all epochs. `seconds`: what the row would take alone; rows share most of it.
 `date`: of its last unit; empty without one."""
 
+REVIEWS = pa.schema(
+    _fields(
+        ("event", pa.string(), False),
+        ("video", pa.string(), False),
+        ("video_key", pa.string(), False),
+        ("fingerprint", pa.string(), False),
+        ("start_frame", pa.int32(), False),
+        ("end_frame", pa.int32(), False),
+        ("start_s", pa.float64(), False),
+        ("end_s", pa.float64(), False),
+        ("verdict", pa.string(), False),
+        ("marked_at", pa.timestamp("us", "UTC"), False),
+        ("mark", pa.string(), False),
+    )
+)
+"""One row a mark that somebody set on an event: frames `start_frame` … `end_frame` inclusive of `video`. `verdict` is
+reviewed, interesting or normal, or empty for a mark that was taken back. The latest mark of an event counts; `mark` is
+its own id."""
+
 TABLES: Mapping[str, pa.Schema] = {
     "stc": STC,
     "shard": SHARD,
@@ -273,6 +311,8 @@ TABLES: Mapping[str, pa.Schema] = {
     "frame_scores": FRAME_SCORES,
     "errors": ERRORS,
     "ablation": ABLATION,
+    "reviews": REVIEWS,
+    "vectors": VECTORS,
 }
 
 
@@ -283,7 +323,7 @@ def pack_metadata(table: str, values: Mapping[str, Any]) -> dict[bytes, bytes]:
 
 
 def table_of(schema: pa.Schema) -> str | None:
-    """Which table a file is; none for a file that is not ours."""
+    """Kind of table of a file. None for a file that is not ours."""
     name = (schema.metadata or {}).get(b"hf2vad.table")
     return None if name is None else str(json.loads(name))
 

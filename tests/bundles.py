@@ -44,6 +44,7 @@ def make_bundle(weights: Any, *, arrays: dict[str, Any] | None = None, **setting
         "smoothing": 5,
         "calibration": ONES,
     }
+    weights = {name: np.asarray(value) for name, value in weights.items()}
     return Bundle(settings=BundleSettings(**{**usual, **settings}), weights=weights, **(arrays or {}))
 
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ from hf2vad.cluster.connection import connected
 from hf2vad.demo.archive import generate
 from tests.seaweed import SeaweedServer
 from tests.site import SMALL, RayCluster, Site, ray_head, run_job
+
+if TYPE_CHECKING:
+    from tests.evidence import Scored
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +63,22 @@ def site(tmp_path_factory: pytest.TempPathFactory, ray_cluster: RayCluster) -> S
     run_job("extract_stc", "--archive", archive.train, "--out", folder / "stc", "--shard-frames", 50)
     run_job("train", "--stc", folder / "stc", "--out", folder / "bundle", *SMALL)
     return Site(archive.train, archive.test, archive.labels, folder / "stc", folder / "bundle")
+
+
+@pytest.fixture(scope="session")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    """An archive of two clips with an event each, scored without Ray."""
+    from tests.evidence import scored_archive
+
+    return scored_archive(tmp_path_factory.mktemp("evidence"))
+
+
+@pytest.fixture(scope="session")
+def evidence_site(scored: Scored, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything of both events, nothing hidden."""
+    from hf2vad.jobs.evidence import gather_evidence
+
+    folder = tmp_path_factory.mktemp("evidence_site")
+    counts = gather_evidence(scored.job(folder, clips=True))
+    assert counts == {"events": 2, "made": 2, "kept": 0, "noted": 0, "removed": 0}
+    return folder

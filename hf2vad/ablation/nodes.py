@@ -84,11 +84,11 @@ class Score:
     """The network; none for a feature that needs none."""
     calibration_cubes: int
     flow_error: FlowError = "sum"
-    """How a cube's four errors become the value of `flow`."""
+    """Rule that combines a cube's four flow errors into the feature `flow`."""
     density: DensityConfig = field(default_factory=DensityConfig)
     """Settings of `motion`."""
     perspective: bool = False
-    """Whether a feature that scales with size is measured in expected box heights."""
+    """True if features that grow with an object's size are divided by the expected box height."""
 
 
 Node = Train | Score
@@ -96,19 +96,19 @@ Node = Train | Score
 
 @dataclass(frozen=True)
 class Tables:
-    """Where the cubes of a Cut are."""
+    """Location of the cubes of a Cut."""
 
     train: str
     test: str
     fingerprint: str
     """Hash of what is in them."""
     seconds: float
-    """What cutting them took."""
+    """Seconds that cutting took."""
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where nodes are computed; travels to the workers."""
+    """Folders in which nodes are computed. Travels to the workers."""
 
     out: str
     tables: Mapping[Cut, Tables]
@@ -116,16 +116,16 @@ class Workspace:
     threads: int
 
     def name(self, node: Node) -> str:
-        """What `node` is called: what it does, and a hash of its settings and its cubes."""
+        """Name of `node`: its kind, and a hash of its settings and its cubes."""
         what = f"score-{node.part}" if isinstance(node, Score) else f"train-{node.training.stages[0]}"
         return f"{what}-{hash_of(fingerprint(node), self.tables[node.cut].fingerprint)}"
 
     def folder(self, node: Node) -> str:
-        """Where the results of `node` are."""
+        """Folder with the results of `node`."""
         return join(self.out, "units", self.name(node))
 
     def is_done(self, node: Node) -> bool:
-        """Whether its results are there, all of them."""
+        """True if every result of `node` exists."""
         return exists(join(self.folder(node), "unit.json"))
 
 

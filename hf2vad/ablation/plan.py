@@ -1,4 +1,4 @@
-"""From the rows of an ablation to the nodes they need."""
+"""The nodes that the rows of an ablation need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hf2vad.training.settings import StageConfig, TrainingConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """What every row starts from."""
+    """Settings that every row starts from."""
 
     train: str
     test: str
@@ -45,13 +45,13 @@ class Base:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one row needs under one seed."""
+    """Nodes that one row needs for one seed."""
 
     row: Row
     seed: int
     cut: Cut
     scores: Mapping[str, Score]
-    """By feature."""
+    """Score nodes, by feature."""
     fusion: FusionConfig
 
     def nodes(self) -> Iterator[Node]:

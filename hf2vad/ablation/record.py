@@ -1,4 +1,4 @@
-"""From the scores of a row's nodes to its line in the result table."""
+"""The line of a row in the result table, made from the scores of its nodes."""
 
 from __future__ import annotations
 

@@ -35,15 +35,15 @@ class Row:
     group: str
     """The question that this row and its neighbours answer."""
     title: str
-    """What it is, among the rows of its group."""
+    """Name of the row within its group."""
     part: Part = "fused"
     """The score that is the row's figure. `flow` and `frame` train and score that part alone."""
     joint: bool = False
-    """Whether the joint stage fine-tunes both parts after the two stages."""
+    """True if the joint stage fine-tunes both networks after their own stages."""
     paper: float | None = None
     """The paper's frame AUROC on Ped2, percent (the best epoch as chosen on the test set)."""
     needs: Literal["", "detector", "boxes"] = ""
-    """What must be given for it: --detector.model, or --boxes-train and --boxes-test."""
+    """Option that the row cannot run without: --detector.model, or --boxes-train and --boxes-test."""
     extraction: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     loss: Mapping[str, Any] = field(default_factory=dict)
@@ -52,9 +52,9 @@ class Row:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Settings of features, under their keys."""
     fusion_form: FusionForm = "weights"
-    """How features become one score."""
+    """Rule that fuses features into one score."""
     average: bool = False
-    """Whether it is one row for all seeds: the mean of their fused scores, cube by cube."""
+    """True for a row that stands for all seeds: the mean of their fused scores, cube by cube."""
     smoothing: Smoothing | None = None
     """Filter over frame scores; none: the job's."""
 

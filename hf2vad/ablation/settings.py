@@ -1,4 +1,4 @@
-"""How long the networks of an ablation are trained."""
+"""Length of the trainings in an ablation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STAGES: tuple[StageName, ...] = ("flow", "frame", "joint")
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long each network is trained, and on how many cubes it is calibrated: short, so that all rows can be had."""
+    """Training steps and calibration cubes of each network. Short, so that every row is affordable."""
 
     flow_epochs: int = 1
     """Epochs of the flow stage."""

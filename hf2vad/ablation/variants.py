@@ -1,4 +1,4 @@
-"""From the errors of cubes to frame AUROC, in the forms that the ablation compares.
+"""Frame AUROC from the errors of cubes, in the forms that the ablation compares.
 
 Errors come part by part, a number a cube; what is normal is learned from training cubes alone.
 """
@@ -29,7 +29,7 @@ FusionForm = Literal["weights", "zscores", "ranks"]
 share of training cubes whose error is smaller, and the shares added."""
 
 VideoLabels = Mapping[str, tuple[npt.NDArray[np.int64], Labels]]
-"""For each video, labelled frames and whether they are anomalous."""
+"""Labelled frame numbers and their labels (True: anomalous), by video."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class Cubes:
-    """Which test cubes there are."""
+    """Test cubes: their videos and frames."""
 
     video: npt.NDArray[np.object_]
     """(B,): ids of videos."""
@@ -92,7 +92,7 @@ def _ranks(train: F32) -> Scale:
 
 
 def frame_scores(scores: F64, nothing: float, cubes: Cubes) -> dict[str, F64]:
-    """For each video its frames' highest scores: `nothing` without a cube, NaN without full context."""
+    """Highest score of each frame, by video: `nothing` for a frame without a cube, NaN for one without full context."""
     by_video = {}
     for video, frames in cubes.frames.items():
         mine = cubes.video == video

@@ -18,7 +18,7 @@ class ArchiveRef(NamedTuple):
     """One archive of a run."""
 
     name: str
-    """What the ids of its videos begin with; empty: an archive that has no name, whose ids are paths."""
+    """Prefix of its videos' ids. Empty for an archive without a name, whose ids are plain paths."""
     uri: str
 
     @property

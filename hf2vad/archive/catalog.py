@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -13,8 +13,8 @@ from typing import Literal
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.path_filter import PathFilter
 from hf2vad.archive.stills import IMAGE_SUFFIXES, LEAST_IMAGES, VIDEO_SUFFIXES, StillFilter, suffix_of
-from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError, StorageError
-from hf2vad.storage import Entry, exists, find_file, is_local, list_dir, readable
+from hf2vad.errors import AccessDeniedError, BucketNotFoundError, ConfigError, NotFoundError, StorageError
+from hf2vad.storage import Entry, exists, find_file, is_local, join, list_dir, readable
 from hf2vad.storage.ahead import with_listings
 
 EVERYTHING = PathFilter()
@@ -40,7 +40,8 @@ class Video:
     """One video of an archive."""
 
     id: str
-    """Its name in a run: its path in the archive, after the archive's name and a slash where that has one."""
+    """Name of the video in a run: its path in the archive, after the archive's name and a slash if the archive has one.
+    """
     uri: str
     kind: Literal["file", "images"]
     """`file`: a video file. `images`: a folder of numbered images, in numeric order."""
@@ -76,9 +77,47 @@ def catalogue(
     Raises NotFoundError where there is nothing, StorageError where there is one file that is not read.
     """
     single = _single_file(archive)
-    walk = _Listing(scope, passed or PassedOver())
+    walk = _Listing(scope.enters, passed or PassedOver())
     found = iter([single]) if single else walk.folder(archive, list_dir(archive), "", frozenset())
     return (video for video in found if _included(video, include) and scope.holds(video.id))
+
+
+def in_folders(
+    archive: str,
+    folders: Iterable[str],
+    include: Sequence[str] = (),
+    scope: PathFilter = EVERYTHING,
+    passed: PassedOver | None = None,
+) -> Iterator[Video]:
+    """The videos of `archive` that are in some of its folders, each given by its path there, in that order.
+
+    What `catalogue` gives of them, without a listing of the folders above. One that is gone by now holds none.
+    """
+    walk = _Listing(scope.enters, passed or PassedOver())
+    entries = (Entry(path, join(archive, path) if path else archive, True, 0, "") for path in folders)
+    for folder, listing in with_listings(entries, lambda folder: True):
+        assert listing is not None
+        prefix = f"{folder.name}/" if folder.name else ""
+        for video in walk.below(folder, listing, prefix, _real_above(archive, folder.name)):
+            if _included(video, include) and scope.holds(video.id):
+                yield video
+
+
+def folders_above(archive: str, enters: Callable[[str], bool], passed: PassedOver) -> Iterator[str]:
+    """Walk through `archive` by the folders that `enters` says yes to, each a path in it, for what `enters` sees.
+
+    Yields the paths of the videos in them, as bytes of local names have them; `passed` is told of what is no video.
+    """
+    below = f"{archive.rstrip('/')}/"
+    for video in _Listing(enters, passed).folder(archive, list_dir(archive), "", frozenset()):
+        yield video.uri.removeprefix(below)
+
+
+def _real_above(archive: str, path: str) -> frozenset[str]:
+    """The local folders above a folder of `archive`, so that links to them are seen to be circles."""
+    parts = path.split("/")
+    above = (join(archive, *parts[:depth]) for depth in range(len(parts)))
+    return frozenset(map(os.path.realpath, above)) if path and is_local(archive) else frozenset()
 
 
 def find_video(archive: str, video: str, *, fingerprint: str | None = None) -> Video | None:
@@ -93,6 +132,12 @@ def find_video(archive: str, video: str, *, fingerprint: str | None = None) -> V
     elif {".", "..", *([""] if is_local(archive) else [])}.isdisjoint(video.split("/")):
         found = _inside(archive, video, fingerprint)
     return found if found is None or fingerprint is None else replace(found, fingerprint=fingerprint)
+
+
+def no_video(archives: str, passed: PassedOver | None = None, which: str = "") -> ConfigError:
+    """The error to raise where `archives` have no video, or none of those that `which` describes."""
+    endings = f"videos end in {' '.join(VIDEO_SUFFIXES)}, or are folders of numbered images"
+    return ConfigError("; ".join([f"{archives}: no video there{which}", *(passed.lines() if passed else ()), endings]))
 
 
 def _inside(archive: str, video: str, fingerprint: str | None) -> Video | None:
@@ -127,7 +172,8 @@ def _single_file(archive: str) -> Video | None:
 class _Listing:
     """A walk through the folders of an archive."""
 
-    scope: PathFilter
+    enters: Callable[[str], bool]
+    """Whether wanted videos can be below a folder, a path in the archive."""
     passed: PassedOver
 
     def folder(self, uri: str, listing: Iterator[Entry], prefix: str, above: frozenset[str]) -> Iterator[Video]:
@@ -158,7 +204,7 @@ class _Listing:
                 if entry.name.lower() in SYSTEM_FOLDERS:
                     self.passed.note(f"{path}/", "folder of a storage system")
                 elif below is not None:
-                    yield from self._below(entry, below, f"{path}/", above)
+                    yield from self.below(entry, below, f"{path}/", above)
                 continue
             if suffix == ".mp4" and entry.name.lower().startswith("init"):
                 starts.append(entry)
@@ -185,14 +231,15 @@ class _Listing:
                 yield entry
 
     def _enters(self, prefix: str, folder: Entry) -> bool:
-        return folder.name.lower() not in SYSTEM_FOLDERS and self.scope.enters(prefix + folder.name)
+        return folder.name.lower() not in SYSTEM_FOLDERS and self.enters(prefix + folder.name)
 
-    def _below(self, entry: Entry, listing: Iterator[Entry], prefix: str, above: frozenset[str]) -> Iterator[Video]:
+    def below(self, entry: Entry, listing: Iterator[Entry], prefix: str, above: frozenset[str]) -> Iterator[Video]:
+        """The videos of a folder; none where it is gone by now."""
         try:
             yield from self.folder(entry.uri, listing, prefix, above)
         except BucketNotFoundError:
             raise
-        except NotFoundError:  # the folder is gone by now
+        except NotFoundError:
             return
 
 

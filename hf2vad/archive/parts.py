@@ -1,4 +1,4 @@
-"""Which part of an archive is learned from, and which is scored: for archives of which nothing else is said."""
+"""The split of an archive into footage to learn from and footage to score, when the user gives none."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ class Parts:
         return cls(frozenset(older), frozenset(halved))
 
     def learned_whole(self, videos: Sequence[Video]) -> list[Video]:
-        """Those of `videos` that are learned from as a whole."""
+        """Videos of `videos` that are learned from from beginning to end."""
         return [video for video in videos if video.id in self.older]
 
     def shared(self, videos: Sequence[Video]) -> list[Video]:
-        """Those whose beginning is learned from, and whose rest is scored."""
+        """Videos whose first part is learned from and whose rest is scored."""
         return [video for video in videos if video.id in self.halved]
 
     def scored_whole(self, videos: Sequence[Video]) -> list[Video]:
-        """Those that are scored as a whole."""
+        """Videos that are scored from beginning to end."""
         return [video for video in videos if video.id not in self.older and video.id not in self.halved]
 
     def to_json(self) -> dict[str, list[str]]:
-        """As plain values, sorted."""
+        """Plain sorted values for a JSON file."""
         return {"older": sorted(self.older), "halved": sorted(self.halved)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, list[str]]) -> Parts:
-        """What `to_json` gave."""
+        """Parts from the values that `to_json` returned."""
         return cls(frozenset(values["older"]), frozenset(values["halved"]))
 
 

@@ -1,4 +1,4 @@
-"""What a listing of an archive passed over, and why: counted by ending, and named by a few examples."""
+"""Files that a listing skipped, with reasons: counted by ending, with a few names as examples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PassedOver:
     """Files and folders that are no videos."""
 
     kinds: dict[tuple[str, str], int] = field(default_factory=dict)
-    """How many there are of each ending and reason."""
+    """Number of skipped files by ending and reason."""
     examples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def note(self, path: str, why: str) -> None:
@@ -28,20 +28,27 @@ class PassedOver:
         if len(names) < EXAMPLES:
             names.append(path)
 
+    def add(self, other: PassedOver) -> None:
+        """Count what `other` counted too."""
+        for kind, count in other.kinds.items():
+            self.kinds[kind] = self.kinds.get(kind, 0) + count
+            names = self.examples.setdefault(kind, [])
+            names.extend(other.examples[kind][: EXAMPLES - len(names)])
+
     @property
     def total(self) -> int:
-        """How many there are."""
+        """Number of skipped files."""
         return sum(self.kinds.values())
 
     def rows(self) -> list[dict[str, Any]]:
-        """For a run's record: most frequent first."""
+        """Rows for the run record, most frequent first."""
         kinds = sorted(self.kinds.items(), key=lambda item: (-item[1], item[0]))
         return [
             {"ending": kind[0], "why": kind[1], "count": count, "names": self.examples[kind]} for kind, count in kinds
         ]
 
     def lines(self) -> Iterator[str]:
-        """For people."""
+        """Sentences for people, most frequent first."""
         return passed_lines(self.rows())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -11,17 +12,17 @@ from hf2vad.errors import ConfigError
 
 @dataclass(frozen=True)
 class PathFilter:
-    """Which videos of an archive are wanted, by their paths in it."""
+    """Filter for the videos of an archive by their paths."""
 
     pattern: str = ""
-    """What paths say, as PathPattern reads them. Empty: nothing, and all videos are wanted."""
+    """Path pattern, as PathPattern reads it. Empty: every video passes."""
     cameras: tuple[str, ...] = ()
     """Empty: all."""
     since: date | None = None
     until: date | None = None
     """The last day that is wanted."""
     paths: PathPattern = field(init=False, repr=False, compare=False)
-    """How paths are read."""
+    """Reader of paths for this pattern."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a pattern that does not say what is asked for."""
@@ -40,7 +41,7 @@ class PathFilter:
         return self.paths.depth
 
     def on(self, days: Days) -> PathFilter:
-        """What of this is of `days`."""
+        """Copy of this filter that passes only `days`."""
         return replace(self, since=days[0], until=days[1])
 
     def days_of(self, path: str) -> Days | None:
@@ -49,12 +50,24 @@ class PathFilter:
         return fields.days if fields and self._wanted(fields) else None
 
     def enters(self, folder: str) -> bool:
-        """Whether wanted videos can be below `folder`, a path in the archive."""
+        """True if `folder`, a path in the archive, can contain videos that pass."""
         return self._wanted(self.paths.read_beginning(folder))
 
     def holds(self, path: str) -> bool:
-        """Whether the video with this path in the archive is wanted. One that the pattern does not fit is not."""
-        return self._wanted(self.paths.read(path))
+        """True if the video at this path in the archive passes. A path that the pattern does not fit never does."""
+        return not self.pattern or self._wanted(self.paths.read(path))
+
+    def check_fits(self, paths: Iterable[str]) -> None:
+        """Raise ConfigError where the pattern fits none of `paths`, or --cameras and the days leave none of them."""
+        example = ""
+        for path in paths:
+            if not self.pattern or self.holds(path):
+                return
+            example = path if self.paths.read(path) is not None else example or path
+        if example and self.paths.read(example) is None:
+            raise ConfigError(f"--pattern {self.pattern!r} fits no video, such as {example!r}")
+        if example:
+            raise ConfigError(f"--cameras, --since and --until leave no video of {self.pattern!r}, such as {example!r}")
 
     def _wanted(self, fields: PathFields | None) -> bool:
         if fields is None or (self.cameras and fields.camera and fields.camera not in self.cameras):
@@ -70,8 +83,8 @@ class PathFilterSettings:
     """Settings of jobs that take a part of an archive by what its paths say."""
 
     pattern: str = ""
-    """What the paths of videos say, such as {camera}/{date}/*. Only folders that can hold what is asked for are listed.
-    {date} is 2026-11-24 or 20261124; {year}, {month}, {day} are digits; other names, and *, any text."""
+    """Pattern of video paths, such as {camera}/{date}/*. Only folders that can contain matching videos are listed.
+    {date} is 2026-11-24 or 20261124; {year}, {month}, {day} are digits; other names, and *, match any text."""
 
     cameras: tuple[str, ...] = ()
     """Only these; needs {camera} in --pattern."""
@@ -84,7 +97,8 @@ class PathFilterSettings:
 
     @property
     def scope(self) -> PathFilter:
-        """Which part of the archive is asked for. Raises ConfigError for what the pattern cannot say."""
+        """Filter for the requested part of the archive. Raises ConfigError if the pattern lacks a name that the request
+        needs."""
         days = parse_day(self.since, "--since"), parse_day(self.until, "--until")
         return PathFilter(self.pattern, self.cameras, *days)
 

@@ -1,4 +1,4 @@
-"""What the paths of an archive say, by a pattern such as `{camera}/{date}/*`: the one reading of such patterns.
+"""Path patterns such as `{camera}/{date}/*`. The only place that reads them.
 
 Each part between slashes is one folder or file name. `{camera}` is any text, `{date}` is 2026-11-24 or 20261124,
 `{year}`, `{month}`, `{day}` are digits; other names in braces, and `*`, are any text. Text before other text is as
@@ -29,7 +29,7 @@ _FORMS = {"camera": r"[^/]+?", "date": r"\d{4}-?\d{2}-?\d{2}", "year": r"\d{4}",
 
 @dataclass(frozen=True)
 class PathFields:
-    """What a pattern's names stand for in one path."""
+    """Values of a pattern's names in one path."""
 
     values: Mapping[str, str]
     """Text by name, as far as the path goes."""
@@ -41,7 +41,7 @@ class PathFields:
 
     @property
     def dated(self) -> bool:
-        """Whether there is a date or a year, which may name no day that exists."""
+        """True if the path gives a date or a year. The day may not exist in the calendar."""
         return "date" in self.values or "year" in self.values
 
     @property

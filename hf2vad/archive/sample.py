@@ -36,8 +36,8 @@ def places(count: int) -> list[float]:
 
 
 @dataclass
-class Footage:
-    """All footage of a camera."""
+class FootageSize:
+    """Amount of a camera's footage."""
 
     videos: int = 0
     size: int = 0
@@ -48,17 +48,17 @@ class Footage:
         self.videos, self.size = self.videos + 1, self.size + max(1, video.size)
 
 
-def footage_of(videos: Iterable[Video], camera_of: CameraOf) -> dict[str, Footage]:
-    """The footage of each camera, by its name."""
-    found: dict[str, Footage] = {}
+def footage_of(videos: Iterable[Video], camera_of: CameraOf) -> dict[str, FootageSize]:
+    """Amount of footage of each camera, by its name."""
+    found: dict[str, FootageSize] = {}
     for video in videos:
-        found.setdefault(camera_of(video), Footage()).add(video)
+        found.setdefault(camera_of(video), FootageSize()).add(video)
     return found
 
 
 @dataclass(frozen=True)
 class Pick:
-    """What is taken of a video."""
+    """Part of a video that the sample takes."""
 
     shares: tuple[tuple[int, float], ...] | None
     """Number of each place in its camera's sample, and where in the video it is, from 0 to 1; None: all of it."""
@@ -78,7 +78,7 @@ class Pick:
 
 
 def picked(
-    videos: Iterable[Video], camera_of: CameraOf, footage: Mapping[str, Footage], counts: Mapping[str, int | None]
+    videos: Iterable[Video], camera_of: CameraOf, footage: Mapping[str, FootageSize], counts: Mapping[str, int | None]
 ) -> Iterator[tuple[Video, Pick]]:
     """The videos of which something is taken, in their order.
 

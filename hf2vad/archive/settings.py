@@ -1,4 +1,4 @@
-"""How large a video may be, and how its pictures are made of what is stored."""
+"""Limits on a video's size, and how stored pictures become frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hf2vad.settings import require
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeConfig:
-    """How pictures are made of what is stored. Decides pixels, so it travels with a trained model."""
+    """How stored pictures become frames. Changes pixels, so it is part of a trained model."""
 
     rotate: bool = True
     """Turn pictures upright as their file says (display matrix, EXIF); boxes are in pixels of the upright picture."""
@@ -22,7 +22,8 @@ class DecodeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
-    """How large a video may be, by its headers, before a frame is decoded. What is larger ends as a failure row."""
+    """Limits on a video's size, checked against its headers before any frame is decoded. A larger video gets a failure
+    row."""
 
     pixels: int = 2**25
     """Pixels of a frame, width times height; 8K has 33 million."""

@@ -1,4 +1,4 @@
-"""Which images of a folder are frames of a video, and which are stills that something else left there."""
+"""Distinguishes the frames of an image sequence from stray images in the same folder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ VIDEO_SUFFIXES = (
     *(".mjpg", ".m2v"),
 )
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
-"""Of one picture in several formats the first of these is the frame: those that lose nothing come first."""
+"""Image formats, lossless first. Of one picture in several formats, the first of these is the frame."""
 
 LEAST_IMAGES = 5
 """Images that make a video: fewer have no frame with full context."""
@@ -87,6 +88,7 @@ class StillFilter:
         return "same picture in another format" if self._best[stem] < _rank(name) else ""
 
 
+@lru_cache(maxsize=64)  # of each name of a listing it is asked several times
 def suffix_of(name: str) -> str:
     """The ending of a file's name, in small letters."""
     return os.path.splitext(name)[1].lower()
@@ -119,6 +121,7 @@ def counted_places(names: Sequence[str]) -> F64:
     return np.asarray((numbers - numbers[0]) / usual, np.float64)
 
 
+@lru_cache(maxsize=64)
 def _stem(name: str) -> str:
     return os.path.splitext(name)[0]
 

@@ -1,4 +1,4 @@
-"""What is normal, measured over training footage: all of it, or one camera's."""
+"""Distributions of features over training footage, for all cameras or for one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Moments:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What is normal for all cameras together, or for one."""
+    """Distributions of normal features, for all cameras together or for one."""
 
     moments: Mapping[str, Moments] = field(default_factory=dict)
     """Mean and deviation of each feature that was measured, in the unit that it is fused in."""
@@ -53,7 +53,8 @@ class Calibration:
             raise BundleError(f"calibration: deviations must be positive, got {deviations}")
 
     def to_json(self) -> dict[str, Any]:
-        """As bundle.json has it: flat `<feature>_mean`, `<feature>_std` and figures, and tails where there are some."""
+        """Values for bundle.json: flat `<feature>_mean`, `<feature>_std`, percentiles, and tails if the score is by
+        surprise."""
         plain: dict[str, Any] = self._figures()
         if self.total is not None:
             plain["tails"] = {name: tail.to_json() for name, tail in self.tails.items()}

@@ -5,6 +5,7 @@ Of a cube its last crop and its median flow are kept: what is shown, and what cu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,10 @@ class NormalExamples(KeptCubes):
         """The examples that (N, 5, 32, 32, 3) pixels and (N, 4, 32, 32, 2) flow make."""
         median = np.median(flow.astype(np.float32), axis=1).astype(np.float16)
         return cls(np.ascontiguousarray(appearance[:, -1]), median)
+
+    def some(self, numbers: Sequence[int]) -> NormalExamples:
+        """Those of these numbers."""
+        return NormalExamples(self.appearance[list(numbers)], self.flow[list(numbers)])
 
     def nearest(self, other: NormalExamples, count: int) -> list[tuple[int, float]]:
         """The `count` examples that look and move most like the one cube of `other`: number and distance, nearest

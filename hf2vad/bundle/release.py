@@ -69,7 +69,7 @@ def from_release(state_dict: Mapping[str, Any]) -> HF2VAD:
 
 
 def release_names(config: ModelConfig) -> dict[str, str]:
-    """For each name in our network's state dict, the released checkpoint's name of the same tensor."""
+    """Name in the released checkpoint of each tensor in our network's state dict."""
     return {name: _release_name(name) for name in HF2VAD(config).state_dict()}
 
 

@@ -1,4 +1,4 @@
-"""What a trained model's bundle says without its arrays: a few kilobytes that travel to workers with every call."""
+"""A bundle's settings without its arrays: a few kilobytes that travel to workers with every call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BundleSettings:
     id: str = ""
     """16 hex digits: a hash of what decides scores; empty before the bundle is saved."""
     extraction: ExtractionConfig
-    """How the cubes it was trained on were made; what it scores must be made the same way."""
+    """Settings that cut the training cubes. Footage must be cut the same way to be scored."""
     model: ModelConfig
     fusion: FusionConfig
     smoothing: int
@@ -38,8 +38,8 @@ class BundleSettings:
     calibration: Calibration
     """Over the cubes of all cameras."""
     camera_pattern: str = ""
-    """Where a video's path in the archive names its camera (`{camera}`). Empty: the first folder or the file does, with
-    `fusion.rule = eq9` nothing does."""
+    """Pattern whose `{camera}` names a video's camera. If empty, the first folder or the file names it; with
+    `fusion.rule = eq9` cameras are not told apart."""
     cameras: Mapping[str, Calibration] = field(default_factory=dict)
     """Calibration of each camera that has enough training cubes of its own, by its name."""
     features: Mapping[str, Any] = field(default_factory=dict)
@@ -96,7 +96,7 @@ def load_bundle_settings(uri: str) -> BundleSettings:
 
 
 def load_provenance(uri: str) -> dict[str, Any]:
-    """How the bundle under `uri` was made: settings, table, loss history, versions.
+    """Read the training record of the bundle at `uri`: settings, table, loss history, versions.
 
     Raises as `load_bundle_settings`.
     """
@@ -112,7 +112,7 @@ def read_bundle_json(uri: str) -> dict[str, Any]:
     try:
         content = json.loads(read_bytes(where))
     except NotFoundError:
-        raise NotFoundError(f"{uri}: no bundle there (no {SETTINGS}); jobs/train.py makes one") from None
+        raise NotFoundError(f"{uri}: no bundle there (no {SETTINGS}); hf2vad train makes one") from None
     except ValueError as error:
         raise BundleError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(content, dict):

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
 
 from hf2vad.errors import DispatchError
 
@@ -34,7 +33,9 @@ def connected(address: str) -> Iterator[None]:
     check_answers(address)
     try:
         ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, **local)
-    except (ConnectionError, ValueError, RayError, RuntimeError) as error:
+    except Exception as error:  # Ray raises nothing narrower where a node does not come up
+        if address == "local":
+            raise DispatchError(f"Ray did not start here: {error}; --ray.address none works without it") from None
         remedy = "if it asks for a token, RAY_AUTH_MODE and the token must be its own"
         raise DispatchError(f"no Ray cluster at {address!r}: {error}; {remedy}") from None
     try:

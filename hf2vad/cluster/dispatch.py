@@ -6,18 +6,21 @@ What happens to a call that does not return a value is said in policy.py, and do
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from hf2vad.cluster.gpu import gpu_here
 from hf2vad.cluster.policy import Cause
 from hf2vad.cluster.settings import RayConfig
 
 LOOK_SECONDS = 1.0
-"""How often a driver that waits for calls looks whether it was told to stop."""
+"""Seconds between two checks for a stop signal while the driver waits for calls."""
 
 DROP_SECONDS = 5.0
-"""How long calls that are dropped may take to clean up, before their workers are ended."""
+"""Seconds that dropped calls get to clean up before their workers are killed."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call ended: with a value, or with a failure and its cause."""
+    """Result of a call: a value, or a failure and its cause."""
 
     call: Call
     value: Any
-    """What the function returned; None after a failure."""
+    """Return value of the function. None after a failure."""
     failure: str | None
     """Why there is no value, in one line. None on success."""
     tries: int
-    """How often the call was started."""
+    """Number of times the call was started."""
     cause: Cause | None = None
     """Failure class (policy.py). None on success."""
 
@@ -97,7 +100,8 @@ class Cluster(Protocol):
 
 @contextlib.contextmanager
 def open_cluster(config: RayConfig, *, use_gpu: bool = False) -> Iterator[Cluster]:
-    """The cluster that `config` names: a Ray cluster, connected to for the block, or this process (`address` none).
+    """The cluster that `config` names: a Ray cluster, connected to for the block; processes of this machine, which end
+    with the block; or this process (`address` none).
 
     A process that is connected to a Ray cluster already stays connected, to that one. `use_gpu`: whether the calls can
     use a GPU. Raises DispatchError when there is no cluster at the address, or it is too small for one call.
@@ -107,8 +111,22 @@ def open_cluster(config: RayConfig, *, use_gpu: bool = False) -> Iterator[Cluste
 
         yield InlineCluster(config)
         return
+    if needs_no_ray(config, use_gpu):
+        from hf2vad.cluster.processes import ProcessCluster
+
+        with ProcessCluster(config) as processes:
+            yield processes
+        return
     from hf2vad.cluster.connection import connected  # Ray takes a second to import
     from hf2vad.cluster.ray_cluster import RayCluster
 
     with connected(config.address):
         yield RayCluster(config, use_gpu=use_gpu)
+
+
+def needs_no_ray(config: RayConfig, use_gpu: bool) -> bool:
+    """Whether no Ray cluster is named, and there is nothing to share out but processors."""
+    ray: Any = sys.modules.get("ray")
+    named = config.address or os.environ.get("RAY_ADDRESS") or (ray is not None and ray.is_initialized())
+    shared = config.gpus or config.memory_gib or (use_gpu and config.gpus is None and gpu_here())
+    return not (named or shared)

@@ -1,4 +1,4 @@
-"""What a worker does when its GPU fails: whatever it was at is not to blame, and the process may be of no use any more.
+"""Handling of a failed GPU in a worker. The work is not to blame, and the process may be unusable afterwards.
 
 After an error in a kernel, or of the device itself, each later call on the GPU fails in that process too.
 Where only memory is short, its own or that of others on the same GPU, nothing is broken.
@@ -17,14 +17,14 @@ from typing import Any
 from hf2vad.errors import DeviceError, DeviceMemoryError, Hf2vadError
 
 ENDING_SECONDS = 2.0
-"""How long a worker lives on after its GPU failed, for the driver to be told why."""
+"""Seconds that a worker lives after its GPU failed, so that the driver receives the reason."""
 
 _SAID = re.compile(r"\b(CUDA|CUDA driver|cuDNN|cuBLAS|cuFFT|NVRTC|HIP) (error|failure)\b|\bCU(BLAS|DNN)_STATUS_", re.I)
-"""In errors of a GPU without a class of their own: torch's before 2.8, onnxruntime's, some libraries' still."""
+"""Messages of GPU errors that lack a class of their own: torch before 2.8, onnxruntime, some other libraries."""
 _FULL = re.compile(r"out of memory|_STATUS_ALLOC_FAILED")
 
 _failed = threading.Event()
-"""Whether the GPU of this worker has failed."""
+"""True once the GPU of this worker has failed."""
 
 
 def watched(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,7 +42,7 @@ def watched(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def device_error(error: BaseException) -> DeviceError | None:
-    """What `error` says of the GPU; none when it is no error of a GPU."""
+    """GPU message in `error`, or None if it is not a GPU error."""
     said = str(error).partition("\n")[0].strip()[:300]
     full = isinstance(error, _torch("OutOfMemoryError"))
     known = full or isinstance(error, _torch("AcceleratorError"))
@@ -54,6 +54,12 @@ def device_error(error: BaseException) -> DeviceError | None:
             "a GPU (a larger --ray.gpus, or fewer --ray.workers)"
         )
     return DeviceError(f"its GPU failed ({said})")
+
+
+def gpu_here() -> bool:
+    """Whether this machine has a GPU that may be used; neither torch nor Ray is imported to see that."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
+    return visible and any(os.path.exists(device) for device in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
 
 
 def _guarded(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:

@@ -1,4 +1,4 @@
-"""What follows when a call on the cluster does not return a value: the one place that says so.
+"""Consequences of a failed call on the cluster. The only place that decides them.
 
 | cause | what it was | what follows |
 |---|---|---|
@@ -54,6 +54,10 @@ FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 60.0
 
 
+class WorkerDiedError(Exception):
+    """In place of a result: a worker process of this machine ended, as `SIGKILL` or `exit code 1`, before its call."""
+
+
 class Cause(Enum):
     """Why a call has no value."""
 
@@ -67,17 +71,17 @@ class Cause(Enum):
 
     @property
     def blames_video(self) -> bool:
-        """Whether it may lie in the video, so that trying for ever is no use. A dead worker may have died of it."""
+        """True if the video may be the cause, so that retries must end. A worker may have died of its video."""
         return self in (Cause.INPUT, Cause.WORKER)
 
     @property
     def blames_machinery(self) -> bool:
-        """Whether it may lie in workers or storage, so that it may hit every other video too."""
+        """True if workers or storage may be the cause, so that every other video may fail too."""
         return self in (Cause.WORKER, Cause.NODE, Cause.STORAGE)
 
     @property
     def waits(self) -> bool:
-        """Whether its failure row waits until something else works, because it may be no fault of the video's."""
+        """True if the failure row is withheld until another call succeeds, because the video may not be the cause."""
         return self.blames_machinery or self is Cause.DENIED
 
 
@@ -93,7 +97,7 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.RUN
     if isinstance(error, _ray("NodeDiedError")):
         return Cause.NODE
-    if isinstance(error, MemoryError | DeviceError) or _in_place_of_a_result(error):
+    if isinstance(error, MemoryError | DeviceError | WorkerDiedError) or _in_place_of_a_result(error):
         return Cause.WORKER
     return Cause.INPUT
 
@@ -104,6 +108,8 @@ def describe(error: BaseException) -> str:
         return "its worker ran out of memory; give it --ray.memory-gib, or take fewer --ray.workers"
     if isinstance(error, _ray("NodeDiedError")):
         return "its node was lost"
+    if isinstance(error, WorkerDiedError):
+        return f"its worker died ({error})"
     if _in_place_of_a_result(error):
         return f"its worker died ({type(error).__name__})"
     message = " ".join(str(error).split())
@@ -111,7 +117,7 @@ def describe(error: BaseException) -> str:
 
 
 def ending(error: BaseException) -> Hf2vadError:
-    """What ends the run, for an error whose cause is RUN."""
+    """Exception that ends the run, for an error whose cause is RUN."""
     if isinstance(error, Hf2vadError):
         return error
     return DispatchError(f"Ray cannot run the work: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
@@ -131,5 +137,5 @@ def _ray(*names: str) -> tuple[type[BaseException], ...]:
 
 
 def _in_place_of_a_result(error: BaseException) -> bool:
-    """Whether Ray itself raised `error` because it got no result of the call, neither a value nor an exception."""
+    """True if Ray itself raised `error` because the call produced neither a value nor an exception."""
     return isinstance(error, _ray("RayError")) and not isinstance(error, _ray("RayTaskError"))

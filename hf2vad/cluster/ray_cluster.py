@@ -15,14 +15,11 @@ from hf2vad.cluster.connection import check_answers
 from hf2vad.cluster.dispatch import Call, Figure
 from hf2vad.cluster.gpu import watched
 from hf2vad.cluster.retries import Attempt, End, RetryingCluster
-from hf2vad.cluster.settings import RayConfig
+from hf2vad.cluster.settings import WORKER_ENVIRONMENT, RayConfig
 from hf2vad.errors import DeviceError, DispatchError
 
-WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
-"""What workers have in their environment: one heap for all their threads, or freed memory piles up (docs/adr/0006)."""
-
 CHECK_SECONDS = 5.0
-"""How often, while no call ends, the driver checks that the head node answers."""
+"""Seconds between two checks that the head node answers, while no call ends."""
 
 
 class RayCluster(RetryingCluster):
@@ -97,7 +94,7 @@ class RayCluster(RetryingCluster):
         return End(attempt, error=raised)
 
     def _withdraw(self, which: Callable[[Call], bool], begun: bool) -> list[Attempt]:
-        """Which calls have begun is not known here, but they begin in the order of submission: all but the oldest
+        """Ray does not report which calls have begun. They begin in the order of submission, so all but the oldest
         `capacity` have not."""
         for ref, attempt in list(self._attempts.items())[0 if begun else self.capacity :]:
             if which(attempt.call):

@@ -22,9 +22,9 @@ class Attempt:
     failed: Counter[Cause] = field(default_factory=Counter)
     """Failures so far, by cause."""
     due: float = 0.0
-    """When it may start again, on the monotonic clock."""
+    """Earliest start of the next attempt, on the monotonic clock in seconds."""
     taken_back: bool = False
-    """Whether its failure is the driver's own doing."""
+    """True if the driver itself withdrew the call."""
 
     @property
     def tries(self) -> int:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from hf2vad.errors import ConfigError
 
 GRACE_SECONDS = 25.0
-"""How long what runs may take to finish after SIGTERM: less than Kubernetes gives a pod (30 s) and spot instances have
-(30 to 120 s)."""
+"""Seconds that running work may take to finish after SIGTERM: less than Kubernetes gives a pod (30 s) and spot
+instances get (30 to 120 s)."""
+
+WORKER_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
+"""Environment of the workers: one heap for all threads, because freed memory piles up otherwise (docs/adr/0006)."""
 
 NO_RAY = "none"
 """The address with which a job makes its calls in its own process."""
@@ -16,12 +19,13 @@ NO_RAY = "none"
 
 @dataclass(frozen=True, kw_only=True)
 class RayConfig:
-    """Where the work runs, and with how much of it."""
+    """Cluster that does the work, and the share of it to use."""
 
     address: str = ""
-    """Address of a Ray cluster. Empty: RAY_ADDRESS, or the cluster that this job was submitted to, or else Ray is
-    started here and ends with the job. `local`: always start it here. `none`: without Ray, in the job's own process,
-    one shard after another (debuggers, small archives); `workers`, `gpus` and `memory_gib` then have no effect."""
+    """Address of a Ray cluster. Empty: RAY_ADDRESS, or the cluster that this job was submitted to; without one, worker
+    processes on this machine, or Ray started here where `gpus` or `memory_gib` are given or the work can use a GPU that
+    is here. `local`: always start Ray here; it ends with the job. `none`: in the job's own process, one shard after
+    another (debuggers); `workers`, `gpus` and `memory_gib` then have no effect."""
 
     workers: int = 0
     """Shards worked on at once; 0: as many as the cluster's CPUs and GPUs carry. Training has --workers instead."""
@@ -37,11 +41,11 @@ class RayConfig:
     """Memory that a worker reserves, in GiB; 0: not accounted."""
 
     retries: int = 2
-    """How often a shard is tried again after its worker died or storage failed; in training, how often the workers are
-    started again."""
+    """Number of retries of a shard after its worker died or storage failed. In training, number of restarts of the
+    workers."""
 
     node_retries: int = 10
-    """How often after its node was lost, which says nothing of the shard: spot instances come and go."""
+    """Number of retries after a lost node. Spot instances come and go, so a lost node does not blame the shard."""
 
     def __post_init__(self) -> None:
         least_of = {"workers": 0, "cpus": 0.01, "memory_gib": 0, "retries": 0, "node_retries": 0, "gpus": 0}
@@ -52,5 +56,5 @@ class RayConfig:
 
     @property
     def uses_ray(self) -> bool:
-        """Whether calls are made by Ray's workers, and not by the job's own process."""
+        """True if Ray workers make the calls, False if this process does."""
         return self.address != NO_RAY

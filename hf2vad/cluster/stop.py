@@ -1,4 +1,4 @@
-"""How a long job is told to stop.
+"""Stop signals for a long job.
 
 The first SIGTERM: what runs is finished, no more is started. When that takes longer than the grace period, or with a
 second SIGTERM: what runs is dropped. When a time budget is used up, or a lease lost, no more is started either, and
@@ -50,12 +50,12 @@ class Stop:
 
     @property
     def signalled(self) -> bool:
-        """Whether SIGTERM came."""
+        """True once SIGTERM has arrived."""
         return bool(self._signals)
 
     @property
     def overdue(self) -> bool:
-        """Whether what runs is to be dropped."""
+        """True once the grace period is over and running work must be dropped."""
         return len(self._signals) > 1 or (self.signalled and time.monotonic() > self._signals[0] + self._grace)
 
     def __enter__(self) -> Stop:

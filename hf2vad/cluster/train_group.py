@@ -31,7 +31,7 @@ from hf2vad.cluster.stop import Stop
 from hf2vad.errors import DispatchError, Hf2vadError, StoppedError, TrainingError
 
 LOOK_SECONDS = 0.1
-"""How often the driver looks whether it was told to stop."""
+"""Seconds between two checks for a stop signal."""
 
 SILENCE_SECONDS = 600
 """A worker that the others have waited for so long is taken as lost; one that dies or fails is noticed in seconds."""
@@ -39,7 +39,7 @@ SILENCE_SECONDS = 600
 
 @dataclass(frozen=True)
 class Share:
-    """What a worker has of its node."""
+    """Share of its node that a worker may use."""
 
     threads: int
     """CPU threads."""
@@ -48,7 +48,7 @@ class Share:
     """Handle of the _Word."""
 
     def listen(self) -> Callable[[], bool]:
-        """What says from now on whether the driver was told to stop."""
+        """Return a function that tells whether the driver was asked to stop."""
         told = self.word.told.remote().future()
         return lambda: told.done() and told.exception() is None
 

@@ -1,4 +1,4 @@
-"""What a worker process keeps from call to call: a loaded network, an extractor."""
+"""Values that a worker process keeps between calls, such as a loaded network or an extractor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Warm(Generic[P, T]):
         self._make = make
         self._kept: tuple[object, T] | None = None
         self.loads = 0
-        """How often a value was made in this process."""
+        """Number of values made in this process."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         arguments = (args, kwargs)

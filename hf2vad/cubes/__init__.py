@@ -1,1 +1,1 @@
-"""From frames to spatio-temporal cubes: boxes, flow, and what lies in the boxes."""
+"""Spatio-temporal cubes from frames: boxes, flow, and the crops of both."""

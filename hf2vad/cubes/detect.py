@@ -61,7 +61,7 @@ class BoxFinder:
         resources = Resources(threads=threads, boxes=boxes_uri)
         self._detectors = [_made(config, name, resources) for name in config.detector.kinds]
         self.needs_neighbours = any(detector.needs_neighbours for detector in self._detectors)
-        """Whether `boxes` looks at blurred neighbours."""
+        """True if `boxes` reads blurred neighbouring frames."""
 
     def boxes(self, frame: FrameContext, working: Working) -> FrameBoxes:
         """The boxes of `frame`, in the order of the kinds; `working` are the two sizes of the video's frames."""

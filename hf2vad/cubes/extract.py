@@ -1,4 +1,4 @@
-"""From a shard to its cubes: decoding, boxes, flow and cutting as one stream of bounded memory."""
+"""Cubes of a shard: decoding, boxes, flow and crops as one stream with bounded memory."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from hf2vad.profile import span, spans
 from hf2vad.schema import F32, FRAMES, U8, CubeBatch, FrameStatus
 from hf2vad.threads import prefetch
 from hf2vad.video.decode import Frame, decode
+from hf2vad.video.sampled import tempo
 from hf2vad.video.shards import Shard
 
 AHEAD = 4
@@ -31,8 +32,8 @@ AHEAD = 4
 
 
 OnFrame = Callable[[int, U8 | None, tuple[int, int]], None] | None
-"""What may look at each frame: its number, its (H, W) grey picture, none when it cannot be decoded, and the width and
-height that it had before it was scaled."""
+"""Callback for each frame: its number, its (H, W) grey picture (None if it cannot be decoded), and its width and height
+before scaling."""
 
 TRIM_EVERY = 50
 """Frames after which freed memory is given back."""
@@ -50,7 +51,7 @@ class _Prepared:
     enlarged: U8 | None = None
     """The grey frame at the size that flow is computed at; none until a cube needs a flow from or to it."""
     flow: F32 | None = None
-    """(H, W, 2) flow from the frame before; none until a cube needs it."""
+    """(H, W, 2) flow from the frame before that is worked on; none until a cube needs it."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class _Boxed:
 
     @property
     def makes_cubes(self) -> bool:
-        """Whether cubes are cut from it."""
+        """True if cubes are cut from the frame."""
         return self.status == "scored" and len(self.boxes) > 0
 
 
@@ -85,59 +86,72 @@ class Extractor:
         self._ahead = FRAMES - 2 if config.flow.region == "boxes" else 0
         """Frames before and after a shard whose boxes decide where its flow is computed."""
 
-    def cubes(self, shard: Shard, look: OnFrame = None) -> Generator[CubeBatch, None, None]:
-        """The cubes of `shard`: one batch a frame, in order, without cubes where the frame has none.
+    @property
+    def fps(self) -> float:
+        """Rate at which frames are worked on, which shards are to be cut for; 0: all are."""
+        return self._config.working.fps
 
-        `look` is called for each frame, those of the halo too, in another thread, before the stream ends.
+    def cubes(self, shard: Shard, look: OnFrame = None) -> Generator[CubeBatch, None, None]:
+        """The cubes of `shard`: one batch a frame, in order; without cubes where it has none or is not worked on.
+
+        `look` is called for each frame that is, those of the halo too, in another thread, before the stream ends.
 
         Decoding, finding boxes and flow run in threads of their own. Flow between two frames is computed only when a
         cube needs it, and with region `boxes` only where one does. Memory depends on the size of a frame and the boxes
         in it, not on the length of the shard. Raises VideoError when the video cannot be read.
         """
         with closing(prefetch(self._flowing(shard, look), depth=AHEAD, name="flow")) as ready:
+            following = shard.start
             for count, boxed in enumerate(ready, 1):
                 if count % TRIM_EVERY == 0:
                     give_back_freed()
+                yield from _between(shard, following, boxed.frame.index)
                 yield self._cut(boxed)
+                following = boxed.frame.index + 1
+            yield from _between(shard, following, shard.stop)
 
     def _flowing(self, shard: Shard, look: OnFrame) -> Iterator[_Boxed]:
         """The frames that the shard answers for, with the flows that their cubes need."""
         size = (shard.width, shard.height)
         estimator = self._estimator(shard, size)
         ahead = self._ahead
+        start, stop = shard.orders
         window: deque[_Boxed | None] = deque(maxlen=FRAMES - 1 + ahead)
         with closing(prefetch(self._boxed(shard, look), depth=AHEAD, name="boxes")) as boxed:
             for latest in chain(boxed, repeat(None, ahead)):
                 window.append(latest)
                 current = window[-1 - ahead] if len(window) > ahead else None
-                if current is None or not shard.start <= current.frame.index < shard.stop:
+                if current is None or not start <= current.frame.order < stop:
                     continue
                 if current.makes_cubes:
                     if current.frame.size != size:
                         size = current.frame.size
                         estimator = self._estimator(shard, size)
                     with span("flow"):
-                        self._add_flows(current, [item for item in window if item is not None], estimator)
+                        self._add_flows(current, [item for item in window if item is not None], estimator, shard.fps)
                 yield current
 
-    def _add_flows(self, boxed: _Boxed, window: Sequence[_Boxed], estimator: FlowEstimator) -> None:
+    def _add_flows(self, boxed: _Boxed, window: Sequence[_Boxed], estimator: FlowEstimator, fps: float) -> None:
         """Compute the flows of a frame's cubes that no frame before it needed. `window` holds all frames whose cubes
-        need one of them."""
+        need one of them. Flow is motion in 1 / fps seconds, or from frame to frame where that is 0."""
         for before, after in pairwise(boxed.recent):
             if after.flow is not None:
                 continue
             if self._config.flow.region == "frame":
                 after.flow = estimator.between(_enlarged(before, estimator), _enlarged(after, estimator))
-                continue
-            assert before.grey is not None
-            assert after.grey is not None
-            pair = range(after.frame.index, after.frame.index + FRAMES - 1)
-            boxes = [item.boxes.in_working for item in window if item.frame.index in pair and _same_size(item, after)]
-            regions = flow_regions(np.concatenate(boxes), estimator.size, self._config.flow.margin)
-            after.flow = estimator.around(before.grey, after.grey, regions)
+            else:
+                assert before.grey is not None
+                assert after.grey is not None
+                pair = range(after.frame.order, after.frame.order + FRAMES - 1)
+                of_pair = [item for item in window if item.frame.order in pair and _same_size(item, after)]
+                boxes = np.concatenate([item.boxes.in_working for item in of_pair])
+                regions = flow_regions(boxes, estimator.size, self._config.flow.margin)
+                after.flow = estimator.around(before.grey, after.grey, regions)
+            if fps:
+                after.flow *= np.float32(tempo(after.frame.pts_s - before.frame.pts_s, fps))
 
     def _estimator(self, shard: Shard, size: tuple[int, int]) -> FlowEstimator:
-        """What gives flow between frames that have `size` before they are scaled."""
+        """Flow estimator for frames that have `size` (width, height) before scaling."""
         working = Working.of(self._config.working, *size)
         width, height = working.size
         try:
@@ -148,19 +162,21 @@ class Extractor:
     def _boxed(self, shard: Shard, look: OnFrame) -> Iterator[_Boxed]:
         """The frames that the shard answers for, and those before and after whose boxes decide where flow is
         computed, with their boxes."""
-        first, stop = shard.start - self._ahead, shard.stop + self._ahead
+        start, stop = shard.orders
+        first, stop = start - self._ahead, stop + self._ahead
         window: deque[_Prepared] = deque(maxlen=FRAMES)
         with closing(prefetch(self._prepared(shard, look), depth=AHEAD, name="decode")) as prepared:
             for after in chain(prepared, [None]):
-                if window and first <= window[-1].frame.index < stop:
+                if window and first <= window[-1].frame.order < stop:
                     yield self._with_boxes(shard, tuple(window), after)
                 if after is not None:
                     window.append(after)
 
     def _prepared(self, shard: Shard, look: OnFrame) -> Iterator[_Prepared]:
         neighbours = self._finder.needs_neighbours
+        stop = shard.orders[1] + self._ahead + neighbours
         for frame in spans("decode", decode(shard, self._config.working.size)):
-            if frame.index >= shard.stop + self._ahead + neighbours:
+            if frame.order >= stop:
                 return
             with span("convert"):
                 image = frame.image
@@ -173,7 +189,7 @@ class Extractor:
     def _with_boxes(self, shard: Shard, recent: Sequence[_Prepared], after: _Prepared | None) -> _Boxed:
         """The last frame of `recent` with its boxes."""
         frame, status = recent[-1].frame, _status(recent)
-        if frame.image is None or (status != "scored" and not (self._ahead and frame.index >= FRAMES - 1)):
+        if frame.image is None or (status != "scored" and not (self._ahead and frame.order >= FRAMES - 1)):
             return _Boxed(frame, status, NO_FRAME_BOXES, recent)
         working = Working.of(self._config.working, *frame.size)
         neighbours = None
@@ -210,10 +226,16 @@ class Extractor:
         )
 
 
+def _between(shard: Shard, start: int, stop: int) -> Iterator[CubeBatch]:
+    """Frames `start` … `stop`, none of which is worked on."""
+    for frame in range(start, stop):
+        yield CubeBatch.empty(frame=frame, pts_s=float(shard.pts_s[frame - shard.first]), status="between")
+
+
 def _status(recent: Sequence[_Prepared]) -> FrameStatus:
-    """Whether the last of `recent` frames can be scored. Frames of another size are no context."""
+    """Tell whether the last of `recent` frames can be scored. Frames of another size are no context."""
     sizes = {item.frame.size for item in recent if item.grey is not None}
-    if recent[-1].frame.index < FRAMES - 1 or len(sizes) > 1:
+    if recent[-1].frame.order < FRAMES - 1 or len(sizes) > 1:
         return "no_context"
     complete = len(recent) == FRAMES and all(item.grey is not None for item in recent)
     return "scored" if complete else "undecodable"

@@ -43,7 +43,7 @@ class FlowConfig:
     time or less where most of the picture is still."""
 
     margin: int = field(default=16, metadata={OMIT_DEFAULT: True})
-    """With region `boxes`: pixels around each box that flow is computed over as well, at least."""
+    """Least margin around each box that flow is computed over with region `boxes`, in pixels."""
 
     def __post_init__(self) -> None:
         require(0 < self.scale <= 8, f"flow.scale must be above 0 and at most 8, got {self.scale}")
@@ -52,13 +52,19 @@ class FlowConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkingConfig:
-    """The size that frames are worked on at: flow, boxes and crops. Boxes in tables stay in source pixels."""
+    """The size and rate that frames are worked on at: flow, boxes and crops. Boxes in tables stay in source pixels."""
 
     longest: int = 0
     """Frames whose longer side has more pixels are scaled down to it, their shape kept; 0: worked on as coded.
     Lengths and areas in `motion` and `detector` are in pixels of this size."""
 
+    fps: float = field(default=0.0, metadata={OMIT_DEFAULT: True})
+    """Frames a second that are worked on, chosen by their times; a frame between takes the score of the one before it.
+    Flow is then motion in 1 / fps seconds, whatever the footage's own rate. 0: every frame, and flow from one to the
+    next. Of folders of images, whose times nobody knows, every frame whatever this says."""
+
     def __post_init__(self) -> None:
+        require(0 <= self.fps <= 1000, f"working.fps must lie between 0 and 1000, got {self.fps}")
         require(
             self.longest == 0 or self.longest >= 64, f"working.longest must be 0 or at least 64, got {self.longest}"
         )

@@ -1,4 +1,4 @@
-"""Who is in the picture: how they move, and where they are."""
+"""Actors of a scene: their motion and positions."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Actor:
     """Second at which a person of the kind `falling` begins to fall; it lies where it fell."""
 
     def anomalous(self, time: float) -> bool:
-        """Whether normal footage has nothing like it at `time`, in seconds."""
+        """True if normal footage shows nothing like the actor at `time`, in seconds."""
         return self.kind not in NORMAL and (self.kind != "falling" or time >= self.falls_at)
 
     def foot_at(self, view: View, time: float) -> float:

@@ -30,7 +30,7 @@ TRACKS = pa.schema(
 """One row for each visible object of each frame."""
 
 VERSION = 1
-"""Of the generator: another one renders other pictures."""
+"""Version of the generator. Another version renders other pictures."""
 
 VISIBLE = 0.2
 """An object counts when at least this share of it is inside the picture."""
@@ -38,18 +38,18 @@ VISIBLE = 0.2
 
 @dataclass(frozen=True)
 class DemoArchive:
-    """Where the parts of a generated archive are."""
+    """Locations of the parts of a generated archive."""
 
     train: Path
     """Normal clips."""
     test: Path
     """Clips to score."""
     labels: Path
-    """Which frames of the test clips are anomalous."""
+    """Table of frame labels of the test clips."""
     boxes: Path
-    """Where the objects of the test clips are."""
+    """Table of object boxes in the test clips."""
     tracks: Path
-    """The same, with who is who."""
+    """Table of object tracks in the test clips."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _clipped(box: tuple[float, float, float, float], scene: Scene) -> tuple[floa
 def _noting(
     clip: Iterator[ClipFrame], video: str, rows: list[dict[str, object]], labels: list[dict[str, object]]
 ) -> Iterator[ClipFrame]:
-    """The same frames, their objects and label noted down."""
+    """Pass the frames on unchanged and record their objects and labels."""
     for number, frame in enumerate(clip):
         for track, actor, box in frame.objects:
             place = dict(zip(("x1", "y1", "x2", "y2"), box, strict=True))

@@ -14,7 +14,7 @@ from hf2vad.demo.scene import Scene
 from hf2vad.schema import F32
 
 HALF_WIDTH_M = 1.7
-"""From the middle of the corridor to its walls."""
+"""Distance from the middle of the corridor to its walls, in metres."""
 END = 0.42
 """Image row at which people come from, and go through, the door at the far end."""
 PASSED = 2.6

@@ -1,4 +1,4 @@
-"""What people and things look like: drawn in metres, from the side or facing the camera."""
+"""Drawings of people and things in metres, seen from the side or facing the camera."""
 
 from __future__ import annotations
 

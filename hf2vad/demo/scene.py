@@ -1,4 +1,4 @@
-"""What every scene has: a ground, those who pass, light and noise."""
+"""Shared parts of all scenes: ground, passers-by, light and noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Scene(View, ABC):
     """A camera and what passes before it; `seed` decides texture, light and noise."""
 
     UNUSUAL: ClassVar[tuple[Kind, ...]]
-    """What its test clips show in turn."""
+    """Anomalies of the test clips, in turn."""
 
     fps: float = 12.5
     seed: int = 0
@@ -35,14 +35,14 @@ class Scene(View, ABC):
 
     @abstractmethod
     def normal(self, seconds: float, rng: np.random.Generator) -> Iterator[Actor]:
-        """Those whom normal footage of `seconds` seconds shows."""
+        """Actors of `seconds` seconds of normal footage."""
 
     @abstractmethod
     def unusual(self, kind: Kind, seconds: float, rng: np.random.Generator) -> Iterator[Actor]:
-        """Those of `kind`, now and then, between a quiet beginning and the end of a clip of `seconds` seconds."""
+        """Actors of the anomaly `kind`, spread between a quiet beginning and the end of a clip of `seconds` seconds."""
 
     def exposed(self, picture: F32, frame: int) -> U8:
-        """What the sensor makes of a picture: light that drifts, noise, 8 bits."""
+        """Picture as the sensor records it: drifting light, noise, 8 bits."""
         rng = np.random.default_rng([self.seed, 12, frame])
         phase = np.random.default_rng([self.seed, 13]).uniform(0, 2 * np.pi)
         light = 1 + DRIFT * np.sin(phase + 2 * np.pi * frame / (self.fps * 40))

@@ -18,9 +18,9 @@ class View:
     """Height of a person whose feet are at the picture's lower edge, as a share of the picture's height."""
 
     width: int = 320
-    """Of the picture, in pixels."""
+    """Width of the picture in pixels."""
     height: int = 240
-    """Of the picture, in pixels."""
+    """Height of the picture in pixels."""
 
     def pixels_per_metre(self, foot: float) -> float:
         """Scale at the image row `foot`, a share of the picture's height."""

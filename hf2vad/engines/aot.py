@@ -37,7 +37,7 @@ def load_aot(path: Path, inputs: EngineInputs) -> NetworkEngine:
     try:
         run: Run = torch._inductor.aoti_load_package(str(path))
     except (RuntimeError, OSError) as error:
-        raise EngineError(f"{path.name}: cannot be loaded ({error}); build it again (jobs/build_engine.py)") from None
+        raise EngineError(f"{path.name}: cannot be loaded ({error}); build it again (hf2vad build-engine)") from None
     return NetworkEngine(CudaGraph(run, inputs) if inputs.device.type == "cuda" else run, inputs)
 
 

@@ -1,26 +1,16 @@
-"""What `--engine auto` stands for on one device."""
+"""The engine that `--engine auto` selects for a device."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from hf2vad.engines.compiled import no_compiler
 from hf2vad.engines.package import Package
 from hf2vad.engines.settings import PACKAGED, EngineChoice, EngineSpec, Precision, check_precision
-from hf2vad.engines.target import Target, this_target
+from hf2vad.engines.target import Choice, this_target
 from hf2vad.models.settings import Network
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An engine, and why it is the one."""
-
-    spec: EngineSpec
-    target: Target
-    """Where it was chosen."""
-    why: str
 
 
 def choose_engine(
@@ -54,7 +44,5 @@ def choose_engine(
             return Choice(spec, target, "there is a GPU, and no package that fits it")
         return Choice(replace(spec, name="eager", precision="fp32"), target, reason)
     eager = replace(spec, name="eager", precision="fp32")
-    hint = (
-        "no package fits this processor, these versions and this batch; jobs/build_engine.py makes one that is faster"
-    )
+    hint = "no package fits this processor, these versions and this batch; hf2vad build-engine makes one that is faster"
     return Choice(eager, target, hint)

@@ -13,7 +13,7 @@ from hf2vad.errors import EngineError
 
 
 def inductor_options(device: torch.device) -> dict[str, Any]:
-    """How Inductor compiles for a device: on the CPU weights are laid out for the convolutions once, in advance."""
+    """Inductor's options for a device. On the CPU, weights are laid out for the convolutions once, at build time."""
     return {"freezing": True} if device.type == "cpu" else {}
 
 

@@ -31,7 +31,7 @@ class Engine(Protocol):
 
     @property
     def reads_pixels(self) -> bool:
-        """Whether `errors` needs pixels."""
+        """True if `errors` reads pixels."""
 
     def errors(self, appearance: U8 | None, flow: F16) -> NetworkErrors:
         """Errors of (B, 5, 32, 32, 3) pixels and (B, 4, 32, 32, 2) flow."""

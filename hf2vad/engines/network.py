@@ -1,4 +1,4 @@
-"""What all engines but eager have in common: built networks, beside the reference."""
+"""Shared parts of every engine but eager: built networks that run beside the reference."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ SMALL = 1e-3
 
 @dataclass(frozen=True)
 class EngineInputs:
-    """What an engine is built from, and compared with."""
+    """Inputs that an engine is built from and compared on."""
 
     model: HF2VAD
-    """In evaluation mode, on `device`."""
+    """Network in evaluation mode, on `device`."""
     probe: ProbeCubes
     """At least one cube."""
     device: torch.device
@@ -40,7 +40,7 @@ class EngineInputs:
     """Cubes that it will work on at once."""
     precision: Precision
     networks: tuple[Network, ...] = NETWORKS
-    """Which networks are built: both, or the flow network alone."""
+    """Networks to build: both, or the flow network alone."""
 
     def __post_init__(self) -> None:
         check_precision(self.precision, self.device.type)
@@ -51,7 +51,7 @@ class EngineInputs:
         return self.given(cube_tensors(self.probe.appearance[rows], self.probe.flow[rows], self.device))
 
     def given(self, cubes: CubeTensors) -> tuple[Tensor, ...]:
-        """What of `cubes` the built networks take."""
+        """Tensors of `cubes` that the built networks take."""
         if "frame" in self.networks:
             return cubes.context, cubes.flows, cubes.target
         return (cubes.flows, cubes.context, cubes.target) if self._reads_pixels else (cubes.flows,)
@@ -107,7 +107,7 @@ def check_parity(engine: NetworkEngine, inputs: EngineInputs, spec: EngineSpec) 
     if not worst <= allowed:
         raise EngineError(
             f"engine {spec.label} differs from eager by {worst:.1e} on the bundle's probe cubes, and {allowed:.0e} is "
-            "allowed: build it again (jobs/build_engine.py --force), take another --precision, or --engine eager"
+            "allowed: build it again (hf2vad build-engine --force), take another --precision, or --engine eager"
         )
     return worst
 

@@ -21,8 +21,6 @@ from hf2vad.storage import atomic_writer, exists, join, open_read, put_json, rea
 SUFFIX: dict[EngineName, str] = {"aot": ".pt2", "tensorrt": ".engine"}
 CHUNK = 2**22
 """Bytes copied at once."""
-FOLDER = "engines"
-"""Where packages are by default: in a folder of this name in the bundle."""
 
 
 class Package:
@@ -34,7 +32,7 @@ class Package:
         self.about = join(spec.cache, f"{spec.name}-{self.key}.json")
 
     def exists(self) -> bool:
-        """Whether it is there, whole: its JSON is put last."""
+        """True if the package is complete. Its JSON is written last."""
         return exists(self.about)
 
     def put(self, path: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -76,5 +74,5 @@ class Package:
             target.seek(0)
             digest = hashlib.file_digest(target, "sha256").hexdigest()
         if digest != about.get("sha256"):
-            raise EngineError(f"{uri}: not what {self.about} was written for; build it again (jobs/build_engine.py)")
+            raise EngineError(f"{uri}: not what {self.about} was written for; build it again (hf2vad build-engine)")
         return local

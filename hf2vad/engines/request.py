@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from hf2vad.bundle.bundle import same_bundle
-from hf2vad.engines.choose import Choice, choose_engine
-from hf2vad.engines.make import build_package
-from hf2vad.engines.network import EngineInputs
-from hf2vad.engines.package import FOLDER, Package
-from hf2vad.engines.settings import PACKAGED, EngineChoice, Precision
-from hf2vad.models.device import choose_device
+from hf2vad.engines.settings import FOLDER, PACKAGED, EngineChoice, Precision
 from hf2vad.models.settings import Network
 from hf2vad.storage import absolute, join
+
+if TYPE_CHECKING:
+    from hf2vad.engines.target import Choice
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRequest:
-    """Which engine is wanted, for which bundle; travels to a worker."""
+    """Requested engine and its bundle. Travels to a worker."""
 
     bundle_uri: str
     bundle_id: str
@@ -42,11 +38,11 @@ class EngineAnswer:
 
     choice: Choice
     built: dict[str, Any] | None
-    """What the JSON of its package says, where it was built just now."""
+    """JSON of the package if it was built by this call."""
 
 
 def cache_of(bundle_uri: str, engine_cache: str) -> str:
-    """Where packages are: at --engine-cache, or in the bundle."""
+    """Folder of engine packages: --engine-cache, or a folder in the bundle."""
     return absolute(engine_cache) if engine_cache else join(bundle_uri, FOLDER)
 
 
@@ -55,6 +51,14 @@ def answer_here(request: EngineRequest) -> EngineAnswer:
 
     Raises EngineError or ConfigError when it cannot run here, MismatchError for a bundle that changed.
     """
+    import torch  # here and not above: the process that asks has no use for it
+
+    from hf2vad.engines.choose import choose_engine
+    from hf2vad.engines.make import build_package
+    from hf2vad.engines.network import EngineInputs
+    from hf2vad.engines.package import Package
+    from hf2vad.models.device import choose_device
+
     torch.set_num_threads(request.threads)
     device = choose_device(request.device)
     choice = choose_engine(

@@ -1,4 +1,4 @@
-"""Which engine: its name, its numbers, its networks, and where its packages are."""
+"""Engine settings: name, numeric precision, networks, and the folder of packages."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ EngineName = Literal["eager", "compiled", "aot", "tensorrt"]
 EngineChoice = Literal["auto", "eager", "compiled", "aot", "tensorrt"]
 PACKAGED: tuple[EngineName, ...] = ("tensorrt", "aot")
 """Engines that are built once and kept as a file, the faster first."""
+FOLDER = "engines"
+"""Where packages are by default: in a folder of this name in the bundle."""
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-5, "tf32": 2e-3, "fp16": 1e-2, "bf16": 3e-2}
-"""How far S_r and S_p of a probe cube may be from eager's, relative to it. That of fp32 is what is promised; those of
-the others allow for their 10, 10 and 7 bits of mantissa: 2⁻¹¹, 2⁻¹¹ and 2⁻⁸, a few times over."""
+"""Largest relative difference from eager in S_r and S_p of a probe cube. The fp32 bound is the promise; the others
+allow a few times the rounding of their 10, 10 and 7 bits of mantissa: 2⁻¹¹, 2⁻¹¹ and 2⁻⁸."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a built engine is good for: one bundle, on one kind of device, with one set of versions."""
+"""Validity of a built engine: one bundle, one kind of device, one set of versions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import json
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 import hf2vad
 from hf2vad.engines.settings import EngineSpec
 from hf2vad.models.settings import NETWORKS
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,21 @@ class Target:
         return self.threads == 0
 
 
+@dataclass(frozen=True)
+class Choice:
+    """An engine, and why it is the one."""
+
+    spec: EngineSpec
+    target: Target
+    """Device and versions that the choice is valid for."""
+    why: str
+
+
 def this_target(device: torch.device) -> Target:
-    """What engines that run on `device` in this process are good for."""
-    versions = [("hf2vad", hf2vad.__version__), ("torch", torch.__version__), ("system", platform.system())]
+    """Target of engines that run on `device` in this process."""
+    import torch  # not for whoever is only told of a target
+
+    versions = [("hf2vad", hf2vad.__version__), ("torch", str(torch.__version__)), ("system", platform.system())]
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         versions += [("cuda", str(torch.version.cuda)), ("tensorrt", _version("tensorrt"))]

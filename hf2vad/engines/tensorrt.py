@@ -75,7 +75,7 @@ class TensorRT:
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
         self._engine = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:
-            raise EngineError("TensorRT cannot read the engine file; build it again (jobs/build_engine.py)")
+            raise EngineError("TensorRT cannot read the engine file; build it again (hf2vad build-engine)")
         self._context = self._engine.create_execution_context()
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         modes = {name: self._engine.get_tensor_mode(name) for name in names}
@@ -96,6 +96,6 @@ class TensorRT:
             self._context.set_tensor_address(name, outputs[-1].data_ptr())
         stream = torch.cuda.current_stream(self._device)
         if not self._context.execute_async_v3(stream.cuda_stream):
-            raise EngineError("TensorRT could not run the engine; build it again (jobs/build_engine.py)")
+            raise EngineError("TensorRT could not run the engine; build it again (hf2vad build-engine)")
         stream.synchronize()  # until then `given` must live
         return tuple(outputs)

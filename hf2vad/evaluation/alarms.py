@@ -8,8 +8,9 @@ apart by rule, and the threshold is its return level. Beyond what the hours at h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from hf2vad.schema import F64
 from hf2vad.scoring.alarms import Alarms, rule_of
 from hf2vad.scoring.events import HighRun, events_above, high_runs
 from hf2vad.scoring.settings import EventConfig
+from hf2vad.storage import readable
 from hf2vad.tables.read import scored_videos, scores_prefix
 
 COUNTED = 10
@@ -28,18 +30,18 @@ COUNTED = 10
 FITTED = 30
 """Peaks that a distribution is fitted to, at least."""
 MOST = 200
-"""And at most: the highest, where the limit theorem holds best."""
+"""Highest number of exceedances, where the limit theorem holds best."""
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class AlarmTarget:
-    """How many alarms are wanted, and what counts as one."""
+    """Wanted number of alarms, and the rule for what counts as one."""
 
     per_hour: float
     """Alarms per camera and hour of footage like the given one."""
     events: EventConfig
-    """What makes an event of frames above the threshold."""
+    """Rule that makes events of frames above the threshold."""
     resamples: int
     """Draws of peaks behind the interval of a fitted threshold; 0: no interval."""
     seed: int = 0
@@ -47,8 +49,8 @@ class AlarmTarget:
 
 
 @dataclass(frozen=True)
-class Footage:
-    """What a video's scores come to for this purpose."""
+class ScoredFootage:
+    """Scores of a video, reduced to what thresholds need."""
 
     hours: float
     """Hours of footage whose frames can be part of an event."""
@@ -71,26 +73,34 @@ class Level:
     interval: tuple[float, float] | None
     """95 % interval of a fitted threshold."""
     supported: bool
-    """Whether the hours at hand can tell the wanted rate."""
+    """True if there are enough hours of footage to estimate the wanted rate."""
     note: str
 
 
-def alarm_levels(scores: str, target: AlarmTarget, pattern: PathPattern) -> tuple[Alarms, dict[str, Level]]:
+Ranges = Mapping[str, Sequence[tuple[int, int]]]
+"""First and last frames of stretches of videos, by the videos' ids as valid text."""
+
+
+def alarm_levels(
+    scores: str, target: AlarmTarget, pattern: PathPattern, left_out: Ranges = MappingProxyType({})
+) -> tuple[Alarms, dict[str, Level]]:
     """The thresholds, and what each rests on; the empty name is that of all cameras together.
 
-    `scores`: URI of a run's score tables. `pattern`: where a video's path names its camera. Raises EvaluationError
-    without footage.
+    `scores`: URI of a run's score tables. `pattern`: where a video's path names its camera. `left_out`: what of the
+    footage is not normal. Raises EvaluationError without footage.
     """
     prefix = scores_prefix(scores)
-    by_camera: dict[str, list[Footage]] = {}
+    by_camera: dict[str, list[ScoredFootage]] = {}
     bundle, smoothing, by_surprise = "", 0, False
     for video in scored_videos(prefix):
         bundle, smoothing = video.metadata["bundle"], video.metadata["smoothing"]
         by_surprise = video.metadata.get("rule") == "surprise"
-        table = video.table("frames").select(["pts_s", "score", "health"])
+        table = video.table("frames").select(["frame", "pts_s", "score", "health"])
         low = target.events.low if target.events.low is not None else float(video.metadata["thresholds"][1])
-        pts_s, score, health = (table[name].to_numpy() for name in ("pts_s", "score", "health"))
-        shown = footage(pts_s, score, health, low, target.events)
+        frame, pts_s, score, health = (table[name].to_numpy() for name in ("frame", "pts_s", "score", "health"))
+        for first, last in left_out.get(readable(video.video), ()):
+            score = np.where((frame >= first) & (frame <= last), np.nan, score)
+        shown = scored_footage(pts_s, score, health, low, target.events)
         by_camera.setdefault(pattern.camera_of(video.path), []).append(shown)
     everything = [each for group in by_camera.values() for each in group]
     if not sum(each.hours for each in everything):
@@ -114,14 +124,16 @@ def alarm_levels(scores: str, target: AlarmTarget, pattern: PathPattern) -> tupl
     return alarms, levels
 
 
-def footage(pts_s: F64, score: F64, health: np.ndarray[Any, Any], low: float, config: EventConfig) -> Footage:
-    """What counts of the (frames,) columns of a frame table."""
+def scored_footage(
+    pts_s: F64, score: F64, health: np.ndarray[Any, Any], low: float, config: EventConfig
+) -> ScoredFootage:
+    """Reduce the (frames,) columns of a frame table to the frames that count."""
     usable = ~np.isnan(score) & (np.array([kind is None for kind in health], bool) | config.on_unhealthy)
     step = float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 0.0
-    return Footage(step * int(usable.sum()) / 3600, high_runs(np.where(usable, score, np.nan), low), low)
+    return ScoredFootage(step * int(usable.sum()) / 3600, high_runs(np.where(usable, score, np.nan), low), low)
 
 
-def level(videos: Sequence[Footage], target: AlarmTarget) -> Level:
+def level(videos: Sequence[ScoredFootage], target: AlarmTarget) -> Level:
     """The threshold at which `videos` give the wanted number of events an hour."""
     hours = _hours(videos)
     count = target.per_hour * hours
@@ -146,7 +158,7 @@ def level(videos: Sequence[Footage], target: AlarmTarget) -> Level:
     return _level(threshold, "fitted", videos, target, supported=supported, interval=interval, note=note)
 
 
-def event_peaks(videos: Sequence[Footage], floor: float, config: EventConfig) -> F64:
+def event_peaks(videos: Sequence[ScoredFootage], floor: float, config: EventConfig) -> F64:
     """The highest score of each event at the threshold `floor`, highest first."""
     peaks = []
     for video in videos:
@@ -155,7 +167,7 @@ def event_peaks(videos: Sequence[Footage], floor: float, config: EventConfig) ->
     return np.sort(np.array(peaks, float))[::-1]
 
 
-def counted_threshold(videos: Sequence[Footage], wanted: int, peaks: F64, config: EventConfig) -> float:
+def counted_threshold(videos: Sequence[ScoredFootage], wanted: int, peaks: F64, config: EventConfig) -> float:
     """Between the lowest threshold with at most `wanted` events, as one comes down from above, and the next peak."""
     last = float(peaks[0])
     for peak in np.unique([run.peak for video in videos for run in video.runs])[::-1]:
@@ -165,7 +177,7 @@ def counted_threshold(videos: Sequence[Footage], wanted: int, peaks: F64, config
     return last
 
 
-def count_events(videos: Sequence[Footage], threshold: float, config: EventConfig) -> int:
+def count_events(videos: Sequence[ScoredFootage], threshold: float, config: EventConfig) -> int:
     return sum(len(events_above(threshold, video.runs, config)) for video in videos)
 
 
@@ -190,7 +202,7 @@ def _return_level(tail: F64, base: float, wanted: float) -> float:
 def _level(
     threshold: float,
     method: str,
-    videos: Sequence[Footage],
+    videos: Sequence[ScoredFootage],
     target: AlarmTarget,
     *,
     supported: bool,
@@ -204,5 +216,5 @@ def _level(
     return Level(threshold, method, hours, events, (float(low), float(high)), interval, supported, note)
 
 
-def _hours(videos: Sequence[Footage]) -> float:
+def _hours(videos: Sequence[ScoredFootage]) -> float:
     return sum(each.hours for each in videos)

@@ -11,7 +11,7 @@ from hf2vad.schema import F64
 
 Labels = np.ndarray[tuple[int], np.dtype[np.bool_]]
 Pairs = Mapping[str, tuple[Labels, F64]]
-"""For each video, the labels and scores of its frames that count."""
+"""Labels and scores of the counted frames, by video."""
 
 
 def auroc(labels: Labels, scores: F64) -> float | None:

@@ -1,4 +1,4 @@
-"""How far a figure may be off for the choice of videos: bootstrap intervals over videos.
+"""Bootstrap intervals over videos: how much a figure depends on the choice of videos.
 
 Frames of one video are alike, so videos are drawn and not frames. All figures of an evaluation are computed on the same
 draws: two of them can be compared draw by draw.

@@ -16,6 +16,7 @@ from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.features.settings import YARDSTICK
 from hf2vad.schema import F64, FEATURE_COLUMNS, FRAME_SCORES, LABELS, pack_metadata
+from hf2vad.tables.held import shown_objects
 from hf2vad.tables.read import VideoTables, name_in, scored_videos
 
 PARTS = {f"{name}_only": column for name, column in FEATURE_COLUMNS.items() if name != YARDSTICK}
@@ -43,7 +44,7 @@ class VideoFrames:
 
     @property
     def scored(self) -> Labels:
-        """Which of the frames count."""
+        """Boolean mask of the frames that count."""
         return ~np.isnan(self.columns["score_raw"])
 
 
@@ -141,7 +142,7 @@ def collect(
 
 @dataclass(frozen=True)
 class _Raw:
-    """What was read of a video: raw columns over all its frames, -inf in a part where a frame has no object."""
+    """Raw columns over all frames of a video, -inf where a frame has no object."""
 
     video: str
     frame: I64
@@ -167,7 +168,7 @@ def _read(found: VideoTables, frame: I64, anomalous: Labels, parts: Mapping[str,
             f"{found.video!r}: {len(missing)} labelled frames have no row ({some} …); score the whole video"
         )
     score = np.asarray(table["score_raw"].to_numpy(), np.float64)
-    objects = found.table("objects")
+    objects = shown_objects(found.table("objects"), table, found.metadata)
     maxima = dict(_frame_maxima(np.searchsorted(rows, objects["frame"].to_numpy()), objects, score, parts))
     return _Raw(found.video, frame, anomalous, np.searchsorted(rows, frame), score, maxima)
 

@@ -10,7 +10,7 @@ from hf2vad.schema import LABELS, require_columns
 from hf2vad.storage import list_files, read_bytes, read_table
 
 FrameLabels = dict[str, tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Labels]]
-"""For each video, the labelled frames in ascending order and whether each is anomalous."""
+"""Labelled frame numbers in ascending order and whether each is anomalous, by video."""
 
 
 def read_labels(uri: str) -> FrameLabels:

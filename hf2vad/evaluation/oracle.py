@@ -1,4 +1,4 @@
-"""What the best fusion weights would give if the test labels chose them: an oracle, reported as one or not at all.
+"""Fusion weights chosen on the test labels: an oracle, reported as such or not at all.
 
 It bounds what fusion can reach on a data set. It is not an accuracy: nobody has the labels of the footage to come.
 """

@@ -122,7 +122,7 @@ def _uncertainty(frames: LabelledFrames, result: Mapping[str, Any], protocol: Pr
 
 
 def _comparison(difference: float, resampled: F64) -> dict[str, Any]:
-    """Whether a difference of two figures is more than the choice of videos explains."""
+    """Tell whether a difference of two figures exceeds the spread over videos."""
     bounds, _ = interval(resampled)
     low, high = (difference, difference) if bounds is None else bounds
     answer = "yes" if low > 0 else "no" if high < 0 else "not distinguishable"

@@ -26,6 +26,7 @@ from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.frames import FEATURE_PARTS, Part, column_part
 from hf2vad.evaluation.tracks import BOX, Tracks, VideoTracks
 from hf2vad.schema import F64
+from hf2vad.tables.held import shown_objects
 from hf2vad.tables.read import VideoTables, name_in, scored_videos
 
 OVERLAP_PARTS = 10
@@ -76,7 +77,7 @@ def track_scores(found: F64, track: np.ndarray[tuple[int], np.dtype[np.int64]]) 
 
 @dataclass
 class _Found:
-    """What one column of scores finds, video by video."""
+    """Detections by one column of scores, video by video."""
 
     regions: list[F64] = field(default_factory=list)
     false: list[F64] = field(default_factory=list)
@@ -97,7 +98,8 @@ def region_figures(prefix: str, videos: Collection[str], tracks: Tracks) -> dict
         if tables.video not in videos:
             continue
         truth = wanted.pop(name_in(wanted, tables.video) or "", VideoTracks.none())
-        table, objects = tables.table("frames"), tables.table("objects")
+        table = tables.table("frames")
+        objects = shown_objects(tables.table("objects"), table, tables.metadata)
         frames, detections = frames + len(table), detections + len(objects)
         unscored += _unscored(tables, table, truth)
         names, numbers = np.unique(truth.track, return_inverse=True)

@@ -1,4 +1,4 @@
-"""From frame scores and labels to figures."""
+"""Evaluation figures from frame scores and labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hf2vad.settings import require
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How scores are compared with labels. Every labelled frame that has a score counts; those without one (the first
+    """Rules for comparing scores with labels. Every labelled frame with a score counts. Frames without one (the first
     four of a video, and frames that cannot be decoded) are dropped and counted."""
 
     smoothing: Literal["median", "gaussian", "causal_median", "none"] = "median"

@@ -1,4 +1,4 @@
-"""Which events of a run are shown, and what they are called."""
+"""Selection of the events of a run to show, and their names."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Chosen:
     """An event that is to be shown."""
 
     row: Mapping[str, Any]
-    """Of the table `events`."""
+    """Row of the table `events`."""
     metadata: Mapping[str, Any]
-    """What that table says of itself: bundle, fingerprint, size and range of the video."""
+    """Metadata of the events table: bundle, fingerprint, size and range of the video."""
     tables: VideoTables
     """The tables of its video."""
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from hf2vad.archive.catalog import Video
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import VideoError
+from hf2vad.features.feature import CubeArrays
 from hf2vad.models.hf2vad import HF2VAD, residual_squares
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.settings import Network
@@ -34,10 +35,20 @@ class Cube:
     flow: F16
     """(1, 4, 32, 32, 2)."""
 
+    def arrays(self, row: Mapping[str, Any]) -> CubeArrays:
+        """As features read it; row: its row of `objects`."""
+        return CubeArrays(
+            boxes=np.array([[row[name] for name in BOX]], np.float32),
+            flow=self.flow,
+            appearance=self.appearance,
+            classes=None if row["class"] is None else np.array([row["class"]], np.int32),
+            class_scores=None if row["class_score"] is None else np.array([row["class_score"]], np.float32),
+        )
+
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a cube holds, and what the networks that its score needs make of it."""
+    """A cube, and the networks' reconstruction and prediction of it."""
 
     crop: U8
     """(32, 32, 3): the last crop."""
@@ -48,7 +59,7 @@ class Explanation:
     reconstructed: F32 | None
     """(32, 32, 2); None where the flow network does not count."""
     number: int
-    """Which of the four flows that is, from 0."""
+    """Index of that flow among the four, from 0."""
     errors: Mapping[Network, float]
     """S_r and S_p, of the networks that ran."""
 
@@ -60,7 +71,7 @@ def cut_again(extractor: Extractor, video: Video, timeline: Timeline, row: Mappi
     """
     frame = int(row["frame"])
     box = np.array([row[name] for name in BOX], np.float32)
-    for shard in cut_shards(video, timeline, 1, start=frame, stop=frame + 1):
+    for shard in cut_shards(video, timeline, 1, start=frame, stop=frame + 1, fps=extractor.fps):
         for batch in extractor.cubes(shard):
             same = np.flatnonzero(np.abs(batch.boxes - box).max(axis=1, initial=0) < 0.01)
             if len(same):
@@ -71,7 +82,7 @@ def cut_again(extractor: Extractor, video: Video, timeline: Timeline, row: Mappi
 
 @torch.inference_mode()
 def explain(model: HF2VAD | None, cube: Cube, networks: Sequence[Network], device: torch.device) -> Explanation:
-    """What `model`, in evaluation mode on `device`, makes of `cube` with `networks`; None where there are none."""
+    """Run `model` (evaluation mode, on `device`) on `cube` with `networks`. None without networks."""
     inputs = cube_tensors(cube.appearance, cube.flow, device)
     flows = _flow_fields(inputs.flows)
     if model is None:

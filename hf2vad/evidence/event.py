@@ -1,4 +1,4 @@
-"""All that is shown of one event: its row, and the files that it names."""
+"""Everything the site shows of one event: its row, and the files that it names."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from hf2vad.evidence.choose import Chosen
 from hf2vad.evidence.clips import clip_files, clip_range
 from hf2vad.evidence.cube import Cube, check_same, cut_again, explain
 from hf2vad.evidence.footage import Footage, fitted
-from hf2vad.evidence.objects import kind_of, score_terms, score_words, shown_object
+from hf2vad.evidence.objects import shown_object
 from hf2vad.evidence.pictures import error_colours, flow_colours, jpeg, magnified, png
 from hf2vad.evidence.pixelate import pixelated_crop
+from hf2vad.evidence.preview import preview
+from hf2vad.evidence.reasons import Knowledge, Reasons, reasons
 from hf2vad.evidence.settings import EvidenceConfig
+from hf2vad.evidence.whole import whole_of
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import NETWORKS, Network
 from hf2vad.schema import BOX, F32, FEATURE_COLUMNS, U8
@@ -38,9 +41,9 @@ class Explainer:
 
     bundle: Bundle
     networks: tuple[Network, ...]
-    """Those that the bundle's score needs."""
+    """Networks that the bundle's score needs."""
     model: HF2VAD | None
-    """In evaluation mode, on `device`; None without networks."""
+    """Network in evaluation mode on `device`. None if the bundle has none."""
     device: torch.device
     extractor: Callable[[], Extractor]
     """Gives the extractor that cuts cubes as they were scored."""
@@ -48,7 +51,7 @@ class Explainer:
 
 @dataclass
 class EventCard:
-    """What is shown of an event: its row, and the files beside it."""
+    """Row of an event and the files beside it."""
 
     row: dict[str, Any]
     files: dict[str, bytes] = field(default_factory=dict)
@@ -64,10 +67,10 @@ class EventCard:
 
 
 def plain_card(chosen: Chosen) -> EventCard:
-    """What is known of an event without its video."""
+    """Card of an event whose video is not available."""
     columns = {name: chosen.row[name] for name in TABLE_COLUMNS}
     size = [chosen.metadata.get("width"), chosen.metadata.get("height")]
-    return EventCard({**columns, "kind": "", "rarity": "", "parts": {}, "frame_size": size, "box": None, "files": {}})
+    return EventCard({**columns, **Reasons().row(), "frame_size": size, "box": None, "whole": None, "files": {}})
 
 
 def show_event(chosen: Chosen, footage: Footage, explainer: Explainer | None) -> EventCard:
@@ -78,14 +81,14 @@ def show_event(chosen: Chosen, footage: Footage, explainer: Explainer | None) ->
     card = plain_card(chosen)
     row = shown_object(footage.objects, chosen.row)
     frame = chosen.row["peak_frame"] if row is None else row["frame"]
-    card.row |= {"frame": frame, "box": None if row is None else [row[name] for name in BOX]}
+    card.row["frame"] = frame
+    if row is not None:
+        card.row |= {"box": [row[name] for name in BOX], "whole": whole_of(footage.objects, row)}
     steps: list[Callable[[], None]] = [lambda: _thumbnail(card, footage, frame)]
+    if footage.config.previews:
+        steps.append(lambda: _preview(card, footage, frame))
     if row is not None and explainer is not None:
-        terms = score_terms(row, explainer.bundle.settings, footage.video.path)
-        card.row["parts"] = {name: round(value, 4) for name, value in terms.items()}
-        card.row["kind"] = kind_of(card.row["parts"])
-        card.row["rarity"] = score_words(row, explainer.bundle.settings, footage.video.path)
-        steps.append(lambda: _maps(card, footage, row, explainer))
+        steps.append(lambda: _reasons(card, footage, row, explainer))
     if footage.config.clips:
         steps.append(lambda: _clips(card, chosen, footage))
     for step in steps:
@@ -105,9 +108,22 @@ def _thumbnail(card: EventCard, footage: Footage, frame: int) -> None:
         card.add("thumb.jpg", jpeg(decoded.image))
 
 
-def _maps(card: EventCard, footage: Footage, row: Mapping[str, Any], explainer: Explainer) -> None:
-    """Pictures of the cube, and of what the networks that count made of it."""
+def _preview(card: EventCard, footage: Footage, frame: int) -> None:
+    box = card.row["whole"]
+    card.add("preview.webp", preview(footage, frame, None if box is None else np.array(box, np.float32)))
+
+
+def _reasons(card: EventCard, footage: Footage, row: Mapping[str, Any], explainer: Explainer) -> None:
+    """Why it is an event, in words and with pictures; in words alone where the cube does not come out again."""
+    objects, path, knowledge = footage.objects.rows(row["frame"]), footage.video.path, Knowledge.of(explainer.bundle)
+    card.row |= reasons(objects, row, knowledge, path).row()
     cube = cut_again(explainer.extractor(), footage.video, footage.timeline, row)
+    card.row |= reasons(objects, row, knowledge, path, cube.arrays(row)).row()
+    _maps(card, footage, row, cube, explainer)
+
+
+def _maps(card: EventCard, footage: Footage, row: Mapping[str, Any], cube: Cube, explainer: Explainer) -> None:
+    """Pictures of the cube, and of what the networks that count made of it."""
     found = explain(explainer.model, cube, explainer.networks, explainer.device)
     check_same(row, found)
     hide = footage.config.pixelate
@@ -132,11 +148,17 @@ def _maps(card: EventCard, footage: Footage, row: Mapping[str, Any], explainer: 
     card.row |= {FEATURE_COLUMNS[network]: found.errors.get(network) for network in NETWORKS}
     card.row["flow_number"] = found.number
     if footage.config.nearest and len(explainer.bundle.examples):
-        _nearest(card, cube, explainer.bundle.examples, longest, footage.config)
+        _nearest(card, cube, explainer.bundle, footage.video.path, longest, footage.config)
 
 
-def _nearest(card: EventCard, cube: Cube, examples: NormalExamples, longest: float, config: EvidenceConfig) -> None:
-    """Each example as its crop beside its flow, in the colours of the event's own."""
+def _nearest(card: EventCard, cube: Cube, bundle: Bundle, path: str, longest: float, config: EvidenceConfig) -> None:
+    """Each example as its crop beside its flow, in the colours of the event's own; of the same camera where the bundle
+    holds enough of it."""
+    examples, camera = bundle.examples, bundle.settings.camera_of(path)
+    own = [number for number, name in enumerate(bundle.provenance.get("examples", ())) if name and name == camera]
+    same = len(own) >= config.nearest
+    if same:
+        examples = examples.some(own)
     found = examples.nearest(NormalExamples.of(cube.appearance, cube.flow), config.nearest)
     names = []
     for place, (number, _) in enumerate(found):
@@ -146,6 +168,7 @@ def _nearest(card: EventCard, cube: Cube, examples: NormalExamples, longest: flo
         card.files[names[-1]] = png(magnified(np.concatenate([crop, flow_colours(flow, longest)], axis=1)))
     card.row["files"]["nearest"] = names
     card.row["nearest_distance"] = [round(distance, 4) for _, distance in found]
+    card.row |= {"nearest_of": len(examples), "nearest_camera": same}
 
 
 def _clips(card: EventCard, chosen: Chosen, footage: Footage) -> None:

@@ -18,7 +18,7 @@ _KEY = re.compile(r"[0-9a-f]{16}")
 
 @dataclass(frozen=True)
 class EventFolder:
-    """Where one event's files are."""
+    """Folder with the files of one event."""
 
     site: str
     key: str
@@ -28,7 +28,7 @@ class EventFolder:
         return join(self.site, FOLDER, self.key)
 
     def row(self) -> Mapping[str, Any]:
-        """What is there; empty for nothing."""
+        """Content of `event.json`. Empty if it does not exist."""
         try:
             return read_json(join(self.uri, ROW))
         except NotFoundError:

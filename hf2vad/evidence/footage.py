@@ -31,7 +31,7 @@ class Footage:
     config: EvidenceConfig
 
     metadata: Mapping[str, Any]
-    """Of its frame table, which says which size of pictures holds for which frames."""
+    """Metadata of the frame table, which gives the picture size of each range of frames."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -61,6 +61,11 @@ class Footage:
             return frame
         boxes = self._scaled(self.objects.of(*self.around(frame.index, frame.index + 1)), size)
         return Frame(frame.index, frame.pts_s, pixelated(frame.image, regions(boxes, self.config.pixelate)))
+
+    def scale(self, frame: int, size: tuple[int, int]) -> F32:
+        """(4,): what a box of a frame is multiplied with for a picture of `size`."""
+        own = sizes_of(self.metadata, np.array([frame], np.int32), (self.timeline.width, self.timeline.height))
+        return np.tile((np.array(size, np.float64) / own).astype(np.float32)[0], 2)
 
     def _scaled(self, rows: slice, size: tuple[int, int]) -> F32:
         own = sizes_of(self.metadata, self.objects.frame[rows], (self.timeline.width, self.timeline.height))

@@ -1,4 +1,4 @@
-"""What a run found, in words."""
+"""Findings of a run, in words."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hf2vad.bundle.settings import BundleSettings, load_bundle_settings
-from hf2vad.evidence.objects import Objects, score_words, shown_object
+from hf2vad.bundle.settings import load_bundle_settings, load_provenance
+from hf2vad.evidence.objects import Objects, shown_object
+from hf2vad.evidence.reasons import Knowledge, learnt_seconds, reasons
 from hf2vad.tables.read import VideoTables, scored_videos, video_tables
 
 
@@ -20,7 +21,7 @@ class Moment:
     end_s: float
     score: float
     words: str
-    """Why, such as "motion: rarer than 1 in 8,000; shape: usual"; empty for a score that is not by surprise."""
+    """Why, and how rare that is; empty for an event without an object."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ class Moments:
 
     count: int
     top: list[Moment]
-    """Those with the highest scores, the highest first."""
+    """The highest-scoring moments, highest first."""
 
 
 def moments(prefix: str, bundle: str, most: int) -> Moments:
     """The events below `prefix` (<out>/bundle=<id>), with words for the `most` highest."""
-    settings = load_bundle_settings(bundle)
+    knowledge = Knowledge(load_bundle_settings(bundle), learnt_seconds(load_provenance(bundle)))
     rows = ((row["peak_score"], number, tables, row) for number, (tables, row) in enumerate(_events(prefix)))
     kept: list[tuple[float, int, VideoTables, dict[str, float]]] = []
     count = 0
@@ -44,7 +45,7 @@ def moments(prefix: str, bundle: str, most: int) -> Moments:
             heapq.heappush(kept, item)
         else:
             heapq.heappushpop(kept, item)
-    return Moments(count, [_moment(tables, row, settings) for _, _, tables, row in sorted(kept, reverse=True)])
+    return Moments(count, [_moment(tables, row, knowledge) for _, _, tables, row in sorted(kept, reverse=True)])
 
 
 def highest_scores(prefix: str, most: int) -> list[float]:
@@ -70,8 +71,11 @@ def _events(prefix: str) -> Iterator[tuple[VideoTables, dict[str, float]]]:
             yield tables, row
 
 
-def _moment(tables: VideoTables, row: dict[str, float], bundle: BundleSettings) -> Moment:
+def _moment(tables: VideoTables, row: dict[str, float], knowledge: Knowledge) -> Moment:
     frames = (int(row["start_frame"]), int(row["end_frame"]) + 1)
-    shown = shown_object(Objects.read(tables.uri("objects"), [frames]), row)
-    words = "" if shown is None else score_words(shown, bundle, tables.path)
+    objects = Objects.read(tables.uri("objects"), [frames])
+    shown, words = shown_object(objects, row), ""
+    if shown is not None:
+        given = reasons(objects.rows(shown["frame"]), shown, knowledge, tables.path)
+        words = " ".join(filter(None, [given.sentence, given.rarity]))
     return Moment(tables.video, row["start_s"], row["end_s"], row["peak_score"], words)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hf2vad.bundle.settings import BundleSettings
-from hf2vad.features.registry import feature_classes
+from hf2vad.features.settings import YARDSTICK
 from hf2vad.schema import BOX, F32, FEATURE_COLUMNS, OBJECTS
-from hf2vad.scoring.scorer import FeatureValues, Scorer
-from hf2vad.scoring.words import feature_words, in_words
 from hf2vad.storage import open_parquet
 
 Range = tuple[int, int]
@@ -34,7 +32,7 @@ class Objects:
 
     @classmethod
     def read(cls, uri: str, ranges: Sequence[Range]) -> Objects:
-        """Those of the frames in `ranges`, the ends exclusive; of the others no more than BATCH are held."""
+        """Objects in the frames of `ranges` (ends exclusive). Holds at most BATCH other rows at a time."""
         starts = np.array(sorted(start for start, _ in ranges), np.int64)
         stops = np.maximum.accumulate(np.array([stop for _, stop in sorted(ranges)], np.int64))
         kept = [OBJECTS.empty_table()]
@@ -48,10 +46,21 @@ class Objects:
         boxes = np.stack([table[name].to_numpy() for name in BOX], axis=1)
         return cls(table["frame"].to_numpy(), boxes, table)
 
+    @cached_property
+    def speed(self) -> F32:
+        """(N,): the speed that is measured of every box."""
+        return np.asarray(self.table[FEATURE_COLUMNS[YARDSTICK]].to_numpy(), np.float32)
+
     def of(self, start: int, stop: int) -> slice:
         """The rows of frames `start` … `stop`, the end exclusive."""
         first, last = np.searchsorted(self.frame, [start, stop])
         return slice(int(first), int(last))
+
+    def rows(self, frame: int) -> list[dict[str, Any]]:
+        """The rows of one frame."""
+        rows = self.of(frame, frame + 1)
+        found: list[dict[str, Any]] = self.table.slice(rows.start, rows.stop - rows.start).to_pylist()
+        return found
 
     def best(self, start: int, stop: int) -> Mapping[str, Any] | None:
         """The highest scoring row of those frames, the first of equals; none without any."""
@@ -68,32 +77,3 @@ def shown_object(objects: Objects, event: Mapping[str, Any]) -> Mapping[str, Any
     (smoothing may put the peak between two), the highest scoring one of its frames; none without any."""
     peak = event["peak_frame"]
     return objects.best(peak, peak + 1) or objects.best(event["start_frame"], event["end_frame"] + 1)
-
-
-def score_terms(found: Mapping[str, Any], bundle: BundleSettings, path: str) -> dict[str, float]:
-    """What each feature with a weight adds to the score of a row of `objects`: weighted deviations from normal footage,
-    or, by surprise, the weighted surprise above the silent part.
-
-    `path`: of the video in its archive, which decides the calibration.
-    """
-    scorer = Scorer.of(bundle, path)
-    box: F32 = np.array([[found[name] for name in BOX]], np.float32)
-    return {name: float(term[0]) for name, term in scorer.terms(scorer.in_units(_values(found, scorer), box)).items()}
-
-
-def score_words(found: Mapping[str, Any], bundle: BundleSettings, path: str) -> str:
-    """How rare each feature of a row of `objects` is: "motion: rarer than 1 in 8,000; shape: usual".
-
-    Empty for a score that is not by surprise. `path`: of the video in its archive.
-    """
-    scorer = Scorer.of(bundle, path)
-    return in_words(feature_words(scorer, _values(found, scorer)))
-
-
-def _values(found: Mapping[str, Any], scorer: Scorer) -> FeatureValues:
-    return {name: np.array([found[FEATURE_COLUMNS[name]]], np.float32) for name in scorer.weights}
-
-
-def kind_of(terms: Mapping[str, float]) -> str:
-    """What an event is called: the word of the feature with the largest term; empty for none."""
-    return feature_classes()[max(terms, key=lambda name: terms[name])].word if terms else ""

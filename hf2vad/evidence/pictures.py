@@ -1,4 +1,4 @@
-"""What a cube holds, and what the network made of it, as pictures. Colours are BGR, as OpenCV writes them."""
+"""Pictures of a cube and of the network's output for it, in OpenCV's BGR order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which events are shown with pictures, and how much of them."""
+"""Selection of events to show with pictures, and the amount of material for each."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class EvidenceConfig:
     nearest: int = 3
     """Training cubes most like the event's that are shown beside it, where the bundle holds some; 0: none."""
 
+    previews: bool = True
+    """Make a loop of two seconds around each event's peak, which its card plays."""
+
     clips: bool = False
     """Write a short H.264 file around each event, and one with the scored boxes drawn in."""
 
@@ -33,8 +36,8 @@ class EvidenceConfig:
     """Longest clip, in seconds; of a longer event the part around the peak is shown."""
 
     pixelate: Pixelate = "none"
-    """What is made unrecognisable in all pictures and clips. `people`: every scored box. `faces`: the upper third of
-    every scored box; no face is looked for. Both hold for `pixelate_hold` seconds around each box."""
+    """Parts to pixelate in all pictures and clips. `people`: every scored box. `faces`: the upper third of every scored
+    box; no face detector runs. Both last `pixelate_hold` seconds before and after each box."""
 
     pixelate_hold: float = 1.0
     """Seconds before and after a frame whose boxes are pixelated in it too: who stands still for a moment has none."""

@@ -1,1 +1,1 @@
-"""What is measured of a cube beside the networks."""
+"""Features of a cube: each file measures one property."""

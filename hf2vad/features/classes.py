@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, Feature, Need, NoSettings
+from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, Feature, Need, NoSettings, Topic
 from hf2vad.schema import F32, F64, I32
 
 Found = tuple[I32, F32]
@@ -22,6 +22,8 @@ class Classes(Feature[NoSettings]):
 
     name = "classes"
     word = "kind of object"
+    topic: ClassVar[Topic] = "class"
+    says = "is a kind of object that is rare here"
     needs: ClassVar[frozenset[Need]] = frozenset({"classes"})
     Settings = NoSettings
 

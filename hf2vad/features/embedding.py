@@ -10,7 +10,7 @@ import numpy as np
 
 from hf2vad.errors import ConfigError
 from hf2vad.features.exemplars import ExemplarConfig, ExemplarFeature
-from hf2vad.features.feature import CubeArrays, CubeSample, Need
+from hf2vad.features.feature import CubeArrays, CubeSample, Need, Topic
 from hf2vad.models.onnx import open_network, picture_size, read_file
 from hf2vad.schema import F32, SIZE, U8
 from hf2vad.settings import require
@@ -27,13 +27,13 @@ class EmbeddingConfig(ExemplarConfig):
     """URI of an ONNX file: one float32 input (1 or open, 3, H, W), RGB, of which the first output is the embedding."""
 
     model_sha256: str = ""
-    """Its content in hex; empty: that of the file when it is fitted."""
+    """SHA-256 of the model file in hex. If empty, set when the feature is fitted."""
 
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     """Taken off red, green and blue in [0, 1]; ImageNet's by default."""
 
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    """What they are divided by then."""
+    """Divisor of each colour channel after the mean is subtracted."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,6 +47,8 @@ class Embedding(ExemplarFeature[EmbeddingConfig]):
 
     name = "embedding"
     word = "look"
+    topic: ClassVar[Topic] = "looks"
+    says = "looks unusual"
     needs: ClassVar[frozenset[Need]] = frozenset({"pixels"})
     Settings = EmbeddingConfig
 

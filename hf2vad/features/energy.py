@@ -7,17 +7,17 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from hf2vad.features.feature import CubeArrays, CubeSample, Feature, Need
+from hf2vad.features.feature import CubeArrays, CubeSample, Feature, Need, Statement, Topic
 from hf2vad.features.pace import Unit, has_pace, lengths
 from hf2vad.schema import F32
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnergyConfig:
-    """How the energy of a cube's flow is measured."""
+    """Settings of the feature `energy`."""
 
     unit: Unit = "expected_speed"
-    """What speeds are divided by."""
+    """Unit of speed."""
 
 
 class Energy(Feature[EnergyConfig]):
@@ -25,6 +25,8 @@ class Energy(Feature[EnergyConfig]):
 
     name = "energy"
     word = "speed"
+    topic: ClassVar[Topic] = "speed"
+    says = "moves fast"
     needs: ClassVar[frozenset[Need]] = frozenset({"flow", "boxes"})
     Settings = EnergyConfig
 
@@ -36,6 +38,18 @@ class Energy(Feature[EnergyConfig]):
         arrays = sample.pace.arrays() if self.settings.unit == "expected_speed" else {}
         return replace(self, arrays=arrays, perspective=sample.perspective)
 
+    def statement(self, value: float, limit: float | None, cubes: CubeArrays | None) -> Statement:
+        if limit is None or limit <= 0 or value < 1.1 * limit:
+            return super().statement(value, limit, cubes)
+        return Statement(self.word, f"moves about {times(value / limit)} as fast as all but 1 in 100 objects learnt")
+
     def measure(self, cubes: CubeArrays) -> F32:
         unit = lengths(self.settings.unit, cubes.boxes, self.arrays, self.perspective)
         return np.asarray(cubes.least_speed / unit, np.float32)
+
+
+def times(ratio: float) -> str:
+    """A ratio above 1 in words, as exact as it deserves: "1.4 times", "twice", "3 times"."""
+    if ratio < 1.75:
+        return f"{ratio:.1f} times"
+    return "twice" if ratio < 2.25 else f"{round(ratio)} times" if ratio > 2.75 else "2.5 times"

@@ -49,12 +49,16 @@ class ExemplarFeature(Feature[S]):
     def vectors(self, cubes: CubeArrays) -> F32:
         """(B, D) float32: what is compared by Euclidean distance."""
 
+    def vectors_once(self, cubes: CubeArrays) -> F32:
+        """`vectors`, computed once for the same cubes."""
+        return cubes.once(_key(self), lambda: self.vectors(cubes))
+
     @property
     def fitted(self) -> bool:
         return "exemplars" in self.arrays
 
     def prepared(self, sample: CubeSample) -> Self:
-        """This feature with what `vectors` needs of training cubes, before exemplars are chosen."""
+        """This feature with the statistics that `vectors` needs, before exemplars are chosen."""
         return replace(self, perspective=sample.perspective)
 
     def fit(self, sample: CubeSample) -> Self:
@@ -68,6 +72,13 @@ class ExemplarFeature(Feature[S]):
     def of_camera(self, camera: str) -> Self:
         return replace(self, camera=camera) if has_camera(self.arrays, camera) else self
 
+    @property
+    def known_exemplars(self) -> F32:
+        """(M, D): the exemplars of all cameras, and the camera's own where it has learnt apart."""
+        own = self.arrays.get(f"{_prefix(self.camera)}exemplars") if self.camera else None
+        pooled = self.arrays["exemplars"]
+        return pooled if own is None else np.concatenate([pooled, own])
+
     def measure(self, cubes: CubeArrays) -> F32:
         return distances(self, self.vectors, cubes)
 
@@ -75,9 +86,8 @@ class ExemplarFeature(Feature[S]):
 def distances(feature: Feature[Any], vectors: Callable[[CubeArrays], F32], cubes: CubeArrays) -> F32:
     """(B,) distances of the `vectors` of cubes to the nearest exemplar of a fitted feature, for its camera if it has
     one. What does not depend on the camera is computed once for the same cubes."""
-    key = (feature.name, id(feature.arrays))
-    asked = cubes.once((*key, "vectors"), lambda: vectors(cubes))
-    pooled = cubes.once((*key, "nearest"), lambda: nearest(asked, feature.arrays, cubes.fold))
+    asked = cubes.once(_key(feature), lambda: vectors(cubes))
+    pooled = cubes.once((*_key(feature), "nearest"), lambda: nearest(asked, feature.arrays, cubes.fold))
     if not feature.camera:
         return pooled
     prefix = _prefix(feature.camera)
@@ -105,7 +115,7 @@ def camera_exemplars(
 
 
 def has_camera(arrays: Mapping[str, F32], camera: str) -> bool:
-    """Whether fitted arrays have exemplars of a camera's own."""
+    """True if fitted arrays hold exemplars of a single camera."""
     return f"{_prefix(camera)}exemplars" in arrays
 
 
@@ -150,6 +160,11 @@ def nearest(vectors: F32, arrays: Mapping[str, F32], fold: Folds | None = None) 
         squared = np.square(chunk).sum(1) - 2 * closeness.max(1)
         distances[start : start + CHUNK] = np.sqrt(np.maximum(squared, 0))
     return distances
+
+
+def _key(feature: Feature[Any]) -> tuple[str, int]:
+    """What names a feature's vectors of some cubes."""
+    return feature.name, id(feature.arrays)
 
 
 def _prefix(camera: str) -> str:

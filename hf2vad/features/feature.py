@@ -26,7 +26,7 @@ GREY = np.array([0.114, 0.587, 0.299], np.float32)
 """Weights of blue, green and red in a grey picture."""
 
 Need = Literal["flow_network", "frame_network", "flow", "pixels", "boxes", "classes"]
-"""What a feature reads of cubes. `flow_network`, `frame_network`: the errors of a network, which then runs."""
+"""Input that a feature reads. `flow_network` and `frame_network` are the errors of a network, which then runs."""
 
 NETWORK_OF: Mapping[Need, Network] = {"flow_network": "flow", "frame_network": "frame"}
 """The network behind a need."""
@@ -59,13 +59,13 @@ class CubeArrays:
         return len(self.boxes)
 
     def once(self, key: tuple[Hashable, ...], computed: Callable[[], F32]) -> F32:
-        """What `computed` gives for these cubes; computed at the first call with `key`, which must name all of it."""
+        """Return `computed()` for these cubes, and keep it under `key`, which must identify the whole computation."""
         if key not in self._kept:
             self._kept[key] = computed()
         return self._kept[key]
 
     def chunks(self, size: int = CHUNK) -> Iterator[CubeArrays]:
-        """The same cubes, at most `size` at a time, without errors of networks."""
+        """Batches of these cubes with at most `size` each, without network errors."""
         for start in range(0, len(self), size):
             yield self.part(slice(start, start + size))
 
@@ -126,6 +126,20 @@ def median_of_four(values: F32) -> F32:
     return np.asarray((low + high) / 2, np.float32)
 
 
+Topic = Literal["motion", "speed", "looks", "size", "place", "class"]
+"""What a feature is about. Of a topic one feature is quoted. What is about `motion` also tells speeds apart."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a feature says of an object for which it is rare."""
+
+    kind: str
+    """What an event is called for it, such as "direction"."""
+    predicate: str
+    """What the object does or is: "moves against the usual direction"."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CubeSample:
     """Training cubes that features are fitted on."""
@@ -133,11 +147,11 @@ class CubeSample:
     cubes: CubeArrays
     """Without errors of networks."""
     perspective: Perspective
-    """How tall boxes are expected to be, fitted on the boxes of the same cubes."""
+    """Expected box height by image row, fitted on the boxes of these cubes."""
     seed: int = 0
     """Seed of whatever a fit draws."""
     rows: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
-    """Which of the cubes are of each camera that is learnt apart, by its name."""
+    """Row numbers of the cubes of each camera that is learned apart, by camera name."""
 
     @property
     def cameras(self) -> Iterator[tuple[str, CubeSample]]:
@@ -148,17 +162,17 @@ class CubeSample:
 
     @cached_property
     def pace(self) -> Pace:
-        """How fast things move by where they are, fitted on the flow of the same cubes."""
+        """Typical speed by image row, fitted on the flow of these cubes."""
         speeds = [chunk.least_speed for chunk in self.cubes.chunks()]
         return fit_pace(self.cubes.boxes, np.concatenate([np.empty(0, np.float32), *speeds]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class CameraShare:
-    """How far a feature may learn from one camera apart."""
+    """Degree to which a feature learns one camera apart."""
 
     weight: float
-    """Of what is normal for the camera itself, above 0 and below 1; the rest is what is normal for all cameras."""
+    """Weight of the camera's own distribution, between 0 and 1 exclusive. The rest is that of all cameras."""
     exemplars: int
     """Exemplars of its own, at most."""
 
@@ -178,9 +192,13 @@ class Feature(ABC, Generic[S]):
     name: ClassVar[str]
     """Key in FEATURES: its weight (`--fusion.<name>`), its calibration, and its column `s_<name>` in the tables."""
     word: ClassVar[str]
-    """What people read where it speaks most for an event."""
+    """What people read beside its bar."""
+    topic: ClassVar[Topic]
+    """What it is about."""
+    says: ClassVar[str]
+    """What an object does or is for which its value is rare, as a predicate: "has an unusual outline"."""
     needs: ClassVar[frozenset[Need]]
-    """What `measure` reads. What no feature with a weight needs is not computed."""
+    """Inputs that `measure` reads. Inputs that no weighted feature needs are not computed."""
     length_power: ClassVar[int] = 0
     """The value of an object seen half as tall is 2 to the minus this of it. `--fusion.perspective` divides by that
     power of the expected height: 1 for a length in pixels, 2 for its square, 0 for what does not depend on size."""
@@ -189,7 +207,7 @@ class Feature(ABC, Generic[S]):
 
     settings: S
     arrays: Mapping[str, F32] = field(default_factory=dict)
-    """What `fit` found, by name; kept in the bundle under `<key>/`. Empty before the fit."""
+    """Fitted arrays by name, stored in the bundle under `<key>/`. Empty before the fit."""
     perspective: Perspective | None = None
     """Perspective of the training boxes, for a feature that measures in expected heights."""
     camera: str = ""
@@ -209,20 +227,29 @@ class Feature(ABC, Generic[S]):
 
     @property
     def fitted(self) -> bool:
-        """Whether `measure` can be called. Always, unless the class overrides `fit`."""
+        """True if `measure` can be called. Always true unless the class overrides `fit`."""
         return True
 
     def fit(self, sample: CubeSample) -> Self:
-        """This feature fitted on training cubes."""
+        """Return this feature, fitted on training cubes."""
         return self
 
     def fit_camera(self, camera: str, sample: CubeSample, own: CameraShare) -> Self:
-        """This feature, fitted before, that has also learnt what is normal for `camera`, from training cubes of it."""
+        """Return this fitted feature, which has also learned `camera` from training cubes of it."""
         return self
 
     def of_camera(self, camera: str) -> Self:
-        """This feature for cubes of `camera`; itself where it has not learnt from that camera apart."""
+        """Return this feature for cubes of `camera`, or itself if that camera was not learned apart."""
         return self
+
+    def statement(self, value: float, limit: float | None, cubes: CubeArrays | None) -> Statement:
+        """What it says of an object with a rare `value`.
+
+        limit: the value that 99 of 100 training objects stay below; None where no distribution is known.
+        cubes: the object's one cube, cut again; None where it is not at hand. A feature that is not fitted is asked
+        without it.
+        """
+        return Statement(self.word, self.says)
 
     @abstractmethod
     def measure(self, cubes: CubeArrays) -> F32:

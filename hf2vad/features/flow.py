@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings
+from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings, Topic
 from hf2vad.schema import F32
 
 
@@ -16,6 +16,8 @@ class Flow(Feature[NoSettings]):
 
     name = "flow"
     word = "flow"
+    topic: ClassVar[Topic] = "motion"
+    says = "moves in a way that normal motion does not explain"
     needs: ClassVar[frozenset[Need]] = frozenset({"flow_network"})
     length_power = 2
 

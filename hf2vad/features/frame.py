@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings
+from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings, Topic
 from hf2vad.schema import F32
 
 
@@ -16,6 +16,8 @@ class Frame(Feature[NoSettings]):
 
     name = "frame"
     word = "appearance"
+    topic: ClassVar[Topic] = "looks"
+    says = "looks other than the frames before it promise"
     needs: ClassVar[frozenset[Need]] = frozenset({"flow_network", "frame_network"})
 
     def measure(self, cubes: CubeArrays) -> F32:

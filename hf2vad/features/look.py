@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from hf2vad.features.exemplars import ExemplarConfig, ExemplarFeature
-from hf2vad.features.feature import CubeArrays, Need
+from hf2vad.features.feature import CubeArrays, Need, Topic
 from hf2vad.schema import F32, SIZE
 
 PIXELS = 8
@@ -19,6 +19,8 @@ class Look(ExemplarFeature[ExemplarConfig]):
 
     name = "look"
     word = "look"
+    topic: ClassVar[Topic] = "looks"
+    says = "looks unusual"
     needs: ClassVar[frozenset[Need]] = frozenset({"pixels"})
     Settings = ExemplarConfig
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from hf2vad.errors import BundleError, ConfigError
 from hf2vad.features.exemplars import camera_exemplars, distances, fit_exemplars, has_camera
-from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, Feature, Need, speeds
+from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, Feature, Need, Topic, speeds
 from hf2vad.features.pace import read_pace
 from hf2vad.schema import F32, F64, SIZE
 from hf2vad.settings import require
@@ -36,7 +36,7 @@ lowest training value (1,)."""
 
 @dataclass(frozen=True, kw_only=True)
 class DensityConfig:
-    """How likely a cube's motion is among the training cubes: a histogram of its flow over directions."""
+    """Density of motion among the training cubes, as a histogram of flow over directions."""
 
     kind: Literal["none", "exemplars", "knn", "gmm"] = "none"
     """`exemplars`: distance to the nearest k-means centre. `knn`: mean distance to the nearest training cubes. `gmm`:
@@ -68,10 +68,13 @@ class DensityConfig:
 
 
 class Motion(Feature[DensityConfig]):
-    """How unusual a cube's motion is; 0 is as usual as anything in training. Not fitted with `density.kind none`."""
+    """Distance of a cube's motion from the training cubes; 0 for motion as usual as any in training. Not fitted with
+    `density.kind none`."""
 
     name = "motion"
     word = "motion"
+    topic: ClassVar[Topic] = "motion"
+    says = "moves at an unusual speed or in an unusual direction"
     needs: ClassVar[frozenset[Need]] = frozenset({"flow", "boxes"})
     Settings = DensityConfig
 

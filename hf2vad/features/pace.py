@@ -1,4 +1,4 @@
-"""How fast things move by where they are: the unit in which features of motion are measured."""
+"""Speed by position in the picture: the unit of the motion features."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from hf2vad.features.perspective import Perspective
 from hf2vad.schema import F32, F64
 
 Unit = Literal["pixels", "box_heights", "expected_heights", "expected_speed"]
-"""What lengths are divided by: nothing, the box's own height, the height expected at its image row, or the speed
-expected there."""
+"""Unit of length: pixels, the box's own height, the expected height at its image row, or the expected speed there."""
 
 QUANTILE = 0.9
 """Quantile of the training cubes' speeds that is expected: the lower ones are of flow noise and of what stands."""

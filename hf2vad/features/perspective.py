@@ -1,4 +1,4 @@
-"""How tall a box is expected to be, by the image row it stands on: a straight line, as flat ground has it."""
+"""Expected box height by the image row of its foot: a straight line, as on flat ground."""
 
 from __future__ import annotations
 

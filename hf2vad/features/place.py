@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from hf2vad.features.exemplars import ExemplarConfig, ExemplarFeature
-from hf2vad.features.feature import CubeArrays, CubeSample, Need
+from hf2vad.features.feature import CubeArrays, CubeSample, Need, Topic
 from hf2vad.features.size import log_sizes
 from hf2vad.schema import F32
 
@@ -21,6 +21,8 @@ class Place(ExemplarFeature[ExemplarConfig]):
 
     name = "place"
     word = "place"
+    topic: ClassVar[Topic] = "place"
+    says = "is where things of its size are not usually"
     needs: ClassVar[frozenset[Need]] = frozenset({"boxes"})
     Settings = ExemplarConfig
 

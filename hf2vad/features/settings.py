@@ -1,4 +1,4 @@
-"""Which features there are, and their weights in the score."""
+"""Registry of features, and their weights in the score."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _UNIT_OF_ITS_OWN = "fusion.perspective is for fusion.rule = eq9; with surprise e
 @dataclass(frozen=True, kw_only=True)
 @with_fields(dict.fromkeys(FEATURES, float))
 class FusionConfig:
-    """How the features of a cube become its score. A feature without a weight is not computed, and its column is null.
+    """Fusion of a cube's features into its score. A feature without a weight is not computed, and its column is null.
 
     `eq9` is the paper's: S = flow · (S_r − μ_r)/σ_r + frame · (S_p − μ_p)/σ_p, and further features of the same form.
     `surprise` adds how rare each feature's value is among normal cubes: S = (Σ t^p)^(1/p) with p = `norm` and

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from hf2vad.features.exemplars import ExemplarConfig, ExemplarFeature
-from hf2vad.features.feature import CubeArrays, Need
+from hf2vad.features.feature import CubeArrays, Need, Topic
 from hf2vad.schema import F32, SIZE
 
 CELLS = 4
@@ -24,6 +24,8 @@ class Shape(ExemplarFeature[ExemplarConfig]):
 
     name = "shape"
     word = "shape"
+    topic: ClassVar[Topic] = "looks"
+    says = "has an unusual outline"
     needs: ClassVar[frozenset[Need]] = frozenset({"pixels"})
     Settings = ExemplarConfig
 

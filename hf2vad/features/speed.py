@@ -6,15 +6,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings, median_of_four, speeds
+from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings, Topic, median_of_four, speeds
 from hf2vad.schema import F16, F32
 
 
 class Speed(Feature[NoSettings]):
-    """How fast a cube moves, in flow units a frame; always measured, as the yardstick of every report."""
+    """Speed of a cube in flow units a frame. Always measured, because every report compares with it."""
 
     name = "speed"
     word = "speed"
+    topic: ClassVar[Topic] = "speed"
+    says = "moves fast"
     needs: ClassVar[frozenset[Need]] = frozenset({"flow"})
     length_power = 1
 

@@ -62,7 +62,7 @@ class Tail:
         return np.asarray(body + excess / (self.scale * math.log(10)), np.float64)
 
     def to_json(self) -> dict[str, Any]:
-        """As bundle.json has it."""
+        """Values for bundle.json."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
@@ -74,14 +74,14 @@ class Tail:
 
 @dataclass(frozen=True)
 class CameraTail:
-    """What is rare for one camera: its own distribution, shrunk towards that of all cameras."""
+    """Distribution of a feature for one camera, shrunk towards that of all cameras."""
 
     own: Tail
     overall: Tail
 
     @property
     def share(self) -> float:
-        """Of the camera's own distribution: all cameras' count as `SHRINK` cubes of its own would."""
+        """Weight of the camera's own distribution: n / (n + `SHRINK`) for n cubes."""
         return own_share(self.own.cubes)
 
     @property

@@ -1,1 +1,1 @@
-"""What is normal: features fitted, their distributions, what --select chooses, and all that makes a bundle."""
+"""Learning what is normal: fitting features and distributions, --select, and everything that makes a bundle."""

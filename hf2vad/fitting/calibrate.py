@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from hf2vad.bundle.calibration import Calibration, Moments
@@ -29,6 +30,7 @@ from hf2vad.scoring.scorer import FeatureValues, Scorer, in_heights
 from hf2vad.scoring.smooth import smooth
 from hf2vad.training.data import StcFile, StcTable
 from hf2vad.training.group import Group
+from hf2vad.video.sampled import holders
 
 THRESHOLD_PERCENTILE = 99.9
 """Percentile of smoothed training frame scores at which an event starts by default."""
@@ -80,13 +82,13 @@ class MeasuredFile:
 
     @property
     def as_camera(self) -> MeasuredFile:
-        """The same file as features of its camera measure it."""
+        """This file as measured by the features of its camera."""
         return replace(self, values={**self.values, **self.own})
 
 
 @dataclass(frozen=True)
 class Calibrations:
-    """What is normal for all cameras together, and for each that has enough cubes."""
+    """Distributions for all cameras together, and for each camera with enough cubes."""
 
     overall: Calibration
     cameras: Mapping[str, Calibration]
@@ -203,7 +205,7 @@ def measure_normal(
     group: Group,
     cameras: Cameras = NO_CAMERAS,
 ) -> tuple[list[MeasuredFile], list[MeasuredFile] | None]:
-    """What `calibrate` takes as `files` and `plain`, of the table that the features were fitted on.
+    """Measure the table that the features were fitted on; the result is `files` and `plain` of `calibrate`.
 
     unseen: the part of it that the networks have not learned from, on which alone they run; None: all of it.
     """
@@ -224,8 +226,8 @@ def calibrate(
     camera_cubes: int = 1000,
     plain: Sequence[MeasuredFile] | None = None,
 ) -> Calibrations:
-    """What is normal over all cubes, and for each camera: μ and σ of every measured feature, with `fusion.rule =
-    surprise` the distribution of each with a weight, and the percentiles of the frame scores.
+    """Distributions over all cubes and for each camera: mean and deviation of every measured feature, with `fusion.rule
+    = surprise` the distribution of each weighted feature, and percentiles of the frame scores.
 
     With Eq. 9 each camera that a pattern names has μ and σ of its own where it has `camera_cubes` cubes. By surprise
     each camera that is learnt apart has distributions of its own, shrunk towards those of all cameras where they rest
@@ -266,7 +268,7 @@ def _calibration(
     where: str,
     overall: Calibration | None = None,
 ) -> Calibration:
-    """Of the cubes of `files` and `plain`; overall: that of all cameras, where they are one camera's."""
+    """Calibration over the cubes of `files` and `plain`. `overall`: that of all cameras, if these are one camera's."""
     sources = {name: plain if name in plain[0].values else files for name in files[0].values}
     running = {name: RunningMoments() for name in sources}
     for name, moments in running.items():
@@ -292,7 +294,7 @@ def _calibration(
 
 
 def _sums(files: Sequence[MeasuredFile], scorer: Scorer) -> F64:
-    """What is added up in each cube, or in each frame with a cube, as the scorer has it."""
+    """Values that the scorer adds up, per cube or per frame with a cube."""
     if not scorer.at_frame:
         return np.concatenate([scorer.sums(file.values) for file in files])
     sums = []
@@ -326,18 +328,21 @@ def _check(name: str, moments: RunningMoments, where: str, *, may_be_equal: bool
 
 def _smoothed(files: Iterable[MeasuredFile], scorer: Scorer, smoothing: int) -> F64:
     """Smoothed scores of all frames with full context, as scoring gives them: a video's files are smoothed as one."""
-    videos: dict[str, list[tuple[int, F64]]] = {}
+    videos: dict[str, list[tuple[int, F64, npt.NDArray[np.bool_]]]] = {}
     for measured in files:
         raw = _raw_scores(measured, scorer)
         if len(raw):
-            videos.setdefault(measured.file.uri.rsplit("/", 1)[0], []).append((measured.file.stop - len(raw), raw))
+            start, between = measured.file.stop - len(raw), measured.file.between[-len(raw) :]
+            videos.setdefault(measured.file.uri.rsplit("/", 1)[0], []).append((start, raw, between))
     scores = []
     for parts in videos.values():
-        first = min(start for start, _ in parts)
-        whole = np.full(max(start + len(raw) for start, raw in parts) - first, np.nan)
-        for start, raw in parts:
+        first = min(start for start, _, _ in parts)
+        whole = np.full(max(start + len(raw) for start, raw, _ in parts) - first, np.nan)
+        held = np.zeros(len(whole), np.bool_)
+        for start, raw, between in parts:
             whole[start - first : start - first + len(raw)] = raw
-        smoothed = smooth(whole, smoothing)
+            held[start - first : start - first + len(raw)] = between
+        smoothed = smooth(whole[holders(held)], smoothing)
         scores.append(smoothed[~np.isnan(smoothed)])
     return np.concatenate(scores)
 
@@ -345,5 +350,7 @@ def _smoothed(files: Iterable[MeasuredFile], scorer: Scorer, smoothing: int) -> 
 def _raw_scores(measured: MeasuredFile, scorer: Scorer) -> F64:
     """The highest score of each frame of one file that has full context, those without a cube included."""
     start = max(measured.file.start, FRAMES - 1)
+    if measured.file.worked and measured.file.start == 0:
+        start = next(iter(np.flatnonzero(~measured.file.between)[FRAMES - 1 :].tolist()), measured.file.stop)
     frames = max(0, measured.file.stop - start)
     return scorer.frame_scores(measured.values, measured.frame - start, frames)

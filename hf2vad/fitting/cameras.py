@@ -17,15 +17,15 @@ MOST_CAMERAS = 128
 OWN_EXEMPLARS = 512
 """Exemplars of a camera's own, at most: a cube is compared with them and with those of all cameras."""
 OWN_BYTES = 12 * 2**20
-"""Of all exemplars of cameras' own in a bundle, at most."""
+"""Largest total size of single cameras' exemplars in a bundle, in bytes."""
 
 
 @dataclass(frozen=True)
 class Cameras:
-    """Which camera each video of a table is of."""
+    """Camera of each video of a table."""
 
     pattern: PathPattern = field(default_factory=PathPattern)
-    """What says the camera of a path; an empty one: the first folder, or the file."""
+    """Pattern that names the camera of a path. If empty, the first folder or the file names it."""
     apart: Mapping[str, Sequence[StcFile]] = field(default_factory=dict)
     """Files of each camera that is learnt apart, by name; none where all footage is of one camera."""
     pooled: Mapping[str, int] = field(default_factory=dict)
@@ -55,7 +55,8 @@ class Cameras:
         return name if name in self.apart else ""
 
     def share(self, name: str, numbers: int) -> CameraShare:
-        """How far features may learn from a camera; numbers: in one exemplar of each of them."""
+        """Degree to which features may learn a camera apart. `numbers`: how many values one exemplar of each feature
+        holds."""
         most = OWN_BYTES // (4 * max(1, numbers) * len(self.apart))
         return CameraShare(weight=own_share(_cubes(self.apart[name])), exemplars=max(2, min(OWN_EXEMPLARS, most)))
 

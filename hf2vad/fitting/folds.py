@@ -20,7 +20,7 @@ BLOCKS = 8
 
 @dataclass(frozen=True)
 class Folds:
-    """Which fold each training cube is of: that of its video, or, where there are few videos, of its time in it."""
+    """Fold of each training cube: by its video, or, if there are few videos, by its time in the video."""
 
     first: Mapping[str, int]
     """Number of each video's first fold."""

@@ -14,7 +14,7 @@ from hf2vad.storage import open_parquet
 from hf2vad.training.data import StcFile, StcTable
 
 EVERY = 4
-"""Of so many parts of the footage, the last is held out."""
+"""Number of parts of the footage, of which the last is held out."""
 BLOCKS = 8
 """Blocks of time that a video is cut into where its camera has fewer than `EVERY` videos."""
 

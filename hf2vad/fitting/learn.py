@@ -1,4 +1,4 @@
-"""From an STC table to a bundle: the network is trained, features are fitted, the score is calibrated.
+"""A bundle from an STC table: trains the network, fits features, calibrates the score.
 
 Both steps are called alone or by all processes of a group, in the same order.
 """
@@ -21,6 +21,7 @@ from hf2vad.features.registry import networks_for
 from hf2vad.fitting.calibrate import calibrate, measure_normal
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.hold_out import hold_out
+from hf2vad.fitting.learnt import example_cameras, learnt_seconds
 from hf2vad.fitting.probe import normal_examples, probe_cubes
 from hf2vad.fitting.recipe import TrainingPlan
 from hf2vad.fitting.sample import NO_CAMERAS, fit_features
@@ -49,7 +50,7 @@ class Trained:
     networks: tuple[Network, ...]
     """Networks of it that were trained, here or before."""
     plan: TrainingPlan
-    """With what was chosen."""
+    """This plan with the selected settings."""
     identity: str
     """Hash of the recipe as it was given, and of the table."""
     history: list[dict[str, Any]]
@@ -142,7 +143,10 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
                 "cubes": len(table),
                 "files": len(table.files),
                 "held_out": 0 if unseen is None else len(unseen),
+                "videos": len({file.video for file in table.files}),
+                "seconds": round(learnt_seconds(table), 1),
             },
+            "examples": list(example_cameras(table, recipe.training.examples, cameras)),
             "history": trained.history,
             "selection": trained.selection,
             **({"cameras": cameras.described()} if cameras.apart and by_surprise else {}),
@@ -156,7 +160,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
 
 
 def _journals(plan: TrainingPlan, first_step: int) -> Journals:
-    """What training writes its curves to."""
+    """Journals that training writes its curves to."""
     journals: list[Journal] = []
     if plan.mlflow:
         journals.append(MLflow(plan.mlflow, settings=flat(plan.settings)))

@@ -1,4 +1,4 @@
-"""Which training cubes travel in the bundle: to compare engines on, and to show beside events."""
+"""Training cubes that travel in the bundle: for comparing engines, and for showing beside events."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from hf2vad.bundle.examples import NO_EXAMPLES, NormalExamples
 from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
@@ -30,9 +31,14 @@ def normal_examples(table: StcTable, count: int) -> NormalExamples:
     return NormalExamples(pictures, np.concatenate([part.flow for part in parts]))
 
 
+def evenly_spaced(table: StcTable, count: int) -> npt.NDArray[np.int64]:
+    """Numbers of at most `count` cubes of `table`, ascending."""
+    return np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).astype(np.int64))
+
+
 def _evenly(table: StcTable, count: int) -> Iterator[tuple[U8, F16]]:
     """Pixels and flow of `count` cubes, row group by row group; a row group without any is not read."""
-    numbers = np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).astype(np.int64))
+    numbers = evenly_spaced(table, count)
     places = np.searchsorted([group.first + group.start for group in table.groups], numbers, side="right") - 1
     for place in np.unique(places).tolist():
         group = table.groups[place]

@@ -45,7 +45,7 @@ class HeldOut:
     frame: npt.NDArray[np.int32]
     """(B,): the frame that each cube ends in."""
     cubes: CubeArrays
-    """With their appearance."""
+    """Cubes with their appearance."""
 
     def __len__(self) -> int:
         return len(self.frame)

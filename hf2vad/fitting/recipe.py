@@ -1,4 +1,4 @@
-"""What a training is told: everything that decides a bundle, and where it comes from and goes to."""
+"""Complete input of a training: everything that decides a bundle, and its sources and destination."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hf2vad.training.settings import SelectionConfig, TrainingConfig
 
 @dataclass(frozen=True)
 class Selection:
-    """What --select chose, and what it saw."""
+    """Choice of --select, and the figures behind it."""
 
     model: ModelConfig
     fusion: FusionConfig
@@ -45,23 +45,24 @@ class Recipe:
     smoothing: int
     """Frames of the median filter over frame scores."""
     camera_pattern: str
-    """Where a video's path names its camera; empty: the first folder or the file does, with Eq. 9 nothing does."""
+    """Pattern that names a video's camera. If empty, the first folder or the file names it; with Eq. 9 cameras are not
+    told apart."""
     camera_cubes: int
     """Eq. 9: training cubes from which on a camera is calibrated on its own."""
     one_camera: bool = False
-    """Whether all footage is taken for that of one camera."""
+    """True if all footage counts as one camera's."""
     selection: SelectionConfig | None
-    """How model, fusion and motion density are chosen before training; None: they are used as they are."""
+    """Selection of model, fusion and motion density before training. None: they are used as given."""
 
     @property
     def has_network(self) -> bool:
-        """Whether a network is trained, or taken from `init`."""
+        """True if a network is trained, or loaded from `init`."""
         return bool(self.training.stages or self.init)
 
     @property
     def holds_out(self) -> bool:
-        """Whether a part of the footage is kept from the network, because a tail must be of footage that it has not
-        seen: a network knows what it has learned from, and would be far too sure of itself."""
+        """True if part of the footage is held out from the network. A network is too sure of footage that it was
+        trained on, so its tail must come from other footage."""
         return self.fusion.rule == "surprise" and bool(self.training.stages) and bool(networks_for(self.fusion.weights))
 
     def identity(self, table: StcTable) -> str:
@@ -102,7 +103,7 @@ class TrainingPlan:
     """All settings of the job as plain values, for MLflow and the bundle's provenance."""
 
     def with_choice(self, choice: Selection) -> TrainingPlan:
-        """This plan with what `recipe.selection` has chosen."""
+        """This plan with the settings that `recipe.selection` chose."""
         features = {**self.recipe.features, Motion.name: choice.density}
         training = self.recipe.training.for_networks(networks_for(choice.fusion.weights))
         recipe = replace(self.recipe, model=choice.model, training=training, fusion=choice.fusion, features=features)

@@ -65,7 +65,7 @@ class Selector:
 
     table: StcTable
     recipe: Recipe
-    """Where the choice starts."""
+    """Recipe that the selection starts from."""
     config: SelectionConfig
     device: torch.device
     checkpoint: Callable[[str], str]

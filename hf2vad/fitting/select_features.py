@@ -1,4 +1,4 @@
-"""Which features a score is made of, chosen by pseudo-anomalies (see select.py)."""
+"""Selection of the features of an Eq. 9 score by pseudo-anomalies (see select.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which features of a score by surprise help, chosen by pseudo-anomalies (see select.py)."""
+"""Selection of the features of a score by surprise, by pseudo-anomalies (see select.py)."""
 
 from __future__ import annotations
 

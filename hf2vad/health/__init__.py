@@ -1,1 +1,1 @@
-"""Whether footage can be trusted: frozen, dark, covered, moved, with gaps."""
+"""Health of footage: frozen, dark, covered, moved, with gaps."""

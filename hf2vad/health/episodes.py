@@ -1,4 +1,4 @@
-"""From the looks of all frames of a video, and their times, to stretches of unhealthy footage.
+"""Episodes of unhealthy footage, from the statistics of all frames of a video and their times.
 
 | kind | what it is | `value` |
 |---|---|---|
@@ -38,7 +38,7 @@ from hf2vad.video.times import Repair
 
 KINDS: tuple[HealthKind, ...] = get_args(HealthKind)
 HARMLESS: frozenset[HealthKind] = frozenset({"time_order", "time_doubled", "time_missing"})
-"""What is wrong with times alone: no reason to doubt a score."""
+"""Kinds of episodes that concern times alone and do not make a score doubtful."""
 
 
 @dataclass(frozen=True)
@@ -163,15 +163,17 @@ def _in_order(episodes: Iterable[Episode]) -> list[Episode]:
     return sorted(episodes, key=lambda episode: (episode.start, KINDS.index(episode.kind), episode.stop))
 
 
-def affected(episodes: Iterable[Episode], *, start: int, frames: int) -> list[HealthKind | None]:
-    """For each frame, the kind of episode that its cubes have seen something of; of several, the first in KINDS.
+def affected(episodes: Iterable[Episode], *, start: int, frames: int, step: int = 1) -> list[HealthKind | None]:
+    """Kind of the episode that the cubes of each frame touch; the first in KINDS if there are several.
 
-    A frame's cubes reach back over four frames, and its motion boxes one ahead.
+    A frame's cubes reach back over four frames that are worked on, and its motion boxes one ahead; those are at most
+    `step` frames apart.
     """
     kinds: list[HealthKind | None] = [None] * frames
     marking = (episode for episode in episodes if episode.kind not in HARMLESS)
     for episode in sorted(marking, key=lambda episode: -KINDS.index(episode.kind)):
-        first, last = max(0, episode.start - LOOK_AHEAD - start), min(frames, episode.stop + HALO_BEFORE - start)
+        first = max(0, episode.start - step * LOOK_AHEAD - start)
+        last = min(frames, episode.stop + step * HALO_BEFORE - start)
         kinds[first:last] = [episode.kind] * max(0, last - first)
     return kinds
 

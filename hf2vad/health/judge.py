@@ -16,22 +16,22 @@ from hf2vad.health.frame_stats import SizeFrom
 from hf2vad.health.settings import HealthConfig
 from hf2vad.schema import HealthKind, unpack_metadata
 from hf2vad.storage import read_table
-from hf2vad.video.shards import Range
+from hf2vad.video.shards import Range, worked_frames
 from hf2vad.video.timeline import Timeline
 
 
 @dataclass(frozen=True)
 class Health:
-    """What is wrong with a video's footage."""
+    """Health of a video's footage."""
 
     table: pa.Table
-    """Of the kind `health`."""
+    """Rows of the table `health`."""
     kinds: Sequence[HealthKind | None]
-    """For each frame of the plan, what its cubes have seen of it."""
+    """Kinds of episodes that the cubes of each planned frame touch."""
     counts: dict[str, int]
     """Frames so marked, and stretches of each kind that there is."""
     sizes: Sequence[SizeFrom]
-    """From which frame on which size holds; one, where none changes."""
+    """Picture sizes by first frame; a single one if the size never changes."""
 
 
 def judged_health(
@@ -41,15 +41,20 @@ def judged_health(
     frames: Range,
     looks: Iterable[str],
     metadata: Mapping[str, Any],
+    fps: float = 0.0,
 ) -> Health:
-    """The health of `frames` of a video. `looks`: URIs of what its shards noted, in order; one is read at a time."""
+    """The health of `frames` of a video. `looks`: URIs of what its shards noted, in order; one is read at a time.
+
+    `fps`: rate at which its frames are worked on; 0: all are.
+    """
     start, stop = frames
     pts_s = np.asarray(timeline.pts_s[start:stop])
     sizes: list[SizeFrom] = []
     tables = (_noting_sizes(read_table(uri), uri, timeline, sizes) for uri in looks)
     episodes = find_episodes(tables, config, start=start, pts_s=pts_s, width=timeline.width, height=timeline.height)
     episodes = with_facts(episodes, [repair for repair in timeline.repairs if start <= repair.start < stop], sizes)
-    kinds = affected(episodes, start=start, frames=len(pts_s))
+    step = int(np.diff(worked_frames(timeline, fps)).max(initial=1))
+    kinds = affected(episodes, start=start, frames=len(pts_s), step=step)
     counts = Counter(f"unhealthy_{episode.kind}" for episode in episodes)
     return Health(
         health_table(video.id, episodes, start=start, pts_s=pts_s, metadata=metadata),

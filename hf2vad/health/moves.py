@@ -1,4 +1,4 @@
-"""Whether the camera has moved: the background of a moment against the video's own a moment before."""
+"""Detection of a moved camera: compares the present background with the video's own a moment earlier."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Move:
     start: int
     stop: int
     shift: tuple[float, float] | None
-    """Of the picture's content, shares of its width and height; none when it shows another place."""
+    """Shift of the picture's content as shares of its width and height. None if it shows another place."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class _Moving:
     shift: tuple[float, float] | None = None
     """The largest that explains the difference."""
     sizes: tuple[float, float] = (np.inf, 0.0)
-    """Of the smallest and the largest shift."""
+    """Smallest and largest size of the shift."""
 
 
 class MoveFinder:
@@ -126,7 +126,7 @@ def _difference(before: F32, after: F32) -> tuple[tuple[float, float], bool, boo
 
 
 def _agreed(one: F32, other: F32, undone: F32) -> bool:
-    """Whether at least two thirds of the blocks that can tell say that the shift explains the difference."""
+    """True if at least two thirds of the blocks that can tell agree that the shift explains the difference."""
     votes = [
         _correlation(one[part], undone[part]) - _correlation(one[part], other[part])
         for part in _blocks(one.shape)

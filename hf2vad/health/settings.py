@@ -1,4 +1,4 @@
-"""What counts as unhealthy footage."""
+"""Thresholds of unhealthy footage."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hf2vad.settings import require
 
 @dataclass(frozen=True, kw_only=True)
 class HealthConfig:
-    """When footage is unhealthy. Pictures are judged by thumbnails of 64×48 cells in 256 grey levels."""
+    """Thresholds of unhealthy footage. Pictures are judged by thumbnails of 64×48 cells in 256 grey levels."""
 
     frozen_s: float = 5.0
-    """The same picture for at least this long is frozen, in seconds; a stream that is buffered anew stalls for less."""
+    """Least time that the same picture lasts to count as frozen, in seconds. A stream that buffers stalls for less."""
 
     frozen_levels: float = 8.0
     """Change of a cell, from frame to frame or since the stretch began, up to which the picture is the same. Coding

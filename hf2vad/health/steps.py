@@ -1,4 +1,4 @@
-"""What the times of frames tell: gaps, and a rate that is not the video's."""
+"""Gaps and changed frame rates in the times of frames."""
 
 from __future__ import annotations
 

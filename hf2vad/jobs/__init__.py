@@ -1,9 +1,9 @@
-"""The jobs: a module each, with its description, its settings and what it does.
+"""The jobs: one module each, with its description, its settings and its function.
 
 `hf2vad NAME`, jobs/*.py, docs/configuration.md and the tests all take a job from `JOBS`.
 
-A job's module is imported to parse its options and to print its help. So its functions import PyTorch, Ray, OpenCV and
-scikit-learn, and whatever of the package needs them, themselves: `--help` does not wait for seconds.
+Parsing options and printing help import a job's module. So its functions import PyTorch, Ray, OpenCV, scikit-learn, and
+the parts of the package that need them, only when the job runs: `--help` then answers at once.
 """
 
 from __future__ import annotations
@@ -21,10 +21,15 @@ JOBS: dict[str, str] = {
     "train": "hf2vad.jobs.train",
     "score": "hf2vad.jobs.score",
     "report": "hf2vad.jobs.report",
+    "review": "hf2vad.jobs.review",
+    "similar": "hf2vad.jobs.similar",
+    "teach": "hf2vad.jobs.teach",
+    "case": "hf2vad.jobs.case",
     "alarms": "hf2vad.jobs.alarms",
     "backfill": "hf2vad.jobs.backfill",
     "build-engine": "hf2vad.jobs.build_engine",
     "evaluate": "hf2vad.jobs.evaluate",
+    "reproduce": "hf2vad.jobs.reproduce",
     "ablate": "hf2vad.jobs.ablate",
 }
 """The module of each job, by the name that the command `hf2vad` has for it; in the order of use."""
@@ -32,9 +37,10 @@ JOBS: dict[str, str] = {
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("run", "demo"),
-    "Every night": ("backfill", "alarms"),
-    "Look": ("report", "evaluate"),
+    "Every night": ("backfill", "teach", "alarms"),
+    "Look": ("report", "review", "similar", "case", "evaluate"),
     "Step by step": ("extract", "train", "score"),
+    "Research": ("reproduce", "ablate"),
 }
 """The jobs by what they are for, as `hf2vad --help` shows them; others are shown after these."""
 

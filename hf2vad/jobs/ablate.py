@@ -1,24 +1,24 @@
-"""The paper's ablations and ours on an archive of normal videos and a labelled one: one table of frame AUROC.
+"""Run the paper's ablations and ours on normal and labelled videos: one table of frame AUROC.
 
 Example:
-    python jobs/ablate.py --train demo/archive/train --test demo/archive/test --labels demo/archive/labels.parquet \\
+    hf2vad ablate --train demo/archive/train --test demo/archive/test --labels demo/archive/labels.parquet \\
         --out demo/ablation --rows 'smoothing-*' --schedule.frame-steps 10
-    python jobs/ablate.py --train s3://vad/train --test s3://vad/test --labels s3://vad/labels.parquet \\
+    hf2vad ablate --train s3://vad/train --test s3://vad/test --labels s3://vad/labels.parquet \\
         --out s3://vad/ablation --seeds 0 1 2
 
-Each extraction is cut once, each network trained and scored once, however many rows need it. Rows that need a detector
-(--detector.model) or boxes (--boxes-train, --boxes-test) are skipped without. Run it again to go on where it stopped.
-Exit code: 0 done, 2 usage, 3 some rows failed (the table says why).
+Each extraction is cut once, and each network is trained and scored once, however many rows use it. Rows that need a
+detector (--detector.model) or boxes (--boxes-train, --boxes-test) are skipped without them. Run the command again to
+resume. Exit code: 0 done, 2 usage, 3 some rows failed (the table gives the reasons).
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.console import Console
 from rich.table import Table
 
 from hf2vad.ablation.settings import Schedule
@@ -29,7 +29,9 @@ from hf2vad.errors import ConfigError
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
+from hf2vad.progress import duration
 from hf2vad.settings import to_dict
+from hf2vad.summary import print_lines, print_whole
 
 if TYPE_CHECKING:
     from hf2vad.ablation.plan import Base
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AblationJob(ExtractionConfig):
-    """Settings of jobs/ablate.py."""
+    """Settings of hf2vad ablate."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes_train")
 
@@ -57,7 +59,7 @@ class AblationJob(ExtractionConfig):
     """Parquet file of boxes (video, frame, x1, y1, x2, y2) of `train`; rows then use given boxes by default."""
 
     boxes_test: str = ""
-    """The same of `test`."""
+    """Boxes of the videos in `test`."""
 
     rows: tuple[str, ...] = ()
     """Names of rows, or patterns such as 'dis-*'; none: all."""
@@ -66,7 +68,7 @@ class AblationJob(ExtractionConfig):
     """Every row is trained once with each of these."""
 
     preset: PresetName = "compact_eq9"
-    """Where the defaults of extraction, model, training and fusion come from."""
+    """Preset that gives the defaults of extraction, model, training and fusion."""
 
     smoothing: int = 17
     """Frames of the median filter of the rows that do not say another; odd, 1: none."""
@@ -202,10 +204,22 @@ def _put(job: AblationJob, lines: list[dict[str, Any]], *, nodes: int, seconds: 
         table.add_column(column)
     for line in cells(lines):
         table.add_row(*line)
-    console = Console(width=160)
-    console.print(table)
-    console.print("Nothing is chosen by these figures: they are of the test labels, and the best of them is no result.")
-    console.print(f"written to {join(job.out, 'ablation.parquet')} and ablation.json")
+    print_whole(table, width=160)
+    counts = Counter(line["status"] for line in lines)
+    said = [
+        f"{', '.join(f'{count} rows {status}' for status, count in counts.items())} in {duration(seconds)}",
+        "Nothing is chosen by these figures: they are of the test labels, and the best of them is no result.",
+        *(f"{line['row']}: {line['note']}" for line in lines if line["status"] == "failed"),
+    ]
+    print_lines(
+        said, last=f"Written to {join(job.out, 'ablation.parquet')} and ablation.json; --verbose prints the rows"
+    )
 
 
-JOB = Job("ablate", AblationJob, ablate_job, __doc__)
+JOB = Job(
+    "ablate",
+    AblationJob,
+    ablate_job,
+    __doc__,
+    shown=("train", "test", "labels", "out", "rows", "seeds", "preset", "boxes-train"),
+)

@@ -1,21 +1,21 @@
-"""Set the score at which an event starts by how many alarms an hour are wanted.
+"""Choose the score at which an event starts, by the number of alarms that you want in an hour.
 
 Example:
-    python jobs/score_archive.py --archive demo/archive/train --bundle demo/bundle --out normal
-    python jobs/alarms.py --scores normal --out alarms.json --per-hour 6
-    python jobs/score_archive.py --archive demo/archive/test --bundle demo/bundle --out scores --alarms alarms.json
+    hf2vad score demo/archive/train --bundle demo/bundle --out normal
+    hf2vad alarms normal --out alarms.json --per-hour 6
+    hf2vad score demo/archive/test --bundle demo/bundle --out scores --alarms alarms.json
 
-The footage must be normal and, other than in this example, not what the bundle was trained on: scores of training
-footage are lower, and their threshold would give more alarms than wanted. Says when the hours at hand cannot support
-the wanted rate. Exit code: 0 done, 2 usage.
+Score normal footage that the bundle was not trained on (the example uses training footage only to be short). Training
+footage scores lower, so its threshold would give more alarms than you want. With --reviews any footage will do: what
+people have called interesting in it is left out. The job warns if there are too few hours for the rate that you want.
+Exit code: 0 done, 2 usage.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -24,6 +24,7 @@ from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import ConfigError
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.words import threshold_words
+from hf2vad.summary import print_lines, print_whole
 
 if TYPE_CHECKING:
     from hf2vad.evaluation.alarms import Level
@@ -32,21 +33,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmJob:
-    """Settings of jobs/alarms.py."""
+    """Settings of hf2vad alarms."""
 
     scores: str
-    """Score tables of normal footage that the bundle was not trained on: the --out of jobs/score_archive.py, or one
+    """Score tables of normal footage that the bundle was not trained on: the --out of hf2vad score, or one
     bundle=<id> folder in it."""
 
     out: str
-    """Where the file goes, such as site/alarms.json; what --alarms of scoring and backfill take."""
+    """File to write, such as site/alarms.json, for --alarms of score and backfill."""
+
+    reviews: tuple[str, ...] = ()
+    """Review sites of this footage, their reviews/ folders, or files of marks that pages have saved. Events called
+    interesting are left out, so that footage of every day will do; those called normal are alarms too many."""
 
     per_hour: float = 0.1
     """Wanted alarms per camera and hour of footage like this."""
 
     camera_pattern: str = ""
-    """Where a video's path names its camera, as in {camera}/{date}/*: each camera gets a threshold of its own where its
-    hours are enough. The bundle's own, where it was trained with one."""
+    """Pattern whose {camera} names a video's camera, as in {camera}/{date}/*. Each camera with enough hours gets a
+    threshold of its own. Default: the bundle's pattern, if it was trained with one."""
 
     events: EventConfig = field(default_factory=EventConfig)
 
@@ -72,14 +77,32 @@ def alarm_job(job: AlarmJob) -> int:
     from hf2vad.storage import absolute
 
     target = AlarmTarget(job.per_hour, job.events, job.resamples, job.seed)
-    alarms, levels = alarm_levels(absolute(job.scores), target, PathPattern.of_camera(job.camera_pattern))
+    pattern, marks = PathPattern.of_camera(job.camera_pattern), _marks(job)
+    alarms, levels = alarm_levels(absolute(job.scores), target, pattern, marks["interesting"])
+    called = {verdict: sum(map(len, ranges.values())) for verdict, ranges in marks.items()}
+    if job.reviews:
+        alarms = replace(alarms, figures={**alarms.figures, "reviews": called})
+        print(
+            f"left out: {called['interesting']:,} events called interesting; {called['normal']:,} called normal count"
+        )
     alarms.put(absolute(job.out))
-    _print_levels(alarms, levels, job.per_hour)
-    print(f"written to {job.out}; give it to scoring as --alarms {job.out}")
+    _print_levels(alarms, levels, job.per_hour, last=f"Written to {job.out}; scoring takes it as --alarms {job.out}")
     return EXIT_OK
 
 
-def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float) -> None:
+def _marks(job: AlarmJob) -> dict[str, dict[str, list[tuple[int, int]]]]:
+    """First and last frames of the events called interesting, and of those called normal, by video."""
+    from hf2vad.review.store import read_reviews
+    from hf2vad.storage import absolute
+
+    ranges: dict[str, dict[str, list[tuple[int, int]]]] = {"interesting": {}, "normal": {}}
+    for mark in read_reviews([absolute(uri) for uri in job.reviews]):
+        if mark.verdict in ranges:
+            ranges[mark.verdict].setdefault(mark.video, []).append((mark.start_frame, mark.end_frame))
+    return ranges
+
+
+def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float, *, last: str) -> None:
     table = Table(title=f"{per_hour:g} alarms per camera-hour, bundle {alarms.bundle}")
     for column in ("camera", "hours", "threshold", "95 % interval", "how", "alarms in this footage", "per hour, 95 %"):
         table.add_column(column)
@@ -88,16 +111,22 @@ def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float) -> 
         rate = "{:.3g} to {:.3g}".format(*level.rate)
         row = (f"{level.hours:.2f}", f"{level.threshold:.3f}", interval, level.method, f"{level.events:,}", rate)
         table.add_row(escape(name) if name else "all", *row)
-    console = Console(width=120)
-    console.print(table)
-    for name, level in levels.items():
-        if level.note:
-            console.print(f"{name or 'all'}: {level.note}", markup=False)
+    print_whole(table, width=120)
+    overall = levels[""]
+    lines = [f"{per_hour:g} alarms per camera-hour: threshold {overall.threshold:.3f}, from {overall.hours:.2f} hours"]
     if alarms.figures.get("rule") == "surprise":
-        console.print(f"all: an alarm begins at {threshold_words(alarms.threshold)}", markup=False)
+        lines.append(f"all: an alarm begins at {threshold_words(alarms.threshold)}")
     unsure = [name for name, level in levels.items() if name and not level.supported]
     if unsure:
-        console.print(f"{len(unsure)} cameras without support of their own take the threshold of all", markup=False)
+        lines.append(f"{len(unsure)} cameras without support of their own take the threshold of all")
+    print_lines(lines + [f"{name or 'all'}: {level.note}" for name, level in levels.items() if level.note], last=last)
 
 
-JOB = Job("alarms", AlarmJob, alarm_job, __doc__)
+JOB = Job(
+    "alarms",
+    AlarmJob,
+    alarm_job,
+    __doc__,
+    shown=("scores", "out", "per-hour", "reviews", "camera-pattern"),
+    reads="scores",
+)

@@ -1,12 +1,13 @@
-"""Score what is new in an archive since the last time: a night's work, to be started every night.
+"""Score what is new in an archive since the last run. Schedule it every night.
 
 Example:
-    python jobs/backfill.py --archive demo/archive/test --bundle demo/bundle --out nightly --min-age-minutes 0
+    hf2vad backfill demo/archive/test --bundle demo/bundle --out nightly --min-age-minutes 0
     ray job submit --working-dir . -- python jobs/backfill.py --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
         --out s3://vad/scores --pattern '{camera}/{date}/*' --since 2026-11-24 --order newest --hours 8 --compact
 
-What is done is read from <out>/bundle=<id>/done/. One run works at a time: a lease in <out>/bundle=<id>/lease/ says
-which. On SIGTERM, and after --hours, what runs is finished and no more is started; the next run goes on there.
+Finished videos are marked in <out>/bundle=<id>/done/. Only one run works at a time: it holds the lease in
+<out>/bundle=<id>/lease/. On SIGTERM, and after --hours, running shards are finished and no more are started. The next
+run resumes there.
 
 Exit code: 0 done or out of hours, 2 usage, 3 some videos failed, 4 another run is at work, 143 stopped by SIGTERM.
 """
@@ -24,8 +25,8 @@ from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.path_filter import PathFilterSettings
 from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
-from hf2vad.errors import ConfigError, LeaseError, NotFoundError
-from hf2vad.jobs.score import ScoreSettings
+from hf2vad.errors import ConfigError, EvaluationError, LeaseError, NotFoundError
+from hf2vad.jobs.score import OF_BUNDLE, WHY_HIDDEN, ScoreSettings
 
 if TYPE_CHECKING:
     from hf2vad.cluster.dispatch import Cluster
@@ -39,14 +40,14 @@ RECORDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class BackfillJob(PathFilterSettings, ScoreSettings):
-    """Settings of jobs/backfill.py."""
+    """Settings of hf2vad backfill."""
 
     archive: tuple[str, ...]
     """Folder or s3://bucket/prefix of videos; of several, each as name=s3://bucket/prefix: the ids of its videos begin
     with the name. --pattern and --include are of paths below it."""
 
     order: Order = "name"
-    """Which videos come first. `oldest`, `newest`: by the days in --pattern, and within a day by name."""
+    """Order of the videos: `oldest` or `newest` day first, by the days in --pattern, and within a day by name."""
 
     limit: int = 0
     """New videos, at most; 0: all."""
@@ -55,8 +56,8 @@ class BackfillJob(PathFilterSettings, ScoreSettings):
     """Time after which no more shards are started; what runs is finished. 0: no limit."""
 
     min_age_minutes: float = 10.0
-    """What was changed later than that is still being written, and left for the next night: files on local disks, and
-    folders of images. A file in S3 is there whole or not at all."""
+    """Minutes that a file must be unchanged; newer ones may still be written, and wait for the next night. Concerns
+    files on local disks and folders of images: an object in S3 appears whole."""
 
     tries: int = 3
     """Runs that may fail on a video before it is left alone, until it changes; 0: any number."""
@@ -67,8 +68,11 @@ class BackfillJob(PathFilterSettings, ScoreSettings):
     compact: bool = False
     """At the end, join the tables of each camera's day into one file a table; needs {date} or {year} in --pattern."""
 
+    report: str = ""
+    """Folder or s3://bucket/prefix of the review site, brought up to date at the end; empty: no site."""
+
     lease_seconds: float = 120.0
-    """How long a run that died keeps the next one out."""
+    """Seconds that a run which died keeps the next one out."""
 
     dry_run: bool = False
     """Score nothing; say what would be scored, and about how long it would take."""
@@ -135,10 +139,39 @@ def backfill_job(job: BackfillJob) -> int:
             if lease.lost:
                 what_next = "what was scored is kept, start again"
                 raise LeaseError(f"{layout.prefix}: the lease ran out or was taken; {what_next}")
+            if job.report:
+                _report(job)
             return code
     except LeaseError as error:
         logs.end_with(f"error: {error}")
         return EXIT_BUSY
+
+
+def _report(job: BackfillJob) -> None:
+    """Bring the review site up to date."""
+    from hf2vad.jobs.report import ReviewJob, review_job
+    from hf2vad.storage import absolute, is_local
+
+    out = absolute(job.report)
+    linked = is_local(out) and all(is_local(source.uri) for source in job.sections.sources)
+    review = ReviewJob(
+        scores=job.out,
+        out=out,
+        archive=job.archive,
+        bundle=job.bundle,
+        pattern=job.pattern,
+        cameras=job.cameras,
+        since=job.since,
+        until=job.until,
+        media="link" if linked else "transcode",
+        image_fps=job.image_fps,
+        limits=job.limits,
+        ray=job.ray,
+    )
+    try:
+        review_job(review)
+    except EvaluationError as error:  # a night without a scored video has no site, and is no failure
+        print(f"no site: {error}")
 
 
 def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
@@ -165,7 +198,7 @@ def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
 
 
 def _seconds_per_byte(out: str) -> float | None:
-    """Of the last runs, where there were any."""
+    """Seconds that the latest runs took per byte of video. None if there are none."""
     from hf2vad.storage import list_dir, read_json
     from hf2vad.tables.layout import records_folder
 
@@ -180,4 +213,13 @@ def _seconds_per_byte(out: str) -> float | None:
     return sum(r["seconds"] for r in used) / sum(r["bytes"] for r in used) if used else None
 
 
-JOB = Job("backfill", BackfillJob, backfill_job, __doc__)
+JOB = Job(
+    "backfill",
+    BackfillJob,
+    backfill_job,
+    __doc__,
+    shown=("archive", "bundle", "out", "pattern", "since", "hours", "report", "dry-run"),
+    reads="archive",
+    hidden=OF_BUNDLE,
+    why_hidden=WHY_HIDDEN,
+)

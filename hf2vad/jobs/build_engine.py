@@ -1,12 +1,13 @@
-"""Build a faster engine for a bundle, once, for one kind of machine; scoring with --engine auto then uses it.
+"""Build a faster engine for a bundle and one kind of machine; scoring with --engine auto uses it.
 
 Example:
-    python jobs/build_engine.py --bundle demo/bundle
-    python jobs/build_engine.py --bundle s3://vad/bundles/site-7 --engine tensorrt --precision bf16 --batch 1024
+    hf2vad build-engine demo/bundle
+    hf2vad build-engine s3://vad/bundles/site-7 --engine tensorrt --precision bf16 --batch 1024
 
-It is built on a worker with --ray.cpus and --ray.gpus, as scoring has them, compared with the reference on the bundle's
-probe cubes, and kept in engines/ in the bundle, or at --engine-cache. The package is executable code: let nobody write
-there whose code you would not run. Exit code: 0 built or there already, 2 a mistake, or it cannot be built here.
+A worker builds it, so give the --ray.cpus and --ray.gpus that scoring will have. It is compared with the reference on
+the bundle's probe cubes, and stored in engines/ in the bundle, or at --engine-cache. The package is executable code: do
+not give write access there to anyone whose code you would not run. Exit code: 0 built, or it existed; 2 usage, or it
+cannot be built here.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.engines.settings import EngineSpec, Precision
 from hf2vad.errors import ConfigError
+from hf2vad.summary import print_lines, print_whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildJob:
-    """Settings of jobs/build_engine.py."""
+    """Settings of hf2vad build-engine."""
 
     bundle: str
-    """The trained model: what jobs/train.py put."""
+    """The trained model: what hf2vad train put."""
 
     engine: Literal["aot", "tensorrt"] = "aot"
     """`aot`: AOTInductor, for a CPU or a GPU. `tensorrt`: TensorRT, for a GPU."""
@@ -52,7 +53,8 @@ class BuildJob:
     """Build it even where there is one."""
 
     ray: RayConfig = field(default_factory=RayConfig)
-    """Where it is built: give what scoring will have, because a package is good for one number of threads."""
+    """Cluster that builds the package. Use the same CPUs as for scoring, because a package is valid for one number of
+    threads."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -68,7 +70,7 @@ def build_engine_job(job: BuildJob) -> int:
     from hf2vad.engines.request import EngineRequest, cache_of
     from hf2vad.features.registry import networks_for
     from hf2vad.features.settings import FEATURES
-    from hf2vad.progress import ticking
+    from hf2vad.progress import duration, ticking
     from hf2vad.scoring.feature_set import counted_features
     from hf2vad.storage import absolute
 
@@ -108,8 +110,22 @@ def build_engine_job(job: BuildJob) -> int:
     rows |= {"differs from eager by": f"{answer.built['difference']:.1e}, relative, on the probe cubes"}
     for row in rows.items():
         table.add_row(*row)
-    Console(width=120).print(table)
+    print_whole(table, width=120)
+    print_lines(
+        [
+            f"Engine {answer.choice.spec.label} of bundle {bundle.id} for {target.device}, built in "
+            f"{duration(answer.built['seconds'])}; differs from eager by {answer.built['difference']:.1e}"
+        ],
+        last=f"Package: {cache}; hf2vad score --engine auto uses it where it fits",
+    )
     return EXIT_OK
 
 
-JOB = Job("build-engine", BuildJob, build_engine_job, __doc__)
+JOB = Job(
+    "build-engine",
+    BuildJob,
+    build_engine_job,
+    __doc__,
+    shown=("bundle", "engine", "precision", "batch", "device", "engine-cache"),
+    reads="bundle",
+)

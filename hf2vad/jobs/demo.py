@@ -1,10 +1,10 @@
-"""Generate a street archive, learn what is normal on it, score it, and write a site with what was found.
+"""Generate a street archive, learn what is normal there, score it, and write a site with the findings.
 
 Example:
-    python jobs/demo.py --out demo
-    python jobs/demo.py --out demo --archive ~/videos
+    hf2vad demo --out demo
+    hf2vad demo --out demo --archive ~/videos
 
-Leaves demo/bundle, demo/evaluation.json and demo/report/index.html. Run it again to go on where it stopped.
+Writes demo/bundle, demo/evaluation.json and demo/report/index.html. Run the command again to resume.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
+from hf2vad.summary import print_lines, quietly
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoJob:
-    """Settings of jobs/demo.py."""
+    """Settings of hf2vad demo."""
 
     out: str = "demo"
     """Folder for everything: archive, cubes, bundle, scores, report."""
@@ -36,7 +37,7 @@ class DemoJob:
     then goes to a folder of its own in `out`."""
 
     first_part: float = 50.0
-    """How much of each of your own videos is learned from, in percent."""
+    """Share of each of your own videos to learn from, in percent."""
 
     seed: int = 0
     """Seed of the generated archive and of training."""
@@ -71,7 +72,8 @@ def demo_job(job: DemoJob) -> int:
     started = time.monotonic()
     out = _own_folder(job) if job.archive else job.out
     with open_cluster(job.ray):
-        labels, tracks, test, code = _learn_and_score(job, out)
+        with quietly():
+            labels, tracks, test, code = _learn_and_score(job, out)
         review = ReviewJob(
             scores=join(out, "scores"),
             out=join(out, "report"),
@@ -86,9 +88,12 @@ def demo_job(job: DemoJob) -> int:
     evaluation = None
     if labels:
         evaluation = put_evaluation(EvaluateJob(scores=join(out, "scores"), labels=labels, tracks=tracks, out=out))
-        print_evaluation(evaluation)
     site = write_site(review, evaluation)
-    print(f"{site.videos} videos, {site.events} events; look at {site.index} ({time.monotonic() - started:.0f} s)")
+    last = f"{site.videos} videos, {site.events} events; look at {site.index} ({time.monotonic() - started:.0f} s)"
+    if evaluation:
+        print_evaluation(evaluation, last=last)
+    else:
+        print_lines([], last=last)
     return code
 
 
@@ -132,4 +137,4 @@ def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, str, int]:
     return labels, tracks, test, EXIT_FAILURES if EXIT_FAILURES in codes else EXIT_OK
 
 
-JOB = Job("demo", DemoJob, demo_job, __doc__)
+JOB = Job("demo", DemoJob, demo_job, __doc__, shown=("out", "archive"))

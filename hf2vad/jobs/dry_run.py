@@ -1,4 +1,4 @@
-"""What scoring an archive would find there, without scoring it."""
+"""Report on what scoring an archive would do, without scoring it."""
 
 from __future__ import annotations
 

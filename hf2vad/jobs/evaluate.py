@@ -1,12 +1,13 @@
-"""Compare frame scores with labels: AUROC over frames, and with tracks RBDC and TBDC over boxes.
+"""Compare scores with labels: AUROC over frames, and with tracks RBDC and TBDC over boxes.
 
 Example:
-    python jobs/evaluate.py --scores demo/scores --labels demo/archive/labels.parquet --out demo
-    python jobs/evaluate.py --scores demo/scores --labels demo/archive/labels.parquet --out demo/gaussian \\
+    hf2vad evaluate demo/scores --labels demo/archive/labels.parquet --out demo
+    hf2vad evaluate demo/scores --labels demo/archive/labels.parquet --out demo/gaussian \\
         --tracks demo/archive/tracks.parquet --protocol.smoothing gaussian --protocol.window 17
 
-Writes evaluation.json, evaluation.md (the same to read) and frame_scores.parquet (both, frame by frame). Refuses when a
-labelled frame has no row. Exit code: 0 done, 2 usage, or scores, labels and tracks that do not belong together.
+Writes evaluation.json, evaluation.md (the same, for people) and frame_scores.parquet (scores and labels, frame by
+frame). A labelled frame without a row is an error. Exit code: 0 done, 2 usage, or scores, labels and tracks that do not
+fit together.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.evaluation.settings import Protocol
+from hf2vad.summary import print_lines, print_whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateJob:
-    """Settings of jobs/evaluate.py."""
+    """Settings of hf2vad evaluate."""
 
     scores: str
-    """What jobs/score_archive.py wrote: its --out, or one bundle=<id> folder in it."""
+    """Output of `hf2vad score`: its --out, or one bundle=<id> folder in it."""
 
     labels: str
     """Parquet file (video, frame, anomalous), or a folder with one text file of 0 and 1 a video."""
@@ -49,8 +50,8 @@ def evaluate_job(job: EvaluateJob) -> int:
     """Evaluate, put evaluation.json, evaluation.md and frame_scores.parquet, print; returns the exit code."""
     from hf2vad.storage import join
 
-    print_evaluation(put_evaluation(job))
-    print(f"written to {join(job.out, 'evaluation.json')}; as a page: {join(job.out, 'evaluation.md')}")
+    result = put_evaluation(job)
+    print_evaluation(result, last=f"Written to {join(job.out, 'evaluation.json')}, and evaluation.md to read")
     return EXIT_OK
 
 
@@ -77,8 +78,8 @@ def put_evaluation(job: EvaluateJob) -> dict[str, Any]:
     return result
 
 
-def print_evaluation(result: Mapping[str, Any]) -> None:
-    """The figures of an evaluation.json on stdout."""
+def print_evaluation(result: Mapping[str, Any], *, last: str = "") -> None:
+    """The figures of an evaluation.json on stdout, and `last` after them."""
     from hf2vad.report.figures import (
         against_speed,
         alerts,
@@ -95,20 +96,27 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         table.add_column(column)
     for row in (*auroc_rows(result), *other_rows(result)):
         table.add_row(row.name, row.smoothed, row.interval, row.raw)
-    console = Console(width=100)
-    console.print(table)
-    for name, rbdc, tbdc in region_rows(result):
-        console.print(f"{name}: RBDC {rbdc}, TBDC {tbdc}")
-    console.print(
+    print_whole(table)
+    fused = next(auroc_rows(result))
+    lines = [
+        f"Frame AUROC {fused.smoothed} ({fused.interval}), not smoothed {fused.raw}; bundle {result['bundle']}",
+        against_speed(result),
+        alerts(result),
+        *(f"{name}: RBDC {rbdc}, TBDC {tbdc}" for name, rbdc, tbdc in region_rows(result)),
         f"{result['frames']:,} frames, {result['anomalous']:,} anomalous; {result['dropped']:,} dropped (no score); "
         f"{result['videos_unlabelled']} videos unlabelled; smoothed: {smoothing(result)}; "
-        f"chosen on labels: {result['chosen_on_labels']}"
-    )
-    if text := not_computed(result):
-        console.print(text, markup=False)
-    console.print(resampling(result))
-    console.print(against_speed(result))
-    console.print(alerts(result))
+        f"chosen on labels: {result['chosen_on_labels']}",
+        *filter(None, [not_computed(result)]),
+        resampling(result),
+    ]
+    print_lines(lines, last=last)
 
 
-JOB = Job("evaluate", EvaluateJob, evaluate_job, __doc__)
+JOB = Job(
+    "evaluate",
+    EvaluateJob,
+    evaluate_job,
+    __doc__,
+    shown=("scores", "labels", "out", "tracks", "protocol.smoothing"),
+    reads="scores",
+)

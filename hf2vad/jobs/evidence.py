@@ -31,10 +31,10 @@ THREADS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceJob:
-    """What is gathered, from where, and to which site."""
+    """Events to gather material for, its sources, and the site to write."""
 
     scores: str
-    """Where score_archive.py wrote to, or a bundle=<id> folder in it."""
+    """Output of `hf2vad score`, or one bundle=<id> folder in it."""
     archive: str | tuple[str, ...]
     """The videos that were scored; of several archives, each as name=uri."""
     site: str
@@ -59,34 +59,43 @@ def gather_evidence(job: EvidenceJob) -> dict[str, int]:
     """
     prefix = scores_prefix(absolute(job.scores))
     task = evidence_task(job)
-    scored_by = prefix.rsplit("bundle=", 1)[-1]
-    if task.bundle and task.bundle_id != scored_by:
-        raise MismatchError(
-            f"{task.bundle} is bundle {task.bundle_id}, the scores are of {scored_by}; give that bundle"
-        )
     chosen = choose_events(prefix, job.evidence, job.scope, archive_names(prefix, task.sources))
-    there = list(in_threads(task.is_there, chosen, THREADS))
-    counts = Counter(events=len(chosen), made=0, kept=sum(there), noted=0, removed=0)
-    waiting: dict[str, list[Chosen]] = {}
-    for event, done in zip(chosen, there, strict=True):
-        if not done:
-            waiting.setdefault(event.tables.key, []).append(event)
-    if waiting:
-        with open_cluster(job.ray) as cluster:
-            counts.update(_gather(task, list(waiting.values()), cluster))
+    counts = gather_chosen(task, chosen, job.ray)
     for folder in other_folders(task.site, {event.key for event in chosen}):
         folder.remove()
         counts["removed"] += 1
     return dict(counts)
 
 
+def gather_chosen(task: EvidenceTask, chosen: Sequence[Chosen], ray: RayConfig) -> Counter[str]:
+    """Put the evidence of `chosen` as far as it is not there; returns counts as `gather_evidence`, none removed."""
+    there = list(in_threads(task.is_there, chosen, THREADS))
+    counts = Counter[str](events=len(chosen), made=0, kept=sum(there), noted=0, removed=0)
+    waiting: dict[str, list[Chosen]] = {}
+    for event, done in zip(chosen, there, strict=True):
+        if not done:
+            waiting.setdefault(event.tables.key, []).append(event)
+    if waiting:
+        with open_cluster(ray) as cluster:
+            counts.update(_gather(task, list(waiting.values()), cluster))
+    return counts
+
+
 def evidence_task(job: EvidenceJob) -> EvidenceTask:
-    """What workers do for `job`, with places as they find them."""
+    """Task of the workers for `job`, with absolute locations.
+
+    Raises MismatchError for another bundle than that of the scores.
+    """
+    bundle_id = load_bundle_settings(job.bundle).id if job.bundle else ""
+    scored_by = scores_prefix(absolute(job.scores)).rsplit("bundle=", 1)[-1]
+    if bundle_id and bundle_id != scored_by:
+        where = absolute(job.bundle)
+        raise MismatchError(f"{where} is bundle {bundle_id}, the scores are of {scored_by}; give that bundle")
     return EvidenceTask(
         sources=parse_archives(job.archive),
         site=absolute(job.site),
         bundle=absolute(job.bundle),
-        bundle_id=load_bundle_settings(job.bundle).id if job.bundle else "",
+        bundle_id=bundle_id,
         image_fps=job.image_fps,
         evidence=job.evidence,
         limits=job.limits,

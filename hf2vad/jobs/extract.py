@@ -1,14 +1,14 @@
 """Cut an archive into spatio-temporal cubes: an STC table for training.
 
 Example:
-    python jobs/extract_stc.py --archive demo/archive/train --out demo/stc
-    python jobs/extract_stc.py --archive s3://cameras/2026 --include '*.mp4' --out s3://vad/stc --ray.workers 64
-    python jobs/extract_stc.py --archive s3://cameras --pattern '{camera}/{date}/*' --since 2026-11-01 --out s3://vad/stc
+    hf2vad extract demo/archive/train --out demo/stc
+    hf2vad extract s3://cameras/2026 --include '*.mp4' --out s3://vad/stc --ray.workers 64
+    hf2vad extract s3://cameras --pattern '{camera}/{date}/*' --since 2026-11-01 --out s3://vad/stc
 
-Of each camera at most --max-cubes are cut, spread over its footage; how much there is, and what it will cost, is said
-first.
+Cuts at most --max-cubes of each camera, spread over its footage. Before the work begins, an estimate of cubes, time and
+disk is printed.
 
-Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some videos failed (see <out>/failures/), 143
+Run the command again to resume. Exit code: 0 done, 2 usage, 3 some videos failed (see <out>/failures/), 143
 stopped by SIGTERM, which lets shards in flight finish.
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractJob(PathFilterSettings, WalkSettings):
-    """Settings of jobs/extract_stc.py."""
+    """Settings of hf2vad extract."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes")
 
@@ -46,10 +46,10 @@ class ExtractJob(PathFilterSettings, WalkSettings):
     """Folder or s3://bucket/prefix of video files and folders of numbered images."""
 
     out: str
-    """Where the STC table goes: <out>/stc/<dataset>/<video>/<start>-<stop>-<hash>.parquet."""
+    """Folder for the STC table: <out>/stc/<dataset>/<video>/<start>-<stop>-<hash>.parquet."""
 
     preset: PresetName = "compact"
-    """Where the defaults of flow, motion and detector come from."""
+    """Preset that gives the defaults of flow, motion and detector."""
 
     dataset: str = ""
     """Name of this archive in the table; empty: the last part of the archive's path."""
@@ -91,7 +91,7 @@ def extract_job(job: ExtractJob) -> int:
     passed = PassedOver()
     first = some_videos(job.archive, job.include, passed, job.scope)
     listing = partial(catalogue, job.archive, job.include, job.scope)
-    return run_extraction("extract_stc", job, extraction, first, listing, passed)
+    return run_extraction("extract", job, extraction, first, listing, passed)
 
 
 def run_extraction(
@@ -136,7 +136,7 @@ def run_extraction(
 
 
 def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> ExtractionTask:
-    """What the walk does with each video, for a job whose places are absolute; `extraction`: its detector resolved."""
+    """Task of the walk for a job with absolute locations. `extraction`: settings with the detector resolved."""
     from hf2vad.hashes import content_hash, hash_of
     from hf2vad.health.frame_stats import EVERY
     from hf2vad.schema import SCHEMA_VERSION, STC, STC_CLASSES
@@ -164,4 +164,11 @@ def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> Extraction
     )
 
 
-JOB = Job("extract", ExtractJob, extract_job, __doc__)
+JOB = Job(
+    "extract",
+    ExtractJob,
+    extract_job,
+    __doc__,
+    shown=("archive", "out", "preset", "frames", "pattern", "detector.kinds", "detector.model", "ray.address"),
+    reads="archive",
+)

@@ -1,18 +1,18 @@
-"""Write the review site of a run: a night's overview, its events, and each video with its score.
+"""Write the review site of a run: an overview of the night, its events, and each video with its score.
 
 Example:
-    python jobs/report.py --scores demo/scores --archive demo/archive/test --bundle demo/bundle --out site
-    python jobs/report.py --scores s3://vad/scores --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
+    hf2vad report demo/scores --archive demo/archive/test --bundle demo/bundle --out site
+    hf2vad report s3://vad/scores --archive s3://cameras --bundle s3://vad/bundles/site-7 \\
         --out s3://vad/review/2026-11-24 --pattern '{camera}/{date}/{time}.mp4' --since 2026-11-24 --until 2026-11-24
 
-    python jobs/report.py --scores demo/scores --archive demo/archive/test --bundle demo/bundle --out site \\
+    hf2vad report demo/scores --archive demo/archive/test --bundle demo/bundle --out site \\
         --evidence.clips --evidence.pixelate people
 
-Open index.html: the site is static files, and needs no server. Run it again after more was scored; videos that were
-copied or transcoded are kept.
+Open index.html: the site consists of static files and needs no server. Run the command again after more videos were
+scored; copied and transcoded videos are kept.
 
-Exit code: 0 done, also where videos cannot be played (it says how many, and their pages why); 2 usage, or a place that
-cannot be used.
+Exit code: 0 done, even if some videos cannot be played (the summary counts them, and their pages give the reason); 2
+usage, or a location that cannot be used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hf2vad.report.site.job import ReportJob
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewJob(ReportJob):
-    """Settings of jobs/report.py."""
+    """Settings of hf2vad report."""
 
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -38,14 +38,15 @@ class ReviewJob(ReportJob):
 def review_job(job: ReviewJob) -> int:
     """Gather the evidence, write the site, say what is there. Returns the exit code."""
     from hf2vad.report.site.night import write_site
+    from hf2vad.scoring.words import count_words
 
     counts = gathered(job)
     site = write_site(job)
-    no_player = f", {site.no_player:,} videos without a player (their pages say why)" if site.no_player else ""
-    print(
-        f"{site.videos:,} videos, {site.events:,} events, {site.failures:,} failures{no_player}; evidence of "
-        f"{counts.get('events', 0):,} events, {counts.get('made', 0):,} new; open {site.index}"
-    )
+    said = [count_words(site.videos, "video"), count_words(site.events, "event"), count_words(site.failures, "failure")]
+    if site.no_player:
+        said.append(f"{count_words(site.no_player, 'video')} without a player (the pages say why)")
+    evidence = f"evidence of {count_words(counts.get('events', 0), 'event')}, {counts.get('made', 0):,} new"
+    print(f"{', '.join(said)}; {evidence}; open {site.index}")
     return EXIT_OK
 
 
@@ -70,4 +71,11 @@ def gathered(job: ReviewJob) -> dict[str, int]:
     )
 
 
-JOB = Job("report", ReviewJob, review_job, __doc__)
+JOB = Job(
+    "report",
+    ReviewJob,
+    review_job,
+    __doc__,
+    shown=("scores", "out", "archive", "bundle", "since", "until", "media", "evidence.clips"),
+    reads="scores",
+)

@@ -4,12 +4,12 @@ Example:
     hf2vad run ~/videos
     hf2vad run front.mp4 yard.mp4 --out found
     hf2vad run s3://cameras/2026 --out s3://vad/found
-    hf2vad run --out found                 # once more: what is new since then
+    hf2vad run --out found                 # again: score what is new since then
 
-Nothing else is needed. A folder that holds cameras has one folder for each; a video that lies in none is a camera of
-its own. Of a camera with four videos or more the older half (by name) is learned from, and the newer half scored; else
-the first half of each video is learned from, and the second scored. <out>/index.html is the site, and <out>/hf2vad.toml
-what was chosen.
+No other option is needed. In a folder of cameras, each camera is a folder; a video outside of them is a camera of its
+own. With four or more videos of a camera, the older half (by name) is learned from and the newer half is scored.
+Otherwise the first half of each video is learned from and the second half is scored. <out>/index.html is the site, and
+<out>/hf2vad.toml holds the settings that were used.
 
 Run it again to resume where it left off, or to score what is new. Exit code: 0 done, 2 usage, 3 some videos failed, 143
 stopped by SIGTERM.
@@ -38,11 +38,10 @@ if TYPE_CHECKING:
     from hf2vad.archive.catalog import Video
     from hf2vad.archive.parts import Parts
     from hf2vad.archive.passed import PassedOver
+    from hf2vad.jobs.run_plan import RunPlan
     from hf2vad.jobs.run_steps import Found
     from hf2vad.report.site.night import Site
 
-SAMPLED = 50
-"""Videos that are opened to say how long an archive is."""
 ALONE_S = 1800.0
 """Footage, in seconds, up to which the work is done in this process: Ray takes some seconds to start."""
 LITTLE_S = 600.0
@@ -60,13 +59,14 @@ class RunJob:
     """Folder or s3://bucket/prefix of the result; open its index.html."""
 
     learn: float = 50.0
-    """How much of each camera is learned from, in percent."""
+    """Share of each camera's footage to learn from, in percent."""
 
     preset: PresetName = "features"
-    """What the score is made of. `features` needs no training of a network."""
+    """Features of the score. `features` needs no network, so it trains in seconds."""
 
-    verbose: bool = False
-    """Print the whole record of each step."""
+    bundle: str = ""
+    """Score with this bundle, such as one that `hf2vad teach` has made of the result's own, and learn nothing. Later
+    runs with this --out keep to it."""
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     ray: RayConfig = field(default_factory=RayConfig)
@@ -79,29 +79,38 @@ class RunJob:
 def run_job(job: RunJob) -> int:
     """Learn, score, and make the site; what an earlier run has finished is not done again. Returns the exit code."""
     print("Starting …", flush=True)
-    from hf2vad.archive.parts import camera_of
     from hf2vad.archive.passed import PassedOver
+    from hf2vad.bundle.settings import load_bundle_settings
+    from hf2vad.jobs.extract import ExtractJob
+    from hf2vad.jobs.run_plan import planned
+    from hf2vad.storage import exists, join, require_writable
 
     job = _with_last_paths(_absolute(job))
     sources = named_sources(job.paths)
+    if job.bundle:
+        load_bundle_settings(job.bundle)  # one that cannot be used is not noted for later runs
     passed = PassedOver()
     videos = _listed(sources, passed, job.out)
     parts = _parts(job, videos)
-    learned, scored = _plan(job, parts, videos)
-    _print_plan(videos, learned, scored, passed)
+    learns = not job.bundle and not exists(join(job.out, "bundle", "bundle.json"))
+    plan = planned(videos, parts, job.learn / 100, job.limits, most=ExtractJob.max_cubes, learns=learns)
+    for line in plan.lines(passed):
+        print(line, flush=True)
     from hf2vad.cluster.dispatch import open_cluster  # a mistake in the paths does not wait for these
     from hf2vad.jobs.run_steps import Steps
 
-    if job.ray == RayConfig() and "RAY_ADDRESS" not in os.environ and learned + scored < ALONE_S:
+    alone = plan.learned.seconds + plan.scored.seconds < ALONE_S
+    if alone and job.ray == RayConfig() and "RAY_ADDRESS" not in os.environ:
         job = replace(job, ray=replace(job.ray, address=NO_RAY))
+    require_writable(job.out)
     _put_choices(job, parts)
     with open_cluster(job.ray):
-        steps = Steps(job, sources, videos, parts)
+        steps = Steps(job, sources, videos, parts, plan.shares)
         steps.extract()
         steps.train()
         found = steps.score()
-        site = steps.show(_notice(learned, below=found.below))
-    _print_end(job, found, site, scored, len({camera_of(video) for video in videos}))
+        site = steps.show(_notice(plan.learned.seconds, below=found.below))
+    _print_end(job, found, site, plan)
     return EXIT_FAILURES if site.failures or EXIT_FAILURES in steps.codes else EXIT_OK
 
 
@@ -128,8 +137,9 @@ def _absolute(job: RunJob) -> RunJob:
     """`job` with places that mean the same in every process."""
     from hf2vad.storage import absolute
 
-    out, *paths = (absolute(os.path.expanduser(place)) for place in (job.out, *job.paths))
-    return replace(job, out=out, paths=tuple(dict.fromkeys(paths)))
+    out, *paths = (absolute(place) for place in (job.out, *job.paths))
+    bundle = absolute(job.bundle) if job.bundle else ""
+    return replace(job, out=out, paths=tuple(dict.fromkeys(paths)), bundle=bundle)
 
 
 def _with_last_paths(job: RunJob) -> RunJob:
@@ -157,14 +167,15 @@ def _with_last_paths(job: RunJob) -> RunJob:
             f"{job.out} is the result of {' '.join(kept.paths)} with --learn {kept.learn:g} --preset {kept.preset}; "
             f"choose another --out, or leave {', '.join(changed)} out to score what is new there"
         )
-    return replace(kept, verbose=job.verbose, ray=job.ray)
+    return replace(kept, bundle=job.bundle or kept.bundle, ray=job.ray)
 
 
 def _put_choices(job: RunJob, parts: Parts) -> None:
     from hf2vad.storage import join, put_bytes, put_json
 
     lines = ["# What `hf2vad run` chose; run it again with this --out to score what is new."]
-    lines += [f"{name} = {json.dumps(getattr(job, name))}" for name in ("paths", "learn", "preset")]
+    names = ("paths", "learn", "preset", *(["bundle"] if job.bundle else []))
+    lines += [f"{name} = {json.dumps(getattr(job, name))}" for name in names]
     put_bytes(join(job.out, "hf2vad.toml"), ("\n".join(lines) + "\n").encode())
     put_json(join(job.out, "learned.json"), parts.to_json())
 
@@ -174,7 +185,7 @@ def _listed(sources: Sequence[ArchiveRef], passed: PassedOver, out: str) -> list
 
     Raises ConfigError where there is none, NotFoundError for a path that leads nowhere.
     """
-    from hf2vad.archive.catalog import catalogue
+    from hf2vad.archive.catalog import catalogue, no_video
 
     videos = [
         replace(video, id=source.below + video.id, source=source.name)
@@ -183,12 +194,12 @@ def _listed(sources: Sequence[ArchiveRef], passed: PassedOver, out: str) -> list
         if not video.uri.startswith(out.rstrip("/") + "/")
     ]
     if not videos:
-        raise ConfigError("; ".join([f"{', '.join(s.uri for s in sources)}: no video there", *passed.lines()]))
+        raise no_video(", ".join(source.uri for source in sources), passed)
     return videos
 
 
 def _parts(job: RunJob, videos: Sequence[Video]) -> Parts:
-    """What an earlier run learned from, or else what is to be."""
+    """Parts that an earlier run learned from, or a new split."""
     from hf2vad.archive.parts import Parts
     from hf2vad.storage import exists, join, read_json
 
@@ -197,45 +208,10 @@ def _parts(job: RunJob, videos: Sequence[Video]) -> Parts:
     return Parts.of(videos, job.learn / 100)
 
 
-def _seconds_a_byte(videos: Sequence[Video], limits: LimitsConfig) -> float:
-    """Length of some of `videos`, evenly spread, for each byte of theirs; 0 where none of them can be opened."""
-    from functools import partial
-
-    from hf2vad.archive.settings import DecodeConfig
-    from hf2vad.jobs.dry_run import looked_at
-    from hf2vad.threads import in_threads
-
-    some = videos[:: -(-len(videos) // SAMPLED)]
-    look = partial(looked_at, image_fps=25.0, limits=limits, decode=DecodeConfig())
-    read = [(video, found) for video, found in in_threads(look, iter(some), 4) if not isinstance(found, str)]
-    size = sum(video.size for video, _ in read)
-    return sum(float(timeline.pts_s[-1]) for _, timeline in read) / size if size else 0.0
-
-
-def _plan(job: RunJob, parts: Parts, videos: Sequence[Video]) -> tuple[float, float]:
-    """Seconds of footage that are learned from, and that are scored, about."""
-    pace, learned = _seconds_a_byte(videos, job.limits), job.learn / 100
-    older, shared, newer = (
-        pace * sum(video.size for video in some)
-        for some in (parts.learned_whole(videos), parts.shared(videos), parts.scored_whole(videos))
-    )
-    return older + learned * shared, newer + (1 - learned) * shared
-
-
-def _print_plan(videos: Sequence[Video], learned: float, scored: float, passed: PassedOver) -> None:
-    from hf2vad.archive.parts import camera_of
-
-    cameras = len({camera_of(video) for video in videos})
-    print(
-        f"{_count(len(videos), 'video')} of {_count(cameras, 'camera')}: "
-        f"{length(learned)} to learn from, {length(scored)} to score"
-    )
-    for line in passed.lines():
-        print(line)
-
-
 def _notice(learned_s: float, *, below: bool) -> str:
-    """What whoever looks at the site must know."""
+    """Banner of the site."""
+    from hf2vad.jobs.run_plan import length
+
     said = []
     if learned_s < LITTLE_S:
         said.append(
@@ -246,27 +222,17 @@ def _notice(learned_s: float, *, below: bool) -> str:
     return " ".join(said)
 
 
-def _print_end(job: RunJob, found: Found, site: Site, scored_s: float, cameras: int) -> None:
-    count = _count(0 if found.below else found.count, "unusual moment")
+def _print_end(job: RunJob, found: Found, site: Site, plan: RunPlan) -> None:
+    from hf2vad.jobs.run_plan import count, length
+
+    moments = count(0 if found.below else found.count, "unusual moment")
     below = "; the highest below the alarm threshold:" if found.below else ""
-    print(f"{count} in {length(scored_s)} of {_count(cameras, 'camera')}{below}")
+    print(f"{moments} in {length(plan.scored.seconds)} of {count(plan.cameras, 'camera')}{below}")
     for line in found.top:
         print(f"  {line}")
-    failures = f"{_count(site.failures, 'failure')}: see {job.out}/scores" if site.failures else "no failures"
+    failures = f"{count(site.failures, 'failure')}: see {job.out}/scores" if site.failures else "no failures"
     print(f"{failures[0].upper()}{failures[1:]}; tables in {job.out}/scores, choices in {job.out}/hf2vad.toml")
     print(f"Open: {site.index}")
 
 
-def length(seconds: float) -> str:
-    """A length of footage: "58 seconds", "12 min", "3 h 05 min"."""
-    if seconds < 120:
-        return f"{round(seconds)} seconds"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60:02d} min"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-JOB = Job("run", RunJob, run_job, __doc__)
+JOB = Job("run", RunJob, run_job, __doc__, shown=("paths", "out", "learn", "preset", "ray.address"), reads="paths")

@@ -1,25 +1,32 @@
 """Score every frame of an archive with a bundle: Parquet tables of frames, objects and events.
 
 Example:
-    python jobs/score_archive.py --archive demo/archive/test --bundle demo/bundle --out demo/scores
+    hf2vad score demo/archive/test --bundle demo/bundle --out demo/scores
     ray job submit --working-dir . -- python jobs/score_archive.py \\
         --archive s3://cameras/2026 --bundle s3://vad/bundles/site-7 --out s3://vad/scores
 
-Run it again to go on where it stopped. Exit code: 0 done, 2 usage, 3 some videos failed or could be scored only in
+Run the command again to resume. Exit code: 0 done, 2 usage, 3 some videos failed or could be scored only in
 part (see <out>/bundle=<id>/failures/), 143 stopped by SIGTERM, which lets shards in flight finish.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Self
 
 from hf2vad.commandline import Job, required_missing
+from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
 from hf2vad.errors import ConfigError
 from hf2vad.health.settings import HealthConfig
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.walk.settings import WalkSettings
+
+OF_BUNDLE = tuple(item.name for item in fields(ExtractionConfig))
+"""Settings that decide the cubes: scoring takes them from the bundle, and refuses others."""
+WHY_HIDDEN = (
+    f"Not listed, because the bundle brings them: {', '.join(OF_BUNDLE)}. hf2vad extract --help-all says what they are."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +36,21 @@ class ScoreSettings(WalkSettings):
     EARLY: ClassVar[tuple[str, ...]] = ("bundle",)
 
     archive: str | tuple[str, ...]
-    """What is scored; each job has its own form."""
+    """Archive to score. Each job has its own form."""
 
     bundle: str
-    """The trained model: what jobs/train.py put."""
+    """The trained model: what hf2vad train put."""
 
     out: str
-    """Where the tables go: <out>/bundle=<id>/frames/<video>.parquet, and objects, events, failures beside it."""
+    """Folder for the tables: <out>/bundle=<id>/frames/<video>.parquet, and objects, events, failures beside it."""
 
     boxes: str = ""
     """Parquet file of boxes (video, frame, x1, y1, x2, y2), for a bundle that was trained on such boxes."""
 
     engine: EngineChoice = "auto"
-    """What runs the network. `eager`: PyTorch as it is, the reference. `compiled`: by torch.compile, in each worker.
-    `aot`, `tensorrt`: from a package, which is built where there is none. `auto`: a package that fits, else `compiled`
-    on a GPU, else `eager`."""
+    """Engine that runs the network. `eager`: plain PyTorch, the reference. `compiled`: torch.compile in each worker.
+    `aot`, `tensorrt`: a package, built if missing. `auto`: a package that fits, else `compiled` on a GPU, else `eager`.
+    """
 
     precision: Precision = "fp32"
     """Numbers of engines other than eager. `tf32` and `fp16` need a GPU."""
@@ -64,8 +71,12 @@ class ScoreSettings(WalkSettings):
     """Measure every feature that the bundle has, not only those with a weight in its score; the others are null in the
     tables. Scores stay the same."""
 
+    vectors: int = 0
+    """Objects of each second, the highest scoring, that keep a vector of 64 bytes, by which `hf2vad similar` finds more
+    like them; 0: none."""
+
     alarms: str = ""
-    """File of jobs/alarms.py: at which score an event starts, by camera, in place of the bundle's thresholds."""
+    """File of hf2vad alarms: at which score an event starts, by camera, in place of the bundle's thresholds."""
 
     events: EventConfig = field(default_factory=EventConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
@@ -84,6 +95,8 @@ class ScoreSettings(WalkSettings):
         super().__post_init__()
         if self.batch < 1:
             raise ConfigError(f"--batch must be at least 1, got {self.batch}")
+        if self.vectors < 0:
+            raise ConfigError(f"--vectors must not be negative, got {self.vectors}")
         if self.engine != "auto":
             EngineSpec(name=self.engine, precision=self.precision)
         if self.smoothing is not None and (self.smoothing < 1 or self.smoothing % 2 == 0):
@@ -95,7 +108,7 @@ class ScoreSettings(WalkSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreJob(ScoreSettings):
-    """Settings of jobs/score_archive.py."""
+    """Settings of hf2vad score."""
 
     archive: str
     """Folder or s3://bucket/prefix of video files and folders of numbered images, or one video file."""
@@ -110,7 +123,6 @@ def score_job(job: ScoreJob) -> int:
     Raises MismatchError when an extraction setting is not the bundle's.
     """
     from hf2vad.archive.passed import PassedOver
-    from hf2vad.jobs.dry_run import list_archive
     from hf2vad.jobs.scoring import run_scoring, scoring_task
     from hf2vad.storage import absolute
     from hf2vad.walk.run import absolute_places, some_videos
@@ -120,9 +132,20 @@ def score_job(job: ScoreJob) -> int:
     passed = PassedOver()
     videos = some_videos(job.archive, job.include, passed)
     if job.dry_run:
+        from hf2vad.jobs.dry_run import list_archive
+
         decode = job.extraction.decode
         return list_archive(videos, passed, image_fps=job.image_fps, limits=job.limits, decode=decode)
-    return run_scoring("score_archive", job, task, videos, passed)
+    return run_scoring("score", job, task, videos, passed)
 
 
-JOB = Job("score", ScoreJob, score_job, __doc__)
+JOB = Job(
+    "score",
+    ScoreJob,
+    score_job,
+    __doc__,
+    shown=("archive", "bundle", "out", "frames", "events.threshold", "alarms", "dry-run", "ray.address"),
+    reads="archive",
+    hidden=OF_BUNDLE,
+    why_hidden=WHY_HIDDEN,
+)

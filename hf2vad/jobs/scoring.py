@@ -1,4 +1,4 @@
-"""What the jobs that score have in common: a bundle and settings as a task, walked with the engine of choice."""
+"""Shared parts of the scoring jobs: a bundle and settings as a task, walked with the chosen engine."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from hf2vad.cubes.settings import extraction_difference
 from hf2vad.engines.request import EngineRequest, cache_of
 from hf2vad.engines.settings import EngineSpec
 from hf2vad.errors import MismatchError
+from hf2vad.features.object_vector import VERSION
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.health.frame_stats import EVERY
 from hf2vad.jobs.score import ScoreSettings
 from hf2vad.models.device import choose_device
-from hf2vad.schema import SCHEMA_VERSION
+from hf2vad.schema import SCHEMA_VERSION, SHARD, SHARD_VECTORS
 from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.feature_set import counted_features, fitted_features
 from hf2vad.settings import to_dict
@@ -60,7 +61,7 @@ def run_scoring(
 
 
 def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
-    """Which engine `job` wants for `task`."""
+    """Engine that `job` requests for `task`."""
     return EngineRequest(
         bundle_uri=job.bundle,
         bundle_id=task.bundle.id,
@@ -75,8 +76,8 @@ def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
 
 
 def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
-    """What the walk does with each video, for a job whose places are absolute, by the engine `eager` until another is
-    chosen; raises what `score_job` does."""
+    """Task of the walk for a job with absolute locations, with the engine `eager` until another is chosen. Raises the
+    errors of `score_job`."""
     bundle = load_bundle(job.bundle)
     extraction = replace(job.extraction, detector=resolve_detector(job.detector))
     if difference := extraction_difference(bundle.settings.extraction, extraction):
@@ -84,7 +85,7 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
             f"{job.bundle} was trained on other cubes than these settings make ({difference}); leave the settings out"
         )
     check_boxes(job.boxes, job.detector)
-    if job.device != "auto":
+    if job.device not in ("auto", "cpu"):
         choose_device(job.device)
     settings = bundle.settings
     smoothing = settings.smoothing if job.smoothing is None else job.smoothing
@@ -95,15 +96,18 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
     features = fitted_features(bundle) if job.all_parts else counted
     more = [name for name in features if name not in counted]
     engine = EngineSpec(name="eager", networks=networks_for(features))
-    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY, *more)
+    kept = [f"vectors {VERSION}"] if job.vectors else []
+    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY, *more, *kept)
+    most = [job.vectors] if job.vectors else []
     return ScoringTask(
         layout=ScoreLayout(
             prefix=join(job.out, f"bundle={bundle.id}"),
             bundle=bundle.id,
             engine=engine.label,
             plan=plan,
-            scores=hash_of(plan, smoothing, to_dict(job.health)),
-            final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms),
+            shard_schema=SHARD_VECTORS if job.vectors else SHARD,
+            scores=hash_of(plan, smoothing, to_dict(job.health), *most),
+            final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms, *most),
         ),
         config=walk_config(job, extraction, frame_stats=True, tries=tries),
         bundle_uri=job.bundle,
@@ -115,4 +119,5 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
         smoothing=smoothing,
         events=job.events,
         health=job.health,
+        vectors=job.vectors,
     )

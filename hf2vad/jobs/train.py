@@ -1,19 +1,19 @@
-"""Train a site's model on an STC table and put the bundle that jobs/score_archive.py needs.
+"""Train a site's model on an STC table, and write the bundle that hf2vad score needs.
 
 Example:
-    python jobs/train.py --stc demo/stc --out demo/bundle --preset compact
-    python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --training.amp bf16
-    python jobs/train.py --stc s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --workers 4
-    python jobs/train.py --stc ped2/stc --out ped2/bundle --preset ped2 --init ped2.pth --training.stages
+    hf2vad train demo/stc --out demo/bundle --preset compact
+    hf2vad train s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --training.amp bf16
+    hf2vad train s3://vad/stc --out s3://vad/bundles/site-7 --preset avenue --workers 4
+    hf2vad train ped2/stc --out ped2/bundle --preset ped2 --init ped2.pth --training.stages
 
-With --init, training starts from the weights of another bundle, or of the paper's own code (a .pth file; give the
---preset of its data set); with no --training.stages these weights are used as they are.
+With --init, training starts from the weights of another bundle, or of the paper's code (a .pth file; give the --preset
+of its data set). With an empty --training.stages these weights are used as they are.
 
-With --workers, as many processes train together on a Ray cluster, each on its share of every batch of training.batch
-cubes. tensorboard --logdir shows the curves in tensorboard/ beside the bundle.
+With --workers N, N processes train together on a Ray cluster, each on its share of every batch of training.batch cubes.
+The loss curves are in tensorboard/ beside the bundle: tensorboard --logdir shows them.
 
-Run it again to go on from the last checkpoint. Exit code: 0 done, 2 usage or a table that cannot be trained on, 143
-stopped by SIGTERM, with a checkpoint written first.
+Run the command again to resume from the last checkpoint. Exit code: 0 done, 2 usage or a table that cannot be trained
+on, 143 stopped by SIGTERM, with a checkpoint written first.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ MIN_CUBES = 16
 @dataclass(frozen=True, kw_only=True)
 @with_feature_settings
 class TrainJob:
-    """Settings of jobs/train.py."""
+    """Settings of hf2vad train."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset",)
 
     stc: str
-    """The STC table: what jobs/extract_stc.py wrote, or a folder of it."""
+    """The STC table: what hf2vad extract wrote, or a folder of it."""
 
     out: str
-    """Where the bundle goes; checkpoints are kept beside it, under checkpoints/."""
+    """Folder for the bundle. Checkpoints are kept in its checkpoints/."""
 
     preset: PresetName = "compact"
-    """Where the defaults of model, training and fusion come from."""
+    """Preset that gives the defaults of model, training and fusion."""
 
     init: str = ""
     """Weights that the first stage starts from: a bundle, or a checkpoint file of the paper's code. Its network must be
@@ -77,8 +77,8 @@ class TrainJob:
     without Ray. Each needs ray.cpus CPUs and, where the cluster has GPUs, one."""
 
     grace_seconds: float = GRACE_SECONDS
-    """How long workers may take after SIGTERM to finish their step and write a checkpoint; then, or with a second
-    SIGTERM, they are dropped. One process takes the time it needs."""
+    """Seconds that workers may take after SIGTERM to finish their step and write a checkpoint. After that, or at a
+    second SIGTERM, they are dropped. Training in one process takes the time that it needs."""
 
     smoothing: int = 17
     """Frames of the median filter over frame scores; odd, 1: none."""
@@ -93,9 +93,9 @@ class TrainJob:
     density: DensityConfig = field(default_factory=DensityConfig)
 
     camera_pattern: str = ""
-    """Where a video's path in the archive names its camera, as in {camera}/{date}/*. Empty: the first folder is the
-    camera, or, for a video outside of folders, the file; with `fusion.rule eq9` all footage is of one camera. By
-    surprise each camera is learnt apart, as far as it has footage, and leans on all cameras for the rest."""
+    """Pattern whose {camera} names a video's camera, as in {camera}/{date}/*. If empty, the first folder is the camera,
+    or the file for a video outside of folders. With `fusion.rule eq9` all footage counts as one camera's. By surprise
+    each camera is learned apart as far as its footage allows, and shares the rest with all cameras."""
 
     camera_cubes: int = 1000
     """`fusion.rule eq9`: training cubes from which on a camera is calibrated on its own."""
@@ -164,7 +164,7 @@ def train_job(job: TrainJob) -> int:
     from hf2vad.fitting.learn import put_trained, train_network
     from hf2vad.models.device import choose_device
     from hf2vad.report.training import print_sample, print_training
-    from hf2vad.storage import absolute, exists, join
+    from hf2vad.storage import absolute, exists, join, require_writable
     from hf2vad.training.loop import check_workers
 
     job = replace(job, stc=absolute(job.stc), out=absolute(job.out), init=absolute(job.init))
@@ -176,6 +176,7 @@ def train_job(job: TrainJob) -> int:
     _check_cameras(job, table)
     if exists(join(job.out, "bundle.json")):
         return _already_there(plan, table)
+    require_writable(job.out)
     started = time.monotonic()
     if job.threads:
         torch.set_num_threads(job.threads)
@@ -261,4 +262,11 @@ def _train_together(job: TrainJob, plan: TrainingPlan, workers: int) -> None:
     run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
 
 
-JOB = Job("train", TrainJob, train_job, __doc__)
+JOB = Job(
+    "train",
+    TrainJob,
+    train_job,
+    __doc__,
+    shown=("stc", "out", "preset", "init", "camera-pattern", "select", "device", "workers"),
+    reads="stc",
+)

@@ -21,7 +21,7 @@ GROUPS = 4
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the CVAE makes of a batch of cubes."""
+    """Output of the CVAE for a batch of cubes."""
 
     frame: Tensor
     """(B, 3, 32, 32) in [0, 1]."""
@@ -189,7 +189,7 @@ class AutoregressivePrior(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From 8² features to the frame, with skips from Fφ at 16² and 32²."""
+    """Decoder from 8² features to the frame, with skips from Fφ at 16² and 32²."""
 
     def __init__(self, widths: tuple[int, int, int, int], dropout: float) -> None:
         super().__init__()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from hf2vad.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -12,6 +15,8 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Raises ConfigError for a name that torch does not know, or a GPU that is not there.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hf2vad.models.cvae import CVAE, Prediction
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.memae import FlowAutoencoder, Reconstruction
-from hf2vad.models.settings import NETWORKS, ModelConfig, Network
+from hf2vad.models.settings import NETWORKS, ModelConfig, Network, is_of, networks_of
 from hf2vad.schema import FLOWS, SIZE
-
-PREFIX: Mapping[Network, str] = {"flow": "flow_autoencoder.", "frame": "cvae."}
-"""What the names of a network's weights begin with."""
-
-
-def networks_of(weights: Collection[str]) -> tuple[Network, ...]:
-    """The networks that weights of these names are of, in the order of NETWORKS."""
-    return tuple(network for network in NETWORKS if any(_is_of(name, (network,)) for name in weights))
-
-
-def _is_of(name: str, networks: Sequence[Network]) -> bool:
-    return name.startswith(tuple(PREFIX[network] for network in networks))
 
 
 class HF2VAD(nn.Module):
@@ -41,7 +31,7 @@ class HF2VAD(nn.Module):
         Raises RuntimeError for weights of networks of another shape, and for none.
         """
         networks = networks_of(weights)
-        kept = {name: value for name, value in self.state_dict().items() if not _is_of(name, networks)}
+        kept = {name: value for name, value in self.state_dict().items() if not is_of(name, networks)}
         self.load_state_dict({**(kept if networks else {}), **weights})
         return networks
 
@@ -78,9 +68,9 @@ class HF2VAD(nn.Module):
                 errors.append((frame.float() - target.float()).square().flatten(1).sum(1))
         return tuple(errors)
 
-    def weights_of(self, networks: Sequence[Network]) -> dict[str, Tensor]:
+    def weights_of(self, networks: Sequence[Network]) -> dict[str, np.ndarray[Any, Any]]:
         """The state of these networks alone."""
-        return {name: value for name, value in self.state_dict().items() if _is_of(name, networks)}
+        return {name: value.cpu().numpy() for name, value in self.state_dict().items() if is_of(name, networks)}
 
     @torch.inference_mode()
     def errors(self, inputs: CubeTensors, networks: Sequence[Network] = NETWORKS) -> tuple[Tensor, ...]:

@@ -25,7 +25,7 @@ from hf2vad.schema import FLOWS
 
 
 class Inference(nn.Module):
-    """What `HF2VAD.forward` computes for both networks, and whether a memory kept more slots than could be read."""
+    """Output of `HF2VAD.forward` with both networks, and whether a memory kept more slots than could be read."""
 
     def __init__(self, model: HF2VAD, capacity: Mapping[Level, int] | None = None, *, batch: int = 1) -> None:
         """Copy what scoring needs of a network on the CPU, which stays as it is.
@@ -112,7 +112,7 @@ class InferenceAutoencoder(nn.Module):
         return reconstruction, sum_of_flows(_plane_sums(squares), self.config), missed
 
     def forward(self, given: Tensor) -> tuple[Tensor, Tensor]:
-        """What `FlowAutoencoder` gives; and the number of kept slots that could not be read, () int64."""
+        """Returns the outputs of `FlowAutoencoder`, and the number of kept slots that could not be read, () int64."""
         levels = [self.stem(given)]
         for down in self.downs:
             levels.append(down(levels[-1]))

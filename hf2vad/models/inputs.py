@@ -1,4 +1,4 @@
-"""From the bytes of a cube to what the networks take."""
+"""Network inputs from the bytes of a cube."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CubeTensors:
     """(B, 3, 32, 32) float32 in [0, 1]: the frame that is predicted."""
 
     def flow_input(self, kind: FlowInput) -> Tensor:
-        """What goes into the flow network: (4B, 2, 32, 32), each flow alone, or (B, 15, 32, 32), the five frames."""
+        """Input of the flow network: (4B, 2, 32, 32), each flow alone, or (B, 15, 32, 32), the five frames."""
         if kind == "frames":
             return torch.cat([self.context, self.target], dim=1)
         return self.flows.reshape(-1, 2, *self.flows.shape[2:])

@@ -18,12 +18,12 @@ CHANNELS: Mapping[FlowInput, tuple[int, int]] = {"flow": (2, 2), "frames": (3 * 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What the autoencoder makes of a batch."""
+    """Output of the autoencoder for a batch."""
 
     flow: Tensor
     """(B, 2, 32, 32), or (B, 8, 32, 32) where it predicts the four flows of a cube from its frames."""
     memories: dict[Level, Addressing]
-    """How each memory was read."""
+    """Addressing weights of each memory."""
 
 
 class ConvBlocks(nn.Sequential):

@@ -14,7 +14,7 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Addressing:
-    """How one memory was read."""
+    """Addressing weights of one memory."""
 
     entropy: Tensor
     """(): entropy of the addressing weights, averaged over queries (Eq. 2)."""

@@ -28,7 +28,7 @@ GAIN = 4
 
 
 def capacities(kept: Mapping[Any, int], slots: int) -> dict[Any, int]:
-    """How many slots of each memory of `slots` a batch may keep, where its probe cubes keep `kept`.
+    """Number of slots that a batch may keep in each memory of `slots`, where its probe cubes keep `kept`.
 
     A memory that is best read whole has no entry.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,6 +17,19 @@ Network = Literal["flow", "frame"]
 NETWORKS: tuple[Network, ...] = ("flow", "frame")
 """The two networks: `flow` is ML-MemAE-SC, which gives S_r; `frame` is the CVAE, which gives S_p."""
 
+PREFIX: Mapping[Network, str] = {"flow": "flow_autoencoder.", "frame": "cvae."}
+"""Prefix of the names of a network's weights."""
+
+
+def networks_of(weights: Collection[str]) -> tuple[Network, ...]:
+    """The networks that weights of these names are of, in the order of NETWORKS."""
+    return tuple(network for network in NETWORKS if any(is_of(name, (network,)) for name in weights))
+
+
+def is_of(name: str, networks: Sequence[Network]) -> bool:
+    """Whether a weight of this name belongs to one of `networks`."""
+    return name.startswith(tuple(PREFIX[network] for network in networks))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -26,7 +39,7 @@ class ModelConfig:
     """Channels of the first level of the flow autoencoder; doubled at each of the three levels below."""
 
     memories: tuple[Level, ...] = ("bottleneck", "up3", "up2")
-    """Where a memory module sits: after the bottleneck, or after an upsampling level."""
+    """Positions of memory modules: after the bottleneck, or after an upsampling level."""
 
     slots: int = 2000
     """Slots of each memory."""
@@ -35,30 +48,31 @@ class ModelConfig:
     """Hard-shrinkage threshold of the addressing weights; none: 1 / slots."""
 
     addressing: Literal["dot", "cosine"] = "dot"
-    """How a query is compared with a slot. `dot`: their product, as the releases of HF²-VAD and MemAE do it. `cosine`:
-    of both at unit length, times `sharpness`, as MemAE's paper defines it (Gong et al. 2019, Eq. 4)."""
+    """Similarity of a query and a slot. `dot`: their product, as in the releases of HF²-VAD and MemAE. `cosine`: the
+    product at unit length times `sharpness`, as in MemAE's paper (Gong et al. 2019, Eq. 4)."""
 
     sharpness: float = 20.0
     """Inverse temperature of the softmax over cosines; `dot` does without."""
 
     flow_error: FlowError = "sum"
-    """How the squared errors of a cube's four flows make S_r: their sum (paper §3.3), or four times their median or
-    their smallest, so that one bad flow field does not rule. Does not change the network."""
+    """Combination of the squared errors of a cube's four flows into S_r: their sum (paper §3.3), or four times their
+    median or minimum, so that one bad flow field does not rule. Does not change the network."""
 
     flow_residual: FlowResidual = field(default="pixels", metadata={OMIT_DEFAULT: True})
-    """What of a flow's residual is squared: each pixel's (paper §3.3), its mean over each quarter of the crop, or its
-    mean over the crop. A mean says how far off the motion as a whole is: limbs and flow noise cancel. Times the pixels
-    that it is over, so that a residual which is the same everywhere counts alike. Does not change the network."""
+    """Residual that is squared: of each pixel (paper §3.3), its mean over each quarter of the crop, or its mean over
+    the crop. The mean tells how far off the motion as a whole is, because limbs and flow noise cancel. It is multiplied
+    by the number of averaged pixels, so that a uniform residual gives the same error in each form. Does not change the
+    network."""
 
     flow_input: FlowInput = field(default="flow", metadata={OMIT_DEFAULT: True})
-    """What the flow network makes the four flows of. `flow`: it reconstructs each from itself (paper §3.1). `frames`:
-    it predicts all four at once from the five frames, with the same memories and the same loss. Not in the paper."""
+    """Input of the flow network. `flow`: it reconstructs each flow from itself (paper §3.1). `frames`: it predicts all
+    four flows from the five frames, with the same memories and loss; not in the paper."""
 
     skips: tuple[Level, ...] = ("up3", "up2")
     """Upsampling levels that are joined with the encoder's features (`bottleneck` has none)."""
 
     condition: Literal["reconstructed", "observed", "none"] = "reconstructed"
-    """What guides the frame prediction: reconstructed flows (HF²-VAD), observed flows (CVAE), no flow (VAE)."""
+    """Condition of the frame prediction: reconstructed flows (HF²-VAD), observed flows (CVAE), or none (VAE)."""
 
     cvae_widths: tuple[int, int, int, int] = (64, 128, 128, 128)
     """Channels of the CVAE's four stages, 32², 16², 8² and 4²; the last two must be equal (they are the latent's)."""
@@ -87,7 +101,7 @@ class ModelConfig:
         return 1.0 / self.slots if self.shrink is None else self.shrink
 
     def reads_pixels(self, networks: Collection[Network]) -> bool:
-        """Whether `networks` read the frames of a cube."""
+        """True if `networks` read the frames of a cube."""
         return "frame" in networks or ("flow" in networks and self.flow_input == "frames")
 
 

@@ -1,1 +1,1 @@
-"""What people look at: figures in the terminal, pages of text, and the review site."""
+"""Reports for people: figures in the terminal, pages of text, and the review site."""

@@ -67,7 +67,7 @@ def smoothing(result: Mapping[str, Any]) -> str:
 
 
 def counted(result: Mapping[str, Any]) -> str:
-    """Which frames counted."""
+    """Sentence on how many frames count, and why others do not."""
     others = result["dropped"] - result["dropped_first"]
     return (
         f"{result['frames']:,} labelled frames counted, {result['anomalous']:,} of them anomalous; "
@@ -78,7 +78,7 @@ def counted(result: Mapping[str, Any]) -> str:
 
 
 def alerts(result: Mapping[str, Any]) -> str:
-    """What the events of the score tables come to as alarms."""
+    """Alarms that the events of the score tables amount to."""
     found = result["alerts"]
     if not found["anomalies"] and not found["alarms"]:
         return "Events: no anomaly is labelled, and no alarm was given."
@@ -95,14 +95,14 @@ def alerts(result: Mapping[str, Any]) -> str:
 
 
 def _begins(found: Mapping[str, Any]) -> str:
-    """How rare what begins an alarm is; empty for scores that are not by surprise."""
+    """Rarity of the score at which an alarm begins. Empty for scores that are not by surprise."""
     if not found.get("surprises"):
         return ""
     return f" An alarm begins at {' or '.join(threshold_words(score) for score in found['surprises'])}."
 
 
 def not_computed(result: Mapping[str, Any]) -> str:
-    """Which features have no figure, and how to get one; empty where all have."""
+    """Features without a figure, and how to get one. Empty if every feature has one."""
     names = [part.removesuffix("_only") for part in result.get("not_computed", ())]
     if not names:
         return ""
@@ -113,7 +113,7 @@ def not_computed(result: Mapping[str, Any]) -> str:
 
 
 def against_speed(result: Mapping[str, Any]) -> str:
-    """Whether the model is worth having: it against the speed of the fastest object."""
+    """Sentence that compares the model with the speed of the fastest object."""
     if "beats_speed" not in result:
         return "The plain speed yardstick cannot be compared with: an AUROC or the column is missing."
     found = result["beats_speed"]
@@ -126,7 +126,7 @@ def against_speed(result: Mapping[str, Any]) -> str:
 
 
 def resampling(result: Mapping[str, Any]) -> str:
-    """Where the intervals come from."""
+    """Sentence on how the intervals were resampled."""
     found = result["intervals"]
     if not found["resamples"]:
         return "No intervals: they need at least two videos, and --protocol.resamples above 0."

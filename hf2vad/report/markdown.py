@@ -55,7 +55,7 @@ def _sections(result: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "An anomaly is an unbroken run of anomalous labels, an alarm an event of the score tables; they meet when they "
         "share a frame. Late: from the first frame of the anomaly to that of the alarm. Where events start is no part "
-        "of AUROC: `jobs/alarms.py` sets it by how many alarms an hour are wanted."
+        "of AUROC: `hf2vad alarms` sets it by how many alarms an hour are wanted."
     )
     if "regions" in result:
         yield from _regions(result)

@@ -1,16 +1,16 @@
-"""What a training saw, in the terminal."""
+"""Training summary for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from hf2vad.bundle.calibration import Calibration
 from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 from hf2vad.features.tail import SHRINK, own_share
+from hf2vad.summary import print_lines, print_whole
 
 if TYPE_CHECKING:
     from hf2vad.training.data import StcTable
@@ -34,30 +34,30 @@ def print_training(out: str, seconds: float) -> None:
         kept = " ".join(f"{level} {count:.0f}" for level, count in record["slots_kept"].items())
         figures = (f"{record['loss']:.5f}", f"{record['samples_per_s']:.0f}", f"{record['seconds']:.0f}")
         epochs.add_row(record["stage"], str(record["epoch"]), *figures, kept)
-    console = Console(width=WIDTH)
     if epochs.row_count:
-        console.print(epochs)
+        print_whole(epochs, WIDTH)
     known = bundle.calibration
     cameras = f" and {len(bundle.cameras)} cameras of their own" if bundle.cameras else ""
     counted = {name: known.moments[name] for name in bundle.fusion.weights}
     features = ", ".join(f"{name} {found.mean:.4g} ± {found.std:.4g}" for name, found in counted.items())
-    console.print(
-        f"bundle {bundle.id}: {known.cubes:,} cubes, {known.frames:,} frames{cameras}, {seconds:.0f} s; {features}; "
+    lines = [
+        f"Bundle {bundle.id}: {known.cubes:,} cubes, {known.frames:,} frames{cameras}, {seconds:.0f} s; {features}; "
         f"event threshold {known.threshold:.3f}"
-    )
+    ]
     rows = load_provenance(out).get("cameras", [])
-    for line in support_lines(known, bundle.cameras, [row["camera"] for row in rows if not row["own"]]):
-        console.print(line, markup=False)
+    lines += support_lines(known, bundle.cameras, [row["camera"] for row in rows if not row["own"]])
+    print_lines(lines, last=f"Bundle in {out}; hf2vad score takes it as --bundle")
 
 
 def print_sample(stc: str, table: StcTable, most: int) -> None:
-    """How much of the table at `stc` is trained on, on stdout, where that is a part of it."""
+    """Print the share of the table at `stc` that training uses, if it is not all."""
     if len(table) < (cubes := table.cubes_there):
         print(f"{stc}: {len(table):,} of {cubes:,} cubes are trained on, at most {most:,} of each camera", flush=True)
 
 
 def support_lines(overall: Calibration, cameras: Mapping[str, Calibration], pooled: Sequence[str] = ()) -> list[str]:
-    """How far the training footage supports a score by surprise, and which cameras lean on all of them; else empty.
+    """Lines on how far the training footage supports a score by surprise, and which cameras fall back on all cameras.
+    Empty if neither applies.
 
     pooled: cameras that are not learnt apart.
     """
@@ -77,7 +77,7 @@ def support_lines(overall: Calibration, cameras: Mapping[str, Calibration], pool
 
 
 def print_selection(figures: Sequence[dict[str, Any]]) -> None:
-    """What --select tried, and how well each told pseudo-anomalies from held-out normal clips, on stdout."""
+    """Print the candidates of --select and how well each separated pseudo-anomalies from held-out normal clips."""
     table = Table(title="selection: AUROC on pseudo-anomalies of held-out clips; no label was read")
     kinds = list(dict.fromkeys(key for row in figures for key in row if key not in _WORDS))
     for column in ("step", "candidate", *kinds, "mean", "chosen"):
@@ -85,7 +85,10 @@ def print_selection(figures: Sequence[dict[str, Any]]) -> None:
     for row in figures:
         shown = [f"{row[kind]:.3f}" if kind in row else "" for kind in kinds]
         table.add_row(row["step"], row["candidate"], *shown, f"{row['mean']:.4f}", "yes" if row["chosen"] else "")
-    Console(width=WIDTH).print(table)
+    print_whole(table, WIDTH)
+    chosen = [row for row in figures if row["chosen"]]
+    tried = ", ".join(f"{row['step']} {row['candidate']} (AUROC {row['mean']:.4f})" for row in chosen)
+    print(f"selection on pseudo-anomalies, no label was read: {tried}")
 
 
 _WORDS = ("step", "candidate", "mean", "chosen")

@@ -1,4 +1,4 @@
-"""Thresholds by wanted alarms per camera-hour, as a file that jobs/alarms.py writes and scoring reads."""
+"""Thresholds by wanted alarms per camera-hour, as a file that hf2vad alarms writes and scoring reads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Alarms:
     """Score at which an event starts, of cameras that have no threshold of their own."""
     cameras: Mapping[str, float]
     figures: Mapping[str, Any]
-    """What the thresholds rest on, for people."""
+    """Figures that the thresholds are based on, for people."""
 
     def put(self, uri: str) -> None:
         """Write the file."""
@@ -49,7 +49,7 @@ class Alarms:
         if different := [
             f"{name} {own.get(name)!r}, not {asked[name]!r}" for name in asked if own.get(name) != asked[name]
         ]:
-            raise MismatchError(f"the alarms were set for {'; '.join(different)}; set them again with jobs/alarms.py")
+            raise MismatchError(f"the alarms were set for {'; '.join(different)}; set them again with hf2vad alarms")
         cameras = {name: bundle.cameras.get(name, bundle.calibration) for name in {**bundle.cameras, **self.cameras}}
         return replace(
             bundle,
@@ -63,17 +63,17 @@ class Alarms:
 
 
 def rule_of(config: EventConfig) -> dict[str, Any]:
-    """What of `config` decides which frames are one event, beside the threshold."""
+    """Settings of `config` that decide which frames form one event, apart from the threshold."""
     return {f"events.{name}": value for name, value in to_dict(config).items() if name != "threshold"}
 
 
 def read_alarms(uri: str) -> Alarms:
-    """Read what jobs/alarms.py wrote. Raises SchemaError for anything else."""
+    """Read what hf2vad alarms wrote. Raises SchemaError for anything else."""
     try:
         content = dict(read_json(uri))
         version = content.pop("hf2vad.alarms", None)
         if version != VERSION:
-            raise SchemaError(f"{uri}: not a file of jobs/alarms.py of version {VERSION}, but {version!r}")
+            raise SchemaError(f"{uri}: not a file of hf2vad alarms of version {VERSION}, but {version!r}")
         alarms = Alarms(**content)
         PathPattern.of_camera(alarms.camera_pattern)
         values = [alarms.threshold, *alarms.cameras.values()]
@@ -83,4 +83,4 @@ def read_alarms(uri: str) -> Alarms:
     except Hf2vadError:
         raise
     except (AttributeError, TypeError, ValueError) as error:
-        raise SchemaError(f"{uri}: not a file of jobs/alarms.py: {error}") from None
+        raise SchemaError(f"{uri}: not a file of hf2vad alarms: {error}") from None

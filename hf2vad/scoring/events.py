@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from hf2vad.bundle.calibration import Calibration
 from hf2vad.schema import F64
@@ -38,19 +39,23 @@ def thresholds(config: EventConfig, calibration: Calibration) -> tuple[float, fl
     return high, low
 
 
-def find_events(scores: F64, config: EventConfig, calibration: Calibration) -> list[Event]:
+def find_events(
+    scores: F64, config: EventConfig, calibration: Calibration, between: npt.NDArray[np.bool_] | None = None
+) -> list[Event]:
     """The events in the (frames,) smoothed scores of a video, in order and disjoint.
 
     Hysteresis: an event is a run of frames at or above the low threshold that reaches the high one. Runs with at most
     `merge_gap` frames between them are one event; what is then shorter than `min_length` is none. Frames without a
     score (NaN) are below every threshold.
+
+    between: (frames,) which frames were not worked on, and so have no objects: none is a peak where another can be.
     """
     high, low = thresholds(config, calibration)
     events = events_above(high, high_runs(scores, low), config)
-    return [
-        Event(start, stop, start + int(np.nan_to_num(scores[start:stop], nan=-np.inf).argmax()))
-        for start, stop in events
-    ]
+    peaks = np.nan_to_num(scores, nan=-np.inf)
+    if between is not None:
+        peaks[between] = np.minimum(peaks[between], np.finfo(np.float64).min / 2)
+    return [Event(start, stop, start + int(peaks[start:stop].argmax())) for start, stop in events]
 
 
 def high_runs(scores: F64, low: float) -> list[HighRun]:

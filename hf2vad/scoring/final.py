@@ -18,11 +18,13 @@ from hf2vad.scoring.events import find_events
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.smooth import smooth
+from hf2vad.tables.held import held_frames
+from hf2vad.video.sampled import holders
 
 
 @dataclass(frozen=True)
 class FinalTables:
-    """What a video ends as."""
+    """Final tables of a video."""
 
     frames: pa.Table
     objects: pa.Table
@@ -45,6 +47,8 @@ def finalise(
 ) -> FinalTables:
     """The tables of a video from those of its shards; frames that no shard covers get a null score.
 
+    A frame that was not worked on (`between`) has the row of the one before it, but for its number, time and health.
+
     pts_s: (frames,) times of its frames. empty: the score of a frame without a cube. at_frame: adds the features of all
     boxes of a frame; none: a frame has the score of its highest box. calibration: its thresholds say
     where events start and end. metadata: what the tables say of themselves, among it `video` and `start`, the first
@@ -65,10 +69,13 @@ def finalise(
     best = _best_rows(boxed["frame"].to_numpy() - start, boxed["score"].to_numpy(), len(pts_s))
     has_box = best >= 0
     raw[has_box] = _raw_scores(boxed, best, start, at_frame)[has_box]
+    holding = holders(status == "between")
+    raw, best, has_box = raw[holding], best[holding], has_box[holding]
     score = smooth(raw, smoothing)
     top = boxed.take(pa.array(np.where(has_box, best, 0), mask=~has_box))
     speed = np.where(status == "scored", 0.0, np.nan).astype(np.float32)
     np.maximum.at(speed, boxed["frame"].to_numpy() - start, boxed[FEATURE_COLUMNS[YARDSTICK]].to_numpy())
+    count = np.bincount(boxed["frame"].to_numpy() - start, minlength=len(pts_s)).astype(np.int32)
     features = {name: top[column].combine_chunks() for name, column in FEATURE_COLUMNS.items()}
     frames = pa.Table.from_arrays(
         [
@@ -77,8 +84,8 @@ def finalise(
             pa.array(pts_s),
             _nullable(raw),
             _nullable(score),
-            *{**features, YARDSTICK: _nullable(speed)}.values(),
-            pa.array(np.bincount(boxed["frame"].to_numpy() - start, minlength=len(pts_s)).astype(np.int32)),
+            *{**features, YARDSTICK: _nullable(speed[holding])}.values(),
+            pa.array(count[holding]),
             *(top[name].combine_chunks() for name in BOX),
             pa.array(kinds, pa.string()),
         ],
@@ -108,7 +115,7 @@ def _raw_scores(
 
 
 def _best_rows(frame: npt.NDArray[np.int32], score: npt.NDArray[np.float64], frames: int) -> npt.NDArray[np.int64]:
-    """For each frame the row with the highest score, the first of equals; -1 without a row."""
+    """Row with the highest score of each frame, the first of equals; -1 for a frame without a row."""
     order = np.lexsort((-np.arange(len(frame)), score, frame))
     best = np.full(frames, -1, np.int64)
     best[frame[order]] = order
@@ -127,7 +134,8 @@ def event_table(
     trusted = np.array([kind is None or config.on_unhealthy for kind in frames["health"].to_pylist()], bool)
     score = frames["score"].to_numpy()
     rows = []
-    for number, event in enumerate(find_events(np.where(trusted, score, np.nan), config, calibration)):
+    found = find_events(np.where(trusted, score, np.nan), config, calibration, held_frames(frames, metadata))
+    for number, event in enumerate(found):
         first, last, peak = (frames.slice(i, 1).to_pylist()[0] for i in (event.start, event.stop - 1, event.peak))
         rows.append(
             {

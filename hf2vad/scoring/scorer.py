@@ -45,12 +45,12 @@ class ZScore:
 
 
 Rarity = Tail | CameraTail
-"""How rare a value is: of all cameras, or of one."""
+"""Rarity of a value, among all cameras or for one."""
 
 
 @dataclass(frozen=True)
 class Surprise:
-    """How far a value's surprise is above what nine of ten normal cubes have: the scale of `fusion.rule = surprise`."""
+    """Surprise of a value above that of nine in ten normal cubes: the scale of `fusion.rule = surprise`."""
 
     rarity: Rarity
     silent: float
@@ -96,7 +96,7 @@ class Scorer:
 
     @classmethod
     def surprise(cls, fusion: FusionConfig, own: Calibration, overall: Calibration) -> Self:
-        """By surprise, with the distributions of one camera, `own`, shrunk towards those of all cameras."""
+        """Score by surprise with the distributions of one camera, `own`, shrunk towards those of all cameras."""
 
         def rarity(tail: Tail, general: Tail) -> Rarity:
             return tail if own is overall else CameraTail(tail, general)

@@ -1,4 +1,4 @@
-"""Which frame scores are events."""
+"""Rules that turn frame scores into events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hf2vad.settings import require
 
 @dataclass(frozen=True, kw_only=True)
 class EventConfig:
-    """Which runs of high frame scores are events."""
+    """Rules that turn runs of high frame scores into events."""
 
     threshold: float | None = None
     """Smoothed frame score that an event must reach; none: the bundle's 99.9th percentile of training scores."""

@@ -11,8 +11,18 @@ import numpy as np
 import pyarrow as pa
 
 from hf2vad.features.feature import CubeArrays
+from hf2vad.features.object_vector import I8, object_vectors
 from hf2vad.profile import span
-from hf2vad.schema import F32, F64, FEATURE_COLUMNS, SHARD, CubeBatch, pack_metadata
+from hf2vad.schema import (
+    F32,
+    F64,
+    FEATURE_COLUMNS,
+    SHARD,
+    SHARD_VECTORS,
+    VECTOR_BYTES,
+    CubeBatch,
+    pack_metadata,
+)
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer
 from hf2vad.tables.cubes import class_columns
@@ -31,7 +41,7 @@ class _Ready:
     """Cubes for the networks, and what is measured of them without."""
 
     frames: list[CubeBatch]
-    """Whose cubes they are, in order; among them frames without any."""
+    """Frames of the cubes, in order, including frames without any."""
     cubes: CubeArrays
     values: FeatureValues
 
@@ -43,27 +53,30 @@ def score_shard(
     scorer: Scorer,
     *,
     metadata: Mapping[str, Any],
+    vectors: bool = False,
 ) -> pa.Table:
     """The table `shard` (see schema.py) for the frames of `batches`, in order.
 
     The networks run in the caller's thread, the same for all shards: CUDA graphs of torch.compile belong to the thread
     that recorded them (pytorch#123177). `batches`, and what is measured without a network, run in another, at most
     `AHEAD` batches of the engine ahead. Cubes of consecutive frames fill a batch; of cubes that do not fill one yet, no
-    more than one batch and one frame are held. What `batches` raises is raised here; it is closed at the end.
+    more than one batch and one frame are held. What `batches` raises is raised here; it is closed at the end. vectors:
+    whether boxes have their vectors.
     """
     rows: list[pa.RecordBatch] = []
     joined: list[pa.RecordBatch] = []
     with closing(prefetch(_ready(batches, features), depth=AHEAD, name="cubes")) as ready:
         for batch in ready:
             with span("network"):
-                values = {**batch.values, **features.measure_networks(batch.cubes)}
+                measured = {**batch.values, **features.measure_networks(batch.cubes)}
+                values = features.excused(measured, batch.cubes, scorer.weights)
             with span("rows"):
-                rows.append(
-                    _rows(video, batch.frames, values, scorer.score(scorer.in_units(values, batch.cubes.boxes)))
-                )
+                score = scorer.score(scorer.in_units(values, batch.cubes.boxes))
+                kept = object_vectors(batch.cubes) if vectors else None
+                rows.append(_rows(video, batch.frames, values, score, kept))
                 if len(rows) >= JOIN:
                     joined, rows = [*joined, pa.concat_batches(rows)], []
-    schema = SHARD.with_metadata(pack_metadata("shard", metadata))
+    schema = (SHARD_VECTORS if vectors else SHARD).with_metadata(pack_metadata("shard", metadata))
     return pa.Table.from_batches([*joined, *rows], schema).combine_chunks()
 
 
@@ -133,8 +146,11 @@ def _split(batch: CubeBatch, count: int) -> tuple[CubeBatch, CubeBatch]:
     return part(slice(count)), part(slice(count, None))
 
 
-def _rows(video: str, batches: list[CubeBatch], values: FeatureValues, score: F64) -> pa.RecordBatch:
-    """One row a cube with its features and score, and one with nulls a frame without cubes."""
+def _rows(
+    video: str, batches: list[CubeBatch], values: FeatureValues, score: F64, vectors: I8 | None
+) -> pa.RecordBatch:
+    """One row a cube with its features, score and, unless `vectors` is None, its vector; and one with nulls a frame
+    without cubes."""
     repeats = np.array([max(1, len(batch)) for batch in batches])
     empty = np.repeat([not len(batch) for batch in batches], repeats)
     boxes = np.zeros((len(empty), 4), np.float32)
@@ -159,4 +175,8 @@ def _rows(video: str, batches: list[CubeBatch], values: FeatureValues, score: F6
         *(spread(values[name]) if name in values else pa.nulls(len(empty), pa.float32()) for name in FEATURE_COLUMNS),
         spread(score),
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SHARD)
+    if vectors is None:
+        return pa.RecordBatch.from_arrays(columns, schema=SHARD)
+    own = iter(vectors)
+    data = [None if nothing else next(own).tobytes() for nothing in empty]
+    return pa.RecordBatch.from_arrays([*columns, pa.array(data, pa.binary(VECTOR_BYTES))], schema=SHARD_VECTORS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from hf2vad.errors import ConfigError
 from hf2vad.schema import F64
@@ -17,6 +16,8 @@ def smooth(scores: F64, window: int) -> F64:
     """
     if window < 1 or window % 2 == 0:
         raise ConfigError(f"smoothing must be an odd number of frames, got {window}")
+    from scipy.ndimage import median_filter  # a fifth of a second, which no video waits for before it is closed
+
     smoothed = scores.copy()
     for start, stop in runs(~np.isnan(scores)):
         smoothed[start:stop] = median_filter(scores[start:stop], window, mode="nearest")

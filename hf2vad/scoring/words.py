@@ -1,19 +1,15 @@
-"""What a surprise means, for people: the review site, alarms and evaluation say it with these words alone."""
+"""Surprise in words. The review site, alarms and evaluation use no other wording."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-
-from hf2vad.features.registry import feature_classes
-from hf2vad.scoring.scorer import FeatureValues, Scorer, Surprise
 
 USUAL = 1.0
 """A value is usual up to this surprise: nine of ten normal objects have a smaller one."""
 
 
 def one_in(surprise: float) -> str:
-    """How many normal objects there are to one such: "1 in 8,000" for 3.9, in one significant digit, rounded down."""
+    """Number of normal objects per one as unusual: "1 in 8,000" for 3.9, one significant digit, rounded down."""
     count = 10.0 ** max(0.0, surprise)
     unit = 10 ** math.floor(math.log10(count) + 1e-9)
     return f"1 in {int(count / unit + 1e-9) * unit:,}"
@@ -23,28 +19,38 @@ def rarity_words(surprise: float, supported: float) -> str:
     """A surprise in words; supported: that up to which training footage can tell, above it nothing rarer is claimed."""
     if surprise <= USUAL:
         return "usual"
-    return f"rarer than {one_in(min(surprise, supported))}"
+    return one_in(surprise) if surprise <= supported else f"beyond {one_in(supported)}"
+
+
+def score_rarity(score: float, supported: float, objects_per_second: float) -> str:
+    """A score by surprise as a sentence without its full stop.
+
+    supported: the score up to which training footage can tell. objects_per_second: boxes that were learnt from for each
+    second of that footage; 0: unknown.
+    """
+    if score <= USUAL:
+        return "As usual as nine in ten objects"
+    if score > supported:
+        return f"Rarer than {one_in(supported)} objects, as far as the footage learnt from can tell"
+    said = f"Rarer than {one_in(score)} objects"
+    if not objects_per_second:
+        return said
+    return f"{said}, about once in {duration_words(10.0**score / objects_per_second)} of what was learnt"
+
+
+def duration_words(seconds: float) -> str:
+    """A length of time in its largest sensible unit: "40 minutes", "2 hours"."""
+    for unit, length in (("day", 86_400.0), ("hour", 3600.0), ("minute", 60.0)):
+        if seconds >= 1.5 * length:
+            return count_words(round(seconds / length), unit)
+    return count_words(round(seconds), "second")
+
+
+def count_words(number: int, what: str) -> str:
+    """A number of things: "1 video", "2,000 videos"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def threshold_words(score: float) -> str:
-    """What a score by surprise means: "a score of 3.91 (1 in 8,000 normal objects)"."""
+    """Score by surprise in words: "a score of 3.91 (1 in 8,000 normal objects)"."""
     return f"a score of {score:.2f} ({one_in(score)} normal objects)"
-
-
-def feature_words(scorer: Scorer, values: FeatureValues) -> Mapping[str, str]:
-    """For each feature with a weight, how rare the value of one object is, the rarest first: "rarer than 1 in 8,000".
-
-    values: (1,) of each feature. Empty for a score that is not by surprise.
-    """
-    found = []
-    for name in scorer.weights:
-        scale = scorer.scales[name]
-        if isinstance(scale, Surprise):
-            surprise = float(scale.rarity.surprise(values[name])[0])
-            found.append((surprise, feature_classes()[name].word, rarity_words(surprise, scale.rarity.supported)))
-    return {word: said for _, word, said in sorted(found, key=lambda row: -row[0])}
-
-
-def in_words(found: Mapping[str, str]) -> str:
-    """One line: "motion: rarer than 1 in 8,000; shape: usual"."""
-    return "; ".join(f"{word}: {said}" for word, said in found.items())

@@ -53,19 +53,20 @@ __all__ = [
     "read_json",
     "read_table",
     "readable",
+    "require_writable",
 ]
 
 
 @contextlib.contextmanager
 def _at(uri: str) -> Iterator[Backend]:
-    """What keeps `uri`; its errors in the block become ours."""
+    """Open the backend of `uri`. Its errors inside the block become ours."""
     backend = backend_of(uri)
     with backend.mapped(uri):
         yield backend
 
 
 def exists(uri: str) -> bool:
-    """Whether there is a file at `uri`, or a folder (in S3: anything below the prefix)."""
+    """True if `uri` is a file or a folder (in S3: anything below the prefix)."""
     with _at(uri) as backend:
         return backend.find_file(uri) is not None or backend.is_folder(uri)
 
@@ -160,6 +161,20 @@ def _temporary(uri: str) -> Iterator[IO[bytes]]:
             if error.errno == errno.EFBIG:
                 raise StorageError(f"{readable(uri)}: cannot be written: {error.strerror}") from None
             raise
+
+
+def require_writable(folder: str) -> None:
+    """Raise StorageError if nothing can be put below `folder`, before work is done whose result would be lost.
+
+    Tries only local folders, by a temporary file in the nearest folder that exists, and makes none. A store is asked
+    by the first object that is put.
+    """
+    if is_local(folder):
+        place = absolute(folder)
+        while not exists(place):
+            place = os.path.dirname(place)
+        with _at(folder) as backend, backend.temporary(join(place, "try")):
+            pass
 
 
 def delete(uri: str) -> None:

@@ -1,4 +1,4 @@
-"""Which module keeps the objects of which URIs: the only list of schemes."""
+"""Storage backends by URI scheme. The only such list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def backend_of(uri: str) -> Backend:
-    """What keeps the object at `uri`. Raises StorageError for a scheme that there is none for."""
+    """Backend of the object at `uri`. Raises StorageError for an unknown scheme."""
     match = _SCHEME.match(uri)
     scheme = match[1] if match else ""
     if scheme not in BACKENDS:
@@ -29,12 +29,12 @@ def backend_of(uri: str) -> Backend:
 
 
 def is_local(uri: str) -> bool:
-    """Whether `uri` is a path of this machine's file systems."""
+    """True if `uri` is a path of this machine's file systems."""
     return backend_of(uri).is_local
 
 
 def objects_appear_whole(uri: str) -> bool:
-    """Whether nobody meets an object there that is still being written, whoever writes it."""
+    """True if readers never see a partly written object, whoever writes it."""
     return backend_of(uri).objects_appear_whole
 
 

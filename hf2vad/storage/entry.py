@@ -1,4 +1,4 @@
-"""What a listing finds, and what a place for objects must offer."""
+"""Entries of a listing, and the protocol of storage backends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Entry:
     """A file or folder found by a listing."""
 
     name: str
-    """Its last path component; for `list_files`, its path below the listed prefix."""
+    """Last component of the path. For `list_files`, the path below the listed prefix."""
     uri: str
     is_dir: bool
     size: int
@@ -38,16 +38,16 @@ class Backend(Protocol):
     """
 
     is_local: bool
-    """Whether URIs are paths of this machine's file systems."""
+    """True if URIs are paths of this machine's file systems."""
     objects_appear_whole: bool
-    """Whether nobody meets an object that is still being written, whoever writes it."""
+    """True if readers never see a partly written object, whoever writes it."""
 
     def mapped(self, uri: str) -> AbstractContextManager[None]:
         """Raises errors of the block about `uri` as StorageError, or what of its kinds says more."""
 
     def find_file(self, uri: str) -> Entry | None: ...
     def is_folder(self, uri: str) -> bool:
-        """Whether there is anything below `uri`."""
+        """True if there is anything below `uri`."""
 
     def open_read(self, uri: str) -> BinaryIO:
         """Fails for a folder too, as all that names an object does."""

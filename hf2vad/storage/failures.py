@@ -1,4 +1,4 @@
-"""What backends raise, as errors of ours that name the URI; never a secret."""
+"""Conversion of backend errors into ours, which name the URI and never a secret."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def mapped_os_errors(uri: str, *, missing: str, denied: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise NotFoundError(f"{shown}: no such {missing}") from None
+    except (NotADirectoryError, FileExistsError):
+        raise StorageError(f"{shown}: a part of this path is a file, not a folder; choose another place") from None
     except PermissionError:
         raise AccessDeniedError(f"{shown}: access denied; {denied}") from None
     except OSError as error:
@@ -33,7 +35,7 @@ def mapped_os_errors(uri: str, *, missing: str, denied: str) -> Iterator[None]:
 
 
 def full(shown: str, error: OSError) -> StorageFullError:
-    """What to raise when a write to `shown` met a full disk."""
+    """Error for a write to `shown` that met a full disk."""
     return StorageFullError(f"{shown}: cannot be written: {error.strerror}; make room and run again")
 
 

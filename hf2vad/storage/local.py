@@ -118,7 +118,7 @@ def _leads_to_folder(item: os.DirEntry[str]) -> bool:
 
 
 def _entry(path: str, name: str) -> Entry:
-    """What a listing says of `path`; of a link, what it says of its target, and of itself when there is none."""
+    """Entry of `path`. A link gives its target's entry, or its own if there is no target."""
     try:
         found, modified = os.stat(path), True
     except OSError:

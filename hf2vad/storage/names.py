@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import urllib.parse
+from functools import lru_cache
 
 SEGMENT_BYTES = 200
 """Longest part of a key made from a video's id; file systems end at 255."""
 KEY_BYTES = 600
 """Longest such key as a whole; S3 ends at 1,024, with the prefix and what is appended."""
 RESERVED = (".parquet", ".json")
-"""What files below a prefix end in, and so no part of a key: it may become a folder beside them."""
+"""Endings of files below a prefix. A key must not contain them, because it may become a folder beside such files."""
 
 
 def join(uri: str, *parts: str) -> str:
@@ -60,6 +61,7 @@ def partition(name: str, value: str) -> str:
     return f"{name}={_segment(value).replace('=', '%3D')}"
 
 
+@lru_cache(maxsize=256)  # the folders of a listing are the same for many names
 def _segment(part: str) -> str:
     if not part:
         return "%"

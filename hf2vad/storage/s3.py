@@ -10,6 +10,7 @@ import contextlib
 import errno
 import io
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,13 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import IO, Any, BinaryIO, TypeVar, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 import botocore.exceptions
 import s3fs
 from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.parsers import AioResponseParserFactory, AioRestXMLParser
 from aiobotocore.session import AioSession
 from botocore.exceptions import (
     BotoCoreError,
@@ -43,6 +46,8 @@ from hf2vad.storage.tries import tried
 T = TypeVar("T")
 
 CONNECT_SECONDS = 10
+ENDPOINT_SECONDS = 3
+"""How long the endpoint has to answer the first time."""
 READ_SECONDS = 60
 """Longest wait for an answer, or for more of it. A request to a store that hangs fails after ATTEMPTS of them."""
 READ_BLOCK = 2 * 2**20
@@ -57,10 +62,10 @@ TRANSPORT = (
     TimeoutError,
     FSTimeoutError,
 )
-"""What is raised where no whole answer came."""
+"""Exceptions raised if no whole answer arrived."""
 BUSY_STATUS = (429, 500, 502, 503, 504)
 BUSY_CODES = ("SlowDown", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict")
-"""What the store answers with another status and means for now."""
+"""Error codes that mean "busy" although their HTTP status does not."""
 MEMORY_SPOOL = 32 * 2**20
 """An object on its way to S3 is held in memory up to this size, then in a temporary file."""
 PART_BYTES = 16 * 2**20
@@ -222,7 +227,7 @@ def _list(uri: str, **request: str) -> Iterator[Entry]:
                 name=item["Key"][skip:],
                 uri=f"s3://{bucket}/{item['Key']}",
                 is_dir=False,
-                size=item["Size"],
+                size=int(item["Size"]),
                 version=item["ETag"].strip('"'),
                 modified=_unix_time(item.get("LastModified", "")),
             )
@@ -252,7 +257,7 @@ def _pages(request: dict[str, str]) -> Iterator[dict[str, Any]]:
 
 
 def _unix_time(text: str) -> float:
-    """What a listing says as 2026-11-24T01:02:03.000Z and a header as Tue, 24 Nov 2026 01:02:03 GMT; 0 for anything
+    """Unix time of a listing's 2026-11-24T01:02:03.000Z or a header's Tue, 24 Nov 2026 01:02:03 GMT; 0 for anything
     else."""
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
@@ -263,7 +268,7 @@ def _unix_time(text: str) -> float:
 
 
 def _prefix(key: str) -> str:
-    """What the keys in a folder begin with; a folder without a name is its whole prefix (`a//`, or `/` at the top)."""
+    """Prefix of the keys in a folder. A folder without a name is its whole prefix (`a//`, or `/` at the top)."""
     if key == "/" or key.endswith("//"):
         return key
     return key.rstrip("/") + "/" if key.rstrip("/") else ""
@@ -290,7 +295,7 @@ def _call(method: str, **request: Any) -> dict[str, Any]:
 
 
 def _code(error: OSError) -> str:
-    """What S3 said, of an error that s3fs made one of Python's."""
+    """S3's error code inside an error that s3fs turned into a Python one."""
     cause = error.__cause__
     return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, ClientError) else ""
 
@@ -300,7 +305,7 @@ def _tried(request: Callable[[], T]) -> T:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether the same request may succeed later: the connection or the server failed, or we asked too often."""
+    """True if the same request may succeed later: the connection or the server failed, or requests came too often."""
     answer = error if isinstance(error, ClientError) else error.__cause__  # s3fs raises errors of Python's in its place
     if not isinstance(answer, ClientError):
         return isinstance(error, TRANSPORT)
@@ -317,6 +322,49 @@ class _OnceSession(AIOHTTPSession):  # type: ignore[misc]
         return session
 
 
+class _ListingParser(AioRestXMLParser):  # type: ignore[misc]
+    """botocore's reader of answers, which takes half of a listing's time to make out the types of each object's
+    fields: here they stay text, by their names in the XML."""
+
+    def _handle_list(self, shape: Any, node: Any) -> list[Any]:
+        if shape.name != "ObjectList":
+            return cast(list[Any], super()._handle_list(shape, node))
+        objects = node if isinstance(node, list) else [node]
+        return [{field.tag.rpartition("}")[2]: field.text or "" for field in each} for each in objects]
+
+
+class _ParserFactory(AioResponseParserFactory):  # type: ignore[misc]
+    """Gives that reader to whoever reads XML."""
+
+    def create_parser(self, protocol_name: str) -> Any:
+        if protocol_name != "rest-xml":
+            return super().create_parser(protocol_name)
+        # Its own reader of times takes three quarters of what is left: times stay text until `_unix_time`.
+        return _ListingParser(timestamp_parser=str)
+
+
+def _check_endpoint() -> None:
+    """Raise StorageError where nothing listens at the endpoint that the environment names.
+
+    Requests are tried again for some seconds, because a store that is there may be busy; an address that is wrong is
+    told from that by its first connection.
+    """
+    names = [name for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") if os.environ.get(name)]
+    url = urlsplit(os.environ[names[0]]) if names else None
+    if url is None or not url.hostname:
+        return
+    try:
+        port = url.port or (443 if url.scheme == "https" else 80)
+        tried(lambda: socket.create_connection((url.hostname, port), ENDPOINT_SECONDS).close(), _refused, attempts=3)
+    except (OSError, ValueError) as error:
+        where = one_line(os.environ[names[0]])
+        raise StorageError(f"no S3 server answers at {where}: {one_line(error)}; {names[0]} says where it is") from None
+
+
+def _refused(error: Exception) -> bool:
+    return isinstance(error, ConnectionError)
+
+
 def _file_system() -> s3fs.S3FileSystem:
     """The file system of this process: one made before a fork is not used after it."""
     return _file_system_of(os.getpid())
@@ -324,11 +372,11 @@ def _file_system() -> s3fs.S3FileSystem:
 
 @lru_cache(maxsize=1)
 def _file_system_of(pid: int) -> s3fs.S3FileSystem:
+    _check_endpoint()
     once = {"total_max_attempts": 1, "mode": "adaptive"}  # this mode asks more slowly after the store has throttled
     times = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
     session = AioSession()
-    # Its own reader of times takes three quarters of a listing's time: times stay text until `_unix_time`.
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+    session.register_component("response_parser_factory", _ParserFactory())
     made = s3fs.S3FileSystem(
         session=session,
         use_listings_cache=False,

@@ -1,4 +1,4 @@
-"""How often a request to a store is made."""
+"""Number of attempts at a request to a store."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ FIRST_PAUSE_S = 0.5
 """Longest pause before the second try; it doubles from try to try. Pauses are random, so that not all come at once."""
 
 
-def tried(request: Callable[[], T], may_pass: Callable[[Exception], bool]) -> T:
-    """What `request` returns, made up to ATTEMPTS times while it fails with an error that `may_pass` says yes to."""
-    for attempt in range(1, ATTEMPTS):
+def tried(request: Callable[[], T], may_pass: Callable[[Exception], bool], *, attempts: int = ATTEMPTS) -> T:
+    """Return `request()`, tried up to `attempts` times while it fails with an error that `may_pass` accepts."""
+    for attempt in range(1, attempts):
         try:
             return request()
         except Exception as error:

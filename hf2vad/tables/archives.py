@@ -1,4 +1,4 @@
-"""Which names of archives the ids below a bundle=<id> folder may begin with.
+"""Archive names that ids below a bundle=<id> folder may begin with.
 
 A table says only the id of its video. Where ids begin with the name of an archive, the folder has a small file of the
 names, so that whoever reads the tables can tell a video's path in its archive, which patterns are of.

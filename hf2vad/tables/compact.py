@@ -40,7 +40,7 @@ JOINED = ("frames", "objects", "events", "health")
 ROWS = 2**17
 """Rows of a row group: some megabytes, and what joining holds in memory."""
 GRACE_S = 24 * 3600.0
-"""How long a file stays that no index names any more: longer than anyone reads."""
+"""Seconds that a file remains after no index names it. Longer than any reader takes."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Piece:
     """The tables of one video."""
 
     key: str
-    """Its path below each table's folder."""
+    """Path below each table's folder."""
     version: str
-    """Of its frame table, which is put last: another one says that the tables were made anew."""
+    """Version of the frame table, which is written last. A new version means that the tables were made anew."""
 
 
 @dataclass(frozen=True)
 class CameraDay:
-    """What is joined into one file a table."""
+    """Tables of one camera and day, joined into one file per table."""
 
     prefix: str
     """<out>/bundle=<id>"""
@@ -63,11 +63,11 @@ class CameraDay:
     date: str
     """2026-11-24; where a pattern says no more, 2026-11 or 2026."""
     pieces: tuple[Piece, ...]
-    """In the order of the rows."""
+    """Pieces in the order of the rows."""
 
     @property
     def index(self) -> str:
-        """Where it is said which files are current."""
+        """Index of the current files."""
         return join(self.prefix, "compact", "index", partition("camera", self.camera), f"date={self.date}.json")
 
     def folder(self, table: str) -> str:

@@ -22,7 +22,7 @@ from hf2vad.tables.layout import ENDING
 from hf2vad.threads import in_threads
 
 HASHED = "~"
-"""What the folder of a key begins with that was shortened as a whole."""
+"""Prefix of a folder whose whole key was shortened to a hash."""
 READERS = 8
 """Tables whose metadata is read at once."""
 

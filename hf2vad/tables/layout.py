@@ -1,4 +1,4 @@
-"""Where everything of a run lies, and the names, states and metadata by which later runs find it again.
+"""Locations of everything in a run, and the names, states and metadata by which later runs find it again.
 
     <out>/stc/<dataset>/<video>/<start>-<stop>-<state>.parquet     cubes, a file a shard; video.json once all are there
     <out>/{looks,health,done}/<dataset>/…                          what belongs to them
@@ -29,10 +29,10 @@ from hf2vad.storage import delete, exists, join, key_path, list_dir, open_parque
 from hf2vad.video.shards import Range
 
 ENDING = ".parquet"
-"""What the files of tables end in."""
+"""Ending of table files."""
 
 Metadata = Mapping[str, Any]
-"""What a file says of itself: names without `hf2vad.`, and JSON values."""
+"""Metadata of a file: names without `hf2vad.`, and JSON values."""
 
 _SHARD = re.compile(r"(\d{8,})-(\d{8,})(?:-([0-9a-f]{16}))?\.parquet")
 
@@ -53,17 +53,17 @@ def list_shards(folder: str) -> Iterator[tuple[str, Range, str]]:
 
 
 def records_folder(out: str) -> str:
-    """Where the records of runs are, under a job's --out."""
+    """Folder of run records under a job's --out."""
     return join(out, "runs")
 
 
 def record_uri(out: str, run: str) -> str:
-    """Where the record of the run `run` is."""
+    """URI of the record of `run`."""
     return join(records_folder(out), f"{run}.json")
 
 
 def trace_uri(out: str, run: str) -> str:
-    """Where the trace of the run `run` is."""
+    """URI of the trace of `run`."""
     return join(records_folder(out), f"{run}.trace.json.gz")
 
 
@@ -82,7 +82,7 @@ class RunLayout:
     """Hash of what decides all final tables of a video beside the video."""
 
     shard_table: str = "shard"
-    """What a shard's table is called in its metadata."""
+    """Kind of a shard's table, as its metadata gives it."""
     shard_schema: pa.Schema = SHARD
     """Columns of a shard's table."""
     final_table: str = "frames"
@@ -166,7 +166,7 @@ class RunLayout:
         return hash_of(completion["fingerprint"], completion["final"])
 
     def is_final(self, video: Video, completion: Metadata | None) -> bool:
-        """Whether the final tables that `completion` is of are those that this run would make of `video`."""
+        """True if the final tables behind `completion` are those that this run would make of `video`."""
         return completion is not None and completion["complete"] and self.state_of(completion) == self.state(video)
 
     def vouch(self, video: Video, shards: Sequence[Range]) -> None:
@@ -178,7 +178,7 @@ class RunLayout:
 
     @property
     def about(self) -> dict[str, str]:
-        """What a run's record says of its tables."""
+        """Entries of a run record about its tables."""
         return {"tables": self.prefix}
 
 
@@ -206,7 +206,7 @@ class ScoreLayout(RunLayout):
         return {**values, "scores": self.scores, "final": self.final, "complete": complete}
 
     def has_same_scores(self, video: Video, completion: Metadata) -> bool:
-        """Whether the final tables that `completion` is of have the scores of this run, whatever their events."""
+        """True if the final tables behind `completion` have this run's scores, whatever their events."""
         there = completion["fingerprint"], completion.get("scores"), completion["complete"]
         return there == (video.fingerprint, self.scores, True)
 
@@ -251,7 +251,7 @@ class CubeLayout(RunLayout):
         return {"extraction": self.extraction, "plan": self.plan, **left_out}
 
     def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
-        """As of every layout; of a video whose archive has a name, that too: training tells cameras by paths."""
+        """Metadata of every layout, and the archive's name if it has one, because training takes cameras from paths."""
         return super().metadata(video, frames) | ({"archive": video.source} if video.source else {})
 
     def completion(self, video: Video) -> Metadata | None:

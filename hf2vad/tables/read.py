@@ -30,7 +30,7 @@ def scores_prefix(uri: str) -> str:
         return uri.rstrip("/")
     names = [entry.name for entry in list_dir(uri) if entry.is_dir and entry.name.startswith("bundle=")]
     if not names:
-        raise EvaluationError(f"{uri}: no scores there (no bundle=<id> folder); jobs/score_archive.py makes them")
+        raise EvaluationError(f"{uri}: no scores there (no bundle=<id> folder); hf2vad score makes them")
     if len(names) > 1:
         raise EvaluationError(f"{uri}: scores of {len(names)} bundles; name one of them: {', '.join(names)}")
     return join(uri, names[0])
@@ -49,7 +49,7 @@ class VideoTables:
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        """What the frame table says of itself: bundle, smoothing, thresholds, size … Only its footer is read."""
+        """Metadata of the frame table: bundle, smoothing, thresholds, size … Reads only its footer."""
         where = self.uri("frames")
         return unpack_metadata(open_parquet(where).schema_arrow, "frames", where)
 
@@ -60,11 +60,11 @@ class VideoTables:
 
     @property
     def path(self) -> str:
-        """Its path in its archive."""
+        """Path in its archive."""
         return split_id(self.video, self.archives)[1]
 
     def uri(self, name: str) -> str:
-        """Where the table `name` is."""
+        """URI of the table `name`."""
         return join(self.prefix, name, self.key)
 
     def table(self, name: str) -> pa.Table:
@@ -106,7 +106,7 @@ def scored_videos(
     try:
         yield from video_tables(prefix, "frames", scope, archives)
     except NotFoundError:
-        raise EvaluationError(f"{prefix}: no frame table there; jobs/score_archive.py makes them") from None
+        raise EvaluationError(f"{prefix}: no frame table there; hf2vad score makes them") from None
 
 
 def failure_rows(
@@ -133,5 +133,5 @@ def stem(video: str) -> str:
 
 
 def name_in(names: Collection[str], video: str) -> str | None:
-    """What ground truth calls a video: its id, or its id without the ending. None where neither is among `names`."""
+    """Name of a video in the ground truth: its id, or its id without the ending. None if `names` has neither."""
     return next((name for name in (video, stem(video)) if name in names), None)

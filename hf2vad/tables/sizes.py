@@ -1,4 +1,4 @@
-"""Which size of pictures holds for which frames of a scored video, as the metadata of its frame table says."""
+"""Picture sizes of a scored video by frame, from the metadata of its frame table."""
 
 from __future__ import annotations
 

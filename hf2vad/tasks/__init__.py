@@ -1,1 +1,1 @@
-"""What jobs have workers do. Nothing here imports a command line, a monitor, metrics or a run's record."""
+"""Work of the workers. Imports no command line, monitor, metrics or run record."""

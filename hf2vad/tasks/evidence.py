@@ -27,6 +27,7 @@ from hf2vad.evidence.event import EventCard, Explainer, plain_card, show_event
 from hf2vad.evidence.folder import EventFolder
 from hf2vad.evidence.footage import Footage, held
 from hf2vad.evidence.objects import Objects
+from hf2vad.evidence.preview import SECONDS
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import hash_of
@@ -34,13 +35,13 @@ from hf2vad.settings import from_dict, to_dict
 from hf2vad.video.timeline import probe
 from hf2vad.walk.worker import warm_extractor
 
-VERSION = 1
+VERSION = 2
 """Raised when pictures made by an older release are to be made again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceTask:
-    """What is shown of each event, and where it goes; travels to the workers."""
+    """Material to gather for each event and its destination. Travels to the workers."""
 
     sources: tuple[ArchiveRef, ...]
     """The archives of the videos that were scored, with absolute URIs."""
@@ -69,11 +70,11 @@ class EvidenceTask:
         return hash_of(self.content(chosen), wanted)
 
     def folder(self, chosen: Chosen) -> EventFolder:
-        """Where the files of an event are."""
+        """Folder of an event's files."""
         return EventFolder(self.site, chosen.key)
 
     def is_there(self, chosen: Chosen) -> bool:
-        """Whether all that is to be shown of an event is there."""
+        """True if all material of an event exists."""
         return self.folder(chosen).row().get("state") == self.state(chosen)
 
 
@@ -132,7 +133,8 @@ def _opened(task: EvidenceTask, events: Sequence[Chosen], video: Video, metadata
 
     def ranges() -> Iterator[tuple[int, int]]:
         for chosen in events:
-            shown = [(chosen.row["start_frame"], chosen.row["end_frame"] + 1)]
+            event = (chosen.row["start_frame"], chosen.row["end_frame"] + 1)
+            shown = [held(timeline, *event, SECONDS / 2) if config.previews else event]
             shown += [clip_range(chosen.row, timeline, scored, config)] if config.clips else []
             yield from (held(timeline, start, stop, config.pixelate_hold) for start, stop in shown if start < stop)
 

@@ -38,7 +38,7 @@ class ExtractionTask:
     layout: CubeLayout
     config: WalkConfig
     health: HealthConfig | None
-    """By which cubes of unhealthy footage are left out; none: all stay."""
+    """Thresholds by which cubes of unhealthy footage are dropped. None: all cubes stay."""
 
     def load(self) -> Mapping[str, float]:
         return {}
@@ -77,7 +77,8 @@ class ExtractionTask:
         """The health of shards without a gap between them, after the cubes of unhealthy frames are removed."""
         layout, frames = self.layout, parts.frames
         stats = [layout.stats_uri(video, shard) for shard in parts.done]
-        health = judged_health(config, video, parts.timeline, frames, stats, metadata)
+        fps = self.config.extraction.working.fps
+        health = judged_health(config, video, parts.timeline, frames, stats, metadata, fps)
         unhealthy = [frame for frame, kind in enumerate(health.kinds, frames[0]) if kind is not None]
         removed = 0
         for start, stop in parts.done:
@@ -90,7 +91,7 @@ class ExtractionTask:
 
 
 def _stretches(parts: Parts) -> Iterator[Parts]:
-    """Those shards of a video that follow each other without a gap, where some of them have a result."""
+    """Runs of adjacent shards of a video in which some shard has a result."""
     plan: list[Range] = []
     for shard, following in zip(parts.plan, [*parts.plan[1:], None], strict=True):
         plan.append(shard)

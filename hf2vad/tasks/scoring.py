@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from hf2vad.archive.catalog import Video
-from hf2vad.bundle.bundle import same_bundle
+from hf2vad.bundle.bundle import Bundle, same_bundle
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cluster.warm import Warm
-from hf2vad.engines.make import make_engine
 from hf2vad.engines.settings import EngineSpec
 from hf2vad.health.judge import Health, judged_health
 from hf2vad.health.settings import HealthConfig
-from hf2vad.models.device import choose_device
 from hf2vad.schema import pack_metadata, unpack_metadata
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.feature_set import FeatureSet
@@ -26,12 +23,16 @@ from hf2vad.scoring.final import FinalTables, event_table, finalise
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
+from hf2vad.scoring.vectors import top_vectors
 from hf2vad.settings import to_dict
 from hf2vad.storage import read_table
 from hf2vad.tables.layout import Metadata, ScoreLayout
-from hf2vad.video.shards import HALO_BEFORE, Shard
+from hf2vad.video.shards import HALO_BEFORE, Shard, worked_frames
 from hf2vad.video.timeline import Timeline
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
+
+if TYPE_CHECKING:
+    from hf2vad.engines.eager import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +57,15 @@ class ScoringTask:
     """Frames of the median filter over frame scores."""
     events: EventConfig
     health: HealthConfig
+    vectors: int = 0
+    """Objects of each second that keep a vector; 0: none."""
 
     @property
     def use_gpu(self) -> bool:
-        return self.device != "cpu"
+        return self.device != "cpu" and bool(self.engine.networks)
 
     def with_engine(self, engine: EngineSpec) -> ScoringTask:
-        """The same task by another engine."""
+        """This task with another engine."""
         return replace(self, engine=engine, layout=replace(self.layout, engine=engine.label))
 
     def load(self) -> Mapping[str, float]:
@@ -77,6 +80,7 @@ class ScoringTask:
             self._features().of_camera(self.bundle.camera_of(shard.video.path)),
             Scorer.of(self.bundle, shard.video.path),
             metadata=self.layout.metadata(shard.video, (shard.start, shard.stop)),
+            vectors=self.vectors > 0,
         )
 
     def finish(self, video: Video, parts: Parts) -> VideoResult:
@@ -84,11 +88,15 @@ class ScoringTask:
             return VideoResult()
         stats = [self.layout.stats_uri(video, shard) for shard in parts.done]
         metadata = self.layout.metadata(video, parts.frames)
-        health = judged_health(self.health, video, parts.timeline, parts.frames, stats, metadata)
+        fps = self.config.extraction.working.fps
+        health = judged_health(self.health, video, parts.timeline, parts.frames, stats, metadata, fps)
         final = self._final_tables(video, parts, health)
         tables = {"health": health.table, "objects": final.objects, "events": final.events, "frames": final.frames}
+        if self.vectors:  # before the frames, which vouch for the others
+            shards = (read_table(self.layout.shard_uri(video, frames)) for frames in parts.done)
+            tables = {"vectors": top_vectors(shards, self.vectors, metadata), **tables}
         counts = {"events": final.events.num_rows, **health.counts}
-        return VideoResult(list(tables.items()), counts, list(_shortcomings(parts.timeline, final)))
+        return VideoResult(list(tables.items()), counts, list(_shortcomings(parts.timeline, final, fps)))
 
     def reuse(self, video: Video, completion: Metadata) -> VideoResult | None:
         """The events that these settings make of the scores there, where the scores are those of this run."""
@@ -105,7 +113,7 @@ class ScoringTask:
         withdrawn = described(metadata | {"final": ""})  # after a kill it would vouch for other events
         events = event_table(frames, self.events, calibration, metadata)
         tables = [("frames", withdrawn), ("events", events), ("frames", described(metadata))]
-        return VideoResult(tables, {"events_anew": 1})
+        return VideoResult(tables, {"events_anew": 1, "events": events.num_rows})
 
     def _features(self) -> FeatureSet:
         threads = self.config.threads
@@ -129,6 +137,7 @@ class ScoringTask:
             "frame_count": timeline.frame_count,
             **({"rule": "surprise"} if self.bundle.fusion.rule == "surprise" else {}),
             **({"sizes": health.sizes} if len(health.sizes) > 1 else {}),
+            **({"worked_fps": fps} if (fps := self.config.extraction.working.fps) and not timeline.names else {}),
             **timeline.notes,
             **{name: value for name, value in to_dict(self.config.extraction).items() if name == "decode"},
         }
@@ -149,20 +158,29 @@ class ScoringTask:
 def warm_features(
     uri: str, bundle_id: str, names: tuple[str, ...], spec: EngineSpec, device: str, batch: int, threads: int
 ) -> FeatureSet:
-    """What this worker measures with, kept from shard to shard. Raises MismatchError for a bundle that changed.
+    """Features of the bundle, kept in this worker from shard to shard. Raises MismatchError if the bundle changed.
 
     Where no feature needs a network, none is made.
     """
-    torch.set_num_threads(threads)
     bundle = same_bundle(uri, bundle_id)
-    engine = make_engine(spec, bundle, device=choose_device(device), batch=batch) if spec.networks else None
+    engine = _engine(spec, bundle, device, batch, threads) if spec.networks else None
     return FeatureSet.of(bundle, names, engine, batch)
 
 
-def _shortcomings(timeline: Timeline, tables: FinalTables) -> Iterator[str]:
-    """What to say of a video of which frames remain without a score."""
-    if timeline.frame_count <= HALO_BEFORE:
-        yield f"{timeline.frame_count} frames, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
+def _engine(spec: EngineSpec, bundle: Bundle, device: str, batch: int, threads: int) -> Engine:
+    import torch  # seconds, which a bundle without networks does not pay
+
+    from hf2vad.engines.make import make_engine
+    from hf2vad.models.device import choose_device
+
+    torch.set_num_threads(threads)
+    return make_engine(spec, bundle, device=choose_device(device), batch=batch)
+
+
+def _shortcomings(timeline: Timeline, tables: FinalTables, fps: float) -> Iterator[str]:
+    """Sentence about the frames of a video that remain without a score."""
+    if (frames := len(worked_frames(timeline, fps))) <= HALO_BEFORE:
+        yield f"{frames} frames, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
     if timeline.truncated:
         yield f"{timeline.truncated}; those were scored"
     if tables.undecodable:

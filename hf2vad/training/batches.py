@@ -1,4 +1,4 @@
-"""Where the batches of an epoch come from, and the reconstructions of the frozen autoencoder."""
+"""Batches of an epoch, and reconstructions of the frozen autoencoder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AHEAD = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of one process learns from."""
+    """Input of one training step in one process."""
 
     inputs: CubeTensors
     numbers: Tensor
@@ -37,16 +37,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a stage keeps in memory."""
+    """Data that a training stage keeps in memory."""
 
     reconstructions: bool
-    """Whether the frozen autoencoder's reconstructions are kept."""
+    """True if the frozen autoencoder's reconstructions are kept."""
     table: int
     """Bytes that are left for the decoded table."""
 
 
 def budget(table: StcTable, gib: float, *, frozen_flow: bool) -> Budget:
-    """How a stage uses `gib` GiB of memory: first for reconstructions, where the autoencoder is frozen."""
+    """Division of `gib` GiB of memory in a stage: reconstructions first, if the autoencoder is frozen."""
     memory = int(gib * 2**30)
     needed = len(table) * RECONSTRUCTION_BYTES
     keep = frozen_flow and needed <= memory
@@ -96,7 +96,7 @@ class Batches:
 
 
 class Reconstructions:
-    """What the frozen flow autoencoder makes of each cube's flows: computed when the cube first comes, then kept.
+    """Reconstructions of each cube's flows by the frozen autoencoder, computed at the cube's first use and then kept.
 
     Kept as float32, so they are what would be computed again, up to the rounding of sums in batches of another make-up.
     """

@@ -25,7 +25,7 @@ VERSION = 2
 
 @dataclass
 class Progress:
-    """How far training has come, and what it saw on the way."""
+    """State of a training: position, losses so far."""
 
     stage: int = 0
     """Index of the stage in TrainingConfig.stages; past the last one when training is done."""
@@ -44,13 +44,13 @@ class Progress:
 
     @property
     def mid_stage(self) -> bool:
-        """Whether the current stage has begun."""
+        """True if the current stage has begun."""
         return self.epoch > 0 or self.batch > 0
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was read back."""
+    """Content of a checkpoint."""
 
     progress: Progress
     tensors: Mapping[str, Tensor]

@@ -19,6 +19,7 @@ from hf2vad.settings import from_dict
 from hf2vad.storage import list_files, open_parquet
 from hf2vad.tables.cubes import appearance_view, class_arrays, flow_view
 from hf2vad.training.order import Index, Order, Piece
+from hf2vad.video.sampled import unpacked
 
 BESIDE = ("looks", "health")
 """Tables that extraction puts beside the cubes where it leaves out unhealthy footage."""
@@ -38,18 +39,28 @@ class StcFile:
     """Rows of the file that are this part; None: all of them."""
     archive: str = ""
     """Name of the video's archive, which its id begins with; empty: the archive has none."""
+    worked: tuple[int, int, str] | None = None
+    """Frames of the whole file, and which of them were worked on (video/sampled.py); None: all."""
 
     @property
     def path(self) -> str:
         """Path of the video in its archive, which says its camera."""
         return self.video.removeprefix(f"{self.archive}/") if self.archive else self.video
 
+    @property
+    def between(self) -> npt.NDArray[np.bool_]:
+        """(stop − start,): which of its frames were not worked on."""
+        if self.worked is None:
+            return np.zeros(self.stop - self.start, np.bool_)
+        first, last, digits = self.worked
+        return ~unpacked(digits, first, last)[self.start - first : self.stop - first]
+
     def __len__(self) -> int:
         start, stop = self.rows or (0, sum(self.groups))
         return stop - start
 
     def pieces(self) -> Iterator[Piece]:
-        """Its rows in each row group that has some; the first is number 0."""
+        """Rows in each non-empty row group; the first is number 0."""
         first, last = self.rows or (0, sum(self.groups))
         before = 0
         for group, rows in enumerate(self.groups):
@@ -115,19 +126,21 @@ class StcTable:
                 )
             groups = tuple(parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups))
             place = (entry.uri, metadata["video"], metadata["start"], metadata["stop"], groups)
-            self.files.append(StcFile(*place, archive=metadata.get("archive", "")))
+            digits = metadata.get("worked")
+            worked = None if digits is None else (metadata["start"], metadata["stop"], digits)
+            self.files.append(StcFile(*place, archive=metadata.get("archive", ""), worked=worked))
             digest.update(
                 f"{metadata['video']}\0{metadata['fingerprint']}\0{metadata['start']}-{metadata['stop']}\0{identity}\n".encode()
             )
             if left_out := metadata.get("left_out"):
                 digest.update(json.dumps(left_out, sort_keys=True).encode())
         if first is None:
-            raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with jobs/extract_stc.py")
+            raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with hf2vad extract")
         self.fingerprint = digest.hexdigest()[:16]
         self.cubes_there = len(self)
         """Cubes under the URI, of which `only` leaves some out."""
         self.groups = list(self._row_groups())
-        """Its row groups, but for empty ones, in the order of the files."""
+        """Non-empty row groups in the order of the files."""
 
     def _row_groups(self) -> Iterator[Piece]:
         first = 0
@@ -140,7 +153,7 @@ class StcTable:
         return sum(map(len, self.files))
 
     def only(self, files: Sequence[StcFile]) -> StcTable:
-        """The same table with these files, or parts of files, alone, which its fingerprint says."""
+        """This table restricted to these files or parts of files. Its fingerprint names them."""
         part = copy.copy(self)
         part.files = list(files)
         part.fingerprint = hash_of(

@@ -24,14 +24,14 @@ MESSAGE_BYTES = 2048
 
 @dataclass(frozen=True)
 class Group:
-    """This process among those that train together."""
+    """Position of this process in a training group."""
 
     rank: int = 0
     """Number of this process; 0 writes checkpoints, curves and the bundle."""
     world: int = 1
-    """How many there are."""
+    """Number of processes."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    """Where tensors must be to be exchanged."""
+    """Device on which tensors are exchanged."""
 
     @classmethod
     def current(cls, device: torch.device) -> Group:
@@ -43,7 +43,7 @@ class Group:
 
     @property
     def first(self) -> bool:
-        """Whether this is process 0."""
+        """True in process 0."""
         return self.rank == 0
 
     def mean(self, values: list[float]) -> list[float]:
@@ -55,7 +55,7 @@ class Group:
         return [float(value) for value in total / self.world]
 
     def any(self, flag: bool) -> bool:
-        """Whether `flag` is true in one process at least; all get the same answer."""
+        """True in every process if `flag` is true in at least one."""
         return self.mean([float(flag)])[0] > 0
 
     def gather(self, value: Tensor) -> list[Tensor]:

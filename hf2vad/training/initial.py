@@ -29,7 +29,7 @@ def put_initial(uri: str, model: HF2VAD) -> tuple[Network, ...]:
     """
     if _is_bundle(uri):
         bundle = load_bundle(uri)
-        config, state = bundle.settings.model, dict(bundle.weights)
+        config, state = bundle.settings.model, bundle.state()
     else:
         released = load_release(read_bytes(uri), uri)
         config, state = released.config, released.state_dict()

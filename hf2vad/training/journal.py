@@ -1,4 +1,4 @@
-"""What training writes down while it runs: curves and example images, for TensorBoard and, if wanted, MLflow."""
+"""Training journals: curves and example images for TensorBoard and, on request, MLflow."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Journals:
 
     @property
     def wanted(self) -> bool:
-        """Whether anyone listens."""
+        """True if a journal is written."""
         return bool(self._journals)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

@@ -221,7 +221,7 @@ class _Watch:
         self._journal.scalars(self._progress.steps, {f"{stage}/{name}": value for name, value in figures.items()})
 
     def save_is_due(self) -> bool:
-        """Whether the last checkpoint is too old; of several processes, the first one's clock decides, at a look."""
+        """True if the last checkpoint is too old. The first process's clock decides for all."""
         return self._overdue() if self._order.world == 1 else self._due
 
     def save(self) -> None:

@@ -1,4 +1,4 @@
-"""In which order the cubes of a table are trained on: blocks of row groups, shuffled, cut among processes.
+"""Order of training cubes: blocks of row groups, shuffled, divided among processes.
 
 Order of an epoch: the row groups of all files are shuffled into one long row of cubes, the same in all processes.
 Process r of N takes the r-th of N equal shares of it (a row group on the border of two shares is read by both, and
@@ -40,7 +40,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Block:
-    """What is read and shuffled at once."""
+    """Row groups that are read and shuffled together."""
 
     pieces: tuple[Piece, ...]
     order: Index

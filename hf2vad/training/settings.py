@@ -127,7 +127,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionConfig:
-    """What `--select` tries, and how much it spends on each try."""
+    """Candidates of `--select`, and the effort spent on each."""
 
     hold_out: int = 4
     """Every so many-th training video is held out: pseudo-anomalies are made of it, and nothing is fitted on it."""

@@ -26,7 +26,7 @@ class Stage:
     networks: tuple[Network, ...]
     """Networks that the loss is of; pixels are read where these need them."""
     frozen_flow: bool = False
-    """Whether the flow autoencoder does not change, so that its reconstructions can be kept."""
+    """True if the flow autoencoder does not change, so that its reconstructions can be kept."""
 
     def learner(self, model: HF2VAD) -> nn.Module:
         """The part of `model` whose parameters this stage changes; all others are frozen, in evaluation mode."""

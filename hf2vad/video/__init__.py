@@ -1,1 +1,1 @@
-"""What is inside a video: its timeline, its shards, and their frames as the decoder gives them."""
+"""Content of a video: its timeline, its shards, and their decoded frames."""

@@ -23,7 +23,7 @@ av.logging.set_level(av.logging.PANIC)
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,live_flv,asf,ogg,dhav"
 """Demuxers that may read an archive; a playlist in a file named .mp4 must not make us fetch what it names."""
 STREAMS = "h264,hevc,mpegvideo,m4v,mjpeg"
-"""Those of elementary streams, which have no container."""
+"""Formats of elementary streams, which have no container."""
 FORMATS = f"{CONTAINERS},{STREAMS}"
 
 PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -135,5 +135,5 @@ def _marked(packets: Iterable[Numbered]) -> Iterator[Packet[VideoStream]]:
 
 
 def is_end(packet: Packet[VideoStream]) -> bool:
-    """Whether a packet stands for the end of the file."""
+    """True if a packet marks the end of the file."""
     return packet.pts is None and packet.dts is None and not packet.size

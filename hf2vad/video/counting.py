@@ -41,15 +41,15 @@ class Restart(NamedTuple):
     frame: int
     """The first frame that is right then, and all after it."""
     packet: int
-    """Its number in the stream, from 0."""
+    """Packet number in the stream, from 0."""
     skip: int = 0
     """Frames that a decoder gives before that one."""
     position: int = 0
-    """Of its first byte in the file."""
+    """Position of its first byte in the file."""
     time: int = 0
-    """Its decoding time, or where it has none its presentation time, in the stream's time base."""
+    """Decoding time, or else presentation time, in the stream's time base."""
     reach: Reach = "read"
-    """How to come to it: reading the file up to it, or by a seek to its time or its first byte."""
+    """Way to reach it: by reading the file up to it, or by a seek to its time or its first byte."""
 
 
 BEGINNING = Restart(0, 0)
@@ -57,7 +57,7 @@ BEGINNING = Restart(0, 0)
 
 @dataclass
 class Counted:
-    """What one pass over a file found."""
+    """Result of one pass over a file."""
 
     packets: npt.NDArray[np.int64]
     """(frames,): number of the packet of each frame, in the order in which a decoder gives them."""
@@ -69,7 +69,7 @@ class Counted:
     first: VideoFrame | None
     """The first frame."""
     interlaced: bool
-    """Whether a frame is."""
+    """True if any frame is interlaced."""
     rate: float | None
     """Frames a second that the stream itself says, where it does."""
 
@@ -126,7 +126,7 @@ def _time(packet: Packet[VideoStream]) -> int:
 
 
 def _signature(frame: VideoFrame) -> int:
-    """Of the first bytes of each row of the first plane, as many as the row has pixels: all of its luma, usually."""
+    """Hash of the first bytes of each row of the first plane, one per pixel: usually all of its luma."""
     plane = frame.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, abs(plane.line_size))
     return zlib.crc32(rows[: frame.height, : frame.width].tobytes(), frame.is_corrupt)
@@ -142,7 +142,7 @@ class _Search:
         self._packets, self._signatures = packets, signatures
 
     def among(self, keyframes: Sequence[Restart]) -> Iterator[Restart]:
-        """Those of `keyframes` that give the same pictures, some way apart."""
+        """Those of `keyframes` that reproduce the same pictures, spaced apart."""
         reaches: tuple[Reach, ...] = ("time", "byte", "read")
         apart, least = APART, APART
         for keyframe in keyframes:

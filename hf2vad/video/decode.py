@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import cast
 
 import numpy as np
@@ -36,17 +36,19 @@ class Frame:
     """One frame of a video."""
 
     index: int
-    """Its number in the video, from 0."""
+    """Frame number in the video, from 0."""
     pts_s: float
     """Presentation time, seconds from the video's first frame."""
     image: U8 | None
     """(H, W, 3) BGR, upright; none when it cannot be decoded."""
     size: tuple[int, int] = (0, 0)
     """Width and height of the picture before it was scaled; nothing without an image."""
+    order: int = 0
+    """Its number among the frames of the video that are worked on, from 0."""
 
 
 Sized = Callable[[int, int], tuple[int, int]]
-"""From a picture's own width and height to those that it is wanted in."""
+"""Function from a picture's own width and height to the wanted ones."""
 
 
 def as_stored(width: int, height: int) -> tuple[int, int]:
@@ -55,7 +57,7 @@ def as_stored(width: int, height: int) -> tuple[int, int]:
 
 
 def decode(shard: Shard, sized: Sized = as_stored) -> Iterator[Frame]:
-    """Every frame from `shard.first` to `shard.last`, once, in order; the same pixels whatever the shard.
+    """The frames from `shard.first` to `shard.last` that are worked on, in order; the same pixels whatever the shard.
 
     Each picture has its own size, or that which `sized` makes of it by averaging areas. Raises VideoError when the
     video cannot be read.
@@ -67,11 +69,12 @@ def decode(shard: Shard, sized: Sized = as_stored) -> Iterator[Frame]:
     if shard.interlaced:
         pictures = deinterlaced(pictures, goes_on=shard.around[1] < shard.frame_count)
     convert = Converter(sized, rotate=shard.rotate)
+    orders = dict(zip(shard.worked.tolist(), count(shard.before), strict=False))
     with readable_by_us(shard.video.id):
         for index, picture in pictures:
-            if shard.first <= index < shard.last:
+            if (order := orders.get(index)) is not None:
                 image, size = (None, (0, 0)) if picture is None else convert.sized(picture)
-                yield Frame(index, float(shard.pts_s[index - shard.first]), image, size)
+                yield Frame(index, float(shard.pts_s[index - shard.first]), image, size, order)
 
 
 def _decode_images(shard: Shard, sized: Sized) -> Iterator[Frame]:
@@ -85,7 +88,7 @@ def _decode_images(shard: Shard, sized: Sized) -> Iterator[Frame]:
             image = (header.turn if shard.rotate else UPRIGHT).upright(image)
             size = image.shape[1], image.shape[0]
             image = scaled_down(image, sized(*size))
-        yield Frame(shard.first + i, float(shard.pts_s[i]), image, size)
+        yield Frame(shard.first + i, float(shard.pts_s[i]), image, size, shard.first + i)
 
 
 def _timed(shard: Shard) -> Iterator[Picture]:
@@ -93,7 +96,10 @@ def _timed(shard: Shard) -> Iterator[Picture]:
     assert shard.pts is not None
     with opened(shard.video, pixels=_room(shard)) as container:
         stream = video_stream(container, shard.video)
-        frames = _timed_frames(container, stream, shard.seek_pts, int(shard.pts[0]))
+        wanted = None
+        if shard.fps and not shard.interlaced:
+            wanted = frozenset(shard.pts[shard.worked - shard.around[0]].tolist())
+        frames = _timed_frames(container, stream, shard.seek_pts, int(shard.pts[0]), wanted)
         yield from _placed(shard, shard.pts, frames)
 
 
@@ -128,16 +134,22 @@ def _placed(shard: Shard, keys: npt.NDArray[np.int64], frames: Iterable[tuple[in
 
 
 def _timed_frames(
-    container: InputContainer, stream: VideoStream, seek_pts: tuple[int, ...], first: int
+    container: InputContainer,
+    stream: VideoStream,
+    seek_pts: tuple[int, ...],
+    first: int,
+    wanted: frozenset[int] | None,
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Frames from time `first` on, decoded from the first of `seek_pts`, or from the next when that does not give it.
 
-    A stream with gradual refresh has no keyframe that is whole: its picture is built up until the next.
+    `wanted`: times that are; others may be missing. None: all are. A stream with gradual refresh has no keyframe that
+    is whole: its picture is built up until the next.
     """
     frames: Iterator[tuple[int, VideoFrame]] = iter(())
     start = None
     for pts in seek_pts:
-        decoded = decode_packets(_packets_from_keyframe(container, stream, pts), stream)
+        packets = _packets_from_keyframe(container, stream, pts)
+        decoded = decode_packets(packets if wanted is None else _sparing(packets, stream, wanted), stream)
         frames = ((time, frame) for frame in decoded if (time := frame.pts) is not None and time >= first)
         start = next(frames, None)
         if start is not None and start[0] == first:
@@ -171,6 +183,15 @@ def _packets_from_keyframe(container: InputContainer, stream: VideoStream, pts: 
             yield packet
 
 
+def _sparing(
+    packets: Iterable[Packet[VideoStream]], stream: VideoStream, wanted: frozenset[int]
+) -> Iterator[Packet[VideoStream]]:
+    """`packets`, of which the decoder passes over those that are neither wanted nor referred to by others."""
+    for packet in packets:
+        stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted or packet.pts is None else "NONREF"
+        yield packet
+
+
 class Converter:
     """Decoded frames as upright BGR arrays.
 
@@ -186,7 +207,7 @@ class Converter:
         return self.sized(frame)[0]
 
     def sized(self, frame: VideoFrame) -> tuple[U8 | None, tuple[int, int]]:
-        """The same, and the width and height that it would have if it kept its size."""
+        """Converted picture, and the width and height that it would have at its own size."""
         if frame.is_corrupt:
             return None, (0, 0)
         turn = turn_of(frame) if self._rotate else UPRIGHT

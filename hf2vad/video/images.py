@@ -26,17 +26,17 @@ warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # A line for 
 
 
 class ImageHeader(NamedTuple):
-    """What an image's header says."""
+    """Header of an image."""
 
     width: int
     height: int
     """Size as stored."""
     turn: Turn
-    """What has it upright, by its EXIF tag."""
+    """Turn that makes the image upright, from its EXIF tag."""
 
 
 def image_header(data: bytes) -> ImageHeader | None:
-    """What an image's header says, without decoding it; none when it is no image."""
+    """Header of an image, read without decoding it. None if the bytes are no image."""
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
             # Of other kinds the tags may stand behind the pixels, which would be decoded.

@@ -1,4 +1,4 @@
-"""What the packets of a video file say of its pictures, without decoding them."""
+"""Packet data of a video file, read without decoding."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ ADDED_UP = ("dhav",)
 
 @dataclass
 class Packets:
-    """What the packets of a file say."""
+    """Times and keyframe flags of the packets of a file."""
 
     times: list[int | None] = field(default_factory=list)
     """Presentation times of packets that are to be shown."""
     keys: list[int] = field(default_factory=list)
-    """Those of keyframes."""
+    """Packets of keyframes."""
     gradual: bool = False
-    """Whether a keyframe begins a picture that others complete."""
+    """True if a keyframe starts a picture that later frames complete (gradual refresh)."""
     all: int = 0
     """Packets, those too that are not to be shown."""
     first: VideoFrame | None = None
@@ -126,5 +126,5 @@ def in_order(packets: Packets, container: InputContainer, stream: VideoStream) -
 
 
 def _are_even(steps: npt.NDArray[np.int64]) -> bool:
-    """Whether no step between ascending times is half a step longer or shorter than the usual one."""
+    """True if no step between ascending times differs from the usual one by half a step or more."""
     return bool((np.abs(steps / np.median(steps) - 1) < 0.5).all())

@@ -1,4 +1,4 @@
-"""Whether an H.264 keyframe is whole: with gradual refresh it begins a picture that is built up over many frames."""
+"""Detection of gradual refresh in H.264: such a keyframe starts a picture that many frames build up."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ RECOVERY_POINT = 6
 
 
 def refreshes_gradually(units: Sequence[bytes]) -> bool:
-    """Whether the units of an H.264 keyframe's packet say that pictures are right some frames after it only."""
+    """True if the units of an H.264 keyframe's packet announce correct pictures only some frames later."""
     if any(unit[0] & 31 == IDR for unit in units):
         return False
     return any(_recovers_later(unit[1:]) for unit in units if unit[0] & 31 == SEI)
 
 
 def _recovers_later(messages: bytes) -> bool:
-    """Whether a recovery point is among `messages`, other than one that holds at once: the code of 0 is a set bit."""
+    """True if `messages` contain a recovery point other than an immediate one (whose code of 0 is one set bit)."""
     place = 0
     while place + 2 < len(messages):
         kind, place = _summed(messages, place)

@@ -10,17 +10,18 @@ import numpy.typing as npt
 
 from hf2vad.archive.catalog import Video
 from hf2vad.video.counting import Restart
+from hf2vad.video.sampled import Numbers, sampled
 from hf2vad.video.timeline import Timeline
 
 Range = tuple[int, int]
 """A half-open range of frames: the first, and the one after the last."""
 
 HALO_BEFORE = 4
-"""Frames before a shard that are decoded too: the context of its first frame."""
+"""Frames before a shard that are worked on too: the context of its first frame."""
 LOOK_AHEAD = 1
 """Frames after a frame that its motion boxes depend on."""
 HALO_AFTER = LOOK_AHEAD + 3
-"""Frames after a shard that are decoded too: where flow is computed may depend on the boxes of three more frames."""
+"""Frames after a shard that are worked on too: where flow is computed may depend on the boxes of three more frames."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,24 +49,54 @@ class Shard:
     packets: npt.NDArray[np.int64] | None
     """Numbers of their packets in a video whose frames were counted; else none."""
     restart: Restart
-    """Where decoding of such a video starts."""
+    """Restart point at which decoding of such a video starts."""
     rotate: bool
-    """Whether frames are turned upright."""
+    """True if frames are turned upright."""
     interlaced: bool
-    """Whether frames go through the deinterlacer."""
+    """True if frames pass through the deinterlacer."""
     names: tuple[str, ...]
     """File names of the images; empty for a video file."""
+    worked: Numbers
+    """Numbers of the frames from `first` to `last` that are worked on, ascending."""
+    before: int
+    """How many frames of the video before those are worked on."""
+    fps: float
+    """Rate at which frames are worked on; 0: all are."""
+
+    @property
+    def orders(self) -> Range:
+        """The range of `start` … `stop` among the frames of the video that are worked on."""
+        start, stop = np.searchsorted(self.worked, (self.start, self.stop))
+        return self.before + int(start), self.before + int(stop)
+
+    @property
+    def earlier(self) -> int:
+        """Number of the last frame before `start` that is worked on; -1 where there is none."""
+        place = int(np.searchsorted(self.worked, self.start))
+        return int(self.worked[place - 1]) if place else -1
 
 
 def cut_shards(
-    video: Video, timeline: Timeline, shard_frames: int, *, start: int = 0, stop: int | None = None
+    video: Video,
+    timeline: Timeline,
+    shard_frames: int,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    fps: float = 0.0,
 ) -> Iterator[Shard]:
-    """Cut frames `start` … `stop` of a video into shards of at most `shard_frames`, in order."""
+    """Cut frames `start` … `stop` of a video into shards of at most `shard_frames`, in order.
+
+    `fps`: rate at which frames are worked on (WorkingConfig.fps).
+    """
     stop = timeline.frame_count if stop is None else min(stop, timeline.frame_count)
     more = int(timeline.interlaced)
+    worked = worked_frames(timeline, fps)
     for begin in range(start, stop, shard_frames):
         end = min(begin + shard_frames, stop)
-        first, last = max(0, begin - HALO_BEFORE), min(timeline.frame_count, end + HALO_AFTER)
+        before = max(0, int(np.searchsorted(worked, begin)) - HALO_BEFORE)
+        own = worked[before : int(np.searchsorted(worked, end)) + HALO_AFTER].copy()
+        first, last = min(int(own[0]), begin), max(int(own[-1]) + 1, end)
         around = max(0, first - more), min(timeline.frame_count, last + more)
         pts, packets = (
             None if array is None else array[slice(*around)].copy() for array in (timeline.pts, timeline.packets)
@@ -88,4 +119,12 @@ def cut_shards(
             rotate=timeline.rotate,
             interlaced=timeline.interlaced,
             names=timeline.names[first:last],
+            worked=own,
+            before=before,
+            fps=0.0 if timeline.names else fps,
         )
+
+
+def worked_frames(timeline: Timeline, fps: float) -> Numbers:
+    """Numbers of the frames of a video that are worked on at `fps` (WorkingConfig.fps)."""
+    return sampled(timeline.pts_s, 0.0 if timeline.names else fps)

@@ -37,7 +37,7 @@ DEFAULT_DECODE = DecodeConfig()
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """What is known of a video before a frame of it is scored: 16 bytes a frame.
+    """Data of a video that is known before a frame is scored, 16 bytes a frame.
 
     On its way between processes it is packed, so that it stays out of Ray's object store, which counts as memory of the
     driver: even spacing takes a fraction of a byte a frame, and no bit is lost.
@@ -52,34 +52,34 @@ class Timeline:
     pts: npt.NDArray[np.int64] | None = None
     """(frames,): the same in the stream's time base, of a file whose packets say all; else none."""
     keyframes: npt.NDArray[np.int64] | None = None
-    """Those of the frames that decoding can start from."""
+    """Frame numbers at which decoding can start."""
     packets: npt.NDArray[np.int64] | None = None
     """(frames,): numbers of the frames' packets, of a file whose frames were counted by decoding it; else none."""
     restarts: tuple[Restart, ...] = ()
-    """Where decoding of such a file can start, beside its beginning."""
+    """Restart points of the file beside its beginning."""
     names: tuple[str, ...] = ()
     """File names of the images."""
     promised: int = 0
     """Frames that the file's header promises, less those that it hides or marks as dropped; 0 when it does not say."""
     rotate: bool = True
-    """Whether frames are turned upright."""
+    """True if frames are turned upright."""
     interlaced: bool = False
-    """Whether frames go through the deinterlacer."""
+    """True if frames pass through the deinterlacer."""
     pixel_aspect: tuple[int, int] = (1, 1)
     """Width to height of a pixel on a screen, upright."""
     repairs: tuple[Repair, ...] = ()
     """Times that are not the frames' own, and numbers of images that are missing."""
     chosen: str = ""
-    """Which video stream this is, where the file has several."""
+    """Index of the video stream, if the file has several."""
 
     @property
     def counted(self) -> bool:
-        """Whether its frames were counted by decoding them."""
+        """True if frames were counted by decoding them."""
         return self.packets is not None
 
     @property
     def truncated(self) -> str | None:
-        """What to say of a file that holds fewer frames than its header promises."""
+        """Note on a file that holds fewer frames than its header promises."""
         if self.promised <= self.frame_count:
             return None
         return f"truncated: its header promises {self.promised} frames, {self.frame_count} are there"
@@ -92,7 +92,7 @@ class Timeline:
 
     @property
     def notes(self) -> dict[str, Any]:
-        """What tables say of the video where it is out of the ordinary."""
+        """Notes for tables on unusual properties of the video."""
         aspect = {"pixel_aspect": list(self.pixel_aspect)} if self.pixel_aspect != (1, 1) else {}
         return aspect | ({"stream": self.chosen} if self.chosen else {})
 
@@ -243,7 +243,7 @@ def _described(
     *,
     interlaced: bool = False,
 ) -> dict[str, Any]:
-    """What a stream and its first frame say of its pictures."""
+    """Picture properties from a stream and its first frame."""
     context = stream.codec_context
     coded = (context.width, context.height) if first is None else (first.width, first.height)
     turn = turn_of(first) if first is not None and decode.rotate else UPRIGHT
@@ -289,5 +289,5 @@ def _promised(container: str, stream: VideoStream, counted: Counted) -> int:
 
 
 def shown_seconds(times: list[float], frames: int) -> float:
-    """How long `frames` frames are on screen, from the times of the first and the last."""
+    """Seconds that `frames` frames are on screen, from the times of the first and the last."""
     return (times[-1] - times[0]) * frames / (frames - 1) if frames > 1 else 0.0

@@ -76,8 +76,8 @@ def repaired(own: F64, *, step: float, reordered: bool) -> tuple[F64, tuple[Repa
 
 
 def only_reordered(times: F64) -> bool:
-    """Whether distinct `times` are those of a decoder that reorders pictures: none is far from its place in order, or
-    has come there alone, as a single wrong time has."""
+    """True if distinct `times` fit a decoder that reorders pictures: none is far from its place, or has come there
+    alone as a single wrong time has."""
     order = np.argsort(times, kind="stable")
     places = np.arange(len(times))
     if (np.abs(order - places) > NEAR).any():

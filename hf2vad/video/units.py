@@ -8,9 +8,9 @@ IS_SLICE: Mapping[str, Callable[[int], bool]] = {
     "h264": lambda header: header & 31 in (1, 2, 5),
     "hevc": lambda header: header >> 1 & 63 < 32,
 }
-"""By codec: whether a unit is a slice of a picture, by its first byte."""
+"""Test by codec for a slice of a picture, by the first byte of a unit."""
 LENGTH_AT = {"h264": 4, "hevc": 21}
-"""By codec: where the configuration record says, in the last two bits, how many bytes a unit's length has, less one."""
+"""Position by codec of the byte whose last two bits give a unit's length field size, less one."""
 SLICE_BYTES = 256
 """Bytes of a slice that hold its header."""
 START = b"\0\0\1"

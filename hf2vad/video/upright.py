@@ -1,4 +1,4 @@
-"""Which way up a picture is: what display matrices and EXIF tags say, and pictures turned by it."""
+"""Orientation of pictures: display matrices and EXIF tags, and their correction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hf2vad.schema import U8
 
 
 class Turn(NamedTuple):
-    """What is done to a stored picture, in this order, to have it upright."""
+    """Operations on a stored picture that make it upright, in this order."""
 
     transposed: bool = False
     """Rows become columns."""
@@ -47,11 +47,11 @@ EXIF = {
     7: Turn(transposed=True, mirrored=True, flipped=True),
     8: Turn(transposed=True, flipped=True),
 }
-"""By the value of EXIF's tag Orientation; others are upright."""
+"""Turn by the value of EXIF's Orientation tag; other values are upright."""
 
 
 def turn_of(frame: VideoFrame) -> Turn:
-    """What a frame's display matrix asks for; an angle between quarters counts as the nearest of them.
+    """Turn of a frame's display matrix. Angles between quarters round to the nearest.
 
     The matrix (a, b, u; c, d, v; x, y, w) shows the stored pixel (x, y) at (ax + cy, bx + dy).
     """

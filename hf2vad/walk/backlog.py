@@ -1,4 +1,4 @@
-"""How many videos of an archive no run has scored or failed on, and from when the oldest is.
+"""Number of videos in an archive that no run has scored or failed on, and the date of the oldest.
 
 A thread lists them once, at the start of a run: the catalogue less the marks of finished videos. Each video that the
 run closes is taken off. Videos are counted by the hour that they are from, so that no list of an archive is held.

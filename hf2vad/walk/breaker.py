@@ -23,7 +23,7 @@ class Breaker:
 
     @property
     def watches_machinery(self) -> bool:
-        """Whether dead workers and failing storage can end the run."""
+        """True if dead workers and failing storage can end the run."""
         return bool(self._config.calls)
 
     def succeeded(self) -> None:
@@ -51,7 +51,7 @@ class Breaker:
             raise self._error(self._any, "videos and shards failed", reason, "videos")
 
     def end(self) -> None:
-        """All that could be done is done. Raises AccessDeniedError when every call was denied its video."""
+        """Check the run at its end. Raises AccessDeniedError if every call was denied its video."""
         if self._all_denied:
             raise AccessDeniedError(f"no video may be read, the last one: {self._all_denied}")
 

@@ -21,7 +21,7 @@ class Candidates:
 
     sections: Partitions
     layout: RunLayout
-    """Of the run; its marks say what is finished."""
+    """Layout of the run. Its marks tell what is finished."""
     min_age_minutes: float
     """Younger files on local disks, and folders of images, are still being written."""
 
@@ -33,7 +33,7 @@ class Candidates:
                 yield video
 
     def index(self) -> PartitionIndex:
-        """Which videos earlier runs finished, to be asked in the order of `settled`."""
+        """Index of videos that earlier runs finished, queried in the order of `settled`."""
         return PartitionIndex(Marks(self.layout.marks), self.sections)
 
     def looked_up(self, passed: PassedOver | None = None) -> Iterator[tuple[Video, bool]]:

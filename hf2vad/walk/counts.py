@@ -1,4 +1,4 @@
-"""What a run has done so far."""
+"""Counts of a run so far."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class RunCounts:
     shards_found: int = 0
     """Shards whose result an earlier run had left."""
     stopped: bool = False
-    """Whether the walk stopped before its end, and something is left."""
+    """True if the walk stopped before its end and left work."""
     left: int = 0
     """Videos that were begun and not finished by then."""
     shards_left: int = 0
     """Their shards that have no result; not counting videos that were not opened yet."""
     listed: bool = False
-    """Whether the catalogue had been looked through by then."""
+    """True if the whole catalogue was read."""
     retried: int = 0
     """Calls started again after a worker died or storage failed."""
     finished: int = 0
@@ -45,7 +45,7 @@ class RunCounts:
     figures: dict[str, float] = field(default_factory=dict)
     """Sums of what the calls counted: frames, cubes, seconds of video …"""
     profile: Profile = field(default_factory=Profile)
-    """Where the workers' time went."""
+    """Time spent by the workers."""
 
     def add(self, figures: Mapping[str, Any]) -> None:
         """Add the numbers of one call, and its report of where time went."""

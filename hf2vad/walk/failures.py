@@ -20,7 +20,7 @@ class Failure:
     ranges: Sequence[Range] = ()
     """Frames concerned; empty: all of them."""
     tries: int = 1
-    """How often the call was tried."""
+    """Number of attempts."""
     cause: Cause = Cause.INPUT
 
 

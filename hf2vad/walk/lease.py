@@ -32,7 +32,7 @@ SKEW = 30.0
 
 @dataclass(frozen=True)
 class Term:
-    """What a generation's object says."""
+    """Content of a generation's object."""
 
     owner: str
     """host:pid:random, told to whoever finds the lease taken."""
@@ -61,7 +61,7 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether the work must stop: another run may have begun it."""
+        """True if the work must stop, because another run may have begun it."""
         return self._lost.is_set() or self._clock() > self._until
 
     def __enter__(self) -> Lease:

@@ -1,4 +1,4 @@
-"""How much of an archive a walk takes on, and how it is cut."""
+"""Limits of a walk, and the cutting of videos into shards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hf2vad.walk.settings import FrameRange
 
 
 class Plan(Protocol):
-    """What is walked of each video, in which pieces."""
+    """Part of each video that is walked, and its shards."""
 
     def shards(self, video: Video, timeline: Timeline) -> Iterator[Shard]:
         """The shards of a video, in order."""
@@ -27,17 +27,19 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """How videos are cut into shards."""
+    """Division of videos into shards."""
 
     shard_frames: int
     """Frames of a shard, at most."""
     frames: FrameRange = field(default_factory=FrameRange)
     """The part of every video that is walked."""
+    fps: float = 0.0
+    """Rate at which frames are worked on; 0: all are."""
 
     def shards(self, video: Video, timeline: Timeline) -> Iterator[Shard]:
         """The shards of a video, in order."""
         start, stop = self.frames.within(timeline.frame_count)
-        return cut_shards(video, timeline, self.shard_frames, start=start, stop=stop)
+        return cut_shards(video, timeline, self.shard_frames, start=start, stop=stop, fps=self.fps)
 
     def count(self, video: Video, timeline: Timeline) -> int:
         """Frames of a video that are walked."""
@@ -47,7 +49,7 @@ class ShardPlan:
 
 @dataclass(frozen=True)
 class WalkLimits:
-    """How much of an archive one run takes on; by default all of it."""
+    """Limits on the part of an archive that one run covers. Default: all of it."""
 
     index: CompletionIndex | None = None
     """Videos that earlier runs finished, in the order of the walk's videos. None: the layout's marks, by name."""

@@ -12,7 +12,7 @@ looks at the video's own files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -45,7 +45,7 @@ class Marks:
             delete(join(self.folder, _mark(video, state) + suffix))
 
     def read(self, scope: PathFilter = EVERYTHING, below: str = "") -> MarkIndex:
-        """What earlier runs marked, to be asked for videos in the order of their catalogue; of `scope` alone.
+        """Index of the marks of earlier runs within `scope`, queried in catalogue order.
 
         `below`: the archive's name and a slash, where its videos' ids begin so.
         """
@@ -53,15 +53,32 @@ class Marks:
         names = self._names(folder) if scope == EVERYTHING else self._scoped(list_dir(folder), "", scope)
         return MarkIndex(below + name for name in names)
 
+    def read_folders(self, folders: Iterable[str], scope: PathFilter, below: str = "") -> MarkIndex:
+        """The same of some folders of the archive alone, each a path in it: no folder above them is listed."""
+        top = join(self.folder, below) if below else self.folder
+        keys = sorted(key_path(folder) if folder else "" for folder in folders)
+        entries = (Entry(key, join(top, key) if key else top, True, 0, "") for key in keys)
+        names = (
+            below + name
+            for entry, listing in with_listings(entries, lambda entry: True)
+            if listing is not None
+            for name in self._scoped(listing, f"{entry.name}/" if entry.name else "", scope)
+        )
+        return MarkIndex(names)
+
     def _names(self, folder: str) -> Iterator[str]:
+        """All marks: those of each folder at the top as one listing, and several such at the same time."""
         try:
-            for entry in list_files(folder):
-                yield entry.name
+            for entry, below in with_listings(list_dir(folder), lambda _: True, _files_below):
+                if below is None:
+                    yield entry.name
+                else:
+                    yield from (f"{entry.name}/{mark.name}" for mark in below)
         except NotFoundError:
             return
 
     def _scoped(self, listing: Iterator[Entry], prefix: str, scope: PathFilter) -> Iterator[str]:
-        """The same, without the folders that `scope` does not enter. A folder whose name is shortened is entered."""
+        """Entries without folders that `scope` does not enter. A folder with a shortened name is entered."""
 
         def enters(folder: Entry) -> bool:
             path = id_of_key(prefix + folder.name)
@@ -81,10 +98,10 @@ Ending = Literal["finished", "failed"]
 
 
 class CompletionIndex(Protocol):
-    """What earlier runs have finished, asked for one video after the other."""
+    """Index of what earlier runs finished, queried video by video."""
 
     def find(self, video: Video, state: str) -> Ending | None:
-        """How `video` ended in `state`; none where no mark was met."""
+        """Completion of `video` in `state`, or None without a mark."""
 
 
 class MarkIndex:
@@ -96,7 +113,7 @@ class MarkIndex:
         self._head = next(names, None)
 
     def find(self, video: Video, state: str) -> Ending | None:
-        """How `video` ended in `state`; none where no mark was met."""
+        """Completion of `video` in `state`, or None without a mark."""
         mark = _mark(video, state)
         failed = mark + FAILED
         while self._head is not None and self._head <= failed:
@@ -121,12 +138,21 @@ class PartitionIndex:
         self._index = MarkIndex(iter(()))
 
     def find(self, video: Video, state: str) -> Ending | None:
-        """How `video` ended in `state`; none where no mark was met."""
+        """Completion of `video` in `state`, or None without a mark."""
         section = self._sections.of(video)
         if section != self._section:
-            scope = self._sections.scope_of(section)
-            self._section, self._index = section, self._marks.read(scope, section.source.below)
+            scope, below = self._sections.scope_of(section), section.source.below
+            self._section = section
+            if section.days is None:
+                self._index = self._marks.read(scope, below)
+            else:
+                folders = (folder.path for folder in self._sections.folders(section))
+                self._index = self._marks.read_folders(folders, scope, below)
         return self._index.find(video, state)
+
+
+def _files_below(folder: str) -> Iterator[Entry]:
+    return list_files(f"{folder}/")  # with its slash no store is asked whether it is a file
 
 
 def _mark(video: Video, state: str) -> str:

@@ -19,10 +19,10 @@ from hf2vad.walk.video import Closing, Opening, Tag, Working
 from hf2vad.walk.worker import Opened
 
 METRICS_SECONDS = 2.0
-"""How often metrics are brought up to date; Ray hands them on every 10 s."""
+"""Seconds between updates of metrics. Ray exports them every 10 s."""
 
 RECORD_SECONDS = 30.0
-"""How often a running run's record is put, with its figures so far."""
+"""Seconds between writes of a running run's record."""
 
 
 class RunMonitor:
@@ -30,7 +30,7 @@ class RunMonitor:
 
     def __init__(self, record: RunRecord, backlog: Backlog) -> None:
         self.counts = RunCounts()
-        """What the run counts into."""
+        """Counts of the run."""
         self._record, self._backlog = record, backlog
         self._cluster: Cluster | None = None
         self._metrics: Metrics | None = None
@@ -75,7 +75,7 @@ class RunMonitor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """For a run that an error ends, put the record with the error."""
+        """Write the final record, with the error if one ends the run."""
         if self._cluster is None or error is None:
             return
         self._stop()
@@ -148,7 +148,7 @@ class RunMonitor:
 
 
 def _about(tag: Tag) -> dict[str, Any]:
-    """Which video, and which of its frames, a call of a walk is about."""
+    """Video and frames that a call of a walk works on."""
     return {"video": tag.video.id, **({"shard": tag.frames} if isinstance(tag, Working) else {})}
 
 

@@ -7,7 +7,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,20 +16,25 @@ from rich.table import Table
 
 from hf2vad.archive.passed import passed_lines
 from hf2vad.cluster.dispatch import Cluster
+from hf2vad.progress import duration
 from hf2vad.settings import to_dict
 from hf2vad.storage import put_bytes, put_json
+from hf2vad.summary import print_lines, shows_everything
 from hf2vad.tables.layout import record_uri, trace_uri
 from hf2vad.versions import versions
 from hf2vad.walk.counts import RunCounts
 
 Status = Literal["running", "finished", "stopped", "failed"]
-"""Of a run. `stopped`: told to stop, or interrupted. `failed`: ended by an error. A run that is killed stays `running`,
-and its `alive` grows old."""
+"""State of a run. `stopped`: stopped or interrupted by the user. `failed`: ended by an error. A killed run stays
+`running`, and its `alive` grows old."""
+
+SHOWN = 1
+"""Failures that a summary names without --verbose."""
 
 
 @dataclass
 class RunRecord:
-    """What one run of a job does: kept as `<out>/runs/<id>.json` from its start on, printed at its end."""
+    """Record of a job's run: written to `<out>/runs/<id>.json` from its start on, printed at its end."""
 
     job: str
     settings: Any
@@ -48,7 +53,7 @@ class RunRecord:
             record["trace"] = trace_uri(self.out, self.id)
             put_bytes(record["trace"], counts.profile.trace())
         put_json(record_uri(self.out, self.id), record)
-        print_summary(record, counts)
+        print_summary(record, counts, self.out)
         return record
 
     def put(self, status: Status, counts: RunCounts, cluster: Cluster, extra: dict[str, Any]) -> None:
@@ -93,7 +98,7 @@ def _utc(seconds: float) -> str:
 
 
 def _left(counts: RunCounts) -> dict[str, Any]:
-    """What a run that was told to stop has left."""
+    """Work that a stopped run has left."""
     return {
         "stopped_early": True,
         "videos_begun_and_left": counts.left,
@@ -102,26 +107,53 @@ def _left(counts: RunCounts) -> dict[str, Any]:
     }
 
 
-def print_summary(record: dict[str, Any], counts: RunCounts) -> None:
-    """The figures of a run, and its first failures."""
+def print_summary(record: dict[str, Any], counts: RunCounts, out: str) -> None:
+    """What a run did, in six lines; with --verbose all figures of its record and its first failures."""
+    if shows_everything():
+        _print_figures(record)
+    if counts.profile.kept:
+        Console(file=sys.stdout, width=100).print(stage_table(record["stages"]))
+    print_lines(list(_summary(record, counts)), last=f"Record: {record_uri(out, record['run'])}")
+
+
+def _summary(record: dict[str, Any], counts: RunCounts) -> Iterator[str]:
+    """The lines of a summary, those that matter most first."""
+    end = "stopped early" if counts.stopped else "finished"
+    failed = f", {_count(counts.failed, 'failure')}" if counts.failed else ", no failures"
+    before = f", {counts.skipped:,} done before" if counts.skipped else ""
+    yield (
+        f"{record['job']} {end} in {duration(record['seconds'])}: {_count(counts.finished, 'video')} of "
+        f"{counts.videos:,}{before}{failed}"
+    )
+    if "events" in counts.figures:
+        anew = ", found anew in the scores that were there" if counts.figures.get("events_anew") else ""
+        yield f"{_count(int(counts.figures['events']), 'event')}{anew}"
+    if frames := int(counts.figures.get("frames", 0)):
+        cubes = int(counts.figures.get("cubes", 0))
+        workers = _count(record["workers"], "worker")
+        yield f"{frames:,} frames, {cubes:,} cubes, {record['fps']:,.0f} frames/s on {workers}"
+    shown = counts.failures if shows_everything() else counts.failures[:SHOWN]
+    for failure in shown:
+        yield f"failed: {failure['video']!r}: {failure['reason']}"
+    if counts.failed > len(shown):
+        yield f"… and {counts.failed - len(shown):,} more under failures/"
+    yield from passed_lines(record.get("passed_over", []))
+
+
+def _print_figures(record: dict[str, Any]) -> None:
     table = Table(title=f"{record['job']}: {record['run']}", show_header=False)
     for name, value in record.items():
         if name not in ("run", "job", "stages", "settings", "versions", "passed_over"):
             table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
-    console = Console(file=sys.stdout, width=100)
-    console.print(table)
-    if counts.profile.kept:
-        console.print(stage_table(record["stages"]))
-    for line in passed_lines(record.get("passed_over", [])):
-        print(line)
-    for failure in counts.failures:
-        print(f"failed: {failure['video']!r}: {failure['reason']}")
-    if counts.failed > len(counts.failures):
-        print(f"... and {counts.failed - len(counts.failures)} more under failures/")
+    Console(file=sys.stdout, width=100).print(table)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def stage_table(stages: Sequence[dict[str, Any]]) -> Table:
-    """Where the workers' time went: each thread's seconds by stage."""
+    """Time spent by the workers: seconds of each thread by stage."""
     whole = {row["thread"]: 0.0 for row in stages}
     for row in stages:
         whole[row["thread"]] += row["seconds"]

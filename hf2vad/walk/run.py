@@ -1,4 +1,4 @@
-"""What the jobs that walk an archive have in common."""
+"""Shared parts of the jobs that walk an archive."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import closing
 from itertools import chain, islice
 from typing import Any
 
-from hf2vad.archive.catalog import EVERYTHING, Video, catalogue
+from hf2vad.archive.catalog import EVERYTHING, Video, catalogue, no_video
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.path_filter import PathFilter
 from hf2vad.cluster.dispatch import Cluster, open_cluster
@@ -16,7 +16,7 @@ from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.cubes.detect import absolute_detector
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
 from hf2vad.errors import ConfigError, StoppedError
-from hf2vad.storage import absolute
+from hf2vad.storage import absolute, require_writable
 from hf2vad.threads import prefetch
 from hf2vad.walk.counts import RunCounts
 from hf2vad.walk.limits import Plan, ShardPlan, WalkLimits
@@ -50,6 +50,7 @@ def run_walk(
     `then`: what is done after the walk, unless SIGTERM told the run to stop; returns more to record.
     `passed`: what listing `videos` passes over. Raises StoppedError after SIGTERM, when something is left.
     """
+    require_writable(job.out)
     ahead, limits = listed_ahead(videos), limits or WalkLimits()
     record = RunRecord(name, job, job.out)
     extra: dict[str, Any] = dict(task.layout.about)
@@ -77,14 +78,14 @@ def run_walk(
 
 
 def shard_plan(job: WalkSettings) -> ShardPlan:
-    """How `job` cuts videos."""
-    return ShardPlan(job.shard_frames, FrameRange(job.frames))
+    """Shard plan of `job`."""
+    return ShardPlan(job.shard_frames, FrameRange(job.frames), job.working.fps)
 
 
 def walk_config(
     job: WalkSettings, extraction: ExtractionConfig, *, frame_stats: bool = False, tries: int = 0
 ) -> WalkConfig:
-    """How the workers of `job` open videos and cut cubes; `extraction`: its own, the detector resolved."""
+    """Settings by which the workers of `job` open videos and cut cubes. `extraction`: with the detector resolved."""
     return WalkConfig(
         extraction=extraction,
         boxes=job.boxes,
@@ -98,7 +99,7 @@ def walk_config(
 
 
 def what_is_left(counts: RunCounts) -> str:
-    """What a run that stopped before its end has left, in words."""
+    """Work left by a run that stopped before its end, in words."""
     begun = f"{counts.left} videos begun are left, with {counts.shards_left} shards" if counts.left else ""
     rest = "" if counts.listed else "the rest of the archive was not looked at"
     return " and ".join(part for part in (begun, rest) if part)
@@ -128,9 +129,8 @@ def some_videos(
     videos = catalogue(archive, include, scope, passed)
     first = next(videos, None)
     if first is None:
-        which = " that matches --include" if include else ""
-        others = [] if passed is None else passed.lines()
-        raise ConfigError("; ".join([f"{archive}: no video there{which}", *others]))
+        scope.check_fits(video.path for video in catalogue(archive, include))
+        raise no_video(archive, passed, " that matches --include" if include else "")
     return chain([first], videos)
 
 

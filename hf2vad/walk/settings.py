@@ -15,18 +15,18 @@ from hf2vad.settings import require
 
 @dataclass(frozen=True, kw_only=True)
 class BreakerConfig:
-    """When so much fails that the run ends (exit code 2); what is done is kept."""
+    """Limits on failures that end the run with exit code 2. Finished work is kept."""
 
     calls: int = 20
     """The last so many calls: the run ends when nearly all of them were lost to dead workers or failing storage, each
     after its own retries. Such failures are not held against the videos. 0: never."""
 
     videos: int = 300
-    """The same for failures of any cause, a video counting once: every video fails when the decoder is missing, but an
+    """Consecutive failed videos, of any cause, that end the run. Every video fails if the decoder is missing, but an
     archive may well have 200 corrupt ones in a row. 0: never."""
 
     share: float = 0.95
-    """What "nearly all" is."""
+    """Share of failed videos that counts as nearly all."""
 
     def __post_init__(self) -> None:
         for name in ("calls", "videos"):
@@ -70,7 +70,7 @@ class WalkSettings(ExtractionConfig):
     """Settings of every job that walks an archive and cuts its cubes."""
 
     archive: str | tuple[str, ...]
-    """What is walked: folder or s3://bucket/prefix of video files and folders of numbered images."""
+    """Archive to walk: folder or s3://bucket/prefix with video files and folders of numbered images."""
 
     out: str
     """Folder or s3://bucket/prefix of what the job puts."""
@@ -94,7 +94,8 @@ class WalkSettings(ExtractionConfig):
     """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
 
     grace_seconds: float = GRACE_SECONDS
-    """How long shards in flight may take to finish after SIGTERM; then, or with a second SIGTERM, they are dropped."""
+    """Seconds that running shards may take to finish after SIGTERM. After that, or at a second SIGTERM, they are
+    dropped."""
 
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     breaker: BreakerConfig = field(default_factory=BreakerConfig)

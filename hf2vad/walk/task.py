@@ -26,10 +26,10 @@ CubeStream = Generator[CubeBatch, None, None]
 
 @dataclass(frozen=True, kw_only=True)
 class WalkConfig:
-    """How the workers of a walk open videos and cut their cubes."""
+    """Settings by which the workers of a walk open videos and cut cubes."""
 
     extraction: ExtractionConfig
-    """What a cube holds."""
+    """Settings that decide a cube."""
     boxes: str
     """Parquet file of boxes to use instead of finding them; empty: they are found."""
     image_fps: float
@@ -39,9 +39,9 @@ class WalkConfig:
     threads: int
     """CPUs of a worker: threads of what computes in it."""
     frame_stats: bool
-    """Whether shards put frame stats, by which the health of their video is judged."""
+    """True if shards write frame statistics, from which the health of their video is judged."""
     profile: bool = False
-    """Whether single spans are kept for a trace."""
+    """True if single spans are kept for a trace."""
     tries: int = 0
     """Runs that may fail on a video before it is left alone; 0: any number."""
 
@@ -63,13 +63,13 @@ class Parts:
 
     @property
     def complete(self) -> bool:
-        """Whether every shard has a result."""
+        """True if every shard has a result."""
         return len(self.done) == len(self.plan)
 
 
 @dataclass(frozen=True, eq=False)
 class VideoResult:
-    """What a task makes of a video."""
+    """Result of a task for one video."""
 
     tables: Sequence[tuple[str, pa.Table]] = ()
     """Names and tables to put, in this order. The table that vouches for the others comes last."""
@@ -80,7 +80,7 @@ class VideoResult:
 
 
 class WalkTask(Protocol):
-    """What a walk makes of the videos of an archive. A frozen dataclass, pickled with every call."""
+    """Work that a walk does on the videos of an archive. A frozen dataclass, pickled with every call."""
 
     lane: ClassVar[str]
     """Name in profiles and metrics of the thread that runs `shard`."""
@@ -91,11 +91,11 @@ class WalkTask(Protocol):
 
     @property
     def config(self) -> WalkConfig:
-        """How videos are opened and cubes are cut."""
+        """Settings by which videos are opened and cubes are cut."""
 
     @property
     def use_gpu(self) -> bool:
-        """Whether the calls can use a GPU."""
+        """True if the calls can use a GPU."""
 
     def load(self) -> Mapping[str, float]:
         """Load what this worker keeps from shard to shard, unless it is there; returns figures for the run's record.

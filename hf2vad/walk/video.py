@@ -31,13 +31,13 @@ class OpenVideo:
     """Shards that workers are at, or that wait for one."""
     failures: list[Failure] = field(default_factory=list)
     begun: bool = False
-    """Whether no more shards are to be started."""
+    """True if no more shards are to be started."""
     left: int = 0
     """Shards that are left for another run."""
 
     @property
     def hopeless(self) -> bool:
-        """Whether it has killed too many workers to be tried on."""
+        """True if the video has killed too many workers to be tried again."""
         return sum(failure.cause is Cause.WORKER for failure in self.failures) >= LOST_SHARDS
 
 

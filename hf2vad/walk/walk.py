@@ -40,11 +40,11 @@ class WorkerCalls:
 
 
 class WalkMonitor(Protocol):
-    """Who follows a walk while it goes on."""
+    """Observer of a walk."""
 
     @property
     def counts(self) -> RunCounts:
-        """What the walk counts into. Failed shards and finished videos the monitor counts itself."""
+        """Counts of the walk. The monitor itself counts failed shards and finished videos."""
 
     def ended(self, outcome: Outcome, tag: Tag) -> None:
         """A call came to its end; `tag` says what it was about."""

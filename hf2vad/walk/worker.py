@@ -22,6 +22,7 @@ from hf2vad.profile import SPANS_PER_SHARD, recording, span
 from hf2vad.schema import pack_metadata
 from hf2vad.storage import atomic_writer, delete, put_table
 from hf2vad.tables.layout import Metadata, RunLayout, list_shards
+from hf2vad.video.sampled import packed
 from hf2vad.video.shards import Range, Shard
 from hf2vad.video.timeline import Timeline, probe, shown_seconds
 from hf2vad.walk.failures import Failure, failure_reason, put_failure_row, quarantine_reason
@@ -38,7 +39,7 @@ class Opened:
     done: frozenset[Range] = frozenset()
     """Shards whose result is on storage already."""
     failure: str | None = None
-    """For a video with nothing left to do: the reason in its failure row."""
+    """Reason in the failure row of a video that has no work left."""
     counts: dict[str, float] = field(default_factory=dict)
     """Figures for the run's record."""
 
@@ -94,7 +95,7 @@ def close_video(
 
 
 def leave_video(*_: Any) -> dict[str, Any]:
-    """In place of `close_video`: nothing is put, and the video is opened again by whoever finishes it."""
+    """Alternative to `close_video`: writes nothing, and whoever finishes the video opens it again."""
     return {}
 
 
@@ -107,13 +108,15 @@ def warm_extractor(extraction: ExtractionConfig, boxes: str, threads: int) -> Ex
 def _run_shard(task: WalkTask, shard: Shard) -> dict[str, float]:
     layout, config, frames = task.layout, task.config, (shard.start, shard.stop)
     metadata = layout.metadata(shard.video, frames)
+    if shard.fps:
+        metadata["worked"] = packed(shard.worked, *frames)
     with span("load"):
         extractors = warm_extractor.loads
         extractor = warm_extractor(config.extraction, config.boxes, config.threads)
         loaded = task.load()
         if extractors != warm_extractor.loads or any(loaded.values()):
             _freeze()
-    stats = FrameStats(*frames, (shard.width, shard.height)) if config.frame_stats else None
+    stats = FrameStats(*frames, (shard.width, shard.height), shard.earlier) if config.frame_stats else None
     counter = _CubeCounter()
     with closing(task.shard(shard, counter.counted(extractor.cubes(shard, stats)))) as tables:
         first = next(tables, None)  # before the file is begun: a worker that is killed leaves less of it

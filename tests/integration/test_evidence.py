@@ -74,7 +74,7 @@ def test_workers_put_everything_of_a_trained_bundle_and_a_note_where_the_video_i
     for video in ("01_runner.mp4", "02_cyclist.mp4"):
         known = row(gathered, video)
         assert "note" not in known
-        assert len(known["files"]) == 10
+        assert len(known["files"]) == 11
         assert len(known["files"]["nearest"]) == len(known["nearest_distance"]) == 3
         for name in (*known["files"].pop("nearest"), *known["files"].values()):
             assert (gathered / "events" / event_key(video, 4) / name).stat().st_size > 100
@@ -106,7 +106,7 @@ def test_a_site_in_s3_gets_the_same(s3: SeaweedServer, gathered: Path, places: d
     key = next(iter(names)).split("/")[0]
     known = read_json(f"s3://review/night/events/{key}/event.json")
     assert row(gathered, known["video"])["parts"] == known["parts"]
-    assert len(names) == 13
+    assert len(names) == 14
 
 
 def test_chromium_plays_the_clips(gathered: Path, tmp_path: Path) -> None:

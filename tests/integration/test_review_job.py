@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hf2vad.commandline import EXIT_OK, EXIT_USAGE, main
+from hf2vad.commandline import EXIT_OK, EXIT_USAGE
 from hf2vad.evidence.choose import event_key
-from hf2vad.jobs.report import ReviewJob, review_job
+from hf2vad.jobs.report import JOB
 from hf2vad.report.site.evidence import video_key
 from hf2vad.storage import list_files, read_bytes
 from tests.review import BUNDLE, CLIPS, FIRST, PATTERN, put_night, put_tables
@@ -18,7 +18,7 @@ from tests.site import upload
 
 def report(*arguments: str) -> int:
     """The job's exit code."""
-    return main(ReviewJob, review_job, description="", argv=arguments)
+    return JOB.main(arguments)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_a_site_is_written_to_s3_from_videos_and_scores_there(
     put_tables("s3://review/archive", f"s3://review/scores/bundle={BUNDLE}")
     places = ("--scores", "s3://review/scores", "--archive", "s3://review/archive", "--out", "s3://review/site")
     assert report(*places, "--pattern", PATTERN, "--media", "copy") == EXIT_OK
-    said = f"{len(CLIPS)} videos, 5 events, 1 failures; evidence of 5 events, 5 new; open s3://review/site/index.html"
+    said = f"{len(CLIPS)} videos, 5 events, 1 failure; evidence of 5 events, 5 new; open s3://review/site/index.html"
     assert said in capsys.readouterr().out
     names = {entry.name for entry in list_files("s3://review/site")}
     assert {"index.html", "events.html", "video.html", "data/summary.js", "static/site.css"} <= names

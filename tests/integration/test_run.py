@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hf2vad.bundle.bundle import load_bundle, save_bundle
 from hf2vad.bundle.settings import load_bundle_settings
-from hf2vad.jobs.run import length, named_sources
+from hf2vad.jobs.run import named_sources
+from hf2vad.jobs.run_plan import length
 from hf2vad.tables.read import scored_videos, scores_prefix
 from tests.site import Site, run_job, run_process
 
@@ -45,6 +49,7 @@ def test_it_says_what_it_does_and_where_the_result_is(first: tuple[Path, str]) -
     lines = said.splitlines()
     assert lines[0] == "Starting …"
     assert lines[1].startswith("5 videos of 2 cameras: ")
+    assert re.fullmatch(r"about .* to .* on \d+ cores; up to \d+ MB of disk", lines[2])
     assert any("notes.txt" in line for line in lines)
     assert [line for line in lines if line[1:2] == "/"] == [
         "1/4 Reading what is normal",
@@ -119,3 +124,22 @@ def test_several_paths_are_archives_named_by_their_last_part() -> None:
     several = named_sources(["/a/front door.mp4", "s3://bucket/yard/", "/b/yard"])
     assert [one.name for one in several] == ["front-door", "yard", "yard-3"]
     assert [length(seconds) for seconds in (58.2, 130, 7500)] == ["58 seconds", "2 min", "2 h 05 min"]
+
+
+def test_a_bundle_that_is_given_scores_this_run_and_later_ones(first: tuple[Path, str]) -> None:
+    out, _ = first
+    own, other = load_bundle(str(out / "bundle")), out.parent / "other"
+    settings = replace(own.settings, smoothing=own.settings.smoothing + 2)
+    given = save_bundle(str(other), replace(own, settings=settings)).id
+    assert given != own.id
+    learnt = (out / "bundle" / "bundle.json").read_bytes()
+    for options in (("--bundle", other), ()):
+        said = run_job("run", "--out", out, *options, *HERE).stdout
+        assert [line for line in said.splitlines() if line[1:2] == "/"] == ["3/4 Scoring", "4/4 Making the site"]
+        assert f'bundle = "{other}"' in (out / "hf2vad.toml").read_text()
+        assert given in (out / "data" / "summary.js").read_text()
+    assert {tables.metadata["bundle"] for tables in scored_videos(str(out / "scores" / f"bundle={given}"))} == {given}
+    assert (out / "bundle" / "bundle.json").read_bytes() == learnt
+    nowhere = run_job("run", "--out", out, "--bundle", out.parent / "nowhere", *HERE, expect=2)
+    assert "nowhere: no bundle there" in nowhere.stderr
+    assert f'bundle = "{other}"' in (out / "hf2vad.toml").read_text()

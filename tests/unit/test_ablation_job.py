@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hf2vad.commandline import EXIT_USAGE, main, parse
-from hf2vad.jobs.ablate import AblationJob, ablate_job
+from hf2vad.commandline import EXIT_USAGE, parse
+from hf2vad.jobs.ablate import JOB, AblationJob
 from hf2vad.presets import preset
 from hf2vad.schema import LABELS
 from hf2vad.storage import put_table
@@ -18,7 +18,7 @@ PLACES = ("--train", "/a", "--test", "/b", "--labels", "/l.parquet", "--out", "/
 
 
 def settings(*arguments: str) -> AblationJob:
-    return parse(AblationJob, [*PLACES, *arguments], description="")
+    return parse(JOB, [*PLACES, *arguments], "hf2vad ablate")
 
 
 def test_given_boxes_are_the_default_of_all_rows() -> None:
@@ -51,7 +51,7 @@ def test_rows_and_seeds_are_lists() -> None:
     ],
 )
 def test_a_mistake_is_one_line(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(AblationJob, ablate_job, description="", argv=[*PLACES, *arguments]) == EXIT_USAGE
+    assert JOB.main([*PLACES, *arguments]) == EXIT_USAGE
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
@@ -65,7 +65,7 @@ def test_a_detector_that_is_none_is_found_before_any_work(tmp_path: Path, capsys
     places = ["--train", "/a", "--test", "/b", "--labels", str(labels), "--out", str(tmp_path / "out")]
     for name, message in (("text.onnx", "not an ONNX network"), ("nowhere.onnx", "nowhere.onnx")):
         argv = [*places, "--detector.model", str(tmp_path / name)]
-        assert main(AblationJob, ablate_job, description="", argv=argv) == EXIT_USAGE
+        assert JOB.main(argv) == EXIT_USAGE
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

@@ -12,7 +12,15 @@ from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.bundle import save_bundle
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.errors import ConfigError, EvaluationError, MismatchError, SchemaError
-from hf2vad.evaluation.alarms import COUNTED, AlarmTarget, Footage, alarm_levels, count_events, footage, level
+from hf2vad.evaluation.alarms import (
+    COUNTED,
+    AlarmTarget,
+    ScoredFootage,
+    alarm_levels,
+    count_events,
+    level,
+    scored_footage,
+)
 from hf2vad.jobs.alarms import AlarmJob, alarm_job
 from hf2vad.presets import preset
 from hf2vad.scoring.alarms import read_alarms
@@ -36,11 +44,11 @@ def target(per_hour: float, *, events: EventConfig = RULE, resamples: int = 200)
     return AlarmTarget(per_hour, events, resamples)
 
 
-def video(peaks: list[float], hours: float, *, low: float = 2.0) -> Footage:
+def video(peaks: list[float], hours: float, *, low: float = 2.0) -> ScoredFootage:
     """Footage whose events are single frames with these scores, apart from each other."""
     scores = np.zeros(3 * len(peaks) + 1)
     scores[1::3] = peaks
-    return Footage(hours, high_runs(scores, low), low)
+    return ScoredFootage(hours, high_runs(scores, low), low)
 
 
 def pareto(count: int, seed: int, shape: float = 0.1) -> list[float]:
@@ -59,7 +67,7 @@ def test_a_counted_threshold_gives_the_wanted_number_of_events() -> None:
 def test_events_that_merge_are_counted_as_scoring_makes_them() -> None:
     scores = np.zeros(4000)
     scores[10::20] = np.linspace(3, 9, 200)  # one alarm every 20 frames: with the gap bridged they are one
-    videos = [Footage(10.0, high_runs(scores, 2.0), 2.0)]
+    videos = [ScoredFootage(10.0, high_runs(scores, 2.0), 2.0)]
     apart = level(videos, target(2.0))
     joined = level(videos, target(2.0, events=EventConfig(min_length=1, merge_gap=25)))
     assert apart.events == 20
@@ -107,10 +115,10 @@ def test_each_camera_has_its_own_threshold_where_its_hours_are_enough(tmp_path: 
 def test_frames_whose_footage_is_unhealthy_are_no_hours(tmp_path: Path) -> None:
     pts_s, scores = np.arange(10) / 10, np.array([np.nan] * 4 + [1.0, 9, 9, 1, 1, 9])
     health = np.array([None] * 5 + ["frozen"] * 2 + [None] * 3, object)
-    found = footage(pts_s, scores, health, 2.0, RULE)
+    found = scored_footage(pts_s, scores, health, 2.0, RULE)
     assert found.hours == pytest.approx(0.4 / 3600)
     assert [(run.start, run.peak) for run in found.runs] == [(9, 9.0)]
-    trusting = footage(pts_s, scores, health, 2.0, EventConfig(on_unhealthy=True))
+    trusting = scored_footage(pts_s, scores, health, 2.0, EventConfig(on_unhealthy=True))
     assert trusting.hours == pytest.approx(0.6 / 3600)
 
 
@@ -144,3 +152,30 @@ def test_mistakes_in_the_options(tmp_path: Path) -> None:
     put_scores(tmp_path, "a", [None] * 4)
     with pytest.raises(EvaluationError, match="no frame there has a score"):
         alarm_job(AlarmJob(scores=str(tmp_path), out=str(tmp_path / "alarms.json")))
+
+
+def test_with_reviews_what_was_called_interesting_is_no_normal_footage(tmp_path: Path) -> None:
+    scores = [[5.0]] * 40
+    scores[10], scores[20], scores[30] = [20.0], [9.0], [8.0]
+    put_scores(tmp_path / "scores", "gate/a.mp4", scores)
+    put_marks_file(tmp_path / "marks.json", (10, "interesting"), (20, "normal"), (30, "reviewed"))
+    job = AlarmJob(
+        scores=str(tmp_path / "scores"), out=str(tmp_path / "a.json"), per_hour=3000, events=RULE, resamples=0
+    )
+    alarm_job(job)
+    assert read_alarms(job.out).threshold == pytest.approx(15), "above all that was seen"
+    alarm_job(replace(job, reviews=(str(tmp_path / "marks.json"),)))
+    alarms = read_alarms(job.out)
+    assert alarms.threshold == pytest.approx(4), "above the event called normal, the highest that is left"
+    assert alarms.figures["reviews"] == {"interesting": 1, "normal": 1}
+    assert alarms.figures["levels"][""]["hours"] == pytest.approx(39 / 25 / 3600)
+
+
+def put_marks_file(path: Path, *marks: tuple[int, str]) -> None:
+    """A file of marks on single frames of gate/a.mp4, as a page saves it."""
+    common = {"video": "gate/a.mp4", "video_key": "0" * 16, "fingerprint": "", "start_s": 0, "end_s": 0}
+    rows = [
+        {"event": f"{frame:016x}", "start_frame": frame, "end_frame": frame, "verdict": verdict, **common}
+        for frame, verdict in marks
+    ]
+    path.write_text(json.dumps({"hf2vad.marks": 1, "marks": rows}))

@@ -152,7 +152,7 @@ def test_what_is_not_there_is_not_found_and_named(tmp_path: Path, name: str) -> 
     [
         ("notes.txt", "no folder, and no video"),
         ("live.m3u8", r"playlist; make a file of it: ffmpeg -i PLAYLIST -c copy OUT\.mkv"),
-        ("clip.mp4/below", "Not a directory"),
+        ("clip.mp4/below", "a part of this path is a file"),
     ],
 )
 def test_a_file_that_is_no_video_is_no_archive(tmp_path: Path, name: str, why: str) -> None:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import copy
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from hf2vad import __version__
 from hf2vad.bundle.bundle import save_bundle
 from hf2vad.commandline import command, parse
+from hf2vad.errors import ConfigError
 from hf2vad.jobs import load
 from tests.bundles import make_bundle
 from tests.data.make_golden import golden_network
 from tests.manifests import (
     FOLDERS,
     KUBERNETES,
+    PARTS,
     check,
     cluster_spec,
     containers,
@@ -35,7 +39,7 @@ from tests.stc import SMALL_MODEL
 
 SUBMIT = re.compile(r"^ray job submit .*-- (python .*)$", re.MULTILINE)
 PAGES = [page for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")) if "ray job submit" in page.read_text()]
-RAY_JOBS = ("nightly", "score", "train")
+RAY_JOBS = ("extract", "nightly", "score", "train", "train-gpu")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,7 @@ def settings_of(entrypoint: str, bundle: str) -> Any:
     assert python == "python"
     assert Path(script).parent == Path("/opt/hf2vad/jobs")
     assert (ROOT / "jobs" / Path(script).name).is_file()
-    return parse(load(command(Path(script).stem)).settings, arguments, description="")
+    return parse(load(command(Path(script).stem)), arguments, "hf2vad")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -66,7 +70,7 @@ def test_what_is_applied_fits_the_schemas(folder: str) -> None:
 
 
 def test_every_folder_is_looked_at() -> None:
-    assert {path.parent.name for path in KUBERNETES.rglob("kustomization.yaml")} == {*FOLDERS, "shape"}
+    assert {path.parent.name for path in KUBERNETES.rglob("kustomization.yaml")} == {*FOLDERS, *PARTS}
 
 
 @pytest.mark.parametrize(
@@ -95,11 +99,46 @@ def test_the_entrypoint_of_a_ray_job_parses_as_its_job_would(folder: str, bundle
     settings = settings_of(job["spec"]["entrypoint"], bundle)
     (workers,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     limits = workers["template"]["spec"]["containers"][0]["resources"]["limits"]
-    assert (settings.ray.cpus, settings.ray.gpus) == (float(limits["cpu"]), float(limits["nvidia.com/gpu"]))
-    if folder == "train":  # which does not begin before all its workers are there
+    if folder == "train":  # on the head alone
+        assert settings.workers == 0
+        return
+    assert settings.ray.cpus == float(limits["cpu"])
+    assert settings.ray.gpus == (float(limits["nvidia.com/gpu"]) if "nvidia.com/gpu" in limits else None)
+    if folder == "train-gpu":  # which does not begin before all its workers are there
         assert settings.workers == workers["minReplicas"] == workers["replicas"] <= workers["maxReplicas"]
     else:
         assert settings.ray.workers == workers["maxReplicas"]
+
+
+def test_places_are_written_once_and_reach_every_command() -> None:
+    places = yaml.safe_load((KUBERNETES / "shape" / "places.yaml").read_text())["data"]
+    entrypoints = {folder: of_kind(folder, "RayJob")["spec"]["entrypoint"] for folder in (*RAY_JOBS, "smoke")}
+    for folder, entrypoint in entrypoints.items():
+        assert not re.search(r"(?<![-\w])[A-Z]{3,}(?![-\w])", entrypoint), f"{folder}: {entrypoint}"
+    for name, value in places.items():
+        assert any(value in entrypoint for entrypoint in entrypoints.values()), name
+    for path in KUBERNETES.rglob("*.yaml"):
+        assert path.name == "places.yaml" or "s3://" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("folder", ["nightly", "score", "interactive"])
+def test_one_line_gives_the_nodes_gpus(folder: str, bundle: str, tmp_path: Path) -> None:
+    tree = tmp_path / "kubernetes"
+    shutil.copytree(KUBERNETES, tree)
+    file = tree / folder / "kustomization.yaml"
+    file.write_text(file.read_text().replace("  # - ../gpu", "  - ../gpu"))
+    kind = "RayCluster" if folder == "interactive" else "RayJob"
+    thing = of_kind(folder, kind, tree)
+    check(thing)
+    spec = cluster_spec(thing)
+    assert spec is not None
+    (workers,) = spec["workerGroupSpecs"]
+    container = workers["template"]["spec"]["containers"][0]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert {each["image"] for each in containers(thing)} == {f"registry.example/hf2vad:{__version__}-gpu"}
+    assert workers["template"]["spec"]["tolerations"][0]["key"] == "nvidia.com/gpu"
+    if kind == "RayJob":
+        assert settings_of(thing["spec"]["entrypoint"], bundle).ray.gpus == 1
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -108,11 +147,10 @@ def test_jobs_that_pages_submit_to_a_cluster_parse(page: Path, bundle: str) -> N
         settings_of(entrypoint.replace("python jobs/", "python /opt/hf2vad/jobs/"), bundle)
 
 
-def test_a_renamed_option_would_be_seen(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_renamed_option_would_be_seen(bundle: str) -> None:
     entrypoint = of_kind("score", "RayJob")["spec"]["entrypoint"].replace("--bundle", "--model-bundle")
-    with pytest.raises(SystemExit):
+    with pytest.raises(ConfigError, match="model-bundle"):
         settings_of(entrypoint, bundle)
-    assert "model-bundle" in capsys.readouterr().err
 
 
 def test_the_night_is_copied_by_the_cron_job_and_ends_in_time(bundle: str) -> None:
@@ -128,18 +166,19 @@ def test_the_night_is_copied_by_the_cron_job_and_ends_in_time(bundle: str) -> No
 
 
 def test_versions_are_those_of_the_lock() -> None:
-    images = {launcher()["docker"]["image"]}
+    images = set()
     for thing in (thing for folder in FOLDERS for thing in rendered(folder)):
         images |= {container["image"] for container in containers(thing) if "seaweedfs" not in container["image"]}
         spec = cluster_spec(thing)
         assert spec is None or spec["rayVersion"] == locked()["ray"]
-    assert images == {f"registry.example/hf2vad:{__version__}-gpu"}
+    assert images == {f"registry.example/hf2vad:{__version__}-{variant}" for variant in ("cpu", "gpu")}
+    assert launcher()["docker"]["image"] == f"registry.example/hf2vad:{__version__}-gpu"
 
 
 def test_pods_run_as_nobody_in_particular_and_may_do_nothing_more() -> None:
     things = [thing for folder in FOLDERS for thing in rendered(folder)]
     templates = [template for thing in things for template in pod_templates(thing)]
-    assert len(templates) == 2 * 4 + 2  # four clusters' heads and workers, the submitter, SeaweedFS
+    assert len(templates) == 2 * 7 + 2  # seven clusters' heads and workers, the submitter, SeaweedFS
     for template in templates:
         assert template["spec"]["securityContext"]["runAsNonRoot"]
         assert template["spec"]["securityContext"]["runAsUser"] == 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -57,8 +58,37 @@ def test_help_shows_commands_as_they_are_called(
     assert call(monkeypatch, "score", "--help") == 0
     shown = capsys.readouterr().out
     assert shown.startswith("usage: hf2vad score ")
-    assert "hf2vad score --archive demo/archive/test" in shown
-    assert "jobs/score_archive.py --archive" not in shown
+    assert "hf2vad score demo/archive/test" in shown
+    assert "python jobs/score_archive.py --archive demo" not in shown
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_help_names_at_most_eight_options_of_a_job_and_help_all_the_others(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, name, "--help") == 0
+    own, _, everywhere = capsys.readouterr().out.partition("\nEvery job:\n")
+    assert 1 <= len(option_rows(own)) <= 8
+    assert f"hf2vad {name} --help-all" in own
+    assert call(monkeypatch, name, "--help-all") == 0
+    all_of_them, _, again = capsys.readouterr().out.partition("\nEvery job:\n")
+    assert everywhere == again
+    assert set(option_rows(own)) < set(option_rows(all_of_them))
+
+
+def option_rows(text: str) -> list[str]:
+    """What the rows of a help begin with."""
+    return re.findall(r"^  (--[a-z][\w.-]*|[A-Z]{3,})", text, re.MULTILINE)
+
+
+def test_scoring_does_not_list_what_the_bundle_brings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("score", "backfill"):
+        assert call(monkeypatch, name, "--help-all") == 0
+        text = capsys.readouterr().out
+        assert "--flow." not in text
+        assert "the bundle brings them: decode, working, flow, motion, detector, cube" in text
 
 
 @pytest.mark.slow
@@ -70,7 +100,7 @@ def test_the_examples_of_a_job_are_its_own_command_lines(name: str) -> None:
 def test_the_help_of_a_door_shows_the_door() -> None:
     shown = run_process("score_archive", "--help").stdout
     assert shown.startswith("usage: jobs/score_archive.py ")
-    assert "python jobs/score_archive.py --archive demo/archive/test" in shown
+    assert "hf2vad score demo/archive/test" in shown
 
 
 def test_a_mistake_ends_as_in_the_job(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

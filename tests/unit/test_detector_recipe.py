@@ -47,7 +47,7 @@ print(json.dumps({
 def checkout(tmp_path: Path) -> Path:
     """A copy of the package, in which one file and one entry are added as the page says."""
     recipe = PAGE[PAGE.index("**A detector**") :]
-    (code,) = re.findall(r"A file `places\.py`.*?```python\n(.*?)```", recipe, re.DOTALL)
+    (code,) = re.findall(r"The example is a file `places\.py`.*?```python\n(.*?)```", recipe, re.DOTALL)
     (entry,) = re.findall(r"Its entry .*?```text\n(.*?)```", recipe, re.DOTALL)
     shutil.copytree(ROOT / "hf2vad", tmp_path / "hf2vad", ignore=shutil.ignore_patterns("__pycache__"))
     folder = tmp_path / "hf2vad/cubes/detectors"

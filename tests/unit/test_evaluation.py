@@ -134,9 +134,9 @@ def test_of_several_bundles_one_must_be_named(tmp_path: Path) -> None:
 
 def test_where_there_are_no_scores_the_error_says_what_makes_them(tmp_path: Path) -> None:
     labels = put_marks(tmp_path / "labels", a="01")
-    with pytest.raises(EvaluationError, match=r"no scores there .*jobs/score_archive\.py"):
+    with pytest.raises(EvaluationError, match=r"no scores there .*hf2vad score"):
         run(tmp_path, labels)
-    with pytest.raises(EvaluationError, match=r"no frame table there; jobs/score_archive\.py"):
+    with pytest.raises(EvaluationError, match=r"no frame table there; hf2vad score"):
         run(tmp_path / "bundle=gone", labels)
 
 

@@ -51,7 +51,7 @@ class Followed:
 def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     """A copy of the package with one file and one line more, as the page says; cubes, a bundle and scores by it."""
     recipe = PAGE[PAGE.index("**A feature**") :]
-    (code,) = re.findall(r"A file `aspect\.py`.*?```python\n(.*?)```", recipe, re.DOTALL)
+    (code,) = re.findall(r"The example is a file `aspect\.py`.*?```python\n(.*?)```", recipe, re.DOTALL)
     (line, *_) = re.findall(r"Its line .*?```text\n(.*?)```", recipe, re.DOTALL)
     (config, *_) = re.findall(r"```text\n(\[fusion\].*?)```", recipe, re.DOTALL)
     folder = tmp_path_factory.mktemp("checkout")

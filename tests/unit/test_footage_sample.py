@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.sample import Footage, Pick, camera_in, footage_of, picked, places
+from hf2vad.archive.sample import FootageSize, Pick, camera_in, footage_of, picked, places
 from hf2vad.sampling import Density, stretch_frames
 
 
@@ -50,7 +50,7 @@ def test_a_larger_sample_holds_a_smaller_one() -> None:
 
 def test_all_footage_of_a_camera_is_every_video_whole_and_of_others_none() -> None:
     assert [pick.shares for _, pick in taken(None)] == [None] * 720
-    footage = {"gate": Footage(720, 1)}
+    footage = {"gate": FootageSize(720, 1)}
     assert list(picked(month(), camera_in(""), footage, {"yard": 5})) == []
 
 
@@ -76,5 +76,5 @@ def test_the_camera_of_a_sample_is_the_patterns_or_tells_by_its_place(pattern: s
 def test_how_much_there_is_follows_from_what_was_looked_at() -> None:
     found = Density(stretches=8, cubes=160, frames=3000, size=1000)
     assert found.each == 20
-    assert found.all_of(Footage(2, 5000), 100) == 150
+    assert found.all_of(FootageSize(2, 5000), 100) == 150
     assert [stretch_frames(most) for most in (20_000, 4_000, 500)] == [100, 20, 10]

@@ -42,14 +42,14 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parameters(bundle: Path) -> dict[str, Any]:
-    weights = load_bundle(str(bundle)).weights
+    weights = load_bundle(str(bundle)).state()
     return {name: value for name, value in weights.items() if "running_" not in name and "batches" not in name}
 
 
 @pytest.mark.slow
 def test_released_weights_become_a_bundle_as_they_are(stc: Path, released: Path, tmp_path: Path) -> None:
     run_job("train", "--stc", stc, "--out", tmp_path / "b", *SMALL, "--init", released, *NO_STAGES)
-    weights = load_bundle(str(tmp_path / "b")).weights
+    weights = load_bundle(str(tmp_path / "b")).state()
     assert weights.keys() == golden_network(SMALL_MODEL).state_dict().keys()
     for name, value in golden_network(SMALL_MODEL).state_dict().items():
         assert torch.equal(weights[name], value), name

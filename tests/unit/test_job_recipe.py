@@ -23,7 +23,7 @@ PAGE = (ROOT / "docs/contributing.md").read_text()
 def checkout(tmp_path: Path) -> Path:
     """A copy of the package, in which one file and one line are added as the page says."""
     recipe = PAGE[PAGE.index("**A job that walks an archive**") :]
-    code = re.search(r"A file `traffic\.py`.*?```python\n(.*?)```", recipe, re.DOTALL)
+    code = re.search(r"The example is a file `traffic\.py`.*?```python\n(.*?)```", recipe, re.DOTALL)
     line = re.search(r"Its line .*?```text\n(.*?)```", recipe, re.DOTALL)
     assert code is not None
     assert line is not None

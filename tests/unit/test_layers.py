@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 FLOORS = [
     {"errors", "logs", "profile", "versions"},
     {"settings"},
-    {"schema", "progress", "threads", "heap"},
-    {"storage"},
+    {"schema", "progress", "threads", "heap", "options", "summary"},
+    {"storage", "helptext"},
     {"hashes", "commandline"},
     {"archive", "models", "demo"},
     {"video"},
@@ -29,6 +29,7 @@ FLOORS = [
     {"evaluation"},
     {"evidence"},
     {"report"},
+    {"review"},
     {"cluster"},
     {"walk"},
     {"tasks", "ablation"},

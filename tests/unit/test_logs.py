@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from hf2vad import logs
-from hf2vad.commandline import EXIT_USAGE, main
+from hf2vad.commandline import EXIT_USAGE
 from hf2vad.errors import StorageError
 from hf2vad.progress import ProgressBar
-from tests.unit.test_commandline import Job
+from tests.unit.test_commandline import Settings, job
 
 
 @pytest.fixture(autouse=True)
@@ -69,14 +69,14 @@ def test_progress_is_an_event(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_error_that_ends_a_job_is_its_last_line(capsys: pytest.CaptureFixture[str]) -> None:
-    def run(job: Job) -> int:
+    def run(settings: Settings) -> int:
         raise StorageError("s3://b: gone")
 
-    assert main(Job, run, description="", argv=["--archive", "a", "--log", "json"]) == EXIT_USAGE
+    assert job(run).main(["--archive", "a", "--log", "json"]) == EXIT_USAGE
     line = json.loads(capsys.readouterr().err)
     assert (line["level"], line["why"]) == ("error", "s3://b: gone")
 
 
 def test_another_form_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(Job, lambda job: 0, description="", argv=["--archive", "a", "--log", "xml"]) == EXIT_USAGE
+    assert job().main(["--archive", "a", "--log", "xml"]) == EXIT_USAGE
     assert capsys.readouterr().err == "error: --log must be text or json, got 'xml'\n"

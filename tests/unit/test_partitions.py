@@ -11,6 +11,7 @@ import pytest
 from hf2vad.archive import catalog
 from hf2vad.archive.archive_refs import ArchiveRef, parse_archives
 from hf2vad.archive.partitions import Order, Partitions
+from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.path_filter import PathFilter
 from hf2vad.errors import ConfigError
 from hf2vad.storage import ahead, list_dir
@@ -66,7 +67,7 @@ def test_days_are_found_wherever_the_pattern_has_them(pattern: str, tmp_path: Pa
     assert len(found) == (2 if pattern == "{year}/*" else 3)
 
 
-def test_only_the_days_are_held_and_each_is_listed_when_its_turn_comes(
+def test_only_the_days_are_held_and_every_folder_is_listed_once_when_its_turn_comes(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed: Counter[str] = Counter()
@@ -82,7 +83,40 @@ def test_only_the_days_are_held_and_each_is_listed_when_its_turn_comes(
     assert not [name for name in listed if "2026-11" in name]
     rest = list(found)
     assert len(rest) == 13
-    assert {count for name, count in listed.items() if name.count("/") >= 1} == {1}
+    assert set(listed.values()) == {1}, "those above the days too"
+
+
+def test_where_file_names_say_the_day_each_day_lists_their_folder_and_nothing_else_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [
+        *(f"gate/2026-11-2{day}T{hour}.mp4" for day in (1, 2, 3) for hour in "123"),
+        "gate/2026-11-22/x.mp4",
+        "gate/notes.txt",
+        "yard/2026-11-22/a.mp4",
+        "yard/2026-11-22/b.txt",
+        "yard/.trash/2026-11-22.mp4",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    listed: Counter[str] = Counter()
+
+    def counted(uri: str) -> object:
+        listed[str(Path(uri).relative_to(tmp_path))] += 1
+        return list_dir(uri)
+
+    monkeypatch.setattr(catalog, "list_dir", counted)
+    monkeypatch.setattr(ahead, "list_dir", counted)
+    passed = PassedOver()
+    sections = Partitions(parse_archives([str(tmp_path)]), PathFilter("{camera}/{date}*"), "newest")
+    found = [video.id for video in sections.videos(passed)]
+    second = ["gate/2026-11-22/x.mp4", *(f"gate/2026-11-22T{hour}.mp4" for hour in "123"), "yard/2026-11-22/a.mp4"]
+    assert found[3:8] == second
+    assert len(found) == 11
+    assert listed == {".": 1, "gate": 1 + 3, "gate/2026-11-22": 1, "yard": 1, "yard/2026-11-22": 1}
+    counts = {(row["ending"], row["why"]): row["count"] for row in passed.rows()}
+    assert counts == {(".txt", "not a video"): 2, ("folder", "hidden"): 1}, "each once, however many days there are"
 
 
 def test_of_several_archives_ids_begin_with_the_name(archive: Path) -> None:
@@ -129,8 +163,8 @@ def test_marks_too_are_read_a_day_at_a_time(archive: Path, tmp_path: Path, monke
     monkeypatch.setattr(ahead, "list_dir", noted)
     finished = PartitionIndex(marks, sections)
     assert [finished.find(video, STATE) for video in videos[:3]] == ["finished"] * 3
-    days = {name.split("/")[2] for name in listed if name.count("/") == 2}
-    assert days == {"2026-12-01", "2026-11-23"}
+    below = ["north/gate/2026-11-23", "north/gate/2026-11-23/seq"]
+    assert sorted(listed) == [*below, "north/late/2026-12-01", "north/yard/2026-11-23"], "no folder above the days"
 
 
 @pytest.mark.parametrize(

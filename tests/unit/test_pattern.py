@@ -11,11 +11,11 @@ import pytest
 
 from hf2vad.archive.path_filter import PathFilter
 from hf2vad.archive.pattern import PathPattern
-from hf2vad.commandline import EXIT_USAGE, main
+from hf2vad.commandline import EXIT_USAGE
 from hf2vad.errors import ConfigError
 from hf2vad.jobs.alarms import AlarmJob
 from hf2vad.jobs.backfill import BackfillJob
-from hf2vad.jobs.report import ReviewJob, review_job
+from hf2vad.jobs.report import JOB, ReviewJob
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.scoring.alarms import Alarms, read_alarms
 from tests.stc import put_clip
@@ -117,7 +117,7 @@ def test_where_cameras_are_told_apart_the_pattern_must_name_them(pattern: str, r
 def test_a_malformed_pattern_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bundle=x").mkdir()
     options = ("--scores", str(tmp_path / "bundle=x"), "--out", str(tmp_path / "site"), "--pattern", "{camera}//{date}")
-    assert main(ReviewJob, review_job, description="", argv=options) == EXIT_USAGE
+    assert JOB.main(options) == EXIT_USAGE
     lines = capsys.readouterr().err.splitlines()
     said = "pattern '{camera}//{date}': there is nothing between two slashes; a right one is {camera}/{date}/*"
     assert lines == [f"error: {said}"]

@@ -101,4 +101,4 @@ def test_a_terminal_gets_a_live_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("seconds", "said"), [(42.4, "42 s"), (720, "12 min"), (3600 * 5 + 420, "5 h 07 min")])
 def test_what_is_left_is_told_in_units_that_people_use(seconds: float, said: str) -> None:
-    assert progress._duration(seconds) == said
+    assert progress.duration(seconds) == said

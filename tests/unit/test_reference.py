@@ -11,7 +11,8 @@ from typing import Any
 
 from hf2vad.jobs import JOBS
 from hf2vad.models.settings import ModelConfig
-from hf2vad.reference import field_docs, job_settings, page
+from hf2vad.options import field_docs
+from hf2vad.reference import job_settings, page
 from hf2vad.training.settings import TrainingConfig
 
 ROOT = Path(__file__).parents[2]

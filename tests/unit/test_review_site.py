@@ -18,17 +18,17 @@ from hf2vad.archive.catalog import Video, find_video
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.commandline import EXIT_OK
 from hf2vad.errors import ConfigError, EvaluationError, SchemaError
-from hf2vad.evidence.objects import kind_of
+from hf2vad.evidence.reasons import Knowledge, Reasons
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.jobs.report import ReviewJob, review_job
 from hf2vad.report.site.curve import MOST_POINTS
 from hf2vad.report.site.evidence import read_evidence, video_key
-from hf2vad.report.site.heat import UNKNOWN, HeatMap, spread
+from hf2vad.report.site.heat import UNKNOWN, Curve, HeatMap, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
 from hf2vad.report.site.place import place_of
-from hf2vad.report.site.why import peak_terms
+from hf2vad.report.site.why import peak_reasons
 from hf2vad.schema import OBJECTS
 from hf2vad.storage import put_json, read_table
 from tests.bundles import make_bundle
@@ -83,7 +83,8 @@ def test_camera_and_time_are_read_from_the_path(
 
 def spread_of(video: str, pattern: str, seconds: float, *peaks: float) -> Any:
     times = np.arange(0, seconds, 0.5)
-    return spread(place_of(video, PathPattern(pattern)), times, np.linspace(0, 1, len(times)), peaks)
+    curve = Curve(video, times, np.linspace(0, 1, len(times)), 0.25, peaks)
+    return spread(place_of(video, PathPattern(pattern)), curve)
 
 
 def test_the_map_has_hours_where_paths_tell_them_and_a_column_for_those_that_do_not() -> None:
@@ -94,7 +95,12 @@ def test_the_map_has_hours_where_paths_tell_them_and_a_column_for_those_that_do_
     ])  # fmt: skip
     assert heat.columns == ["2026-11-24 22:00", "2026-11-24 23:00", "2026-11-25 00:00", UNKNOWN]
     rows = {row["camera"]: row["cells"] for row in heat.rows()}
-    assert rows["a"] == [[1, 0.5, 1800.0], [1, 1.0, 1800.0], None, None]
+    assert rows["a"] == [
+        [1, 0.5, 1800.0, 2.0, "a/2026-11-24/22-30.mp4", 1799.5],
+        [1, 1.0, 1800.0, 4.0, "a/2026-11-24/22-30.mp4", 3599.5],
+        None,
+        None,
+    ]
     assert [cell and cell[0] for cell in rows["c"]] == [None, None, None, 1]
     assert heat.column_of(place_of("a/2026-11-24/22-30.mp4", PathPattern(TIMED)), 1900) == 1
 
@@ -114,6 +120,16 @@ def test_the_map_has_positions_in_the_video_where_paths_tell_nothing() -> None:
     assert sum(cell[2] for cell in cells) == 3010
 
 
+def test_the_busiest_cameras_are_first_and_a_cell_leads_to_its_highest_moment() -> None:
+    heat = HeatMap([spread_of("a/x.mp4", "", 10), spread_of("b/y.mp4", "", 10, 1, 2), spread_of("b/z.mp4", "", 20, 3)])
+    rows = heat.rows()
+    assert [row["camera"] for row in rows] == ["b", "a"]
+    assert [sum(cell[0] for cell in row["cells"] if cell) for row in rows] == [3, 0]
+    assert rows[0]["cells"][9][4:] == ["b/y.mp4", 9.5], "of two videos the higher one: it ends there, and so is at 1"
+    assert rows[0]["cells"][19][4:] == ["b/z.mp4", 19.5]
+    assert heat.cameras() == ["a", "b"]
+
+
 def test_many_hours_are_hours_of_the_day() -> None:
     pattern = "{camera}/{date}/{hour}.mp4"
     heat = HeatMap([spread_of(f"a/2026-11-{d}/{h:02}.mp4", pattern, 60, 1) for d in (10, 11, 12) for h in range(24)])
@@ -124,13 +140,12 @@ def test_many_hours_are_hours_of_the_day() -> None:
 def test_an_events_parts_are_those_that_its_score_was_made_of(night: tuple[Path, Path], bundle: Any) -> None:
     objects = read_table(str(night[1] / "objects" / f"{FIRST}.parquet"))
     event = read_table(str(night[1] / "events" / f"{FIRST}.parquet")).to_pylist()[0]
-    parts, words = peak_terms(event, objects, bundle, FIRST)
-    assert parts == {"flow": 9.0, "frame": 1.0}, "S_r 14 and S_p 15, mean 5, deviation 1, weights 1 and 0.1"
-    assert words == "", "Eq. 9 says nothing of how rare a measure is"
-    assert kind_of(parts) == "flow"
-    assert kind_of({"flow": -1.0, "frame": 0.5}) == "appearance"
-    assert peak_terms(event, OBJECTS.empty_table(), bundle, FIRST) == ({}, "")
-    assert kind_of({}) == ""
+    why = peak_reasons(event, objects, Knowledge(bundle), FIRST).row()
+    assert why["parts"] == {"flow": 9.0, "frame": 1.0}, "S_r 14 and S_p 15, mean 5, deviation 1, weights 1 and 0.1"
+    assert (why["kind"], why["score"]) == ("flow", 10.0)
+    assert why["bars"] == [["flow", 9.0, "+9.0 σ"], ["frame", 10.0, "+1.0 σ"]]
+    assert why["rarity"] == "", "Eq. 9 says nothing of how rare a measure is"
+    assert peak_reasons(event, OBJECTS.empty_table(), Knowledge(bundle), FIRST) == Reasons()
 
 
 @pytest.fixture
@@ -167,7 +182,7 @@ def test_only_the_wanted_night_is_on_the_site(night: tuple[Path, Path], tmp_path
     assert (site.videos, site.events, site.failures) == (2, 2, 0)
     assert [row["name"] for row in data(tmp_path, "lists/0")] == [name for name in CLIPS if name.startswith("cam-a")]
     (night[1] / "frames" / "cam-a/2026-11-25/01-00-00.mp4.parquet").unlink()
-    with pytest.raises(EvaluationError, match="let no scored video through"):
+    with pytest.raises(ConfigError, match="--cameras, --since and --until leave no video of"):
         write_site(job(night, tmp_path, media="none", since="2027-01-01"))
 
 
@@ -227,10 +242,10 @@ def test_videos_are_linked_where_a_browser_can_play_them(night: tuple[Path, Path
 
 
 def test_videos_are_copied_or_transcoded_or_left_out(night: tuple[Path, Path], tmp_path: Path) -> None:
-    copied = media(night, tmp_path / "copy", media="copy")
+    copied = media(night, tmp_path / "copy", media="copy", media_videos="events")
     assert (tmp_path / "copy" / copied[FIRST]["src"]).read_bytes() == (night[0] / FIRST).read_bytes()
     assert "--media-videos" in copied["cam-a/2026-11-24/23-15-00.mp4"]["why_not"]
-    small = media(night, tmp_path / "small", media="transcode", longest=32, media_videos="all")
+    small = media(night, tmp_path / "small", media="transcode", longest=32)
     assert len(played(tmp_path / "small" / small[FIRST]["src"])) == 100
     assert len(list((tmp_path / "small" / "media").iterdir())) == len(CLIPS)
     with av.open(str(tmp_path / "small" / small[FIRST]["src"])) as container:
@@ -271,7 +286,7 @@ def test_a_video_that_the_transcoder_refuses_costs_its_own_player_and_no_page(
     options = {"archive": (str(tmp_path / "archive"),), "media": "transcode", "longest": 20_000}
     made = ReviewJob(scores=str(prefix), out=str(tmp_path / "site"), evidence=EvidenceConfig(events=0), **options)
     assert review_job(made) == EXIT_OK
-    assert "2 videos, 2 events, 0 failures, 1 videos without a player (their pages say why)" in capsys.readouterr().out
+    assert "2 videos, 2 events, 0 failures, 1 video without a player (the pages say why)" in capsys.readouterr().out
     pages = {video: data(tmp_path / "site", f"videos/{video_key(video)}") for video in ("well.avi", "wide.avi")}
     assert len(pages["wide.avi"]["events"]) == 1
     assert pages["wide.avi"]["media"]["src"] == ""

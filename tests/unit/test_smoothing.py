@@ -12,7 +12,7 @@ from hf2vad.commandline import parse
 from hf2vad.errors import ConfigError
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.smoothing import Smoothing
-from hf2vad.jobs.evaluate import EvaluateJob
+from hf2vad.jobs.evaluate import JOB
 from hf2vad.scoring.smooth import smooth
 from hf2vad.settings import from_dict
 
@@ -101,16 +101,16 @@ def test_no_smoothing_changes_what_it_is_given_or_a_video_without_scores(kind: s
 def test_options_of_the_command_line_name_the_filter(
     options: list[str], expected: tuple[str, int, float | None]
 ) -> None:
-    job = parse(EvaluateJob, ["--scores", "s", "--labels", "l", "--out", "o", *options], description="")
+    job = parse(JOB, ["--scores", "s", "--labels", "l", "--out", "o", *options], "hf2vad evaluate")
     assert Smoothing.of(job.protocol, 17) == Smoothing(*expected)
 
 
 def test_draws_tracks_and_oracle_are_options_that_are_off_or_usual_by_default() -> None:
     needed = ["--scores", "s", "--labels", "l", "--out", "o"]
-    usual = parse(EvaluateJob, needed, description="")
+    usual = parse(JOB, needed, "hf2vad evaluate")
     assert (usual.tracks, usual.oracle, usual.protocol.resamples, usual.protocol.seed) == ("", False, 1000, 0)
     options = ["--tracks", "t", "--oracle", "--protocol.resamples", "7", "--protocol.seed", "3"]
-    chosen = parse(EvaluateJob, [*needed, *options], description="")
+    chosen = parse(JOB, [*needed, *options], "hf2vad evaluate")
     assert (chosen.tracks, chosen.oracle, chosen.protocol.resamples, chosen.protocol.seed) == ("t", True, 7, 3)
 
 

@@ -15,9 +15,8 @@ from hf2vad.bundle.calibration import Calibration
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
 from hf2vad.evidence.cube import Cube, explain
-from hf2vad.evidence.objects import score_words
+from hf2vad.evidence.reasons import Knowledge, learnt_seconds, reasons
 from hf2vad.features.settings import FusionConfig
-from hf2vad.features.tail import fit_tail
 from hf2vad.fitting.calibrate import Calibrations, MeasuredFile, calibrate
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.jobs.extract import ExtractJob, extract_job
@@ -28,7 +27,6 @@ from hf2vad.models.inputs import cube_tensors
 from hf2vad.report.training import support_lines
 from hf2vad.schema import FEATURE_COLUMNS
 from hf2vad.scoring.scorer import FeatureValues, Scorer
-from hf2vad.scoring.words import feature_words, in_words
 from hf2vad.tables.read import scored_videos, scores_prefix
 from hf2vad.training.data import StcFile, StcTable
 from tests.stc import SMALL_MODEL
@@ -131,13 +129,6 @@ def test_a_calibration_by_surprise_survives_json_and_one_by_equation_9_is_writte
     assert set(eq9.to_json()) == set(own.to_json()) - {"tails", "total"}
 
 
-def test_features_are_named_from_the_rarest_to_the_most_usual() -> None:
-    tails = {name: fit_tail(footage("a", 30_000, 0).values[name]) for name in ("energy", "shape")}
-    own = replace(calibrated(footage("a", 400, 0)).overall, tails=tails)
-    said = in_words(feature_words(Scorer.surprise(FUSION, own, own), values((1.0, 8.0))))
-    assert said == "shape: rarer than 1 in 2,000; speed: usual"
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -200,13 +191,26 @@ def test_scoring_with_it_makes_and_runs_no_network(
     assert (scored[4:] >= 0).all()
 
 
-def test_people_read_how_rare_each_feature_of_an_event_is(demo: Path) -> None:
+def test_people_read_why_an_object_is_an_event_and_what_about_it_is_usual(demo: Path) -> None:
     settings = load_bundle(str(demo / "bundle")).settings
     usual = dict.fromkeys(FEATURE_COLUMNS.values(), 0.0) | {"x1": 0.0, "y1": 0.0, "x2": 9.0, "y2": 20.0}
-    words = score_words(usual | {"s_shape": 1e6}, settings, "a.mp4")
-    least = 10 ** settings.calibration.tails["shape"].supported
-    assert words.startswith(f"shape: rarer than 1 in {int(least / 100) * 100:,}; ")
-    assert words.count("usual") == len(settings.fusion.weights) - 1
+    given = reasons([], usual | {"s_shape": 1e6}, Knowledge(settings), "a.mp4")
+    assert given.sentence == "Has an unusual outline; moves as usual."
+    assert given.kind == given.parts[0].name == "shape"
+    least = int(10 ** settings.calibration.tails["shape"].supported / 100) * 100
+    assert [part.text for part in given.parts] == [f"beyond 1 in {least:,}", *["usual"] * 4]
+    assert given.rarity.endswith("as far as the footage learnt from can tell")
+
+
+def test_a_bundle_says_how_long_the_footage_was_and_which_camera_each_example_is_of(demo: Path) -> None:
+    bundle = load_bundle(str(demo / "bundle"))
+    table = StcTable(str(demo / "stc"))
+    frames = sum(file.stop - file.start for file in table.files)
+    assert learnt_seconds(bundle.provenance) == pytest.approx(frames / 12.5, rel=0.01)
+    assert bundle.provenance["table"]["videos"] == len({file.video for file in table.files})
+    cameras = bundle.provenance["examples"]
+    assert len(cameras) == len(bundle.examples)
+    assert list(dict.fromkeys(cameras)) == sorted({file.video for file in table.files}), "in the order of the table"
 
 
 def test_the_same_table_gives_the_same_bundle(demo: Path) -> None:
@@ -266,8 +270,8 @@ def test_with_it_the_frame_network_is_neither_made_nor_measured(
     assert objects["s_flow"].null_count == 0
     assert objects["s_frame"].null_count == len(objects)
     assert np.isfinite(objects["score"].to_numpy()).all()
-    words = score_words(objects.to_pylist()[0], load_bundle(str(compact)).settings, "a.mp4")
-    assert "flow: " in words
+    given = reasons([], objects.to_pylist()[0], Knowledge(load_bundle(str(compact)).settings), "a.mp4")
+    assert "flow" in {part.name for part in given.parts}
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hf2vad.errors import BundleError
 from hf2vad.features.tail import CENSORED, SHRINK, CameraTail, Tail, fit_tail, own_share
-from hf2vad.scoring.words import one_in, rarity_words
+from hf2vad.scoring.words import duration_words, one_in, rarity_words, score_rarity
 
 finite = st.floats(-1e6, 1e6, width=32)
 
@@ -105,5 +105,14 @@ def test_a_surprise_is_said_as_one_in_so_many_and_never_rarer_than_the_footage_c
         "1 in 1", "1 in 10", "1 in 100", "1 in 7,000", "1 in 8,000", "1 in 10,000", "1 in 2,000,000",
     ]  # fmt: skip
     assert rarity_words(0.9, 4.4) == "usual"
-    assert rarity_words(3.95, 4.4) == "rarer than 1 in 8,000"
-    assert rarity_words(60.0, 4.4) == "rarer than 1 in 20,000"
+    assert rarity_words(3.95, 4.4) == "1 in 8,000"
+    assert rarity_words(60.0, 4.4) == "beyond 1 in 20,000"
+
+
+def test_a_score_is_said_as_how_often_it_came_and_not_rarer_than_the_footage_can_tell() -> None:
+    assert score_rarity(0.5, 4.4, 0.0) == "As usual as nine in ten objects"
+    assert score_rarity(3.95, 4.4, 0.0) == "Rarer than 1 in 8,000 objects"
+    assert score_rarity(3.6, 4.4, 2.0) == "Rarer than 1 in 3,000 objects, about once in 33 minutes of what was learnt"
+    assert score_rarity(9.0, 4.4, 2.0) == "Rarer than 1 in 20,000 objects, as far as the footage learnt from can tell"
+    said = [duration_words(seconds) for seconds in (1, 89, 91, 5399, 5401, 130_000)]
+    assert said == ["1 second", "89 seconds", "2 minutes", "90 minutes", "2 hours", "2 days"]

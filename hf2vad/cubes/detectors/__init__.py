@@ -1,1 +1,1 @@
-"""Where boxes come from: one file a detector, and one entry of `DETECTORS` (settings.py)."""
+"""Object detectors: one file each, and one entry of `DETECTORS` (settings.py)."""

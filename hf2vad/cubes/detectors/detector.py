@@ -1,4 +1,4 @@
-"""What a detector is: where the boxes of a frame come from.
+"""Protocol of an object detector, which finds the boxes of a frame.
 
 A detector is one file in this folder and one entry in `DETECTORS` (settings.py).
 """
@@ -57,7 +57,7 @@ class Detections:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What a detector works with beside its settings: it belongs to the job or the machine, and not to a model."""
+    """Resources of a detector that belong to the job or the machine and not to the model."""
 
     threads: int = 1
     """Processor threads that a network may use."""
@@ -77,10 +77,10 @@ class Detector(Protocol):
     and empty by default: the file then counts by its content, and `read_file` holds it to it."""
 
     needs_neighbours: ClassVar[bool] = False
-    """Whether `boxes` looks at `frame.neighbours`. A shard then decodes one frame more."""
+    """True if `boxes` reads `frame.neighbours`. A shard then decodes one more frame at each end."""
 
     in_source_pixels: ClassVar[bool] = False
-    """Whether boxes are in pixels of the frame as it is coded, and not in those of `frame.image`."""
+    """True if boxes are in pixels of the coded frame, False if in those of `frame.image`."""
 
     def __init__(self, settings: Any, resources: Resources) -> None:
         """`settings`: a `Settings`. Raises ConfigError or MismatchError for settings that cannot be used."""

@@ -1,4 +1,4 @@
-"""What ONNX detectors have in common: the session, tiles and batches, suppression, and the overlap rule."""
+"""Shared parts of ONNX detectors: session, tiles, batches, non-maximum suppression, and the overlap rule."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Indices = npt.NDArray[np.intp]
 
 
 class Answer(NamedTuple):
-    """What a network finds in one picture with at least `confidence`."""
+    """Objects that a network finds in one picture with at least `confidence`."""
 
     boxes: F32
     """(N, 4): x1, y1, x2, y2 in pixels of the picture, the end exclusive."""
@@ -43,7 +43,7 @@ class NetworkDetector(Detector):
     Settings: ClassVar[type] = NetworkConfig
 
     repeats: ClassVar[bool]
-    """Whether the network answers one object several times, so that a single picture needs suppression."""
+    """True if the network reports one object several times, so that even a single picture needs suppression."""
 
     def __init__(self, settings: NetworkConfig, resources: Resources, *, batch: int | None = None) -> None:
         """`batch`: pictures at once, where the network leaves it open; None: `BATCH` on a GPU, one elsewhere.
@@ -67,19 +67,19 @@ class NetworkDetector(Detector):
 
     @abstractmethod
     def _answers(self, images: Sequence[U8]) -> Iterator[Answer]:
-        """What the network finds in each of `images`, (H, W, 3) BGR of any sizes.
+        """Run the network on `images`, (H, W, 3) BGR of any sizes.
 
         Raises ConfigError for an output of another shape than the family's.
         """
 
     def boxes(self, frame: FrameContext, earlier: F32) -> Detections:
-        """What `detect` finds in `frame`, less what a larger box covers."""
+        """Boxes from `detect` in `frame`, without those covered by a larger box."""
         boxes, scores, classes = self.detect(frame.image)
         kept = without_overlaps(boxes, self._settings.overlap)
         return Detections(boxes[kept], classes[kept], scores[kept])
 
     def detect(self, image: U8) -> Answer:
-        """What is in a (H, W, 3) BGR frame, all classes, after suppression and `min_area`; the most certain first."""
+        """Detections of all classes in a (H, W, 3) BGR frame, after suppression and `min_area`, most certain first."""
         parts = list(tiles(image, self._settings.tile, self._settings.tile_overlap))
         answers: list[Answer] = []
         for start in range(0, len(parts), self._batch):
@@ -111,7 +111,7 @@ def tiles(image: U8, side: int, overlap: float) -> Iterator[tuple[int, int, U8]]
 
 
 def offsets(length: int, side: int, overlap: float) -> list[int]:
-    """Where tiles of `side` begin so that they cover `length`, neighbours sharing at least `overlap` of a tile."""
+    """First coordinates of tiles of `side` that cover `length`; neighbours share at least `overlap` of a tile."""
     if side >= length:
         return [0]
     count = int(np.ceil((length - side) / (side * (1 - overlap)))) + 1

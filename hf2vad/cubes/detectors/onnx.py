@@ -49,7 +49,7 @@ class OnnxDetector(NetworkDetector):
             yield self._decoded(output, self._ratio(image))
 
     def _ratio(self, image: U8) -> float:
-        """By how much a picture is scaled to fit into the network's input."""
+        """Factor that fits a picture into the network's input."""
         height, width = image.shape[:2]
         return float(min(self._width / width, self._height / height))
 

@@ -82,7 +82,7 @@ class NoSettings:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a detector is."""
+    """Import path of a detector."""
 
     place: str
     """`module:class`."""
@@ -109,7 +109,7 @@ DETECTORS: Mapping[str, Entry] = {
 @dataclass(frozen=True, kw_only=True)
 @with_fields({name: entry.load().Settings for name, entry in DETECTORS.items() if entry.settings is None})
 class DetectorConfig(NetworkConfig):
-    """Where object boxes come from. A detector's own settings are a section under its name."""
+    """Detectors that provide object boxes. Each detector's own settings are a section under its name."""
 
     kinds: tuple[str, ...] = ("motion",)
     """One or more of: `motion`: what moves, no weights. `onnx`: a YOLOX-style network. `detr`: a network as RT-DETR,
@@ -139,7 +139,7 @@ class DetectorConfig(NetworkConfig):
 
     @property
     def gives_classes(self) -> bool:
-        """Whether some boxes have a class."""
+        """True if some boxes carry a class."""
         return bool(self._networks)
 
     @property
@@ -175,5 +175,6 @@ class DetectorConfig(NetworkConfig):
         return replace(self, **changes)
 
     def identity(self) -> DetectorConfig:
-        """What decides boxes, to be hashed or compared: a file counts by its content and not by its address."""
+        """Settings that decide boxes, for hashing and comparing. A model file counts by its content, not by its
+        address."""
         return self.without_unused().with_files(lambda _, uri, sha256: ("by content" if sha256 else uri, sha256))

@@ -1,4 +1,4 @@
-"""Cameras × time: how much footage, how many events, how high the scores."""
+"""Cameras × time: how much footage, how many events, and how far above the camera's threshold it went."""
 
 from __future__ import annotations
 
@@ -23,18 +23,28 @@ UNKNOWN = "time unknown"
 
 @dataclass
 class Cell:
-    """What happened at a camera in a column."""
+    """Events and footage of a camera in one column."""
 
     events: int = 0
     peak: float = -np.inf
     """Highest frame score."""
+    multiple: float = 0.0
+    """That score in multiples of the threshold it is compared with, which may be the camera's own."""
     seconds: float = 0.0
     """Of footage."""
+    moment: tuple[str, float] = ("", 0.0)
+    """Key of the video with that score, and where it is in it."""
 
     def add(self, other: Cell) -> None:
         self.events += other.events
-        self.peak = max(self.peak, other.peak)
         self.seconds += other.seconds
+        if not self.moment[0] or (other.multiple, other.peak) > (self.multiple, self.peak):
+            self.peak, self.multiple, self.moment = other.peak, other.multiple, other.moment
+
+    def row(self) -> list[Any]:
+        """[events, peak, seconds, multiple, video, second of it]; no peak where no frame has a score."""
+        peak = round(self.peak, 3) if np.isfinite(self.peak) else None
+        return [self.events, peak, round(self.seconds, 1), round(self.multiple, 2), *self.moment]
 
 
 @dataclass(frozen=True)
@@ -49,29 +59,49 @@ class Spread:
     positions: Mapping[int, Cell] = field(default_factory=dict)
 
 
-def spread(place: Place, seconds: F64, score: F64, peaks_s: Sequence[float]) -> Spread:
-    """The cells of one video. seconds, score: (frames,) times and smoothed scores; peaks_s: times of its events."""
-    lasts = float(seconds[-1]) if len(seconds) else 0.0
+@dataclass(frozen=True)
+class Curve:
+    """A video's frames, and its events."""
+
+    key: str
+    """Of the video."""
+    seconds: F64
+    """(frames,) times."""
+    score: F64
+    """(frames,) smoothed scores; NaN where a frame has none."""
+    threshold: float
+    """Where events start."""
+    peaks_s: Sequence[float]
+    """Times of its events."""
+
+
+def spread(place: Place, curve: Curve) -> Spread:
+    """The cells of one video."""
+    lasts = float(curve.seconds[-1]) if len(curve.seconds) else 0.0
     unit = next((unit for unit in LADDER if lasts < unit * MOST_COLUMNS), LADDER[-1])
-    positions = _cells(seconds, score, peaks_s, unit, 0.0)
+    positions = _cells(curve, unit, 0.0)
     if place.start is None:
         return Spread(place, {}, unit, positions)
     hour = place.start.replace(minute=0, second=0)
     into = (place.start - hour).total_seconds()
-    by_hour = _cells(seconds, score, peaks_s, 3600, into)
+    by_hour = _cells(curve, 3600, into)
     return Spread(place, {hour + timedelta(hours=n): cell for n, cell in by_hour.items()}, unit, positions)
 
 
-def _cells(seconds: F64, score: F64, peaks_s: Sequence[float], unit: int, shift: float) -> dict[int, Cell]:
+def _cells(curve: Curve, unit: int, shift: float) -> dict[int, Cell]:
+    seconds = curve.seconds
     column = ((seconds + shift) // unit).astype(np.int64)
     cells: dict[int, Cell] = defaultdict(Cell)
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
     starts = np.flatnonzero(np.diff(column, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(column)], strict=True):
-        known = score[start:stop][~np.isnan(score[start:stop])]
-        peak = float(known.max()) if len(known) else -np.inf
-        cells[int(column[start])].add(Cell(0, peak, step * float(stop - start)))
-    for peak_s in peaks_s:
+        known = np.where(np.isnan(curve.score[start:stop]), -np.inf, curve.score[start:stop])
+        highest = int(known.argmax())
+        peak = float(known[highest])
+        multiple = max(0.0, peak / curve.threshold) if curve.threshold > 0 and np.isfinite(peak) else 0.0
+        moment = (curve.key, round(float(seconds[start + highest]), 2))
+        cells[int(column[start])].add(Cell(0, peak, multiple, step * float(stop - start), moment))
+    for peak_s in curve.peaks_s:
         cells[int((peak_s + shift) // unit)].events += 1
     return dict(cells)
 
@@ -97,7 +127,7 @@ class HeatMap:
 
     @property
     def what(self) -> str:
-        """What a column is."""
+        """Unit of a column."""
         return {"hour": "Hour", "day": "Day", "position": "Time in the video"}[self._kind]
 
     def column_of(self, place: Place, peak_s: float) -> int:
@@ -112,11 +142,15 @@ class HeatMap:
         return self._index.get(self._label(key), -1)
 
     def rows(self) -> list[dict[str, Any]]:
-        """For each camera, in order, its cells as [events, peak, seconds]; null without footage."""
+        """For each camera, the busiest first, its cells as `Cell.row` has them; null without footage."""
         return [
-            {"camera": camera, "cells": [_plain(cells.get(label)) for label in self.columns]}
-            for camera, cells in sorted(self._rows.items())
+            {"camera": camera, "cells": [cells[label].row() if label in cells else None for label in self.columns]}
+            for camera, cells in sorted(self._rows.items(), key=lambda item: (-_events(item[1]), item[0]))
         ]
+
+    def cameras(self) -> list[str]:
+        """Their names, in order."""
+        return sorted(self._rows)
 
     def _of(self, found: Spread) -> Iterable[tuple[Any, Cell]]:
         if self._kind == "position":
@@ -151,7 +185,5 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def _plain(cell: Cell | None) -> list[float | None] | None:
-    if cell is None:
-        return None
-    return [cell.events, round(cell.peak, 3) if np.isfinite(cell.peak) else None, round(cell.seconds, 1)]
+def _events(cells: Mapping[str, Cell]) -> int:
+    return sum(cell.events for cell in cells.values())

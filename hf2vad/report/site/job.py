@@ -1,4 +1,4 @@
-"""What a review site is made of."""
+"""Settings of a review site."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hf2vad.storage import is_local
 
 @dataclass(frozen=True, kw_only=True)
 class ReportJob:
-    """Settings of jobs/report.py."""
+    """Settings of hf2vad report."""
 
     scores: str
-    """Where score_archive.py or backfill.py wrote to, or a bundle=<id> folder in it."""
+    """Output of `hf2vad score` or `hf2vad backfill`, or one bundle=<id> folder in it."""
 
     out: str
     """Folder or s3://bucket/prefix of the site; open its index.html."""
@@ -30,14 +30,14 @@ class ReportJob:
     """The bundle that scored them, for the parts of each event's score in deviations; empty: not told."""
 
     labels: str = ""
-    """Ground truth to show in the curves, as evaluate.py takes it."""
+    """Ground truth to show in the curves, as hf2vad evaluate takes it."""
 
     evaluation: str = ""
-    """An evaluation.json of evaluate.py, whose AUROC goes to the overview."""
+    """An evaluation.json of hf2vad evaluate, whose AUROC goes to the overview."""
 
     pattern: str = ""
-    """What paths in an archive mean, such as `{camera}/{date}/{time}.mp4`; also `{year}`, `{month}`, `{day}`,
-    `{hour}`, `{minute}`, `{second}`. Without `{camera}` the first folder is the camera."""
+    """Pattern of video paths, such as `{camera}/{date}/{time}.mp4`; also `{year}`, `{month}`, `{day}`, `{hour}`,
+    `{minute}`, `{second}`. Without `{camera}` the first folder is the camera."""
 
     cameras: tuple[str, ...] = ()
     """Only these cameras."""
@@ -49,15 +49,15 @@ class ReportJob:
     """Only videos up to this day."""
 
     media: Literal["link", "copy", "transcode", "none"] = "link"
-    """What the player plays. `link`: the archive's own files, where a browser can play them. `copy`: copies of those in
-    the site. With both, other videos are transcoded to small H.264 files; `transcode` does that to all."""
+    """Source of the player. `link`: the archive's own files, if a browser can play them. `copy`: copies of them in the
+    site. With both, other videos are transcoded to small H.264 files. `transcode`: all videos are."""
 
     media_url: str = ""
     """`link`: where a browser finds the archive, such as https://nas/cameras; of archives with names, each below its
     own. Empty: by its path from the site."""
 
-    media_videos: Literal["events", "all"] = "events"
-    """Which videos are copied or transcoded: those with an event, or all."""
+    media_videos: Literal["events", "all"] = "all"
+    """Which videos are copied or transcoded: all, so that one can check what was missed, or those with an event."""
 
     longest: int = 640
     """Longer side of transcoded videos, in pixels."""
@@ -78,6 +78,7 @@ class ReportJob:
         require(self.threads > 0, f"--threads must be positive, got {self.threads}")
         require(self.longest >= 16, f"--longest must be at least 16 pixels, got {self.longest}")
         require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")
+        _ = self.scope
         for source in self.sources:
             if self.media == "link" and not self.media_url and not _can_be_linked(source.uri, self.out):
                 raise ConfigError(
@@ -92,13 +93,13 @@ class ReportJob:
 
     @property
     def scope(self) -> PathFilter:
-        """Which videos are on the site. Raises ConfigError."""
+        """Filter for the videos on the site. Raises ConfigError."""
         since, until = parse_day(self.since, "--since"), parse_day(self.until, "--until")
         return PathFilter(self.pattern, self.cameras, since, until)
 
 
 def _can_be_linked(archive: str, out: str) -> bool:
-    """Whether a relative path leads from one to the other: both local, or in one bucket."""
+    """True if a relative path leads from one to the other: both local, or in one bucket."""
     if is_local(archive) or is_local(out):
         return is_local(archive) and is_local(out)
     return archive.split("/")[:3] == out.split("/")[:3]

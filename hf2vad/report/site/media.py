@@ -1,4 +1,4 @@
-"""What a video's player plays."""
+"""Playable media of a video."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Media:
     """A file for the player."""
 
     src: str = ""
-    """Its URL, relative to the site's pages or with a host; empty without one."""
+    """URL relative to the site's pages, or with a host. Empty without media."""
     offset_s: float = 0.0
     """Time in the file of a frame at 0 s in the tables."""
     cuts: Sequence[Cut] = ()
@@ -44,7 +44,7 @@ class Media:
     why_not: str = ""
     """Why there is none."""
     failed: bool = False
-    """Whether there should be one: the video is gone, or cannot be read or transcoded."""
+    """True if media were wanted but failed: the video is gone, or cannot be read or transcoded."""
 
 
 def media_of(job: ReportJob, scored: Scored, key: str) -> Media:
@@ -86,7 +86,7 @@ def _media(job: ReportJob, scored: Scored, key: str) -> Media:
 
 
 def _has_its_own_times(scored: Scored) -> bool:
-    """Whether a player of the file shows what the tables say: the same stream, and no time that was repaired."""
+    """True if a player shows the times that the tables give: the same stream, with no repaired times."""
     repaired = set(scored.health["kind"].to_pylist()) & set(get_args(TimeKind))
     return not repaired and "stream" not in scored.metadata
 

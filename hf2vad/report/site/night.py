@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from hf2vad.bundle.settings import load_bundle_settings
+from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.labels import read_labels
+from hf2vad.evidence.reasons import Knowledge, learnt_seconds
 from hf2vad.progress import ProgressBar
+from hf2vad.report.site.about import about, bars_scale
 from hf2vad.report.site.evidence import folders
 from hf2vad.report.site.heat import HeatMap, Spread
 from hf2vad.report.site.job import ReportJob
@@ -37,7 +39,7 @@ MOST_ROWS = 200
 
 @dataclass(frozen=True)
 class Site:
-    """What was written."""
+    """Files and counts of a written site."""
 
     index: str
     """URI of the overview."""
@@ -50,7 +52,7 @@ class Site:
 
 @dataclass
 class _Night:
-    """What is known of all videos so far."""
+    """Data of all videos so far."""
 
     videos: list[dict[str, Any]] = field(default_factory=list)
     spreads: list[Spread] = field(default_factory=list)
@@ -113,10 +115,14 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
     if job.evaluation and evaluation is None:
         evaluation = read_json(job.evaluation)
     names = archive_names(prefix, job.sources)
+    knowledge, provenance = None, dict[str, Any]()
+    if job.bundle:
+        provenance = load_provenance(job.bundle)
+        knowledge = Knowledge(load_bundle_settings(job.bundle), learnt_seconds(provenance))
     sources = Sources(
         job,
         read_labels(job.labels) if job.labels else {},
-        load_bundle_settings(job.bundle) if job.bundle else None,
+        knowledge,
         folders(job.out),
     )
     scope, night = job.scope, _Night()
@@ -126,16 +132,17 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
                 night.add(shown)
                 bar.advance(1)
     if not night.videos:
+        scope.check_fits(tables.path for tables in scored_videos(prefix, archives=names))
         raise EvaluationError(f"{prefix}: --pattern, --cameras, --since and --until let no scored video through")
     failed = list(failure_rows(prefix, scope, names))
-    _put_summary(job, night, failed, evaluation)
+    _put_summary(job, night, failed, knowledge)
+    bundles = ", ".join(sorted(night.bundles))
+    put_data(job.out, "about", about(bundles, knowledge, provenance, evaluation))
     put_pages(job.out, title=readable(job.title), media_url=job.media_url, notice=readable(job.notice))
     return Site(join(job.out, "index.html"), len(night.videos), night.events, len(failed), night.no_player)
 
 
-def _put_summary(
-    job: ReportJob, night: _Night, failed: list[dict[str, str]], evaluation: Mapping[str, Any] | None
-) -> None:
+def _put_summary(job: ReportJob, night: _Night, failed: list[dict[str, str]], knowledge: Knowledge | None) -> None:
     heat = HeatMap(night.spreads)
     events = night.ranked(heat)
     for number, start in enumerate(range(0, len(events), EVENTS_A_FILE)):
@@ -143,18 +150,18 @@ def _put_summary(
     for number, start in enumerate(range(0, len(night.videos), VIDEOS_A_FILE)):
         put_data(job.out, f"lists/{number}", night.videos[start : start + VIDEOS_A_FILE])
     summary = {
-        "bundle": ", ".join(sorted(night.bundles)),
         "videos": len(night.videos),
         "frames": night.frames,
         "seconds": round(night.seconds, 1),
         "events": night.events,
-        "auroc": None if evaluation is None else evaluation.get("auroc_micro"),
         "event_files": -(-len(events) // EVENTS_A_FILE),
         "events_listed": len(events),
         "list_files": -(-len(night.videos) // VIDEOS_A_FILE),
         "kinds": sorted({event["kind"] for event in events if event["kind"]}),
+        "bars": bars_scale(knowledge, events),
         "columns": heat.columns,
-        "cameras": [row["camera"] for row in heat.rows()],
+        "cameras": heat.cameras(),
+        "dated": any(video["when"] for video in night.videos),
     }
     put_data(job.out, "summary", summary)
     overview = {

@@ -16,13 +16,13 @@ class Scored:
 
     video: str
     metadata: dict[str, Any]
-    """What its frame table says of itself."""
+    """Metadata of its frame table."""
     frames: pa.Table
     events: pa.Table
     health: pa.Table
 
     @classmethod
     def read(cls, tables: VideoTables) -> Scored:
-        """Those of `tables` that every page shows."""
+        """The subset of `tables` that every page shows."""
         frames, metadata = tables.described("frames")
         return cls(str(metadata["video"]), metadata, frames, tables.table("events"), tables.table("health"))

@@ -36,7 +36,7 @@ Cut = tuple[float, float]
 
 
 def cuts_of(times: F64) -> list[Cut]:
-    """What of the pauses between frames at `times`, in seconds, a transcoded copy leaves out."""
+    """Pauses between frames at `times`, in seconds, that a transcoded copy leaves out."""
     steps = np.diff(times)
     return [(float(times[i + 1]), float(steps[i]) - PAUSE_LEFT) for i in np.flatnonzero(steps > LONG_PAUSE)]
 

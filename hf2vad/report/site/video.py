@@ -3,50 +3,55 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from hf2vad.archive.archive_refs import split_id
-from hf2vad.bundle.settings import BundleSettings
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evidence.choose import event_key
-from hf2vad.evidence.objects import kind_of
+from hf2vad.evidence.reasons import Knowledge
+from hf2vad.report.site.boxes import player_boxes
 from hf2vad.report.site.curve import labelled_spans, thinned
 from hf2vad.report.site.evidence import NOTHING, read_evidence, video_key
-from hf2vad.report.site.heat import Spread, spread
+from hf2vad.report.site.heat import Curve, Spread, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import media_of
 from hf2vad.report.site.place import Place, place_of
 from hf2vad.report.site.tables import Scored
-from hf2vad.report.site.why import peak_terms
+from hf2vad.report.site.why import peak_reasons
 from hf2vad.report.site.write import put_data
 from hf2vad.schema import BOX, F64
 from hf2vad.storage import readable
 from hf2vad.tables.read import VideoTables
 from hf2vad.tables.sizes import size_at
 
+EPOCH = datetime(1970, 1, 1)
+WHY = ("kind", "sentence", "rarity", "score", "parts", "bars")
+NEAREST = ("nearest", "nearest_distance", "nearest_of", "nearest_camera")
+
 
 @dataclass(frozen=True)
 class Sources:
-    """What every video's page is made from."""
+    """Inputs of every video's page."""
 
     job: ReportJob
     labels: FrameLabels
-    bundle: BundleSettings | None
+    knowledge: Knowledge | None
+    """What the bundle that scored knows; None without one."""
     evidence: Collection[str]
     """Keys of the events that have a folder."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What is kept of a video once its page's data is written."""
+    """Data of a video that is kept once its page is written."""
 
     row: dict[str, Any]
-    """Its line in the list of videos."""
+    """Row of the video in the list."""
     events: list[dict[str, Any]]
     spread: Spread
     bundle: str
@@ -54,7 +59,7 @@ class Shown:
     seconds: float
     unhealthy: list[dict[str, Any]]
     no_player: bool
-    """Whether its media could not be had; its page says why."""
+    """True if the media failed. The page gives the reason."""
 
 
 def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
@@ -75,18 +80,29 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "name": readable(scored.video),
         "camera": readable(place.camera),
         "when": _when(place, 0.0),
+        "start": None if place.start is None else (place.start - EPOCH).total_seconds(),
+        "from_s": round(float(seconds[0]), 1) if len(seconds) else 0.0,
+        "until_s": round(float(seconds[-1]), 1) if len(seconds) else 0.0,
         "seconds": lasts,
         "events": len(events),
         "peak": None if peak is None else round(peak, 3),
         "health": dict(Counter(item["kind"] for item in health)),
     }
+    step = round(float(np.median(np.diff(seconds))), 4) if len(seconds) > 1 else 0.04
     times, scores = thinned(seconds, score) if len(seconds) else ([], [])
     media = media_of(sources.job, scored, name)
+    boxes = player_boxes(scored, tables) if media.src else None
+    if boxes is not None:
+        put_data(sources.job.out, f"boxes/{name}", boxes)
     page = {
         **row,
         "times": times,
         "scores": scores,
-        "step": round(float(np.median(np.diff(seconds))), 4) if len(seconds) > 1 else 0.04,
+        "step": step,
+        "scored": [round(float(seconds[0]), 3), round(float(seconds[-1]) + step, 3)] if len(seconds) else None,
+        "length": round(_length(scored, seconds, step), 3),
+        "size": size_at(scored.metadata, int(scored.metadata.get("start", 0))),
+        "boxes": boxes is not None,
         "thresholds": scored.metadata.get("thresholds"),
         "events": events,
         "labels": _labels(sources.labels, scored, seconds),
@@ -94,7 +110,9 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "media": {"src": media.src, "offset_s": media.offset_s, "cuts": media.cuts, "why_not": media.why_not},
     }
     put_data(sources.job.out, f"videos/{name}", page)
-    spread_out = spread(place, seconds, score, [event["peak_s"] for event in events])
+    thresholds = scored.metadata.get("thresholds") or [0.0]
+    peaks = [event["peak_s"] for event in events]
+    spread_out = spread(place, Curve(name, seconds, score, float(thresholds[0]), peaks))
     bundle = str(scored.metadata.get("bundle", ""))
     return Shown(row, events, spread_out, bundle, len(seconds), lasts, health, media.failed)
 
@@ -102,15 +120,15 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
 def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTables, path: str) -> list[dict[str, Any]]:
     rows = scored.events.to_pylist()
     objects = None
-    if rows and sources.bundle is not None:
+    if rows and sources.knowledge is not None:
         objects = tables.table("objects")
     found = []
     for row in rows:
         key = event_key(scored.video, row["start_frame"])
         known = read_evidence(sources.job.out, key) if key in sources.evidence else NOTHING
-        parts, rarity = known.parts, known.rarity
-        if not parts and objects is not None and sources.bundle is not None:
-            parts, rarity = peak_terms(row, objects, sources.bundle, path)
+        why: Mapping[str, Any] = {name: getattr(known, name) for name in WHY}
+        if not known.parts and objects is not None and sources.knowledge is not None:
+            why = peak_reasons(row, objects, sources.knowledge, path).row()
         found.append(
             {
                 "key": key,
@@ -122,17 +140,22 @@ def _event_rows(sources: Sources, scored: Scored, place: Place, tables: VideoTab
                 **{name: round(row[name], 3) for name in ("start_s", "end_s", "peak_s", "peak_score")},
                 "shown_frame": row["peak_frame"] if known.frame is None else known.frame,
                 "box": known.box or (None if row["x1"] is None else [round(row[name], 1) for name in BOX]),
+                "whole": known.whole,
                 "note": known.note,
                 "size": size_at(scored.metadata, row["peak_frame"]),
-                "kind": known.kind or kind_of(parts),
-                "parts": parts,
-                "rarity": rarity,
+                **why,
                 "files": known.files,
-                "nearest": known.nearest,
-                "nearest_distance": known.nearest_distance,
+                "fingerprint": str(scored.metadata.get("fingerprint", "")),
+                **{name: getattr(known, name) for name in NEAREST},
             }
         )
     return found
+
+
+def _length(scored: Scored, seconds: F64, step: float) -> float:
+    """Seconds of the whole video, of which a part may have been scored: its other frames are taken to be as long."""
+    after = int(scored.metadata.get("frame_count", 0)) - int(scored.metadata.get("stop", 0))
+    return (float(seconds[-1]) + step if len(seconds) else 0.0) + max(0, after) * step
 
 
 def _health_rows(scored: Scored, key: str) -> list[dict[str, Any]]:
@@ -154,7 +177,7 @@ def _labels(labels: FrameLabels, scored: Scored, seconds: F64) -> list[list[floa
 
 
 def _when(place: Place, seconds: float) -> str:
-    """When a moment was, as far as the path tells: date and time, the date, or nothing."""
+    """Time of a moment as far as the path gives it: date and time, the date, or nothing."""
     if place.start is not None:
         return (place.start + timedelta(seconds=seconds)).isoformat(sep=" ", timespec="seconds")
     return place.day.isoformat() if place.day else ""

@@ -1,4 +1,4 @@
-"""What speaks against an event without gathered evidence: the terms of its peak's score."""
+"""Why an event without gathered evidence is one: by the values in the table of objects alone."""
 
 from __future__ import annotations
 
@@ -8,24 +8,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf2vad.bundle.settings import BundleSettings
-from hf2vad.evidence.objects import score_terms, score_words
+from hf2vad.evidence.reasons import Knowledge, Reasons, reasons
 from hf2vad.schema import BOX
 
 
-def peak_terms(
-    event: Mapping[str, Any], objects: pa.Table, bundle: BundleSettings, path: str
-) -> tuple[dict[str, float], str]:
-    """What each feature adds to the score of the peak's box (see `score_terms`), and how rare each is in words.
+def peak_reasons(event: Mapping[str, Any], objects: pa.Table, knowledge: Knowledge, path: str) -> Reasons:
+    """Why the peak's box is an event; nothing for a peak without a box.
 
-    Empty for a peak without a box. The smoothed peak frame may hold several boxes: the event's own is taken. `path`: of
-    the video in its archive.
+    The smoothed peak frame may hold several boxes: the event's own is taken. `path`: of the video in its archive.
     """
     if event["x1"] is None:
-        return {}, ""
+        return Reasons()
     rows = objects.filter(pc.equal(objects["frame"], event["peak_frame"])).to_pylist()
     row = next((row for row in rows if all(row[name] == event[name] for name in BOX)), None)
-    if row is None:
-        return {}, ""
-    terms = {name: round(value, 3) for name, value in score_terms(row, bundle, path).items()}
-    return terms, score_words(row, bundle, path)
+    return Reasons() if row is None else reasons(rows, row, knowledge, path)

@@ -16,7 +16,7 @@ import jinja2
 from hf2vad.features.registry import feature_classes
 from hf2vad.storage import join, put_bytes
 
-PAGES = ("index", "events", "video")
+PAGES = ("index", "events", "video", "about")
 
 
 def put_data(out: str, name: str, value: Any) -> None:

@@ -33,6 +33,13 @@ hf2vad.curve = (() => {
     ctx.restore();
   }
 
+  // The scale of the scores, which always has the threshold in it.
+  function reach(low, high, thresholds) {
+    const inside = [low, high, ...(thresholds ? thresholds.slice(0, 1) : [])].filter((value) => value !== null);
+    const [least, most] = [Math.min(0, ...inside), Math.max(1, ...inside)];
+    return [least, most + (most - least) * 0.08];
+  }
+
   const axis = (more) => ({ stroke: () => colour("soft"), grid: { stroke: () => colour("line"), width: 1 }, ticks: { show: false }, ...more });
 
   // `go(seconds)` is called with the place of a click.
@@ -47,7 +54,7 @@ hf2vad.curve = (() => {
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false } },
-      scales: { x: { time: false } },
+      scales: { x: { time: false }, y: { range: (_, low, high) => reach(low, high, page.thresholds) } },
       axes: [
         axis({ size: 32, values: (_, ticks) => ticks.map((tick) => clock(tick).replace(/^0:/, "").replace(/\.0$/, "")) }),
         axis({ label: "score", labelSize: 18, size: 48 }),

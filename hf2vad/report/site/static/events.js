@@ -4,7 +4,7 @@
   const { byId, el } = hf2vad.dom;
   const { count, many, hash, setHash } = hf2vad.text;
   const A_TIME = 48;
-  const FIELDS = ["camera", "text", "column", "kind", "score", "order"];
+  const FIELDS = ["camera", "text", "column", "since", "until", "kind", "score", "order"];
   const form = byId("filter");
   const list = byId("events");
   const chosen = new Map();
@@ -20,6 +20,8 @@
       (!values.camera || event.camera === values.camera || event.camera.toLowerCase().includes(values.camera.toLowerCase())) &&
       (!text || event.name.toLowerCase().includes(text)) &&
       (values.column === "" || event.column === Number(values.column)) &&
+      (!values.since || event.when.slice(0, 10) >= values.since) &&
+      (!values.until || (event.when && event.when.slice(0, 10) <= values.until)) &&
       (!values.kind || event.kind === values.kind) &&
       event.peak_score >= score;
   }
@@ -46,7 +48,8 @@
   // Cards that are there and still right stay as they are, with the focus in them.
   function refresh() {
     const now = values();
-    matching = events.filter(test(now)).filter(now.camera ? exact(now) : () => true);
+    matching = events.filter(test(now)).filter(now.camera ? exact(now) : () => true).filter(hf2vad.triage.shows);
+    hf2vad.triage.know(events);
     if (ORDERS[now.order]) matching.sort(ORDERS[now.order]);
     const shown = matching.slice(0, most);
     const same = Math.min(list.children.length, shown.length);
@@ -73,9 +76,12 @@
   async function show() {
     const summary = await hf2vad.load("summary");
     total = summary.events_listed;
+    hf2vad.bars.use(summary);
+    byId("bars-key").textContent = hf2vad.bars.key();
     byId("cameras").append(...summary.cameras.map((camera) => el("option", { value: camera })));
     form.elements.column.append(...summary.columns.map((title, i) => el("option", { value: i }, title)));
     form.elements.kind.append(...summary.kinds.map((kind) => el("option", { value: kind }, kind)));
+    for (const name of ["since", "until"]) form.elements[name].parentElement.hidden = !summary.dated;
     fillIn();
     for (let number = 0; number < summary.event_files; number += 1) {
       events = events.concat(await hf2vad.load(`events/${number}`));
@@ -102,5 +108,6 @@
   const picked = () => [...chosen.values()].sort((a, b) => b.peak_score - a.peak_score);
   byId("save-csv").addEventListener("click", () => hf2vad.save.csv(picked()));
   byId("save-json").addEventListener("click", () => hf2vad.save.json(picked()));
+  hf2vad.triage.refreshed(refresh);
   hf2vad.shown(show());
 })();

@@ -1,33 +1,25 @@
 "use strict";
-// Cameras × times as a table: its numbers are links to the events, its colours how high they reach.
+// Cameras × times as a table: its numbers are events, its colours how far above the camera's threshold it went, and every
+// cell with footage leads to its highest moment.
 hf2vad.heat = (() => {
   const { el, byId } = hf2vad.dom;
-  const { many, number, length } = hf2vad.text;
+  const { many, number, length, momentUrl } = hf2vad.text;
   const MOST_ROWS = 40;
+  const LEVELS = [2, 4];
 
-  const peakOf = (row) => Math.max(...row.cells.map((cell) => (cell && cell[0] ? cell[1] : -Infinity)));
-
-  // Peaks that divide the cells with events into three parts.
-  function bounds(rows) {
-    const peaks = rows.flatMap((row) => row.cells.filter((cell) => cell && cell[0]).map((cell) => cell[1])).sort((a, b) => a - b);
-    return peaks.length ? [peaks[Math.floor(peaks.length / 3)], peaks[Math.floor((2 * peaks.length) / 3)]] : null;
-  }
-
-  function cell(row, found, column, title, limits) {
+  function cell(row, found, title) {
     if (!found) return el("td", { class: "heat-none" }, el("span", { class: "unseen" }, "no footage"));
-    const [events, peak, seconds] = found;
-    if (!events) return el("td", { class: "heat-0", title: `${length(seconds)} of footage, highest score ${number(peak)}` }, "0");
-    const level = peak >= limits[1] ? 3 : peak >= limits[0] ? 2 : 1;
-    const text = `${row.camera}, ${title}: ${many(events, "event")}, highest score ${number(peak)}, ${length(seconds)} of footage`;
-    const hash = new URLSearchParams({ camera: row.camera, column });
-    return el("td", { class: `heat-${level}` }, el("a", { href: `events.html#${hash}`, "aria-label": text, title: text }, String(events)));
+    const [events, peak, seconds, multiple, video, at] = found;
+    const level = !events ? 0 : multiple >= LEVELS[1] ? 3 : multiple >= LEVELS[0] ? 2 : 1;
+    const height = peak === null ? "no score" : `highest score ${number(peak)}, ${number(multiple, 1)} times the threshold`;
+    const text = `${row.camera}, ${title}: ${many(events, "event")}, ${height}, ${length(seconds)} of footage`;
+    return el("td", { class: `heat-${level}` }, el("a", { href: momentUrl(video, at), "aria-label": text, title: text }, events ? String(events) : ""));
   }
 
-  function table(what, columns, rows, limits) {
+  function table(what, columns, rows) {
     const head = columns.map((title) => el("th", { scope: "col" }, ...title.split(" ").flatMap((word, i) => (i ? [el("br"), word] : [word]))));
-    const body = rows.map((row) =>
-      el("tr", {}, el("th", { scope: "row" }, row.camera), ...row.cells.map((found, i) => cell(row, found, i, columns[i], limits))),
-    );
+    const events = (row) => el("a", { href: `events.html#${new URLSearchParams({ camera: row.camera })}` }, row.camera);
+    const body = rows.map((row) => el("tr", {}, el("th", { scope: "row" }, events(row)), ...row.cells.map((found, i) => cell(row, found, columns[i]))));
     return el(
       "table",
       { class: "heat" },
@@ -37,28 +29,28 @@ hf2vad.heat = (() => {
     );
   }
 
-  function show(what, columns, rows) {
-    const limits = bounds(rows);
+  function key() {
     const sample = (level, text) => el("span", { class: "sample" }, el("span", { class: `heat-${level}`, "aria-hidden": "true" }), ` ${text}`);
-    if (limits) {
-      byId("heat-key").append(
-        "Colour by the highest score: ",
-        sample(1, `below ${number(limits[0])}`),
-        sample(2, `below ${number(limits[1])}`),
-        sample(3, "above"),
-      );
-    }
-    const high = new Set([...rows].sort((a, b) => peakOf(b) - peakOf(a)).slice(0, MOST_ROWS));
-    byId("heat").replaceChildren(table(what, columns, rows.filter((row) => high.has(row)), limits));
+    byId("heat-key").append(
+      sample(1, `1 to ${LEVELS[0]} times the camera's threshold`),
+      sample(2, `${LEVELS[0]} to ${LEVELS[1]} times`),
+      sample(3, "more"),
+      sample(0, "no event"),
+      sample("none", "no footage"),
+    );
+  }
+
+  function show(what, columns, rows) {
+    key();
+    byId("heat").replaceChildren(table(what, columns, rows.slice(0, MOST_ROWS)));
     const all = byId("heat-all");
-    if (rows.length > MOST_ROWS) {
-      all.hidden = false;
-      all.textContent = `Show all ${rows.length.toLocaleString("en")} cameras, not only the ${MOST_ROWS} with the highest events`;
-      all.addEventListener("click", () => {
-        byId("heat").replaceChildren(table(what, columns, rows, limits));
-        all.hidden = true;
-      });
-    }
+    if (rows.length <= MOST_ROWS) return;
+    all.hidden = false;
+    all.textContent = `Show all ${rows.length.toLocaleString("en")} cameras, not only the ${MOST_ROWS} busiest`;
+    all.addEventListener("click", () => {
+      byId("heat").replaceChildren(table(what, columns, rows));
+      all.hidden = true;
+    });
   }
 
   return { show };

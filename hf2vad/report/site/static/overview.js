@@ -12,9 +12,7 @@
       ["Events", count(summary.events)],
       ["Failures", count(overview.failures.count)],
       ["Unhealthy footage", length(unhealthy)],
-      ["Bundle", summary.bundle],
     ];
-    if (summary.auroc !== null) shown.push(["Frame AUROC", number(summary.auroc, 4)]);
     byId("figures").append(...shown.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
   }
 
@@ -35,7 +33,7 @@
     const all = found.kinds.reduce((sum, kind) => sum + kind.stretches, 0);
     place.append(
       table("Unhealthy footage by kind", ["Kind", "Stretches", "Together"], kinds),
-      el("details", {}, el("summary", {}, rows.length < all ? `The ${rows.length} longest stretches of ${count(all)}` : many(all, "stretch").replace("stretchs", "stretches")),
+      el("details", {}, el("summary", {}, rows.length < all ? `The ${rows.length} longest stretches of ${count(all)}` : many(all, "stretch", "stretches")),
         el("div", { class: "wide", role: "region", "aria-label": "Stretches of unhealthy footage", tabindex: 0 },
           table("Stretches of unhealthy footage", ["Video", "Kind", "From", "Length", "Value"], rows))),
     );
@@ -56,8 +54,10 @@
 
   async function show() {
     const [summary, overview] = await Promise.all([hf2vad.load("summary"), hf2vad.load("overview")]);
+    hf2vad.bars.use(summary);
     figures(summary, overview);
     hf2vad.heat.show(overview.what, summary.columns, overview.rows);
+    byId("bars-key").textContent = overview.top.length ? hf2vad.bars.key() : "";
     byId("top").append(...overview.top.map((event) => hf2vad.card(event)));
     byId("top-none").hidden = overview.top.length > 0;
     health(overview.health);

@@ -14,8 +14,9 @@ hf2vad.player = (() => {
     return { now: () => now, paused: () => true, toggle: () => {}, seek, step: (seconds) => seek(now + seconds) };
   }
 
-  function playing(media, label, last, heard, settled) {
-    const video = el("video", { src: media.src, controls: true, preload: "metadata", playsinline: true, "aria-label": label });
+  function playing(media, size, label, last, heard, settled) {
+    const [width, height] = size || [16, 9];
+    const video = el("video", { src: media.src, width, height, controls: true, preload: "metadata", playsinline: true, "aria-label": label });
     // Pauses of the video that the file does not have: the time of the frame after each, and the seconds that are gone.
     const cuts = media.cuts || [];
     function inFile(seconds) {

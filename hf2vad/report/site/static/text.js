@@ -4,7 +4,7 @@ hf2vad.text = (() => {
   const count = (value) => Math.round(value).toLocaleString("en");
   const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
   const signed = (value, digits = 1) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
-  const many = (value, one) => `${count(value)} ${one}${value === 1 ? "" : "s"}`;
+  const many = (value, one, several = `${one}s`) => `${count(value)} ${value === 1 ? one : several}`;
 
   // h:mm:ss.t
   function clock(seconds) {
@@ -14,8 +14,9 @@ hf2vad.text = (() => {
   }
 
   function length(seconds) {
-    if (seconds < 120) return `${seconds.toFixed(1)} s`;
-    return seconds < 7200 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
+    const short = (value) => value.toFixed(1).replace(/\.0$/, "");
+    if (seconds < 120) return `${short(seconds)} s`;
+    return seconds < 7200 ? `${short(seconds / 60)} min` : `${short(seconds / 3600)} h`;
   }
 
   const hash = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));

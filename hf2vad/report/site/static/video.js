@@ -9,7 +9,7 @@
   function about(page) {
     document.title = `${page.name} · ${document.title}`;
     byId("name").textContent = page.name;
-    const told = [`camera ${page.camera}`, page.when, length(page.seconds), many(page.events.length, "event")];
+    const told = [`camera ${page.camera}`, page.when, scored(page), many(page.events.length, "event")];
     byId("about").textContent = told.filter(Boolean).join(" · ");
     const spans = (title, rows) =>
       el("details", {}, el("summary", {}, title), el("ul", {}, ...rows.map(([start, text]) => el("li", {}, el("a", { href: momentUrl(page.key, start) }, text)))));
@@ -21,7 +21,33 @@
     }
   }
 
-  function show(page) {
+  // What of the video was scored: "scored 15.0 s to 30.0 s of 30.0 s", or its length where all of it was.
+  function scored(page) {
+    if (!page.scored || (page.scored[0] <= page.step && page.length - page.scored[1] <= page.step)) return length(page.length);
+    const [from, to] = page.scored.map(length);
+    const unit = to.slice(to.indexOf(" "));
+    return `scored ${from.endsWith(unit) ? from.slice(0, -unit.length) : from} to ${to} of ${length(page.length)}`;
+  }
+
+  // The player with a layer of boxes over it, once they are loaded.
+  function withBoxes(page, player, place) {
+    let layer = { follow() {} };
+    place.append(player.element);
+    if (page.boxes) {
+      byId("boxes-switch").hidden = false;
+      hf2vad.load(`boxes/${page.key}`).then((boxes) => {
+        layer = hf2vad.boxes.layer(boxes, page.thresholds ? page.thresholds[0] : null);
+        place.append(layer.element);
+        const shown = () => layer.element.classList.toggle("off", !byId("boxes").checked);
+        byId("boxes").addEventListener("change", shown);
+        shown();
+        layer.follow(player.now());
+      }).catch(() => { byId("boxes-switch").hidden = true; });
+    }
+    return (seconds) => layer.follow(seconds);
+  }
+
+  function show(page, summary) {
     about(page);
     byId("video").hidden = false;
     const { events } = page;
@@ -29,16 +55,19 @@
     const place = byId("curve");
     place.setAttribute("aria-valuemax", last.toFixed(1));
     let curve = { follow() {} };
+    let boxes = () => {};
 
     const high = new Set([...events].sort((a, b) => b.peak_score - a.peak_score).slice(0, MOST_CARDS));
     const carded = events.filter((event) => high.has(event));
     const cards = carded.map((event) => hf2vad.card(event, { go }));
     byId("events").append(...cards);
+    hf2vad.triage.know(events);
     byId("about-events").hidden = carded.length > 0 && carded.length === events.length;
     if (carded.length) byId("about-events").textContent = `The ${carded.length} highest of ${events.length}; n and p reach all.`;
 
     function heard(seconds) {
       curve.follow(seconds);
+      boxes(seconds);
       cards.forEach((card, i) => {
         const inside = seconds >= carded[i].start_s - 0.001 && seconds <= carded[i].end_s + 0.001;
         if (inside) card.setAttribute("aria-current", "true");
@@ -54,8 +83,8 @@
     }
     let player = null;
     if (page.media.src) {
-      player = hf2vad.player.playing(page.media, page.name, last, heard, settled);
-      byId("player").append(player.element);
+      player = hf2vad.player.playing(page.media, page.size, page.name, last, heard, settled);
+      boxes = withBoxes(page, player, byId("player"));
       player.element.addEventListener("error", () => {
         byId("player").append(el("p", { class: "soft" }, `${page.media.src} cannot be played here.`));
       });
@@ -95,6 +124,7 @@
       else if (now.t !== undefined) player.seek(Number(now.t) || 0);
     });
 
+    hf2vad.meanwhile.show(page, summary, () => player.now());
     hf2vad.curve.key(page);
     if (page.times.length) curve = hf2vad.curve.draw(place, page, (seconds) => player.seek(seconds));
     else place.hidden = true;
@@ -103,7 +133,10 @@
     document.body.dataset.ready = "yes";
   }
 
-  if (/^[0-9a-f]{16}$/.test(asked.video || "")) hf2vad.shown(hf2vad.load(`videos/${asked.video}`).then(show));
+  if (/^[0-9a-f]{16}$/.test(asked.video || "")) {
+    const data = [hf2vad.load("summary"), hf2vad.load(`videos/${asked.video}`)];
+    hf2vad.shown(Promise.all(data).then(([summary, page]) => { hf2vad.bars.use(summary); show(page, summary); }));
+  }
   else hf2vad.shown(hf2vad.list.show());
   if (!asked.video) window.addEventListener("hashchange", () => location.reload());
 })();

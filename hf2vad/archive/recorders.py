@@ -1,0 +1,105 @@
+"""Camera and time in the paths of usual recorders, where nobody gives a pattern.
+
+The first recorder whose form the end of a path has is believed; what comes before it is not read, but that a camera may
+be named there. Times are what the recorder wrote: Frigate's are UTC, the others' their own clock.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from functools import cached_property
+
+_PIECES = {
+    "YEAR": r"(?P<year>20\d\d)",
+    "SHORT": r"(?P<short>\d\d)",
+    "MONTH": r"(?P<month>\d\d)",
+    "DAY": r"(?P<day>\d\d)",
+    "HOUR": r"(?P<hour>\d\d)",
+    "MINUTE": r"(?P<minute>\d\d)",
+    "SECOND": r"(?P<second>\d\d)",
+    "CAMERA": r"(?P<camera>[^/]+?)",
+    "NUMBER": r"\d+",
+    "SEP": r"[-._ T]",
+    "ANY": r"[^/]*",
+}
+_WORD = re.compile("|".join(_PIECES))
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """How a recorder names its files."""
+
+    name: str
+    form: str
+    """The end of a path. Words in capitals stand for what they say: SHORT is a year of two digits, SEP a separator."""
+    source: str
+    """Where the form is documented, or can be read in code."""
+
+    @cached_property
+    def expression(self) -> re.Pattern[str]:
+        literals, words = _WORD.split(self.form), _WORD.findall(self.form)
+        pieces = [re.escape(literals[0])]
+        for word, literal in zip(words, literals[1:], strict=True):
+            pieces += [_PIECES[word], re.escape(literal)]
+        return re.compile(rf"(?:^|/)(?:{''.join(pieces)})$")
+
+
+@dataclass(frozen=True)
+class RecorderPath:
+    """What a path of a recorder says."""
+
+    recorder: str
+    camera: str
+    """Empty where neither the form nor a folder before it names one."""
+    day: date
+    start: datetime | None
+    """When the file begins; None where the path has the day alone."""
+
+
+RECORDERS = (
+    Recorder("Frigate", "YEAR-MONTH-DAY/HOUR/CAMERA/MINUTE.SECOND.mp4", "its documentation, Recording"),
+    Recorder("Frigate to 0.11", "YEAR-MONTH/DAY/HOUR/CAMERA/MINUTE.SECOND.mp4", "the same, of that release"),
+    Recorder("ZoneMinder, deep", "CAMERA/SHORT/MONTH/DAY/HOUR/MINUTE/SECOND/ANY", "src/zm_event.cpp, Storage::DEEP"),
+    Recorder("ZoneMinder", "CAMERA/YEAR-MONTH-DAY/NUMBER/NUMBER-videoANY", "src/zm_event.cpp, Storage::MEDIUM"),
+    Recorder("Dahua", "YEAR-MONTH-DAY/ANY/dav/ANY/HOUR.MINUTE.SECOND-ANY", "paths on its SD cards and by FTP"),
+    Recorder("Dahua", "CAMERA_main_YEARMONTHDAYHOURMINUTESECOND_ANY", "its export, NVR_ch1_main_<start>_<end>.dav"),
+    Recorder("Reolink", "RecANY_YEARMONTHDAY_HOURMINUTESECOND_ANY", "names of its SD card, as its API gives them"),
+    Recorder("Reolink", "RecANY_DSTYEARMONTHDAY_HOURMINUTESECOND_ANY", "the same in summer time"),
+    Recorder("Hikvision", "CAMERA_YEARMONTHDAYHOURMINUTESECONDANY", "its FTP, <address>_<channel>_<time>_<event>"),
+    Recorder("Blue Iris", "CAMERA.YEARMONTHDAY_HOURMINUTESECONDANY", "its help, Record: &CAM.%Y%m%d_%H%M%S"),
+    Recorder("motion", "NUMBER-YEARMONTHDAYHOURMINUTESECONDANY", "its option movie_filename, %v-%Y%m%d%H%M%S"),
+    Recorder("a folder a day", "YEAR-MONTH-DAY/HOURSEPMINUTESEPSECONDANY", "motionEye, and ffmpeg -strftime"),
+    Recorder("a folder a day", "YEAR-MONTH-DAY/HOURMINUTESECOND.ANY", "the same without separators"),
+    Recorder("time in the name", "CAMERASEPYEAR-MONTH-DAYSEPHOURSEPMINUTESEPSECONDANY", "ffmpeg -strftime"),
+)
+"""What Reolink puts by FTP, <camera>_<channel>_<time>.mp4, has Hikvision's form."""
+
+
+def recorder_path(path: str) -> RecorderPath | None:
+    """What a video's path in its archive says by the first recorder whose form it has; None for none."""
+    for recorder in RECORDERS:
+        found = recorder.expression.search(path)
+        if found is not None and (day := _day(found.groupdict())) is not None:
+            fields = found.groupdict()
+            camera = fields.get("camera") or path[: found.start()].rstrip("/").split("/")[0]
+            return RecorderPath(recorder.name, camera, day, _start(day, fields))
+    return None
+
+
+def _day(fields: dict[str, str]) -> date | None:
+    year = fields.get("year") or f"20{fields['short']}"
+    try:
+        return date(int(year), int(fields["month"]), int(fields["day"]))
+    except ValueError:
+        return None
+
+
+def _start(day: date, fields: dict[str, str]) -> datetime | None:
+    if "hour" not in fields:
+        return None
+    try:
+        return datetime.combine(day, time(int(fields["hour"]), int(fields["minute"]), int(fields["second"])))
+    except ValueError:
+        return None

@@ -1,0 +1,91 @@
+"""A worker of ProcessCluster: makes the calls that come over a pipe, one after another. Not for the command line."""
+
+from __future__ import annotations
+
+import importlib.abc
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any
+
+Message = tuple[bool, bytes]
+"""Whether to make the call, and the call: a pickled function with its arguments."""
+
+
+class Worker:
+    """Receives calls in a thread, so that it ends at once when the driver has ended."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._busy = False
+
+    def serve(self) -> None:
+        """Make calls until the driver closes the pipe; SIGINT interrupts the one that is being made."""
+        signal.signal(signal.SIGINT, self._interrupt)
+        threading.Thread(target=self._receive, name="receive", daemon=True).start()
+        _without_pandas()
+        while True:
+            run, message = self._messages.get()
+            if run:
+                self._connection.send(self._made(message))
+            else:
+                pickle.loads(message)  # imports what the call needs
+
+    def _made(self, message: bytes) -> tuple[BaseException | None, Any]:
+        self._busy = True
+        try:
+            function, args = pickle.loads(message)
+            return None, function(*args)
+        except (Exception, KeyboardInterrupt) as error:
+            return _portable(error), None
+        finally:
+            self._busy = False
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._busy:
+            raise KeyboardInterrupt
+
+    def _receive(self) -> None:
+        try:
+            while True:
+                self._messages.put(self._connection.recv())
+        except (EOFError, OSError):
+            os._exit(0)  # outputs appear whole or not at all, so nothing is left half
+
+
+def _portable(error: BaseException) -> BaseException:
+    """`error`, or what says the same where it cannot be pickled."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+class _NoPandas(importlib.abc.MetaPathFinder):
+    """Finds no pandas."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
+
+
+def _without_pandas() -> None:
+    """Have pyarrow take pandas for absent in this process: to see whether what becomes an array is of pandas, it would
+    import it, which takes half a second."""
+    import pyarrow as pa
+
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    pa.array([0])  # looks for pandas, once for all
+    sys.meta_path.remove(finder)
+
+
+if __name__ == "__main__":
+    Worker(Connection(int(sys.argv[1]))).serve()

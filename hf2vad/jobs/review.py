@@ -1,0 +1,162 @@
+"""Serve a review site to browsers, and keep what people mark in it.
+
+Example:
+    hf2vad review found                                   # what hf2vad run has made
+    hf2vad review demo/report --archive demo/archive/test
+    hf2vad review s3://vad/review/2026-11-24 --host 0.0.0.0 --port 8600
+
+Open the address that it prints; Ctrl-C ends it. It writes nothing but marks, to <site>/reviews/, and answers a mark
+when it is in storage: several servers and browsers may work on one site at once. Other machines are let in with --host,
+and then only with the token that stands in the printed address; put a proxy with TLS before it on a network that others
+can listen to. Marks that a site without a server has saved are added with --load marks.json.
+
+Exit code: 0 ended by Ctrl-C or SIGTERM, 2 usage, or a place that cannot be used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import secrets
+import signal
+import socket
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hf2vad.commandline import EXIT_OK, Job
+from hf2vad.errors import ConfigError, NotFoundError
+from hf2vad.progress import doing
+from hf2vad.settings import require
+
+if TYPE_CHECKING:
+    from hf2vad.review.server import ReviewServer
+
+TOKEN_LENGTH = 16
+"""Characters of a token that somebody chooses, at least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewServerJob:
+    """Settings of `hf2vad review`."""
+
+    site: str
+    """Folder or s3://bucket/prefix of the site: the --out of `hf2vad run` or `hf2vad report`."""
+
+    archive: tuple[str, ...] = ()
+    """Folders or videos that the site links (`--media link`), so that they can be played. None: those that `hf2vad run`
+    has noted in the site's folder."""
+
+    reviews: str = ""
+    """Folder or s3://bucket/prefix of the marks; empty: reviews/ in the site."""
+
+    scores: tuple[str, ...] = ()
+    """Scores with vectors (--vectors of scoring and backfill), of all cameras and nights in which pages may look for
+    more like an event; they take 84 bytes of memory an object."""
+
+    load: tuple[str, ...] = ()
+    """Files of marks that pages without a server have saved, to be added first."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at. One that other machines reach asks everybody for the token."""
+
+    port: int = 8600
+    """0: any that is free."""
+
+    hosts: tuple[str, ...] = ()
+    """Further names under which browsers may reach it, such as that of a proxy before it."""
+
+    token: str = ""
+    """What browsers must bring, at least 16 characters; empty: a new one where other machines reach the server, and
+    none else."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.port < 65536, f"--port must lie between 0 and 65535, got {self.port}")
+        require(
+            not self.token or (len(self.token) >= TOKEN_LENGTH and self.token.isascii() and self.token.isalnum()),
+            f"--token must be at least {TOKEN_LENGTH} letters and digits",
+        )
+
+
+def review_job(job: ReviewServerJob) -> int:
+    """Serve until told to stop; returns the exit code."""
+    server = open_server(job)
+    token = server.review.access.token
+    name = f"[{job.host}]" if ":" in job.host else job.host
+    address = f"http://{name}:{server.server_address[1]}{server.review.files.address}"
+    if (loaded := server.review.store.join_files()) > 0:
+        print(f"{loaded} files of marks are now one")
+    print(f"{len(_marked(server)):,} events are marked; marks go to {server.review.store.uri}")
+    print(f"Open: {address}{f'?token={token}' if token else ''}", flush=True)
+    doing("Serving; Ctrl-C ends it")
+    _serve(server)
+    return EXIT_OK
+
+
+def open_server(job: ReviewServerJob) -> ReviewServer:
+    """The server, listening, with the marks of `load` added. Raises ConfigError, and what the places raise."""
+    from hf2vad.jobs.similar import SimilarEvents
+    from hf2vad.review.access import LOOPBACK, Access
+    from hf2vad.review.files import INDEX, ServedFiles
+    from hf2vad.review.marks import parse_file, to_table
+    from hf2vad.review.server import Review, ReviewServer
+    from hf2vad.review.store import FOLDER, MarkStore
+    from hf2vad.storage import absolute, find_file, join, read_bytes
+
+    site = absolute(job.site).rstrip("/")
+    if find_file(join(site, INDEX)) is None:
+        raise NotFoundError(f"{job.site}: no review site there (no {INDEX}); hf2vad run and hf2vad report make one")
+    token = job.token or ("" if _is_loopback(job.host) else secrets.token_hex(TOKEN_LENGTH))
+    hosts = {*LOOPBACK, *job.hosts, job.host.lower(), socket.gethostname().lower()}
+    archives = tuple(map(absolute, job.archive)) or _noted_archives(site)
+    store = MarkStore(absolute(job.reviews) if job.reviews else join(site, FOLDER))
+    to_table([])  # pyarrow looks for pandas then, for half a second that the first mark need not wait
+    for uri in job.load:
+        store.add(parse_file(read_bytes(absolute(uri)), where=uri))
+    similar = SimilarEvents(job.scores) if job.scores else None
+    return ReviewServer(Review(ServedFiles(site, archives), store, Access(token, hosts), similar), job.host, job.port)
+
+
+def _serve(server: ReviewServer) -> None:
+    """Answer requests until SIGTERM or Ctrl-C."""
+
+    def stop(*_: object) -> None:
+        threading.Thread(target=server.shutdown).start()  # it waits for serve_forever, which this thread is in
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with server, contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _marked(server: ReviewServer) -> list[str]:
+    return [mark.event for mark in server.review.store.marks().values() if mark.verdict]
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address. Raises ConfigError for a name that leads nowhere."""
+    try:
+        found = {item[4][0] for item in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise ConfigError(f"--host {host}: {error.strerror or error}") from None
+    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found)
+
+
+def _noted_archives(site: str) -> tuple[str, ...]:
+    """The paths that `hf2vad run` has noted in its result; none in another site, and none of another place."""
+    import tomllib
+
+    from hf2vad.storage import is_local, join, read_bytes
+
+    try:
+        noted = tomllib.loads(read_bytes(join(site, "hf2vad.toml")).decode())
+    except (NotFoundError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return ()
+    paths = noted.get("paths", [])
+    return tuple(str(path) for path in paths if is_local(str(path)) == is_local(site))
+
+
+SHOWN = ("archive", "scores", "load", "host", "port", "hosts", "reviews")
+JOB = Job("review", ReviewServerJob, review_job, __doc__, shown=SHOWN, reads="site")

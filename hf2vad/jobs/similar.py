@@ -1,0 +1,116 @@
+"""Find more like an event, or like a moment of a video, over all cameras and nights.
+
+Example:
+    hf2vad score --archive demo/archive/test --bundle demo/bundle --out scores --vectors 2
+    hf2vad similar --scores scores --video 02_cyclist.mp4 --at 2.0
+    hf2vad similar --scores s3://vad/scores --event 1f3a5c7e9b2d4f60 --count 20
+
+It compares what objects look like and how they move, by the vectors that scoring keeps of the highest scoring ones with
+--vectors. The search is exact. Exit code: 0 done, 2 usage, or no object there keeps a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hf2vad.commandline import EXIT_OK, Job
+from hf2vad.settings import require
+
+if TYPE_CHECKING:
+    from hf2vad.review.similar import Moment, VectorIndex
+
+AROUND_S = 1.0
+"""Seconds before and after `--at` whose objects stand for that moment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarJob:
+    """Settings of `hf2vad similar`."""
+
+    scores: tuple[str, ...]
+    """Where hf2vad score or backfill wrote to, or bundle=<id> folders in it: all that is searched."""
+
+    event: str = ""
+    """Key of an event, which the review site names and `events/<key>/` is called."""
+
+    video: str = ""
+    """Or: id of a video."""
+
+    at: float = 0.0
+    """And seconds from its first frame."""
+
+    count: int = 10
+    """Moments that are shown, at most."""
+
+    def __post_init__(self) -> None:
+        require(self.count > 0, f"--count must be positive, got {self.count}")
+
+
+def similar_job(job: SimilarJob) -> int:
+    """Print the moments that are most like the one asked for; returns the exit code."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from hf2vad.evidence.moments import clock
+    from hf2vad.review.similar import VectorIndex, event_frames
+    from hf2vad.storage import readable
+
+    require(bool(job.event) != bool(job.video), "give --event, or --video and --at")
+    prefixes = prefixes_of(job.scores)
+    index = VectorIndex.read(prefixes)
+    asked = event_frames(prefixes, job.event) if job.event else index.frames_at(job.video, job.at, AROUND_S)
+    table = Table(title=f"like {readable(asked[0])}, frames {asked[1]}-{asked[2] - 1}, among {len(index):,} objects")
+    for column in ("video", "at", "frame", "score", "distance"):
+        table.add_column(column)
+    for moment in index.like(*asked, job.count):
+        figures = (f"{moment.frame:,}", f"{moment.score:.2f}", f"{moment.distance:.1f}")
+        table.add_row(escape(readable(moment.video)), clock(moment.seconds), *figures)
+    Console(width=120).print(table)
+    return EXIT_OK
+
+
+def prefixes_of(scores: tuple[str, ...]) -> list[str]:
+    """The bundle=<id> folders at or under some places. Raises EvaluationError for one without."""
+    from hf2vad.storage import absolute
+    from hf2vad.tables.read import scores_prefix
+
+    return [scores_prefix(absolute(uri)) for uri in scores]
+
+
+class SimilarEvents:
+    """What the review server answers when a page asks for more like an event."""
+
+    COUNT = 12
+
+    def __init__(self, scores: tuple[str, ...]) -> None:
+        """Read all vectors. Raises what VectorIndex does."""
+        from hf2vad.review.similar import VectorIndex
+
+        self._prefixes = prefixes_of(scores)
+        self._index: VectorIndex = VectorIndex.read(self._prefixes)
+
+    def __call__(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """The moments like the event that a query names. Raises ConfigError for one that there is not."""
+        from hf2vad.review.similar import event_frames
+
+        asked = event_frames(self._prefixes, query.get("event", ""))
+        return {"moments": [_for_page(moment) for moment in self._index.like(*asked, self.COUNT)]}
+
+
+def _for_page(moment: Moment) -> dict[str, Any]:
+    from hf2vad.report.site.evidence import video_key
+    from hf2vad.storage import readable
+
+    return {
+        "video": video_key(moment.video),
+        "name": readable(moment.video),
+        "seconds": round(moment.seconds, 3),
+        "score": round(moment.score, 3),
+        "distance": round(moment.distance, 2),
+    }
+
+
+JOB = Job("similar", SimilarJob, similar_job, __doc__, shown=("event", "video", "at"), reads="scores")

@@ -1,0 +1,109 @@
+"""From marks and the archive to lessons: the cubes of marked events, cut again from their videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from hf2vad.archive.archive_refs import ArchiveRef, find_in
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.settings import LimitsConfig
+from hf2vad.bundle.bundle import Bundle
+from hf2vad.cubes.extract import Extractor
+from hf2vad.errors import AccessDeniedError, NotFoundError, VideoError
+from hf2vad.features.feature import CubeArrays
+from hf2vad.fitting.teach import Lesson
+from hf2vad.report.site.evidence import video_key
+from hf2vad.review.marks import Mark
+from hf2vad.schema import CubeBatch
+from hf2vad.scoring.feature_set import FeatureSet
+from hf2vad.scoring.scorer import Scorer
+from hf2vad.video.shards import cut_shards
+from hf2vad.video.timeline import Timeline, probe
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What lessons are made with."""
+
+    bundle: Bundle
+    features: FeatureSet
+    """Those with a weight."""
+    extractor: Extractor
+    """Cuts cubes as the bundle was trained on."""
+    sources: Sequence[ArchiveRef]
+    image_fps: float
+    limits: LimitsConfig
+
+    def lessons(self, marks: Sequence[Mark], missing: Callable[[Mark, str], None]) -> Iterator[Lesson]:
+        """A lesson for each mark, in the order of videos; `missing` is told of those without one, and why."""
+        ordered = sorted(marks, key=lambda mark: (mark.video, mark.start_frame))
+        for name, of_video in groupby(ordered, key=lambda mark: mark.video):
+            group = list(of_video)
+            try:
+                video = self._video(name, group[0])
+                timeline = probe(
+                    video,
+                    image_fps=self.image_fps,
+                    limits=self.limits,
+                    decode=self.bundle.settings.extraction.decode,
+                )
+                yield from [self._lesson(mark, video, timeline) for mark in group]
+            except (VideoError, NotFoundError, AccessDeniedError) as error:
+                for mark in group:
+                    missing(mark, " ".join(str(error).split()))
+
+    def _video(self, name: str, mark: Mark) -> Video:
+        """The video of a mark. Raises VideoError where it is not the one that was marked."""
+        video = find_in(self.sources, name)
+        if video is None or video_key(video.id) != mark.video_key:
+            raise VideoError(f"{name}: not in {', '.join(source.uri for source in self.sources)}")
+        if mark.fingerprint and video.fingerprint != mark.fingerprint:
+            raise VideoError(f"{name}: changed since its events were marked")
+        return video
+
+    def _lesson(self, mark: Mark, video: Video, timeline: Timeline) -> Lesson:
+        """The cubes of a marked event that reach the score down to which events extend; all that are as rare are what
+        the mark is about."""
+        settings = self.bundle.settings
+        stop = min(mark.end_frame + 1, timeline.frame_count)
+        cut = [
+            batch
+            for shard in cut_shards(video, timeline, max(1, stop - mark.start_frame), start=mark.start_frame, stop=stop)
+            for batch in self.extractor.cubes(shard)
+            if len(batch) and mark.start_frame <= batch.frame < stop
+        ]
+        cubes = _joined(cut)
+        own = self.features.of_camera(settings.camera_of(video.path))
+        scorer = Scorer.of(settings, video.path)
+        scores = scorer.score(scorer.in_units(own.measure(cubes), cubes.boxes)) if len(cubes) else np.empty(0)
+        rare = np.flatnonzero(scores >= settings.calibration_of(video.path).low)
+        return Lesson(_row(mark), cubes.part(rare))
+
+
+def _row(mark: Mark) -> dict[str, Any]:
+    return {
+        "event": mark.event,
+        "video": mark.video,
+        "start_frame": mark.start_frame,
+        "end_frame": mark.end_frame,
+        "verdict": mark.verdict,
+        "marked_at": mark.marked_at.isoformat(timespec="seconds"),
+    }
+
+
+def _joined(batches: Sequence[CubeBatch]) -> CubeArrays:
+    empty = CubeBatch.empty(frame=0, pts_s=0.0, status="scored")
+    frames = batches or [empty]
+    classed = all(batch.classes is not None and batch.class_scores is not None for batch in batches) and bool(batches)
+    return CubeArrays(
+        boxes=np.concatenate([batch.boxes for batch in frames]),
+        flow=np.concatenate([batch.flow for batch in frames]),
+        appearance=np.concatenate([batch.appearance for batch in frames]),
+        classes=np.concatenate([batch.classes for batch in frames]) if classed else None,
+        class_scores=np.concatenate([batch.class_scores for batch in frames]) if classed else None,
+    )

@@ -1,0 +1,47 @@
+"""What a job prints at its end: six lines, or with --verbose everything. Its record on storage has all of it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, RenderableType
+
+LINES = 6
+"""Lines of a summary without --verbose, at most."""
+
+_EVERYTHING = False
+
+
+def show_everything(everything: bool) -> None:
+    """Whether summaries of this process are whole from now on."""
+    global _EVERYTHING
+    _EVERYTHING = everything
+
+
+def shows_everything() -> bool:
+    """Whether summaries are whole."""
+    return _EVERYTHING
+
+
+def print_lines(lines: Sequence[str], *, last: str = "") -> None:
+    """Print the first of `lines`, and `last` after them; what is left out is counted."""
+    room = LINES - bool(last)
+    if not _EVERYTHING and len(lines) > room:
+        lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more lines with --verbose"]
+    for line in [*lines, *([last] if last else [])]:
+        print(line)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Print nothing of what the block prints on stdout, unless summaries are whole: for the steps of a larger job."""
+    with contextlib.nullcontext() if _EVERYTHING else contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def print_whole(shown: RenderableType, width: int = 100) -> None:
+    """Print what only --verbose shows, such as a table; nothing without it."""
+    if _EVERYTHING:
+        Console(width=width).print(shown, markup=False)
