@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from hf2vad.features.feature import CubeArrays, CubeSample, Feature, Need, Statement, Topic
-from hf2vad.features.pace import Unit, lengths
+from hf2vad.features.pace import Unit, has_pace, lengths
 from hf2vad.schema import F32
 
 
@@ -32,7 +32,7 @@ class Energy(Feature[EnergyConfig]):
 
     @property
     def fitted(self) -> bool:
-        return self.settings.unit != "expected_speed" or "pace" in self.arrays
+        return self.settings.unit != "expected_speed" or has_pace(self.arrays)
 
     def fit(self, sample: CubeSample) -> Self:
         arrays = sample.pace.arrays() if self.settings.unit == "expected_speed" else {}

@@ -164,7 +164,7 @@ class CubeSample:
     def pace(self) -> Pace:
         """Typical speed by image row, fitted on the flow of these cubes."""
         speeds = [chunk.least_speed for chunk in self.cubes.chunks()]
-        return fit_pace(self.cubes.boxes, np.concatenate([np.empty(0, np.float32), *speeds]), seed=self.seed)
+        return fit_pace(self.cubes.boxes, np.concatenate([np.empty(0, np.float32), *speeds]))
 
 
 @dataclass(frozen=True, kw_only=True)

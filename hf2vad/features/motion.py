@@ -16,7 +16,7 @@ import numpy as np
 from hf2vad.errors import BundleError, ConfigError
 from hf2vad.features.exemplars import camera_exemplars, distances, fit_exemplars, has_camera
 from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, Feature, Need, Topic, speeds
-from hf2vad.features.pace import Pace
+from hf2vad.features.pace import read_pace
 from hf2vad.schema import F32, F64, SIZE
 from hf2vad.settings import require
 
@@ -85,7 +85,7 @@ class Motion(Feature[DensityConfig]):
         if self.arrays and self.settings.height == "perspective" and self.perspective is None:
             raise BundleError("density.height = perspective, but there is no perspective")
         if self.arrays and self.settings.height == "speed":
-            Pace.from_arrays(self.arrays)
+            read_pace(self.arrays)
 
     @classmethod
     def key(cls) -> str:
@@ -139,7 +139,7 @@ class Motion(Feature[DensityConfig]):
             assert self.perspective is not None
             return np.asarray(histograms / self.perspective.heights(boxes)[:, None], np.float32)
         if height == "speed":
-            return np.asarray(histograms / Pace.from_arrays(pace).speeds(boxes)[:, None], np.float32)
+            return np.asarray(histograms / read_pace(pace).speeds(boxes)[:, None], np.float32)
         return histograms
 
     def _fitted(self, histograms: F32, sample: CubeSample) -> dict[str, F32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
@@ -16,19 +16,40 @@ Unit = Literal["pixels", "box_heights", "expected_heights", "expected_speed"]
 """Unit of length: pixels, the box's own height, the expected height at its image row, or the expected speed there."""
 
 QUANTILE = 0.9
-"""Quantile of the training cubes' speeds that the line follows: the lower ones are of flow noise and of what stands."""
-MOST = 4000
-"""Cubes that the line is fitted to, at most."""
+"""Quantile of the training cubes' speeds that is expected: the lower ones are of flow noise and of what stands."""
+BANDS = 12
+"""Bands of image rows, each with as many training cubes as the others, that have an expected speed of their own."""
+FEWEST = 50
+"""Training cubes of a band, at least: with fewer in all there are fewer bands."""
 LEAST = 0.1
 """Smallest expected speed, as a share of the mean one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """Expected speed = `intercept` + `slope` · row of the box's centre, as a share of its mean over training cubes.
+    """Expected speeds by the row of a box's centre, as shares of their mean over training cubes.
 
-    The centre, not the foot: motion boxes are often parts of an object, and a part's foot is no foot.
+    The centre, not the foot: motion boxes are often parts of an object, and a part's foot is no foot. Bands of rows and
+    not one line: lanes of cars lie between footways, and what is fast on a footway is slow there.
     """
+
+    rows: tuple[float, ...]
+    """Increasing rows, in pixels; the first and the last speed hold beyond them."""
+    expected: tuple[float, ...]
+    """Expected speed at each of them."""
+
+    def speeds(self, boxes: F32) -> F64:
+        """(B,) expected speeds for (B, 4) boxes, as shares of the mean expected speed."""
+        return np.asarray(np.maximum(np.interp(_centre_rows(boxes), self.rows, self.expected), LEAST), np.float64)
+
+    def arrays(self) -> dict[str, F32]:
+        """As the bundle keeps it: `pace_rows` (2, bands), rows and speeds."""
+        return {"pace_rows": np.array([self.rows, self.expected], np.float32)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaceLine:
+    """Expected speed = `intercept` + `slope` · row of the box's centre, as bundles from before `Pace` have it."""
 
     intercept: float
     slope: float
@@ -41,42 +62,44 @@ class Pace:
         rows = np.clip(_centre_rows(boxes), self.top, self.bottom)
         return np.asarray(np.maximum(self.intercept + self.slope * rows, LEAST), np.float64)
 
-    def arrays(self) -> dict[str, F32]:
-        """Arrays for the bundle."""
-        return {"pace": np.array([self.intercept, self.slope, self.top, self.bottom], np.float32)}
 
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, F32]) -> Self:
-        """The inverse of `arrays`. Raises BundleError where it is not there or not finite."""
-        found = arrays.get("pace", np.empty(0, np.float32))
-        if found.shape != (4,) or not np.isfinite(found).all():
+def has_pace(arrays: Mapping[str, F32]) -> bool:
+    """Whether a feature's arrays have expected speeds."""
+    return "pace_rows" in arrays or "pace" in arrays
+
+
+def read_pace(arrays: Mapping[str, F32]) -> Pace | PaceLine:
+    """The expected speeds in a feature's arrays. Raises BundleError where they are not there or cannot be used."""
+    bands = arrays.get("pace_rows")
+    if bands is None:
+        line = arrays.get("pace", np.empty(0, np.float32))
+        if line.shape != (4,) or not np.isfinite(line).all():
             raise BundleError("expected speeds: not four finite numbers")
-        intercept, slope, top, bottom = map(float, found)
-        return cls(intercept=intercept, slope=slope, top=top, bottom=bottom)
+        intercept, slope, top, bottom = map(float, line)
+        return PaceLine(intercept=intercept, slope=slope, top=top, bottom=bottom)
+    if bands.ndim != 2 or bands.shape[0] != 2 or not bands.size or not np.isfinite(bands).all():
+        raise BundleError(f"expected speeds: not finite rows and speeds, of shape {bands.shape}")
+    if (np.diff(bands[0]) <= 0).any():
+        raise BundleError("expected speeds: rows do not increase")
+    rows, expected = bands.tolist()
+    return Pace(rows=tuple(rows), expected=tuple(expected))
 
 
-def fit_pace(boxes: F32, speeds: F32, *, seed: int = 0) -> Pace:
-    """The line through the 90th percentile of (B,) speeds in (B, 4) boxes, by the row of their centres.
+def fit_pace(boxes: F32, speeds: F32) -> Pace:
+    """The 90th percentile of (B,) speeds in (B, 4) boxes, in bands of the rows of their centres.
 
-    It is level where they say nothing of perspective: fewer than 10, all on one row, or not faster downwards.
+    It is level where they say nothing of perspective: few of them, or all on one row.
     """
     rows = _centre_rows(boxes)
-    top, bottom = map(float, np.quantile(rows, [0.01, 0.99])) if len(rows) else (0.0, 0.0)
-    level = Pace(intercept=1.0, slope=0.0, top=top, bottom=bottom)
-    if len(rows) < 10 or bottom - top < 1.0:
-        return level
-    from sklearn.linear_model import QuantileRegressor  # seconds and megabytes that only training pays
-
-    some = np.random.default_rng([seed, 6]).permutation(len(rows))[:MOST]
-    height = bottom - top
-    line = QuantileRegressor(quantile=QUANTILE, alpha=0.0, solver="highs")
-    line.fit(((rows[some] - top) / height)[:, None], speeds[some].astype(np.float64))
-    slope = float(line.coef_[0]) / height
-    intercept = float(line.intercept_) - slope * top
-    mean = float((intercept + slope * np.clip(rows, top, bottom)).mean())
-    if slope <= 0 or mean <= 0:
-        return level
-    return Pace(intercept=intercept / mean, slope=slope / mean, top=top, bottom=bottom)
+    bands = np.array_split(np.argsort(rows, kind="stable"), max(1, min(BANDS, len(rows) // FEWEST)))
+    if len(bands) < 2:
+        return Pace(rows=(0.0,), expected=(1.0,))
+    middles, first = np.unique([np.float32(np.median(rows[band])) for band in bands], return_index=True)
+    expected = np.array([np.quantile(speeds[bands[i]].astype(np.float64), QUANTILE) for i in first])
+    mean = float(np.interp(rows, middles, expected).mean())
+    if mean <= 0:
+        return Pace(rows=(0.0,), expected=(1.0,))
+    return Pace(rows=tuple(map(float, middles)), expected=tuple((expected / mean).tolist()))
 
 
 def lengths(unit: Unit, boxes: F32, arrays: Mapping[str, F32], perspective: Perspective | None) -> F64 | float:
@@ -84,7 +107,7 @@ def lengths(unit: Unit, boxes: F32, arrays: Mapping[str, F32], perspective: Pers
     if unit == "pixels":
         return 1.0
     if unit == "expected_speed":
-        return Pace.from_arrays(arrays).speeds(boxes)
+        return read_pace(arrays).speeds(boxes)
     if perspective is None:
         raise BundleError(f"unit = {unit}, but there is no perspective")
     if unit == "expected_heights":

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hf2vad.errors import ConfigError
+from hf2vad.errors import BundleError, ConfigError
 from hf2vad.features.exemplars import ExemplarConfig
 from hf2vad.features.feature import CubeArrays, CubeSample, Feature
 from hf2vad.features.motion import DensityConfig
-from hf2vad.features.pace import LEAST, Pace, fit_pace
+from hf2vad.features.pace import LEAST, PaceLine, fit_pace, read_pace
 from hf2vad.features.perspective import fit_perspective
 from hf2vad.features.registry import feature_classes, networks_for
 from hf2vad.features.settings import FEATURES
@@ -127,19 +127,45 @@ def test_expected_speeds_follow_the_row_of_a_boxs_centre_and_end_with_the_traini
     assert pace.speeds(cubes.boxes).mean() == pytest.approx(1.0, rel=0.01)
     far = np.array([[0, 990, 9, 1010], [0, 2000, 9, 2010]], np.float32)
     assert pace.speeds(far)[0] == pace.speeds(far)[1]
-    assert Pace.from_arrays(pace.arrays()).speeds(far) == pytest.approx(pace.speeds(far), rel=1e-5)
+    assert read_pace(pace.arrays()).speeds(far) == pytest.approx(pace.speeds(far), rel=1e-5)
 
 
-@pytest.mark.parametrize("count", [0, 5, 400])
-def test_footage_that_is_no_faster_downwards_has_one_expected_speed(count: int) -> None:
+def test_a_lane_of_fast_things_between_slow_ones_has_an_expected_speed_of_its_own() -> None:
+    rows = np.repeat([50.0, 120.0, 200.0], 400)
+    boxes = np.stack([np.zeros(1200), rows - 10, np.full(1200, 20), rows + 10], axis=1).astype(np.float32)
+    usual = np.repeat([1.0, 6.0, 2.0], 400) * np.tile(np.linspace(0.9, 1.0, 400), 3)
+    expected = fit_pace(boxes, usual.astype(np.float32)).speeds(boxes[::400])
+    assert expected[1] == pytest.approx(6 * expected[0], rel=0.05)
+    assert expected[2] == pytest.approx(2 * expected[0], rel=0.05)
+
+
+@pytest.mark.parametrize("count", [0, 5, 99])
+def test_footage_of_few_cubes_has_one_expected_speed(count: int) -> None:
     boxes = walkers(400).boxes[:count]
-    pace = fit_pace(boxes, np.linspace(3, 1, count)[np.argsort(np.argsort(boxes[:, 3]))].astype(np.float32))
+    pace = fit_pace(boxes, np.linspace(3, 1, count).astype(np.float32))
     assert pace.speeds(walkers(9).boxes).tolist() == [1.0] * 9
 
 
-def test_no_expected_speed_is_zero_or_less() -> None:
-    pace = Pace(intercept=-1.0, slope=0.01, top=0.0, bottom=200.0)
-    assert pace.speeds(np.array([[0, 0, 5, 10]], np.float32)).tolist() == [LEAST]
+def test_footage_on_one_row_or_without_motion_has_one_expected_speed() -> None:
+    boxes = np.repeat(np.array([[0, 0, 5, 10]], np.float32), 400, axis=0)
+    assert fit_pace(boxes, np.linspace(1, 3, 400).astype(np.float32)).speeds(boxes) == pytest.approx(1.0)
+    still = walkers(400).boxes
+    assert fit_pace(still, np.zeros(400, np.float32)).speeds(still) == pytest.approx(1.0)
+
+
+def test_the_line_of_an_earlier_bundle_is_read_and_no_expected_speed_is_zero_or_less() -> None:
+    pace = read_pace({"pace": np.array([-1.0, 0.01, 0.0, 200.0], np.float32)})
+    assert isinstance(pace, PaceLine)
+    boxes = np.array([[0, 0, 5, 10], [0, 140, 5, 160], [0, 300, 5, 400]], np.float32)
+    assert pace.speeds(boxes) == pytest.approx([LEAST, 0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    "rows", [np.empty((2, 0)), np.ones((3, 2)), np.array([[1, 1], [1, 2]]), np.array([[1, 2], [1, np.nan]])]
+)
+def test_expected_speeds_that_cannot_be_used_are_refused(rows: F32) -> None:
+    with pytest.raises(BundleError, match="expected speeds: "):
+        read_pace({"pace_rows": rows.astype(np.float32)})
 
 
 def test_a_gradient_histogram_has_the_direction_of_an_edge_and_shrinks_with_contrast() -> None:
