@@ -279,19 +279,12 @@ have it; `auroc` is that of `part`, the row's own figure, `auroc_low` and `auroc
 `date`: of its last unit; empty without one."""
 
 REVIEWS = pa.schema(
-    _fields(
-        ("event", pa.string(), False),
-        ("video", pa.string(), False),
-        ("video_key", pa.string(), False),
-        ("fingerprint", pa.string(), False),
-        ("start_frame", pa.int32(), False),
-        ("end_frame", pa.int32(), False),
-        ("start_s", pa.float64(), False),
-        ("end_s", pa.float64(), False),
-        ("verdict", pa.string(), False),
-        ("marked_at", pa.timestamp("us", "UTC"), False),
-        ("mark", pa.string(), False),
-    )
+    [
+        *_fields(*((name, pa.string(), False) for name in ("event", "video", "video_key", "fingerprint"))),
+        *_fields(("start_frame", pa.int32(), False), ("end_frame", pa.int32(), False)),
+        *_fields(("start_s", pa.float64(), False), ("end_s", pa.float64(), False), ("verdict", pa.string(), False)),
+        *_fields(("marked_at", pa.timestamp("us", "UTC"), False), ("mark", pa.string(), False)),
+    ]
 )
 """One row a mark that somebody set on an event: frames `start_frame` … `end_frame` inclusive of `video`. `verdict` is
 reviewed, interesting or normal, or empty for a mark that was taken back. The latest mark of an event counts; `mark` is

@@ -22,9 +22,10 @@ from hf2vad.features.settings import FusionConfig
 from hf2vad.features.tail import fit_tail, own_share
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.folds import Folds
+from hf2vad.fitting.running_moments import RunningMoments
 from hf2vad.fitting.sample import NO_CAMERAS
 from hf2vad.progress import ProgressBar
-from hf2vad.schema import F32, F64, FRAMES
+from hf2vad.schema import F64, FRAMES
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer, in_heights
 from hf2vad.scoring.smooth import smooth
@@ -36,36 +37,6 @@ THRESHOLD_PERCENTILE = 99.9
 """Percentile of smoothed training frame scores at which an event starts by default."""
 LOW_PERCENTILE = 99.0
 """Percentile down to which it extends."""
-
-
-@dataclass
-class RunningMoments:
-    """Mean and variance of a stream, merged chunk by chunk (Chan et al. 1979)."""
-
-    count: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
-
-    def add(self, values: F32) -> None:
-        """Merge a chunk of values."""
-        if len(values):
-            chunk = values.astype(np.float64)
-            mean = float(chunk.mean())
-            self.merge(RunningMoments(len(chunk), mean, float(np.square(chunk - mean).sum())))
-
-    def merge(self, other: RunningMoments) -> None:
-        """Merge another stream's moments."""
-        if not other.count:
-            return
-        total = self.count + other.count
-        self.squares += other.squares + (other.mean - self.mean) ** 2 * self.count * other.count / total
-        self.mean += (other.mean - self.mean) * other.count / total
-        self.count = total
-
-    @property
-    def std(self) -> float:
-        """Population standard deviation."""
-        return math.sqrt(self.squares / self.count)
 
 
 @dataclass(frozen=True)

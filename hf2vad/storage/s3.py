@@ -10,7 +10,6 @@ import contextlib
 import errno
 import io
 import os
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,6 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import IO, Any, BinaryIO, TypeVar, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 import botocore.exceptions
@@ -39,14 +37,13 @@ from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError,
 from hf2vad.storage.entry import Entry
 from hf2vad.storage.failures import mapped_os_errors, one_line
 from hf2vad.storage.names import readable
+from hf2vad.storage.s3_endpoint import check_endpoint
 from hf2vad.storage.s3_http import OnceSession, ParserFactory
 from hf2vad.storage.tries import tried
 
 T = TypeVar("T")
 
 CONNECT_SECONDS = 10
-ENDPOINT_SECONDS = 3
-"""How long the endpoint has to answer the first time."""
 READ_SECONDS = 60
 """Longest wait for an answer, or for more of it. A request to a store that hangs fails after ATTEMPTS of them."""
 READ_BLOCK = 2 * 2**20
@@ -312,28 +309,6 @@ def _may_pass(error: Exception) -> bool:
     return status in BUSY_STATUS or answer.response.get("Error", {}).get("Code") in BUSY_CODES
 
 
-def _check_endpoint() -> None:
-    """Raise StorageError where nothing listens at the endpoint that the environment names.
-
-    Requests are tried again for some seconds, because a store that is there may be busy; an address that is wrong is
-    told from that by its first connection.
-    """
-    names = [name for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") if os.environ.get(name)]
-    url = urlsplit(os.environ[names[0]]) if names else None
-    if url is None or not url.hostname:
-        return
-    try:
-        port = url.port or (443 if url.scheme == "https" else 80)
-        tried(lambda: socket.create_connection((url.hostname, port), ENDPOINT_SECONDS).close(), _refused, attempts=3)
-    except (OSError, ValueError) as error:
-        where = one_line(os.environ[names[0]])
-        raise StorageError(f"no S3 server answers at {where}: {one_line(error)}; {names[0]} says where it is") from None
-
-
-def _refused(error: Exception) -> bool:
-    return isinstance(error, ConnectionError)
-
-
 def _file_system() -> s3fs.S3FileSystem:
     """The file system of this process: one made before a fork is not used after it."""
     return _file_system_of(os.getpid())
@@ -341,7 +316,7 @@ def _file_system() -> s3fs.S3FileSystem:
 
 @lru_cache(maxsize=1)
 def _file_system_of(pid: int) -> s3fs.S3FileSystem:
-    _check_endpoint()
+    check_endpoint()
     once = {"total_max_attempts": 1, "mode": "adaptive"}  # this mode asks more slowly after the store has throttled
     times = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
     session = AioSession()
