@@ -23,8 +23,6 @@ from urllib.parse import urlsplit
 import aiohttp
 import botocore.exceptions
 import s3fs
-from aiobotocore.httpsession import AIOHTTPSession
-from aiobotocore.parsers import AioResponseParserFactory, AioRestXMLParser
 from aiobotocore.session import AioSession
 from botocore.exceptions import (
     BotoCoreError,
@@ -41,6 +39,7 @@ from hf2vad.errors import AccessDeniedError, BucketNotFoundError, NotFoundError,
 from hf2vad.storage.entry import Entry
 from hf2vad.storage.failures import mapped_os_errors, one_line
 from hf2vad.storage.names import readable
+from hf2vad.storage.s3_http import OnceSession, ParserFactory
 from hf2vad.storage.tries import tried
 
 T = TypeVar("T")
@@ -313,36 +312,6 @@ def _may_pass(error: Exception) -> bool:
     return status in BUSY_STATUS or answer.response.get("Error", {}).get("Code") in BUSY_CODES
 
 
-class _OnceSession(AIOHTTPSession):  # type: ignore[misc]
-    """The HTTP client, without aiohttp's own second try of a request whose connection broke."""
-
-    async def _get_session(self, proxy_url: str | None) -> aiohttp.ClientSession:
-        session: aiohttp.ClientSession = await super()._get_session(proxy_url)
-        session._retry_connection = False
-        return session
-
-
-class _ListingParser(AioRestXMLParser):  # type: ignore[misc]
-    """botocore's reader of answers, which takes half of a listing's time to make out the types of each object's
-    fields: here they stay text, by their names in the XML."""
-
-    def _handle_list(self, shape: Any, node: Any) -> list[Any]:
-        if shape.name != "ObjectList":
-            return cast(list[Any], super()._handle_list(shape, node))
-        objects = node if isinstance(node, list) else [node]
-        return [{field.tag.rpartition("}")[2]: field.text or "" for field in each} for each in objects]
-
-
-class _ParserFactory(AioResponseParserFactory):  # type: ignore[misc]
-    """Gives that reader to whoever reads XML."""
-
-    def create_parser(self, protocol_name: str) -> Any:
-        if protocol_name != "rest-xml":
-            return super().create_parser(protocol_name)
-        # Its own reader of times takes three quarters of what is left: times stay text until `_unix_time`.
-        return _ListingParser(timestamp_parser=str)
-
-
 def _check_endpoint() -> None:
     """Raise StorageError where nothing listens at the endpoint that the environment names.
 
@@ -376,12 +345,12 @@ def _file_system_of(pid: int) -> s3fs.S3FileSystem:
     once = {"total_max_attempts": 1, "mode": "adaptive"}  # this mode asks more slowly after the store has throttled
     times = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
     session = AioSession()
-    session.register_component("response_parser_factory", _ParserFactory())
+    session.register_component("response_parser_factory", ParserFactory())
     made = s3fs.S3FileSystem(
         session=session,
         use_listings_cache=False,
         skip_instance_cache=True,
-        config_kwargs={"retries": once, "http_session_cls": _OnceSession, **times},
+        config_kwargs={"retries": once, "http_session_cls": OnceSession, **times},
     )
     made.retries = 1
     try:

@@ -81,7 +81,7 @@ def test_a_changed_package_ends_the_run_with_one_line(site: Site, scored: Scored
     arguments = ("--archive", site.test, "--bundle", site.bundle, "--engine-cache", cache, *BATCH)
     done = run_job("score_archive", *arguments, "--out", tmp_path / "out", expect=2)
     assert "error: " in done.stderr
-    assert "build it again (jobs/build_engine.py)" in done.stderr
+    assert "build it again (hf2vad build-engine)" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from hf2vad.report.site.evidence import video_key
 from hf2vad.report.site.night import write_site
 from hf2vad.review.store import MarkStore, read_reviews
 from hf2vad.storage import put_bytes
-from tests.browser import chromium, until
+from tests.browser import until
 from tests.review import FIRST, PATTERN, put_night
 from tests.seaweed import SeaweedServer
 from tests.site import ROOT, environment, upload
@@ -235,12 +235,6 @@ def test_a_site_in_s3_is_reviewed_in_place(night: Night, s3: SeaweedServer) -> N
         assert server.ask("GET", "/secret.mp4")[0] == 404
         assert server.mark(1, 2) == 200
     assert len(read_reviews(["s3://reviewed/night/site"])) == 2
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @contextlib.contextmanager

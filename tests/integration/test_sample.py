@@ -192,7 +192,7 @@ def test_what_it_will_cost_is_said_before_the_work(
     assert line.startswith("sample: 1 cameras have about 1,")
     assert "at most 400 of each are taken, in " in line
     assert f"stretches of {stretch_frames(MOST)} frames: 0.0 GB, about 0 minutes" in line
-    assert said.index(line) < said.index("videos_finished")
+    assert said.index(line) < said.index("Record: ")
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,6 @@ from hf2vad.report.site.night import write_site
 from hf2vad.review.store import read_reviews
 from hf2vad.storage import list_files, read_json
 from hf2vad.tables.read import scores_prefix, video_tables
-from tests.browser import chromium
 from tests.integration.test_review_server import Server, left, page_of, serving, url
 from tests.site import Done, run_job
 
@@ -62,12 +60,6 @@ class Demo:
 def events(scores: Path) -> dict[str, list[dict[str, Any]]]:
     tables = video_tables(scores_prefix(str(scores)), "events")
     return {found.video: found.table("events").to_pylist() for found in tables}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from hf2vad.jobs.report import ReviewJob
 from hf2vad.report.site.evidence import video_key
 from hf2vad.report.site.night import write_site
 from hf2vad.review.store import read_reviews
-from tests.browser import Visit, chromium, until, visit
+from tests.browser import Visit, until, visit
 from tests.review import FIRST, PATTERN, Bump, put_night, put_video
 
 if TYPE_CHECKING:
@@ -28,12 +28,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _, prefix = put_night(folder)
     write_site(ReviewJob(scores=str(prefix), out=str(folder / "site"), pattern=PATTERN))
     return folder / "site"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

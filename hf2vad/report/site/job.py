@@ -27,7 +27,7 @@ class ReportJob:
     archives each as name=uri. Empty: the site has neither."""
 
     bundle: str = ""
-    """The bundle that scored them, for the parts of each event's score in deviations; empty: not told."""
+    """The bundle that scored them, for the reasons of each event and the page about the result; empty: neither."""
 
     labels: str = ""
     """Ground truth to show in the curves, as hf2vad evaluate takes it."""
