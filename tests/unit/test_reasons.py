@@ -101,7 +101,7 @@ def test_by_equation_9_parts_are_deviations() -> None:
 
 
 GROUND = Perspective(intercept=40.0, slope=0.0, mean=40.0)
-LEVEL = Pace(intercept=1.0, slope=0.0, top=0.0, bottom=100.0)
+LEVEL = Pace(rows=(0.0,), expected=(1.0,))
 
 
 def cubes(*moves: tuple[float, float], box: tuple[float, float, float, float] = (10, 20, 30, 60)) -> CubeArrays:
