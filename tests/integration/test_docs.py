@@ -123,7 +123,7 @@ def test_the_demo_takes_a_users_own_videos(checkout: Path, tmp_path: Path) -> No
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("test-")
     assert "02_cyclist.mp4" in (folder / "report" / "data" / "lists" / "0.js").read_text()
-    again = run_job("demo", *arguments)
+    again = run_job("demo", *arguments, "--verbose")
     assert "already trained" in again.stdout
 
 
