@@ -42,7 +42,7 @@ class DemoJob:
     seed: int = 0
     """Seed of the generated archive and of training."""
 
-    train_clips: int = 6
+    train_clips: int = 14
     """Normal clips that are generated."""
 
     test_clips: int = 7
