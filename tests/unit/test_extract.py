@@ -3,12 +3,9 @@ from __future__ import annotations
 import functools
 import threading
 import tracemalloc
-from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import pyarrow as pa
@@ -17,71 +14,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.catalog import Video
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detectors.motion import blurred, motion_boxes
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.flow import FlowEstimator, flow_regions
-from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
-from hf2vad.errors import VideoError
-from hf2vad.schema import U8, CubeBatch
+from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig
+from hf2vad.schema import U8
 from hf2vad.video.decode import decode
 from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import probe
+from tests.moving import BOXES, COUNT, HEIGHT, MOTION, WIDTH, content, extract, only_video, scene, write_video
 from tests.onnx_network import PixelNetwork, QueryNetwork
 
 SHARED = Path(__file__).parents[2] / "../shared"
-WIDTH, HEIGHT, COUNT = 96, 72, 45
-MOTION = ExtractionConfig(motion=MotionConfig(blur=3, min_area=40))
-BOXES = ExtractionConfig(detector=DetectorConfig(kinds=("boxes",)))
 AROUND = FlowConfig(region="boxes", margin=4)
 KINDS = ["motion", "boxes", "onnx+motion", "detr+boxes", "motion, flow around boxes", "boxes, flow around boxes"]
-
-
-def scene(count: int, width: int = WIDTH, height: int = HEIGHT) -> Iterator[U8]:
-    """Two things that cross a textured ground, with sensor noise."""
-    rng = np.random.default_rng(3)
-    ground = cv2.GaussianBlur(rng.integers(40, 160, (height, width, 3), np.uint8), (7, 7), 0)
-    thing = rng.integers(120, 256, (20, 14, 3), np.uint8)
-    for t in range(count):
-        image = ground.copy()
-        for x, y in ((2 * t % (width - 14), 8), ((width - 14 - 3 * t) % (width - 14), height - 30)):
-            image[y : y + 20, x : x + 14] = thing
-        yield np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
-
-
-def write_video(path: Path, frames: Iterator[U8], *, rate: int = 25) -> None:
-    """H.264 with B-frames and a keyframe every 12 frames, so that shards begin between keyframes."""
-    with av.open(str(path), "w") as container:
-        stream = None
-        for image in frames:
-            if stream is None:
-                options = {"bf": "2", "g": "12", "crf": "20", "threads": "1"}
-                stream = container.add_stream("libx264", rate=Fraction(rate), options=options)
-                stream.height, stream.width = image.shape[:2]
-                stream.pix_fmt = "yuv420p"
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
-        assert stream is not None
-        container.mux(stream.encode(None))
-
-
-def only_video(folder: Path | str, name: str = "") -> Video:
-    (video,) = [v for v in catalogue(str(folder)) if not name or v.id == name]
-    return video
-
-
-def extract(
-    video: Video, length: int, extractor: Extractor, *, start: int = 0, stop: int | None = None
-) -> list[CubeBatch]:
-    shards = cut_shards(video, probe(video), length, start=start, stop=stop)
-    return [batch for shard in shards for batch in extractor.cubes(shard)]
-
-
-def content(batches: list[CubeBatch]) -> list[tuple[Any, ...]]:
-    return [
-        (b.frame, b.pts_s, b.status, b.dropped, b.boxes.tobytes(), b.appearance.tobytes(), b.flow.tobytes())
-        for b in batches
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -214,77 +162,6 @@ def test_boxes_of_no_area_are_dropped_and_counted(clip: Video, tmp_path: Path) -
     batches = extract(clip, COUNT, Extractor(BOXES, str(path)), start=9, stop=12)
     assert [(len(b), b.dropped, b.status) for b in batches] == [(0, 0, "scored"), (1, 2, "scored"), (0, 0, "scored")]
     assert batches[1].boxes.tolist() == [[5, 5, 30, 40]]
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """A folder of 20 images whose number 12 is damaged."""
-    folder = tmp_path / "walk"
-    folder.mkdir()
-    for t, image in enumerate(scene(20)):
-        cv2.imwrite(str(folder / f"{t:03d}.png"), image)
-    (folder / "012.png").write_bytes(b"damaged")
-    return folder
-
-
-@pytest.mark.parametrize("length", [1, 3, 5, 100])
-def test_frames_that_need_an_undecodable_one_are_undecodable(images: Path, length: int) -> None:
-    batches = extract(only_video(images), length, Extractor(MOTION))
-    expected = ["no_context"] * 4 + ["scored"] * 8 + ["undecodable"] * 5 + ["scored"] * 3
-    assert [b.status for b in batches] == expected
-    assert content(batches) == content(extract(only_video(images), 20, Extractor(MOTION)))
-
-
-def test_an_undecodable_next_frame_counts_as_absent(images: Path, tmp_path: Path) -> None:
-    ends = tmp_path / "ends"
-    ends.mkdir()
-    for t in range(12):
-        (ends / f"{t:03d}.png").write_bytes((images / f"{t:03d}.png").read_bytes())
-    damaged = extract(only_video(images), 100, Extractor(MOTION))[11]
-    last = extract(only_video(ends), 100, Extractor(MOTION))[11]
-    assert len(last)
-    assert content([damaged]) == content([last])
-
-
-def test_a_video_shorter_than_a_cube_has_no_context(tmp_path: Path) -> None:
-    write_video(tmp_path / "short.mp4", scene(3))
-    assert [b.status for b in extract(only_video(tmp_path), 10, Extractor(MOTION))] == ["no_context"] * 3
-
-
-@pytest.mark.parametrize(("width", "height"), [(16, 12), (5, 9), (4, 400), (641, 359)])
-def test_frames_of_odd_and_tiny_sizes_are_extracted(tmp_path: Path, width: int, height: int) -> None:
-    rng = np.random.default_rng(0)
-    for t in range(7):
-        cv2.imwrite(str(tmp_path / f"{t}.png"), rng.integers(0, 256, (height, width, 3), np.uint8))
-    pq.write_table(
-        pa.table({"video": [tmp_path.name], "frame": [5], "x1": [0.0], "y1": [0.0], "x2": [900.0], "y2": [900.0]}),
-        tmp_path / "boxes.parquet",
-    )
-    batches = extract(only_video(tmp_path), 3, Extractor(BOXES, str(tmp_path / "boxes.parquet")))
-    assert [b.status for b in batches] == ["no_context"] * 4 + ["scored"] * 3
-    assert len(batches[5]) == 1
-    assert np.isfinite(batches[5].flow.astype(np.float32)).all()
-
-
-def test_a_video_too_small_for_flow_is_an_error_that_names_it_and_its_size(tmp_path: Path) -> None:
-    folder = tmp_path / "pixels"
-    folder.mkdir()
-    for t in range(6):
-        cv2.imwrite(str(folder / f"{t}.png"), np.full((3, 3, 3), t, np.uint8))
-    with pytest.raises(VideoError, match=r"pixels: frames of 3×3 are too small"):
-        extract(only_video(folder), 10, Extractor(MOTION))
-
-
-@pytest.mark.parametrize("length", [100, 7, 1])
-def test_no_cube_spans_a_change_of_size_and_boxes_are_in_pixels_of_their_own_picture(
-    tmp_path: Path, length: int
-) -> None:
-    for t, image in enumerate(scene(20)):
-        cv2.imwrite(str(tmp_path / f"{t}.png"), image if t < 10 else cv2.resize(image, None, fx=2, fy=2))
-    batches = extract(only_video(tmp_path), length, Extractor(MOTION))
-    assert [batch.status for batch in batches] == (["no_context"] * 4 + ["scored"] * 6) * 2
-    small, large = (np.concatenate([batch.boxes for batch in part]) for part in (batches[4:9], batches[14:]))
-    assert small[:, 2].max() <= WIDTH < large[:, 2].max()
 
 
 def prefetching() -> list[threading.Thread]:

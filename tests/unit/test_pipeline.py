@@ -23,9 +23,9 @@ from hf2vad.scoring.shard import AHEAD, score_shard
 from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import probe
 from tests.bundles import feature_set
+from tests.moving import MOTION, only_video, scene, write_video
 from tests.scores import CALIBRATION
 from tests.stc import SMALL_MODEL, frame_cubes, make_cubes
-from tests.unit.test_extract import MOTION, only_video, scene, write_video
 
 BATCH = 4
 PATIENCE = 20.0

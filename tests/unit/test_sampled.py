@@ -25,7 +25,7 @@ from hf2vad.video.sampled import holders, packed, sampled, tempo, unpacked
 from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import probe
 from tests.clips import Clip, write_clip
-from tests.unit.test_extract import COUNT, content, only_video, scene, write_video
+from tests.moving import COUNT, content, only_video, scene, write_video
 
 MOTION = ExtractionConfig(motion=MotionConfig(blur=3, min_area=40))
 
