@@ -137,7 +137,7 @@ def test_a_bundle_that_is_given_scores_this_run_and_later_ones(first: tuple[Path
         said = run_job("run", "--out", out, *options, *HERE).stdout
         assert [line for line in said.splitlines() if line[1:2] == "/"] == ["3/4 Scoring", "4/4 Making the site"]
         assert f'bundle = "{other}"' in (out / "hf2vad.toml").read_text()
-        assert given in (out / "data" / "summary.js").read_text()
+        assert given in (out / "data" / "about.js").read_text()
     assert {tables.metadata["bundle"] for tables in scored_videos(str(out / "scores" / f"bundle={given}"))} == {given}
     assert (out / "bundle" / "bundle.json").read_bytes() == learnt
     nowhere = run_job("run", "--out", out, "--bundle", out.parent / "nowhere", *HERE, expect=2)

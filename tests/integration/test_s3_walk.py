@@ -44,6 +44,7 @@ def test_a_submitted_job_scores_an_archive_from_s3_into_s3(
 ) -> None:
     command = ["python", "jobs/score_archive.py", "--archive", f"{bucket}/2026"]
     command += ["--bundle", f"{bucket}/bundles/street", "--out", f"{bucket}/scores", "--shard-frames", "25"]
+    command += ["--verbose"]
     log = submit(ray_cluster, *command)
     assert "video_hours_per_day" in log
     (run,) = list_files(f"{bucket}/scores/runs", ".json")

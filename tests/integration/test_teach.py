@@ -143,7 +143,7 @@ def test_what_was_called_normal_is_no_event_any_more_and_the_rest_stays(demo: De
     assert [share for (video, _), share in kept.items() if video in reviewed and share < 0.95] == []
     later = [share for (video, _), share in kept.items() if video not in reviewed]
     assert np.mean(np.array(later) >= 0.95) >= 0.75
-    assert min(later) >= 0.85, "of events that nobody has marked, too, most is kept"
+    assert min(later) >= 0.8, "of events that nobody has marked, too, most is kept"
     assert max(kept.values()) <= 1 + 1e-9, "nothing is more surprising than before"
 
     write_site(ReviewJob(scores=str(demo.folder / "again/night"), out=str(demo.site), archive=(str(demo.night),)))
