@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from hf2vad.archive.settings import LimitsConfig
-from hf2vad.cluster.settings import NO_RAY, RayConfig
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError, NotFoundError
 from hf2vad.presets import PresetName
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from hf2vad.jobs.run_steps import Found
     from hf2vad.report.site.night import Site
 
-ALONE_S = 1800.0
-"""Footage, in seconds, up to which the work is done in this process: Ray takes some seconds to start."""
 LITTLE_S = 600.0
 """Footage to learn from, in seconds, below which the result is called a preview."""
 
@@ -99,9 +97,6 @@ def run_job(job: RunJob) -> int:
     from hf2vad.cluster.dispatch import open_cluster  # a mistake in the paths does not wait for these
     from hf2vad.jobs.run_steps import Steps
 
-    alone = plan.learned.seconds + plan.scored.seconds < ALONE_S
-    if alone and job.ray == RayConfig() and "RAY_ADDRESS" not in os.environ:
-        job = replace(job, ray=replace(job.ray, address=NO_RAY))
     require_writable(job.out)
     _put_choices(job, parts)
     with open_cluster(job.ray):
