@@ -35,7 +35,7 @@ class Option:
     meaning: str
     """Docstring of the setting, on one line."""
     positional: bool = False
-    """Whether the value has no flag."""
+    """True if the value may be given without its flag."""
 
     @property
     def flag(self) -> str:

@@ -247,7 +247,7 @@ class _Above(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """That of the stream."""
+        """Encoding of the stream."""
         return self._stream.encoding
 
     def isatty(self) -> bool:
@@ -255,7 +255,7 @@ class _Above(io.TextIOBase):
         return True
 
     def fileno(self) -> int:
-        """That of the stream."""
+        """File descriptor of the stream."""
         return self._stream.fileno()
 
     def writable(self) -> bool:

@@ -148,7 +148,7 @@ VECTOR_BYTES = 64
 _VECTOR = "vector"
 
 SHARD_VECTORS = pa.schema([*SHARD, pa.field(_VECTOR, pa.binary(VECTOR_BYTES), True)])
-"""The same with each box's vector, where objects keep some (`--vectors`)."""
+"""Rows of SHARD with each box's vector, if vectors are kept (`--vectors`)."""
 
 VECTORS = pa.schema(
     [

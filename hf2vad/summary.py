@@ -1,4 +1,4 @@
-"""What a job prints at its end: six lines, or with --verbose everything. Its record on storage has all of it."""
+"""Summary of a job at its end: six lines, or everything with --verbose. The record on storage has everything."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _EVERYTHING = False
 
 
 def show_everything(everything: bool) -> None:
-    """Whether summaries of this process are whole from now on."""
+    """Choose for this process between whole summaries and short ones."""
     global _EVERYTHING
     _EVERYTHING = everything
 
 
 def shows_everything() -> bool:
-    """Whether summaries are whole."""
+    """True if summaries are whole."""
     return _EVERYTHING
 
 

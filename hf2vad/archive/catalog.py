@@ -173,7 +173,7 @@ class _Listing:
     """A walk through the folders of an archive."""
 
     enters: Callable[[str], bool]
-    """Whether wanted videos can be below a folder, a path in the archive."""
+    """True if a folder, a path in the archive, can contain wanted videos."""
     passed: PassedOver
 
     def folder(self, uri: str, listing: Iterator[Entry], prefix: str, above: frozenset[str]) -> Iterator[Video]:

@@ -1,4 +1,4 @@
-"""Which folders of an archive hold which days, found in one listing of the folders above them."""
+"""Folders of an archive by the days that they hold, from one listing of the folders above them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class DayFolder(NamedTuple):
     path: str
     """In the archive; empty for the archive itself."""
     whole: bool
-    """Whether all below it is of that day; else the days are in the names of files, and it holds others too."""
+    """True if everything below the folder is of that day. Otherwise file names give the days, and the folder holds
+    other days too."""
 
 
 class DayFolders:
@@ -29,7 +30,7 @@ class DayFolders:
     def __init__(self, archive: str, scope: PathFilter) -> None:
         """List `archive` as deep as the pattern has days. Raises NotFoundError where there is nothing."""
         self.passed = PassedOver()
-        """What is no video above the days."""
+        """Files above the day folders that are not videos."""
         self._scope = scope
         self._parents: list[str] = []
         self._by_day: dict[Days, tuple[array[int], list[str]]] = {}

@@ -48,7 +48,7 @@ class Recorder:
 
 @dataclass(frozen=True)
 class RecorderPath:
-    """What a path of a recorder says."""
+    """Camera and time that a recorder's path gives."""
 
     recorder: str
     camera: str
@@ -74,11 +74,11 @@ RECORDERS = (
     Recorder("a folder a day", "YEAR-MONTH-DAY/HOURMINUTESECOND.ANY", "the same without separators"),
     Recorder("time in the name", "CAMERASEPYEAR-MONTH-DAYSEPHOURSEPMINUTESEPSECONDANY", "ffmpeg -strftime"),
 )
-"""What Reolink puts by FTP, <camera>_<channel>_<time>.mp4, has Hikvision's form."""
+"""Path forms of recorders. Files that Reolink uploads by FTP, <camera>_<channel>_<time>.mp4, have Hikvision's form."""
 
 
 def recorder_path(path: str) -> RecorderPath | None:
-    """What a video's path in its archive says by the first recorder whose form it has; None for none."""
+    """Camera and time in a video's path in its archive, by the first recorder whose form fits. None if none fits."""
     for recorder in RECORDERS:
         found = recorder.expression.search(path)
         if found is not None and (day := _day(found.groupdict())) is not None:

@@ -33,7 +33,7 @@ class NormalExamples(KeptCubes):
         return cls(np.ascontiguousarray(appearance[:, -1]), median)
 
     def some(self, numbers: Sequence[int]) -> NormalExamples:
-        """Those of these numbers."""
+        """Examples with these numbers."""
         return NormalExamples(self.appearance[list(numbers)], self.flow[list(numbers)])
 
     def nearest(self, other: NormalExamples, count: int) -> list[tuple[int, float]]:

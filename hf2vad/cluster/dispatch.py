@@ -125,7 +125,7 @@ def open_cluster(config: RayConfig, *, use_gpu: bool = False) -> Iterator[Cluste
 
 
 def needs_no_ray(config: RayConfig, use_gpu: bool) -> bool:
-    """Whether no Ray cluster is named, and there is nothing to share out but processors."""
+    """True if no Ray cluster is named, and only processors are to be shared."""
     ray: Any = sys.modules.get("ray")
     named = config.address or os.environ.get("RAY_ADDRESS") or (ray is not None and ray.is_initialized())
     shared = config.gpus or config.memory_gib or (use_gpu and config.gpus is None and gpu_here())

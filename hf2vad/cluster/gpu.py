@@ -57,7 +57,7 @@ def device_error(error: BaseException) -> DeviceError | None:
 
 
 def gpu_here() -> bool:
-    """Whether this machine has a GPU that may be used; neither torch nor Ray is imported to see that."""
+    """True if this machine has a usable GPU. Imports neither torch nor Ray."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
     return visible and any(os.path.exists(device) for device in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
 

@@ -14,7 +14,8 @@ from types import FrameType
 from typing import Any
 
 Message = tuple[bool, bytes]
-"""Whether to make the call, and the call: a pickled function with its arguments."""
+"""A flag that asks to make the call, and the call: a pickled function with its arguments. Both ends are processes of
+one job."""
 
 
 class Worker:

@@ -121,7 +121,7 @@ class _Worker:
     attempt: Attempt | None = None
     """The call that it is at."""
     new: bool = True
-    """Whether nothing was ever given to it."""
+    """True until something is given to the worker."""
 
     @classmethod
     def start(cls, threads: int) -> _Worker:

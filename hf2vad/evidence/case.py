@@ -23,7 +23,7 @@ COLUMNS = (
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """Time of every file in the zip: the earliest that zips have."""
 FORMULA = "=+-@\t\r"
-"""What a spreadsheet takes for the beginning of a formula."""
+"""Characters at which a spreadsheet takes a text for a formula."""
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
     "video,img{max-width:100%}section{border-top:1px solid;margin-top:2rem}dt{font-weight:600}dd{margin:0 0 .4rem}"
@@ -38,7 +38,7 @@ class CaseEvent:
     folder: Path
     """Its `event.json`, and the files that it names."""
     source_sha256: str
-    """Of the video that it is of; empty where that is a folder of images, or gone."""
+    """SHA-256 of the video's file. Empty for a folder of images, and for a file that is gone."""
 
     @property
     def row(self) -> dict[str, Any]:

@@ -23,15 +23,15 @@ Rows = Sequence[Mapping[str, Any]]
 RARE = 2.0
 """Surprise from which a part is named: one normal object in a hundred."""
 RARE_DEVIATIONS = 3.0
-"""The same by Eq. 9, in standard deviations; up to 1 is usual."""
+"""Deviations from the mean, by Eq. 9, from which a part counts as rare by itself. Up to 1 is usual."""
 USUAL_WORDS: Mapping[Topic, str] = {"looks": "looks usual", "motion": "moves as usual", "size": "is of usual size"}
-"""What is said of a topic of which no part is unusual, the most telling first; of others nothing is said."""
+"""Words for a topic without an unusual part, the most telling topic first. Other topics are not mentioned."""
 MOVES: tuple[Topic, ...] = ("motion", "speed")
 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What reasons are given by: a bundle's settings, and of its arrays what is at hand."""
+    """Input of the reasons: a bundle's settings, and those of its arrays that are loaded."""
 
     settings: BundleSettings
     seconds: float = 0.0
@@ -48,11 +48,11 @@ class Knowledge:
 
 @dataclass(frozen=True)
 class Part:
-    """What one feature says of an object."""
+    """Value of one feature for an object, and its rarity."""
 
     name: str
     term: float
-    """What it adds to the score."""
+    """Contribution to the score."""
     strength: float
     """Its surprise; by Eq. 9, how many standard deviations it lies above the mean of normal footage."""
     text: str
@@ -64,9 +64,9 @@ class Reasons:
     """Why an object is an event. All of it is of one frame."""
 
     kind: str = ""
-    """What the event is called: by its largest part."""
+    """Name of the event's kind, from its largest part."""
     sentence: str = ""
-    """What is unusual about the object and what is not; empty without a part."""
+    """Sentence on what is unusual about the object and what is not. Empty without a part."""
     rarity: str = ""
     """How rare its score is, and how far the training footage supports saying so."""
     score: float | None = None
@@ -195,7 +195,7 @@ def _lead(parts: Sequence[Part], statements: Mapping[str, Statement], rare: floa
 
 
 def _is_usual(topic: Topic, parts: Sequence[Part], usual: float) -> bool:
-    """Whether there are parts about a topic, and none is unusual. Speed is motion, too."""
+    """True if a topic has parts and none of them is unusual. Speed belongs to motion, too."""
     topics = MOVES if topic == "motion" else (topic,)
     strengths = [part.strength for part in parts if _topic(part.name) in topics]
     return bool(strengths) and max(strengths) <= usual

@@ -97,20 +97,20 @@ def _touching(boxes: F32) -> I64:
 
 
 def _alike(i: int, j: int, shifts: F64, speed: F32) -> bool:
-    """Whether two boxes are about as fast as each other, and do not go opposite ways."""
+    """True if two boxes are about equally fast and do not move in opposite directions."""
     slow, fast = sorted((float(speed[i]), float(speed[j])))
     moving = min(float(np.hypot(*shifts[i])), float(np.hypot(*shifts[j]))) >= STILL
     return fast <= FASTER * slow and not (moving and float(shifts[i] @ shifts[j]) < 0)
 
 
 def _fill(boxes: F32) -> bool:
-    """Whether boxes cover most of the box around them all; what two share counts twice, which errs towards one."""
+    """True if boxes cover most of the box around them all. Overlap counts twice, which errs towards one object."""
     around = np.prod(boxes[:, 2:].max(0) - boxes[:, :2].min(0))
     return bool(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum() >= FILLED * around)
 
 
 def _side_by_side(one: F32, other: F32) -> bool:
-    """Whether two boxes are as tall as each other, as high in the picture, and hardly overlap."""
+    """True if two boxes are equally tall, equally high in the picture, and hardly overlap."""
     tall, taller = sorted((float(one[3] - one[1]), float(other[3] - other[1])))
     shared = min(one[3], other[3]) - max(one[1], other[1])
     narrow = min(one[2] - one[0], other[2] - other[0])

@@ -163,7 +163,7 @@ def nearest(vectors: F32, arrays: Mapping[str, F32], fold: Folds | None = None) 
 
 
 def _key(feature: Feature[Any]) -> tuple[str, int]:
-    """What names a feature's vectors of some cubes."""
+    """Key of a feature's vectors of some cubes."""
     return feature.name, id(feature.arrays)
 
 

@@ -127,17 +127,17 @@ def median_of_four(values: F32) -> F32:
 
 
 Topic = Literal["motion", "speed", "looks", "size", "place", "class"]
-"""What a feature is about. Of a topic one feature is quoted. What is about `motion` also tells speeds apart."""
+"""Subject of a feature. At most one feature is quoted on each topic. A feature on `motion` also tells speeds apart."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What a feature says of an object for which it is rare."""
+    """Words for an object that a feature finds rare."""
 
     kind: str
-    """What an event is called for it, such as "direction"."""
+    """Name of the event's kind, such as "direction"."""
     predicate: str
-    """What the object does or is: "moves against the usual direction"."""
+    """Predicate of the sentence: "moves against the usual direction"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,11 +192,11 @@ class Feature(ABC, Generic[S]):
     name: ClassVar[str]
     """Key in FEATURES: its weight (`--fusion.<name>`), its calibration, and its column `s_<name>` in the tables."""
     word: ClassVar[str]
-    """What people read beside its bar."""
+    """Label of the feature's bar."""
     topic: ClassVar[Topic]
-    """What it is about."""
+    """Subject of the feature."""
     says: ClassVar[str]
-    """What an object does or is for which its value is rare, as a predicate: "has an unusual outline"."""
+    """Predicate for an object with a rare value: "has an unusual outline"."""
     needs: ClassVar[frozenset[Need]]
     """Inputs that `measure` reads. Inputs that no weighted feature needs are not computed."""
     length_power: ClassVar[int] = 0
@@ -243,7 +243,7 @@ class Feature(ABC, Generic[S]):
         return self
 
     def statement(self, value: float, limit: float | None, cubes: CubeArrays | None) -> Statement:
-        """What it says of an object with a rare `value`.
+        """Return the words for an object with a rare `value`.
 
         limit: the value that 99 of 100 training objects stay below; None where no distribution is known.
         cubes: the object's one cube, cut again; None where it is not at hand. A feature that is not fitted is asked

@@ -15,7 +15,7 @@ from hf2vad.features.size import log_sizes
 from hf2vad.schema import F32, SIZE, VECTOR_BYTES
 
 VERSION = 1
-"""Of the vector: those of another one are not compared."""
+"""Version of the vector. Vectors of different versions are not compared."""
 
 I8 = npt.NDArray[np.int8]
 

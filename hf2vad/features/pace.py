@@ -64,7 +64,7 @@ class PaceLine:
 
 
 def has_pace(arrays: Mapping[str, F32]) -> bool:
-    """Whether a feature's arrays have expected speeds."""
+    """True if a feature's arrays hold expected speeds."""
     return "pace_rows" in arrays or "pace" in arrays
 
 

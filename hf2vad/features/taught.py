@@ -1,4 +1,4 @@
-"""What people have said of events: which cubes are like those that they called normal.
+"""Cubes of events that people marked: finds cubes that are like those of events called normal.
 
 A cube is excused where it is nearer to cubes of events called normal than to cubes of events called interesting, and
 near enough. Near is by all vectors that the bundle's features compare cubes by, together: a van that is as large as the
@@ -26,7 +26,7 @@ REACH = 3.5
 """Distance up to which a cube is like one called normal, for each vector and where some events are called interesting;
 1 is how far nine of ten normal cubes are from the nearest of what a bundle was trained on."""
 REACH_ALONE = 2.3
-"""The same where no event is called interesting, so that nothing says what must stay."""
+"""Reach if no event is called interesting, so that nothing limits a mark of normal."""
 CHUNK = 1024
 """Cubes compared at once."""
 
@@ -38,7 +38,7 @@ class TaughtCubes:
     vectors: Mapping[str, F32] = field(default_factory=dict)
     """(N, D) for each feature that compares cubes, by name, each divided by the feature's scale."""
     scales: Mapping[str, float] = field(default_factory=dict)
-    """Those scales: the distance to training cubes below which nine of ten normal cubes are."""
+    """Divisor of each feature's vectors: the distance to training cubes within which nine of ten normal cubes lie."""
     normal: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
     """(N,): whether a cube's event was called normal; else interesting."""
     event: I32 = field(default_factory=lambda: np.empty(0, np.int32))

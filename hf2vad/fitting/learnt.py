@@ -1,4 +1,4 @@
-"""What a bundle says of the footage that it was learnt from: how long it is, and which camera each example is of."""
+"""Footage that a bundle was learnt from: its length, and the camera of each example."""
 
 from __future__ import annotations
 

@@ -27,12 +27,12 @@ class Lesson:
     """One event that somebody has called normal or interesting, and the cubes that made it an event."""
 
     row: Mapping[str, Any]
-    """What the bundle says of it: event, video, frames, verdict, time of the mark."""
+    """Entry for the bundle: event, video, frames, verdict, time of the mark."""
     cubes: CubeArrays
 
     @property
     def normal(self) -> bool:
-        """Whether it was called normal; else interesting."""
+        """True if the event was called normal, False if interesting."""
         return bool(self.row["verdict"] == "normal")
 
 

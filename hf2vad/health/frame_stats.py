@@ -36,7 +36,7 @@ class FrameStats:
         self._last = self._first
         """The last frame that was looked at, or is before all that are."""
         self._light: dict[str, float] = {}
-        """Of that frame; nothing where it cannot be decoded."""
+        """Brightness figures of that frame. Empty if it cannot be decoded."""
         self._rows: list[dict[str, Any]] = []
         self._before: tuple[U8, U8] | None = None
         self._sizes: list[SizeFrom] = []

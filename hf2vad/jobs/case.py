@@ -132,7 +132,7 @@ def _keys(item: str) -> list[str]:
 
 
 def _sha256(sources: Sequence[ArchiveRef], name: str) -> str:
-    """Of a video's file; empty where it is a folder of images, or gone."""
+    """SHA-256 of a video's file. Empty for a folder of images, and for a file that is gone."""
     import hashlib
 
     from hf2vad.archive.archive_refs import find_in

@@ -67,8 +67,8 @@ class ReviewServerJob:
     """Further names under which browsers may reach it, such as that of a proxy before it."""
 
     token: str = ""
-    """What browsers must bring, at least 16 characters; empty: a new one where other machines reach the server, and
-    none else."""
+    """Token that browsers must send, at least 16 characters. If empty, a new one is made if other machines can reach
+    the server, and none otherwise."""
 
     def __post_init__(self) -> None:
         require(0 <= self.port < 65536, f"--port must lie between 0 and 65535, got {self.port}")
@@ -136,7 +136,7 @@ def _marked(server: ReviewServer) -> list[str]:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address. Raises ConfigError for a name that leads nowhere."""
+    """True if only this machine can reach an address. Raises ConfigError for a name that cannot be resolved."""
     try:
         found = {item[4][0] for item in socket.getaddrinfo(host, None)}
     except OSError as error:

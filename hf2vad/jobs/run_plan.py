@@ -1,4 +1,4 @@
-"""What `hf2vad run` is going to do: how much footage there is to learn from and to score, and what that takes."""
+"""Plan of `hf2vad run`: footage to learn from and to score, and an estimate of time and disk."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Footage:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run takes on, estimated from the length of some of its videos."""
+    """Work of a run, estimated from the length of some of its videos."""
 
     videos: int
     cameras: int
@@ -56,7 +56,7 @@ class RunPlan:
     most: int
     """Cubes of a camera that are learned from, at most."""
     learns: bool
-    """Whether anything is still to be learned."""
+    """True if there is anything left to learn."""
 
     @property
     def shares(self) -> tuple[float, float, float, float]:

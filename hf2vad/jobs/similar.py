@@ -81,7 +81,7 @@ def prefixes_of(scores: tuple[str, ...]) -> list[str]:
 
 
 class SimilarEvents:
-    """What the review server answers when a page asks for more like an event."""
+    """Answers of the review server to a page that asks for more like an event."""
 
     COUNT = 12
 

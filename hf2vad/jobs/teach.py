@@ -62,7 +62,7 @@ class TeachJob:
     """Frames a second of folders of images, as they were scored with."""
 
     device: str = "cpu"
-    """What runs the network of a bundle that has one: `cpu`, `cuda`, `auto`."""
+    """Device of the network, if the bundle has one: `cpu`, `cuda`, `auto`."""
 
     threads: int = 1
     """Processor threads of a detector's or the bundle's network."""
@@ -121,7 +121,7 @@ def _teacher(job: TeachJob, bundle: Bundle) -> Teacher:
 
 
 def _engine(job: TeachJob, bundle: Bundle) -> Engine:
-    """What runs the networks that the bundle's score needs."""
+    """Engine for the networks that the bundle's score needs."""
     import torch
 
     from hf2vad.engines.make import make_engine

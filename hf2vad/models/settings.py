@@ -27,7 +27,7 @@ def networks_of(weights: Collection[str]) -> tuple[Network, ...]:
 
 
 def is_of(name: str, networks: Sequence[Network]) -> bool:
-    """Whether a weight of this name belongs to one of `networks`."""
+    """True if a weight of this name belongs to one of `networks`."""
     return name.startswith(tuple(PREFIX[network] for network in networks))
 
 

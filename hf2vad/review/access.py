@@ -23,7 +23,7 @@ class Access:
     """The rules of one server."""
 
     token: str = field(default="", repr=False)
-    """What requests must bring, as a cookie or as `Authorization: Bearer`; empty: nothing."""
+    """Token that requests must bring, as a cookie or as `Authorization: Bearer`. Empty: none."""
     hosts: Collection[str] = LOOPBACK
     """Names under which it may be asked, without ports."""
 
@@ -48,7 +48,7 @@ class Access:
         return None
 
     def is_token(self, given: str) -> bool:
-        """Whether `given` is the token; takes as long whatever is wrong with it."""
+        """True if `given` is the token. Takes the same time for any wrong token."""
         return bool(self.token) and secrets.compare_digest(given.encode(), self.token.encode())
 
     def _has_token(self, headers: Message[str, str]) -> bool:

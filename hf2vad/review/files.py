@@ -20,7 +20,7 @@ from hf2vad.storage import Entry, find_file, is_local
 
 INDEX = "index.html"
 VIDEOS = (".mp4", ".webm")
-"""What is shown of an archive: files that browsers play."""
+"""Endings of an archive's files that are served: files that browsers play."""
 TYPES = {".js": "text/javascript", ".webp": "image/webp", ".woff2": "font/woff2"}
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 

@@ -28,11 +28,11 @@ from hf2vad.video.timeline import Timeline, probe
 
 @dataclass(frozen=True)
 class Teacher:
-    """What lessons are made with."""
+    """Shared inputs of all lessons."""
 
     bundle: Bundle
     features: FeatureSet
-    """Those with a weight."""
+    """Features with a weight."""
     extractor: Extractor
     """Cuts cubes as the bundle was trained on."""
     sources: Sequence[ArchiveRef]

@@ -48,7 +48,7 @@ Similar = Callable[[Mapping[str, str]], Mapping[str, Any]]
 
 @dataclass
 class Review:
-    """What the server shows and keeps."""
+    """Files, marks and access rules of the server."""
 
     files: ServedFiles
     store: MarkStore
@@ -145,7 +145,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _gives_token(self, query: Mapping[str, str]) -> bool:
-        """Whether an address with the token came, which is then kept as a cookie and taken out of the address."""
+        """True if an address with the token came. The answer stores the token as a cookie and removes it from the
+        address."""
         access = self.server.review.access
         if self.command != "GET" or not access.is_token(query.get("token", "")):
             return False

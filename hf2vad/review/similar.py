@@ -35,7 +35,7 @@ class Moment:
     seconds: float
     score: float
     distance: float
-    """Of its object's vector; 0 is the same."""
+    """Distance of its object's vector; 0 means equal."""
 
 
 @dataclass(frozen=True, eq=False)

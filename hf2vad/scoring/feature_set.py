@@ -31,7 +31,7 @@ class FeatureSet:
     batch: int
     """Cubes that are best measured at once."""
     taught: TaughtCubes = NO_TAUGHT
-    """What people have said of events."""
+    """Cubes of events that people have marked."""
 
     @classmethod
     def of(cls, bundle: Bundle, names: Sequence[str], engine: Engine | None, batch: int) -> Self:

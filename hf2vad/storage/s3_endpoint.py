@@ -1,4 +1,4 @@
-"""Whether a server listens at the S3 endpoint that the environment names."""
+"""Check that a server listens at the S3 endpoint that the environment names."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class _Search:
         self._packets, self._signatures = packets, signatures
 
     def among(self, keyframes: Sequence[Restart]) -> Iterator[Restart]:
-        """Those of `keyframes` that reproduce the same pictures, spaced apart."""
+        """Keyframes among `keyframes` that reproduce the same pictures, spaced apart."""
         reaches: tuple[Reach, ...] = ("time", "byte", "read")
         apart, least = APART, APART
         for keyframe in keyframes:

@@ -1,4 +1,4 @@
-"""Which frames of a video are worked on, where that is fewer than all: by their times, whatever the shard."""
+"""Choice of the frames to work on with `working.fps`: by their times, independent of the shard."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sampled(pts_s: F64, fps: float) -> Numbers:
 
 
 def tempo(seconds: float, fps: float) -> float:
-    """What flow between frames `seconds` apart is multiplied by, so that it is motion in 1 / fps seconds.
+    """Factor for flow between frames `seconds` apart that makes it motion in 1 / fps seconds.
 
     At most 2: frames closer than half of that are a fault of their times.
     """
@@ -32,7 +32,7 @@ def tempo(seconds: float, fps: float) -> float:
 
 
 def packed(worked: Numbers, start: int, stop: int) -> str:
-    """Which of the frames `start` … `stop` are among `worked`, as hexadecimal digits."""
+    """Frames `start` … `stop` that are among `worked`, as hexadecimal digits."""
     mask = np.zeros(stop - start, np.bool_)
     mask[worked[(worked >= start) & (worked < stop)] - start] = True
     return np.packbits(mask).tobytes().hex()

@@ -54,7 +54,7 @@ class Marks:
         return MarkIndex(below + name for name in names)
 
     def read_folders(self, folders: Iterable[str], scope: PathFilter, below: str = "") -> MarkIndex:
-        """The same of some folders of the archive alone, each a path in it: no folder above them is listed."""
+        """Read the marks of some folders of the archive only, each a path in it. Lists no folder above them."""
         top = join(self.folder, below) if below else self.folder
         keys = sorted(key_path(folder) if folder else "" for folder in folders)
         entries = (Entry(key, join(top, key) if key else top, True, 0, "") for key in keys)

@@ -108,7 +108,7 @@ def _left(counts: RunCounts) -> dict[str, Any]:
 
 
 def print_summary(record: dict[str, Any], counts: RunCounts, out: str) -> None:
-    """What a run did, in six lines; with --verbose all figures of its record and its first failures."""
+    """Print the figures of a run in six lines, or with --verbose all figures of its record and its first failures."""
     if shows_everything():
         _print_figures(record)
     if counts.profile.kept:

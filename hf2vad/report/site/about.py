@@ -1,4 +1,4 @@
-"""What a result rests on: what was learnt, from what, when and how much, and how far that carries."""
+"""Basis of a result: the bundle, the footage it learnt from, when and how much, and how far that supports the score."""
 
 from __future__ import annotations
 

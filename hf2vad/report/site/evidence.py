@@ -36,7 +36,7 @@ class Evidence:
     score: float | None = None
     """The score of the moment that is shown."""
     parts: dict[str, float] = field(default_factory=dict)
-    """What each feature adds to it."""
+    """Contribution of each feature to the score."""
     bars: list[list[Any]] = field(default_factory=list)
     """Name, strength and its words, of each part."""
     files: dict[str, str] = field(default_factory=dict)
@@ -46,13 +46,13 @@ class Evidence:
     nearest_of: int = 0
     """Normal examples that were compared."""
     nearest_camera: bool = False
-    """Whether they are of the same camera."""
+    """True if the nearest examples are of the event's own camera."""
     frame: int | None = None
     """The frame of the pictures, where it is not the peak's."""
     box: list[float] | None = None
     """x1, y1, x2, y2 in that frame, in pixels of the source."""
     whole: list[float] | None = None
-    """The same of the whole object, as it is drawn."""
+    """Box of the whole object, as it is drawn."""
     note: str = ""
     """Why something is missing."""
 

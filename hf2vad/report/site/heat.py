@@ -29,9 +29,9 @@ class Cell:
     peak: float = -np.inf
     """Highest frame score."""
     multiple: float = 0.0
-    """That score in multiples of the threshold it is compared with, which may be the camera's own."""
+    """Highest score as a multiple of its threshold, which may be the camera's own."""
     seconds: float = 0.0
-    """Of footage."""
+    """Seconds of footage."""
     moment: tuple[str, float] = ("", 0.0)
     """Key of the video with that score, and where it is in it."""
 
@@ -64,7 +64,7 @@ class Curve:
     """A video's frames, and its events."""
 
     key: str
-    """Of the video."""
+    """Key of the video."""
     seconds: F64
     """(frames,) times."""
     score: F64

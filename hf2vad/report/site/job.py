@@ -57,7 +57,7 @@ class ReportJob:
     own. Empty: by its path from the site."""
 
     media_videos: Literal["events", "all"] = "all"
-    """Which videos are copied or transcoded: all, so that one can check what was missed, or those with an event."""
+    """Videos that are copied or transcoded: all, so that you can check what was missed, or only those with an event."""
 
     longest: int = 640
     """Longer side of transcoded videos, in pixels."""

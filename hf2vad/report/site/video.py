@@ -41,7 +41,7 @@ class Sources:
     job: ReportJob
     labels: FrameLabels
     knowledge: Knowledge | None
-    """What the bundle that scored knows; None without one."""
+    """Settings and arrays of the bundle that scored. None without one."""
     evidence: Collection[str]
     """Keys of the events that have a folder."""
 
