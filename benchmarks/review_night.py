@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -27,7 +26,7 @@ import pyarrow as pa
 from PIL import Image
 
 from benchmarks.measure import save
-from benchmarks.site import BUNDLE, SECONDS, put_result
+from benchmarks.site import BUNDLE, SECONDS, chromium, put_result, require_browser_and
 from benchmarks.tables import markdown, results
 from hf2vad.evidence.choose import event_key
 from hf2vad.report.site.job import ReportJob
@@ -165,13 +164,7 @@ def main() -> int:
     parser.add_argument("--hours", type=int, default=8)
     parser.add_argument("--keep", type=Path, help="folder for the made-up night and its site")
     options = parser.parse_args()
-    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser_path is None or not (options.demo / "index.html").is_file():
-        what = "no Chromium on this machine" if browser_path is None else f"no site in {options.demo} (make demo)"
-        print(f"error: {what}", file=sys.stderr)
-        return 2
-    from playwright.sync_api import sync_playwright
-
+    require_browser_and(options.demo)
     with tempfile.TemporaryDirectory() as name:
         folder = options.keep or Path(name)
         prefix, site = folder / "scores" / f"bundle={BUNDLE}", folder / "site"
@@ -179,15 +172,12 @@ def main() -> int:
             put_result(prefix, options.cameras * options.hours, hours=options.hours)
             put_pictures(site, put_objects(prefix))
             write_site(ReportJob(scores=str(prefix), out=str(site), pattern="{camera}/{date}/{time}.mp4"))
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
+        with chromium() as browser:
             sites = [
                 {"what": "demo", "pages": pages(browser, options.demo)},
                 {"what": f"{options.cameras} cameras × {options.hours} hours", "pages": pages(browser, site)},
             ]
             version = browser.version
-            browser.close()
     save("review_night", {"chromium": version, "load": os.getloadavg()[0], "sites": sites})
     print(table())
     return 0

@@ -12,12 +12,14 @@ its own, without a cache, and timed from the navigation to the moment when all t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +125,30 @@ def table() -> str:
 TABLES = {"site": table}
 
 
+def require_browser_and(demo: Path) -> None:
+    """End the process with code 2 if this machine has no Chromium, or `demo` holds no site."""
+    if not (path := _chromium_path()) or not (demo / "index.html").is_file():
+        what = f"no site in {demo} (make demo)" if path else "no Chromium on this machine"
+        print(f"error: {what}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has no sandbox for root
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_chromium_path(), args=arguments)
+        yield browser
+        browser.close()
+
+
+def _chromium_path() -> str | None:
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path, default=Path("demo/report"), help="the demo's site")
@@ -132,13 +158,7 @@ def main() -> int:
         "--keep", type=Path, help="folder for the made-up result and its site; kept, and used again as it is"
     )
     options = parser.parse_args()
-    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser_path is None or not (options.demo / "index.html").is_file():
-        what = "no Chromium on this machine" if browser_path is None else f"no site in {options.demo} (make demo)"
-        print(f"error: {what}", file=sys.stderr)
-        return 2
-    from playwright.sync_api import sync_playwright
-
+    require_browser_and(options.demo)
     with tempfile.TemporaryDirectory() as name:
         folder = options.keep or Path(name)
         prefix, site = folder / "scores" / f"bundle={BUNDLE}", folder / "site"
@@ -148,9 +168,7 @@ def main() -> int:
             put_json(str(folder / "written.json"), written(prefix, site))
         told = read_json(str(folder / "written.json"))
         demo_video = next((options.demo / "data" / "videos").glob("*.js")).stem
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
+        with chromium() as browser:
             sites = [
                 {"what": "demo", **pages(browser, options.demo, demo_video, options.repeats)},
                 {
@@ -160,7 +178,6 @@ def main() -> int:
                 },
             ]
             version = browser.version
-            browser.close()
     save("site", {"repeats": options.repeats, "chromium": version, "sites": sites})
     print(table())
     return 0
