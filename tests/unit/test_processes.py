@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -37,9 +38,14 @@ def outcome(cluster: ProcessCluster, function: Callable[..., object], *args: obj
 
 def workers(parent: int) -> list[int]:
     """Worker processes that `parent` has started."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()]
-    return [int(pid) for pid, ppid, args in rows if int(ppid) == parent and "hf2vad.cluster.process_worker" in args]
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_worker_of(pid, parent)]
+
+
+def _is_worker_of(pid: int, parent: int) -> bool:
+    with contextlib.suppress(OSError):  # it may end while it is looked at
+        ppid = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        return int(ppid) == parent and b"hf2vad.cluster.process_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def lives(pid: int) -> bool:
