@@ -35,7 +35,7 @@ def at(fps: float, config: ExtractionConfig = MOTION) -> Extractor:
 
 
 def extract(video: Video, length: int, extractor: Extractor, *, start: int = 0) -> list[CubeBatch]:
-    shards = cut_shards(video, probe(video), length, start=start, fps=extractor.fps)
+    shards = extractor.shards(video, probe(video), length, start=start)
     return [batch for shard in shards for batch in extractor.cubes(shard)]
 
 
