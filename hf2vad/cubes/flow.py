@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,7 @@ class FlowEstimator:
         self._unit = np.array([self._large[0] / unit[0], self._large[1] / unit[1]], np.float32)
         self._scale = scale
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
+        self._finest = self._dis.getFinestScale()
 
     def prepare(self, grey: U8) -> U8:
         """A (H, W) grey frame enlarged by `flow.scale`, as `between` takes it."""
@@ -63,7 +65,7 @@ class FlowEstimator:
 
         H and W are those of the frames before they were enlarged; vectors are in pixels of `flow.units`.
         """
-        flow = self._dis.calc(before, after, None)  # type: ignore[call-overload]
+        flow = self._vectors(before, after)
         if self._large != self.size:
             flow = cv2.resize(flow, self.size, interpolation=cv2.INTER_LINEAR)
         return _divided(np.asarray(flow, np.float32), self._unit)
@@ -78,11 +80,16 @@ class FlowEstimator:
                 np.asarray(cv2.resize(grey[y1:y2, x1:x2], large, interpolation=cv2.INTER_LINEAR), np.uint8)
                 for grey in (before, after)
             )
-            vectors = self._dis.calc(first, second, None)  # type: ignore[call-overload]
+            vectors = self._vectors(first, second)
             if large != (x2 - x1, y2 - y1):
                 vectors = cv2.resize(vectors, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
             flow[y1:y2, x1:x2] = _divided(np.asarray(vectors, np.float32), self._unit)
         return flow
+
+    def _vectors(self, before: U8, after: U8) -> Any:
+        # DIS lowers its finest scale for pictures that are too small for it, and keeps it for all that follow.
+        self._dis.setFinestScale(self._finest)
+        return self._dis.calc(before, after, None)  # type: ignore[call-overload]
 
 
 def flow_regions(boxes: F32, size: tuple[int, int], margin: int) -> list[Region]:
