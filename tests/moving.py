@@ -15,7 +15,6 @@ from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, MotionConfig
 from hf2vad.schema import U8, CubeBatch
-from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import probe
 
 WIDTH, HEIGHT, COUNT = 96, 72, 45
@@ -58,7 +57,7 @@ def only_video(folder: Path | str, name: str = "") -> Video:
 def extract(
     video: Video, length: int, extractor: Extractor, *, start: int = 0, stop: int | None = None
 ) -> list[CubeBatch]:
-    shards = cut_shards(video, probe(video), length, start=start, stop=stop)
+    shards = extractor.shards(video, probe(video), length, start=start, stop=stop)
     return [batch for shard in shards for batch in extractor.cubes(shard)]
 
 

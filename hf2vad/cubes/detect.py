@@ -63,12 +63,22 @@ class BoxFinder:
         self.needs_neighbours = any(detector.needs_neighbours for detector in self._detectors)
         """True if `boxes` reads blurred neighbouring frames."""
 
-    def boxes(self, frame: FrameContext, working: Working) -> FrameBoxes:
-        """The boxes of `frame`, in the order of the kinds; `working` are the two sizes of the video's frames."""
+    def detections(self, frame: FrameContext) -> list[Detections]:
+        """Detections in `frame` that may be carried to other frames, in the order of the kinds."""
+        return [detector.boxes(frame, NO_BOXES) for detector in self._detectors if detector.carried]
+
+    def boxes(self, frame: FrameContext, working: Working, carried: Sequence[Detections]) -> FrameBoxes:
+        """The boxes of `frame`, in the order of the kinds; `working` are the two sizes of the video's frames.
+
+        `carried`: its `detections`, or those of another frame carried to it.
+        """
+        of_networks = iter(carried)
         detections: list[Detections] = []
         in_source, in_working = [NO_BOXES], [NO_BOXES]
         for detector in self._detectors:
-            detections.append(detector.boxes(frame, np.concatenate(in_working)))
+            detections.append(
+                next(of_networks) if detector.carried else detector.boxes(frame, np.concatenate(in_working))
+            )
             boxes = detections[-1].boxes
             in_source.append(boxes if detector.in_source_pixels else working.to_source(boxes))
             in_working.append(working.from_source(boxes) if detector.in_source_pixels else boxes)
