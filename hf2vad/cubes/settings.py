@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
 from hf2vad.archive.settings import DecodeConfig
-from hf2vad.cubes.detectors.settings import DetectorConfig, MotionConfig
+from hf2vad.cubes.detectors.settings import DETECTORS, DetectorConfig, MotionConfig
 from hf2vad.settings import OMIT_DEFAULT, fingerprint, flat, require, to_dict
 
 __all__ = [
@@ -106,6 +106,13 @@ class ExtractionConfig:
     def extraction(self) -> ExtractionConfig:
         """These settings without those that a job adds."""
         return ExtractionConfig(**self.parts)
+
+    @property
+    def cutting(self) -> dict[str, Any]:
+        """Arguments of `cut_shards` for shards that are extracted by these settings."""
+        detector = self.detector
+        rates = {"fps": self.working.fps, "detector_fps": detector.network_fps}
+        return rates | {"background": any(DETECTORS[name].background for name in detector.kinds)}
 
     @property
     def parts(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,22 @@ BOXES_BEFORE = BOXES_AFTER = 3
 """Frames before and after a shard whose boxes may decide where its flow is computed."""
 HALO_AFTER = LOOK_AHEAD + BOXES_AFTER
 """Frames after a shard that are worked on too."""
+
+
+STRETCH_S = 600.0
+"""Seconds of footage that share a background. Light changes little in them, and few people stand still for half."""
+SAMPLES = 25
+"""Frames that a background is made of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Frames of a video that share a background."""
+
+    start: int
+    """Number of its first frame."""
+    samples: tuple[Shard, ...]
+    """The frames that the background is made of, spread over the stretch, as one shard or several."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +82,8 @@ class Shard:
     """(worked,): for each of `worked`, the number, among the worked frames, of the frame whose detections it has."""
     fps: float
     """Rate at which frames are worked on; 0: all are."""
+    stretches: tuple[Stretch, ...] = ()
+    """The stretches of the video that its frames lie in, in order; none where no background is wanted."""
 
     @property
     def orders(self) -> Range:
@@ -93,14 +111,15 @@ def cut_shards(
     stop: int | None = None,
     fps: float = 0.0,
     detector_fps: float = 0.0,
+    background: bool = False,
 ) -> Iterator[Shard]:
     """Cut frames `start` … `stop` of a video into shards of at most `shard_frames`, in order.
 
     `fps`: rate at which frames are worked on (WorkingConfig.fps). `detector_fps`: rate at which networks detect on them
     (DetectorConfig.fps). Folders of images have no times: all of their frames are worked on and detected on.
+    `background`: name the frames that a background is made of.
     """
     stop = timeline.frame_count if stop is None else min(stop, timeline.frame_count)
-    more = int(timeline.interlaced)
     worked = worked_frames(timeline, fps)
     detected = detection_frames(timeline.pts_s[worked], 0.0 if timeline.names else detector_fps)
     for begin in range(start, stop, shard_frames):
@@ -109,35 +128,87 @@ def cut_shards(
         # What is detected for the frames around a shard whose boxes it needs may lie farther out than they do.
         before = min(max(0, low - HALO_BEFORE), int(detected[max(0, low - BOXES_BEFORE)]))
         after = max(high + HALO_AFTER, int(detected[min(len(worked), high + BOXES_AFTER) - 1]) + 1)
-        own = worked[before:after].copy()
-        first, last = min(int(own[0]), begin), max(int(own[-1]) + 1, end)
-        around = max(0, first - more), min(timeline.frame_count, last + more)
-        pts, packets = (
-            None if array is None else array[slice(*around)].copy() for array in (timeline.pts, timeline.packets)
-        )
-        yield Shard(
-            video=video,
-            start=begin,
-            stop=end,
-            first=first,
-            last=last,
-            frame_count=timeline.frame_count,
-            width=timeline.width,
-            height=timeline.height,
-            pts_s=timeline.pts_s[first:last].copy(),
-            around=around,
-            pts=pts,
-            seek_pts=() if pts is None else timeline.keyframes_before(int(pts[0])),
-            packets=packets,
-            restart=timeline.restart_before(around[0]),
-            rotate=timeline.rotate,
-            interlaced=timeline.interlaced,
-            names=timeline.names[first:last],
-            worked=own,
+        shard = _shard(
+            video,
+            timeline,
+            (begin, end),
+            worked[before:after].copy(),
             before=before,
             detected=detected[before:after].copy(),
             fps=0.0 if timeline.names else fps,
         )
+        yield replace(shard, stretches=tuple(_stretches(video, timeline, shard))) if background else shard
+
+
+def _shard(
+    video: Video, timeline: Timeline, frames: Range, own: Numbers, *, before: int, detected: Numbers, fps: float
+) -> Shard:
+    """The shard of `frames`, for which the frames `own` are worked on."""
+    begin, end = frames
+    more = int(timeline.interlaced)
+    first, last = min(int(own[0]), begin), max(int(own[-1]) + 1, end)
+    around = max(0, first - more), min(timeline.frame_count, last + more)
+    pts, packets = (
+        None if array is None else array[slice(*around)].copy() for array in (timeline.pts, timeline.packets)
+    )
+    return Shard(
+        video=video,
+        start=begin,
+        stop=end,
+        first=first,
+        last=last,
+        frame_count=timeline.frame_count,
+        width=timeline.width,
+        height=timeline.height,
+        pts_s=timeline.pts_s[first:last].copy(),
+        around=around,
+        pts=pts,
+        seek_pts=() if pts is None else timeline.keyframes_before(int(pts[0])),
+        packets=packets,
+        restart=timeline.restart_before(around[0]),
+        rotate=timeline.rotate,
+        interlaced=timeline.interlaced,
+        names=timeline.names[first:last],
+        worked=own,
+        before=before,
+        detected=detected,
+        fps=fps,
+    )
+
+
+def _stretches(video: Video, timeline: Timeline, shard: Shard) -> Iterator[Stretch]:
+    """The stretches that the frames of a shard, and those around it, lie in."""
+    numbers = np.floor(timeline.pts_s / STRETCH_S)
+    for number in np.unique(numbers[shard.first : shard.last]):
+        start, stop = (int(np.searchsorted(numbers, number, side=side)) for side in ("left", "right"))
+        chosen, runs = _samples(timeline, start, stop)
+        samples = [
+            _shard(video, timeline, (int(own[0]), int(own[-1]) + 1), own, before=int(own[0]), detected=own, fps=1.0)
+            for own in np.split(chosen, runs)
+        ]
+        yield Stretch(start, tuple(samples))
+
+
+def _samples(timeline: Timeline, start: int, stop: int) -> tuple[Numbers, Numbers]:
+    """Numbers of the sampled frames of a stretch, and the places in them at which decoding begins anew.
+
+    Keyframes cost a tenth of other frames, so they are taken where there are enough. Otherwise the stretch is decoded
+    from its first sample to its last.
+    """
+    spread = start + (np.arange(SAMPLES) + 0.5) * (stop - start) / SAMPLES
+    frames = np.unique(spread.astype(np.int64))
+    if timeline.names:
+        return frames, np.arange(1, len(frames))
+    if timeline.pts is not None and timeline.keyframes is not None:
+        starts = np.searchsorted(timeline.pts, timeline.keyframes)
+    else:
+        starts = np.array([0, *(restart.frame for restart in timeline.restarts)], np.int64)
+    starts = np.unique(starts[(starts >= start) & (starts < stop)])
+    if len(starts) < SAMPLES // 2:
+        return frames, np.empty(0, np.int64)
+    places = np.searchsorted(starts, frames, side="right") - 1
+    keys = np.unique(starts[np.maximum(places, 0)])
+    return keys, np.arange(1, len(keys))
 
 
 def worked_frames(timeline: Timeline, fps: float) -> Numbers:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from hf2vad.archive.catalog import Video
 from hf2vad.cluster.stop import StopReason
+from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.video.shards import Shard, cut_shards
 from hf2vad.video.timeline import Timeline
 from hf2vad.walk.backlog import Backlog
@@ -33,10 +34,8 @@ class ShardPlan:
     """Frames of a shard, at most."""
     frames: FrameRange = field(default_factory=FrameRange)
     """The part of every video that is walked."""
-    fps: float = 0.0
-    """Rate at which frames are worked on; 0: all are."""
-    detector_fps: float = 0.0
-    """Rate at which networks detect on those; 0: on all."""
+    extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
+    """Settings that the shards are extracted by."""
 
     def shards(self, video: Video, timeline: Timeline) -> Iterator[Shard]:
         """The shards of a video, in order."""
@@ -45,8 +44,7 @@ class ShardPlan:
 
     def cut(self, video: Video, timeline: Timeline, start: int, stop: int) -> Iterator[Shard]:
         """The shards of frames `start` … `stop` of a video, in order."""
-        rates = {"fps": self.fps, "detector_fps": self.detector_fps}
-        return cut_shards(video, timeline, self.shard_frames, start=start, stop=stop, **rates)
+        return cut_shards(video, timeline, self.shard_frames, start=start, stop=stop, **self.extraction.cutting)
 
     def count(self, video: Video, timeline: Timeline) -> int:
         """Frames of a video that are walked."""

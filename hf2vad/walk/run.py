@@ -79,7 +79,7 @@ def run_walk(
 
 def shard_plan(job: WalkSettings) -> ShardPlan:
     """Shard plan of `job`."""
-    return ShardPlan(job.shard_frames, FrameRange(job.frames), job.working.fps, job.detector.network_fps)
+    return ShardPlan(job.shard_frames, FrameRange(job.frames), job.extraction)
 
 
 def walk_config(

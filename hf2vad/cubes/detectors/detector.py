@@ -41,6 +41,9 @@ class FrameContext:
     """(H, W, 3) BGR, at the size that frames are worked on at (`working.longest`)."""
     neighbours: Neighbours | None = None
     """None where no detector of the run needs them."""
+    background: U8 | None = None
+    """(H, W, 3) BGR: what is there when nobody is, over the ten minutes around the frame. None where no detector of the
+    run has `Entry.background`, and where no frame of that size could be decoded."""
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,30 @@ class NetworkConfig:
         require(0 <= self.tile_overlap < 0.9, f"detector.tile_overlap must be in [0, 0.9), got {self.tile_overlap}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ForegroundConfig:
+    """Boxes of what differs from the background, the median of 25 frames of the ten minutes around."""
+
+    threshold: int = 22
+    """Difference in blue, green or red, grey levels, above which a pixel is foreground."""
+
+    close: int = 7
+    """Gaps in an object that are closed, up to this many pixels; odd."""
+
+    min_area: float = 100.0
+    """Smallest contour that becomes a box, in square pixels."""
+
+    most: float = 0.5
+    """Share of the picture above which nothing is foreground: the light changed, or the camera moved."""
+
+    def __post_init__(self) -> None:
+        name = "detector.foreground"
+        require(0 < self.threshold < 255, f"{name}.threshold must lie between 1 and 254, got {self.threshold}")
+        require(self.close > 0 and self.close % 2 == 1, f"{name}.close must be odd and positive, got {self.close}")
+        require(self.min_area >= 0, f"{name}.min_area must not be negative, got {self.min_area}")
+        require(0 < self.most <= 1, f"{name}.most must be above 0 and at most 1, got {self.most}")
+
+
 @dataclass(frozen=True)
 class NoSettings:
     """Settings of a detector without any."""
@@ -94,8 +118,12 @@ class Entry:
     """`module:class`."""
 
     settings: type | None = None
-    """Class of its settings where they are not its own: `MotionConfig` (section `motion`), `NetworkConfig` (options
-    directly under `detector`) or `NoSettings`. None: the class's `Settings`, under `detector.<name>`."""
+    """Class of its settings where they are not its own: `MotionConfig` (section `motion`), `ForegroundConfig` (under
+    `detector.foreground`), `NetworkConfig` (directly under `detector`) or `NoSettings`. None: the class's `Settings`,
+    under `detector.<name>`."""
+
+    background: bool = False
+    """True if it reads `FrameContext.background`."""
 
     def load(self) -> type[Any]:
         """The `Detector` class; imports its module."""
@@ -108,6 +136,7 @@ DETECTORS: Mapping[str, Entry] = {
     "onnx": Entry("hf2vad.cubes.detectors.onnx:OnnxDetector", NetworkConfig),
     "detr": Entry("hf2vad.cubes.detectors.detr:DetrDetector", NetworkConfig),
     "boxes": Entry("hf2vad.cubes.detectors.boxes:BoxFile", NoSettings),
+    "foreground": Entry("hf2vad.cubes.detectors.foreground:ForegroundDetector", ForegroundConfig, background=True),
 }
 """Each detector by its name in `detector.kinds`."""
 
@@ -119,8 +148,12 @@ class DetectorConfig(NetworkConfig):
 
     kinds: tuple[str, ...] = ("motion",)
     """One or more of: `motion`: what moves, no weights. `onnx`: a YOLOX-style network. `detr`: a network as RT-DETR,
-    D-FINE and DEIM export it. `boxes`: a Parquet file of boxes (--boxes). Their boxes are added up in this order;
+    D-FINE and DEIM export it. `boxes`: a Parquet file of boxes (--boxes). `foreground`: whole objects against a
+    background, moving or not, no weights. Their boxes are added up in this order;
     `motion` ignores what moves inside boxes before it. `onnx motion` is the paper's way."""
+
+    foreground: ForegroundConfig = field(default_factory=ForegroundConfig, metadata={OMIT_DEFAULT: True})
+    """Settings of the detector `foreground`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

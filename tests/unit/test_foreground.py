@@ -1,0 +1,150 @@
+"""Whole objects against a background: moving or not, the same in any shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hf2vad.cubes.detectors.detector import NO_BOXES, FrameContext, Resources
+from hf2vad.cubes.detectors.foreground import ForegroundDetector, foreground
+from hf2vad.cubes.detectors.settings import ForegroundConfig
+from hf2vad.cubes.extract import Extractor
+from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
+from hf2vad.errors import ConfigError
+from hf2vad.schema import F32, U8
+from hf2vad.settings import to_dict
+from hf2vad.video import shards
+from hf2vad.video.background import background
+from hf2vad.video.timeline import probe
+from tests.moving import COUNT, HEIGHT, WIDTH, content, extract, only_video, scene, write_video
+
+FOREGROUND = ExtractionConfig(detector=DetectorConfig(kinds=("foreground",)))
+STANDS = (15, 30)
+PERSON = (60, 20, 74, 56)
+
+
+def standing(count: int = COUNT) -> Iterator[U8]:
+    """Nothing moves; from frame 15 to 29 somebody stands at `PERSON`."""
+    ground = next(scene(1))
+    rng = np.random.default_rng(5)
+    x1, y1, x2, y2 = PERSON
+    for number in range(count):
+        image = ground.copy()
+        if STANDS[0] <= number < STANDS[1]:
+            image[y1:y2, x1:x2] = (200, 40, 230)
+        yield np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    write_video(tmp_path / "clip.mp4", scene(COUNT))
+    return tmp_path
+
+
+def found(image: U8, ground: U8 | None, earlier: F32 = NO_BOXES, config: ForegroundConfig | None = None) -> F32:
+    detector = ForegroundDetector(config or ForegroundConfig(), Resources())
+    return detector.boxes(FrameContext(video="v", index=0, image=image, background=ground), earlier).boxes
+
+
+@pytest.mark.parametrize("kinds", [("foreground",), ("foreground", "motion")])
+@pytest.mark.parametrize("stretch_s", [600.0, 0.7])
+def test_cubes_do_not_depend_on_shards(
+    clip: Path, kinds: tuple[str, ...], stretch_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "STRETCH_S", stretch_s)
+    config = ExtractionConfig(detector=DetectorConfig(kinds=kinds))
+    video = only_video(clip)
+    whole = extract(video, 1000, Extractor(config))
+    assert sum(len(batch) for batch in whole) > COUNT
+    for length in (1, 7, 16):
+        assert content(extract(video, length, Extractor(config))) == content(whole)
+    later = extract(video, 9, Extractor(config), start=20, stop=33)
+    assert content(later) == content(whole[20:33])
+
+
+def test_who_stands_still_has_a_whole_box_and_motion_finds_none(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", standing())
+    by_frame = {batch.frame: batch.boxes for batch in extract(only_video(tmp_path), 1000, Extractor(FOREGROUND))}
+    for frame in range(*STANDS):
+        (box,) = by_frame[frame]
+        assert np.abs(box - PERSON).max() <= 6, frame
+    assert not any(len(by_frame[frame]) for frame in [*range(STANDS[0]), *range(STANDS[1], COUNT)])
+    moving = extract(only_video(tmp_path), 1000, Extractor(ExtractionConfig()))
+    assert not any(len(batch) for batch in moving[STANDS[0] + 2 : STANDS[1] - 2])
+
+
+def test_images_of_a_folder_have_a_background(tmp_path: Path) -> None:
+    for number, image in enumerate(standing()):
+        path = tmp_path / "clip" / f"{number:03d}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), image)
+    whole = extract(only_video(tmp_path), 1000, Extractor(FOREGROUND))
+    assert [batch.frame for batch in whole if len(batch)] == list(range(*STANDS))
+    assert content(extract(only_video(tmp_path), 8, Extractor(FOREGROUND))) == content(whole)
+
+
+def test_a_stretch_with_many_keyframes_is_sampled_at_keyframes_alone(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SAMPLES", 4)
+    video = only_video(clip)
+    (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
+    (stretch,) = shard.stretches
+    assert [(each.start, each.stop) for each in stretch.samples] == [(0, 1), (12, 13), (24, 25), (36, 37)]
+    assert background(stretch) is not None
+    monkeypatch.setattr(shards, "SAMPLES", 20)
+    (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
+    (sample,) = shard.stretches[0].samples
+    assert len(sample.worked) == 20, "too few keyframes: decoded from the first sample to the last"
+
+
+def test_no_background_is_named_where_no_detector_needs_one(clip: Path) -> None:
+    video = only_video(clip)
+    for config, stretches in ((ExtractionConfig(), 0), (FOREGROUND, 1)):
+        (shard,) = Extractor(config).shards(video, probe(video), 1000)
+        assert len(shard.stretches) == stretches
+
+
+def test_a_picture_that_is_brighter_as_a_whole_has_no_foreground() -> None:
+    ground = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    ground[20:40, 30:60] = (120, 60, 40)
+    bright = cv2.convertScaleAbs(ground, alpha=1.4)
+    assert not foreground(np.asarray(bright, np.uint8), ground, 22).any()
+
+
+def test_a_change_of_the_whole_picture_gives_no_boxes() -> None:
+    ground = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    other = ground.copy()
+    other[: HEIGHT * 45 // 100] = (255, 0, 0)
+    assert len(found(other, ground)) == 1
+    assert len(found(other, ground, config=ForegroundConfig(most=0.4))) == 0
+
+
+def test_earlier_boxes_are_left_out_and_no_background_gives_no_boxes() -> None:
+    ground = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    image = ground.copy()
+    image[10:30, 10:24] = image[40:60, 60:74] = (250, 250, 250)
+    assert len(found(image, ground)) == 2
+    (box,) = found(image, ground, np.array([[8, 8, 26, 32]], np.float32))
+    assert box[0] > 50
+    assert len(found(image, None)) == 0
+    assert len(found(image, ground[:, :-2])) == 0
+
+
+def test_its_settings_count_where_it_is_used_alone() -> None:
+    changed = ForegroundConfig(threshold=30)
+    unused = DetectorConfig(foreground=changed)
+    assert to_dict(unused.identity()) == to_dict(DetectorConfig().identity())
+    assert "foreground" not in to_dict(DetectorConfig())
+    used = DetectorConfig(kinds=("foreground",), foreground=changed)
+    assert to_dict(used.identity())["foreground"]["threshold"] == 30
+
+
+@pytest.mark.parametrize(("name", "value"), [("threshold", 0), ("close", 4), ("min_area", -1.0), ("most", 1.5)])
+def test_settings_that_make_no_sense_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"detector.foreground.{name} must .*, got {value}"):
+        ForegroundConfig(**{name: value})  # type: ignore[arg-type]
