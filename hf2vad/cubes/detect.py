@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,11 +22,12 @@ def absolute_detector(config: DetectorConfig) -> DetectorConfig:
 
 
 def resolve_detector(config: DetectorConfig) -> DetectorConfig:
-    """`config` with the SHA-256 of each file that its detectors read.
+    """`config` with the SHA-256 of each file that its detectors read, and no rate where it has no network.
 
     Raises MismatchError when it has one already and the file's is another, NotFoundError where there is no file.
     """
-    return config.with_files(lambda name, uri, sha256: (uri, read_file(uri, sha256, name=name)[1]))
+    resolved = config.with_files(lambda name, uri, sha256: (uri, read_file(uri, sha256, name=name)[1]))
+    return replace(resolved, fps=config.network_fps)
 
 
 @dataclass(frozen=True)
