@@ -112,7 +112,8 @@ class FootageSample:
         its record says. Nothing is decided when the run is told to stop meanwhile."""
         self._footage = footage_of(self.first, self.camera_of)
         sizes = [[name, found.videos, found.size] for name, found in sorted(self._footage.items())]
-        key = hash_of(task.layout.plan, self.most, self.length, sizes)
+        zones = [task.layout.zones.key] if task.layout.zones.cameras else []
+        key = hash_of(task.layout.plan, self.most, self.length, sizes, *zones)
         uri = join(task.layout.prefix, "samples", f"{task.layout.dataset}-{key}.json")
         if exists(uri):
             decided = read_json(uri)

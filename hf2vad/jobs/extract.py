@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf2vad.archive.path_filter import PathFilterSettings
+from hf2vad.archive.settings import ZoneSettings
 from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.health.settings import HealthConfig
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
 
     from hf2vad.archive.catalog import Video
     from hf2vad.archive.passed import PassedOver
+    from hf2vad.archive.zone_map import Zones
     from hf2vad.cluster.dispatch import Cluster
     from hf2vad.cluster.stop import Stop
     from hf2vad.tasks.extraction import ExtractionTask
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractJob(PathFilterSettings, WalkSettings):
+class ExtractJob(PathFilterSettings, ZoneSettings, WalkSettings):
     """Settings of hf2vad extract."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("preset", "boxes")
@@ -79,11 +81,12 @@ class ExtractJob(PathFilterSettings, WalkSettings):
 
 def extract_job(job: ExtractJob) -> int:
     """Extract every video of the archive; returns the exit code."""
+    from hf2vad.archive.archive_refs import ArchiveRef
     from hf2vad.archive.catalog import catalogue
     from hf2vad.archive.passed import PassedOver
     from hf2vad.cubes.detect import resolve_detector
     from hf2vad.storage import absolute
-    from hf2vad.walk.run import absolute_places, check_boxes, some_videos
+    from hf2vad.walk.run import absolute_places, check_boxes, some_videos, zones_of
 
     check_boxes(job.boxes, job.detector)
     job = replace(job, archive=absolute(job.archive), **absolute_places(job))
@@ -91,28 +94,27 @@ def extract_job(job: ExtractJob) -> int:
     passed = PassedOver()
     first = some_videos(job.archive, job.include, passed, job.scope)
     listing = partial(catalogue, job.archive, job.include, job.scope)
-    return run_extraction("extract", job, extraction, first, listing, passed)
+    task = extraction_task(job, extraction, zones_of(job.zones, [ArchiveRef("", job.archive)]))
+    return run_extraction("extract", job, task, first, listing, passed)
 
 
 def run_extraction(
     name: str,
     job: ExtractJob,
-    extraction: ExtractionConfig,
+    task: ExtractionTask,
     first: Iterator[Video],
     listing: Callable[[], Iterator[Video]],
     passed: PassedOver | None = None,
 ) -> int:
     """Cut a sample of the videos `first`, or all of them where `job` says so; returns the exit code.
 
-    listing: gives the same videos again. passed: what listing `first` passes over. Places of `job` are absolute, the
-    detector of `extraction` is resolved.
+    listing: gives the same videos again. passed: what listing `first` passes over. Places of `job` are absolute.
     """
     from hf2vad.archive.sample import camera_in
     from hf2vad.sampling import FootageSample
     from hf2vad.video.timeline import probe
     from hf2vad.walk.run import run_walk, shard_plan
 
-    task = extraction_task(job, extraction)
     if not job.max_cubes:
         return run_walk(name, job, task, first, passed=passed)
     sample = FootageSample(
@@ -121,7 +123,7 @@ def run_extraction(
         camera_of=camera_in(job.pattern),
         most=job.max_cubes,
         plan=shard_plan(job),
-        timeline_of=partial(probe, image_fps=job.image_fps, limits=job.limits, decode=extraction.decode),
+        timeline_of=partial(probe, image_fps=job.image_fps, limits=job.limits, decode=job.decode),
     )
 
     def prepare(cluster: Cluster, stop: Stop) -> tuple[ExtractionTask, dict[str, Any]]:
@@ -135,8 +137,9 @@ def run_extraction(
     return run_walk(name, job, task, sample.videos(), plan=sample, prepare=prepare, then=then, passed=passed)
 
 
-def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> ExtractionTask:
+def extraction_task(job: ExtractJob, extraction: ExtractionConfig, zones: Zones | None = None) -> ExtractionTask:
     """Task of the walk for a job with absolute locations. `extraction`: settings with the detector resolved."""
+    from hf2vad.archive.zone_map import WHOLE_PICTURES
     from hf2vad.hashes import content_hash, hash_of
     from hf2vad.health.frame_stats import EVERY
     from hf2vad.schema import SCHEMA_VERSION, STC, STC_CLASSES
@@ -158,6 +161,7 @@ def extraction_task(job: ExtractJob, extraction: ExtractionConfig) -> Extraction
             extraction=to_dict(extraction),
             left_out=to_dict(job.health) if job.leave_out_unhealthy else None,
             shard_schema=STC_CLASSES if job.detector.gives_classes else STC,
+            zones=zones or WHOLE_PICTURES,
         ),
         config=walk_config(job, extraction, frame_stats=job.leave_out_unhealthy),
         health=job.health if job.leave_out_unhealthy else None,

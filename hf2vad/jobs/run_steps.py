@@ -12,9 +12,10 @@ from hf2vad.archive.archive_refs import ArchiveRef
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.parts import Parts
 from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.zone_map import Zones
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.evidence.moments import clock, highest_scores, moments
-from hf2vad.jobs.extract import ExtractJob, run_extraction
+from hf2vad.jobs.extract import ExtractJob, extraction_task, run_extraction
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob
 from hf2vad.jobs.scoring import run_scoring, scoring_task
@@ -53,6 +54,7 @@ class Steps:
     parts: Parts
     shares: tuple[float, float, float, float]
     """Share of each step in the time that all take, about."""
+    zones: Zones
     codes: list[int] = field(default_factory=list)
     """Exit codes of the steps so far."""
 
@@ -71,7 +73,8 @@ class Steps:
                 if videos:
                     job = replace(base, dataset=dataset, frames=frames)
                     listed = list(videos)
-                    code = run_extraction("extract", job, job.extraction, iter(listed), partial(iter, listed))
+                    task = extraction_task(job, job.extraction, self.zones)
+                    code = run_extraction("extract", job, task, iter(listed), partial(iter, listed))
                     self.codes.append(code)
 
     def train(self) -> None:
@@ -123,7 +126,7 @@ class Steps:
         ):
             if videos:
                 job = replace(base, frames=frames)
-                task = scoring_task(job)
+                task = scoring_task(job, self.zones)
                 put_archive_names(task.layout.prefix, self.sources)
                 self.codes.append(run_scoring("score", job, task, iter(videos), PassedOver()))
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Self
 
+from hf2vad.archive.settings import ZoneSettings
 from hf2vad.commandline import Job, required_missing
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
@@ -30,7 +31,7 @@ WHY_HIDDEN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreSettings(WalkSettings):
+class ScoreSettings(ZoneSettings, WalkSettings):
     """Settings of every job that scores."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("bundle",)
@@ -122,13 +123,14 @@ def score_job(job: ScoreJob) -> int:
 
     Raises MismatchError when an extraction setting is not the bundle's.
     """
+    from hf2vad.archive.archive_refs import ArchiveRef
     from hf2vad.archive.passed import PassedOver
     from hf2vad.jobs.scoring import run_scoring, scoring_task
     from hf2vad.storage import absolute
-    from hf2vad.walk.run import absolute_places, some_videos
+    from hf2vad.walk.run import absolute_places, some_videos, zones_of
 
     job = replace(job, archive=absolute(job.archive), bundle=absolute(job.bundle), **absolute_places(job))
-    task = scoring_task(job)
+    task = scoring_task(job, zones_of(job.zones, [ArchiveRef("", job.archive)]))
     passed = PassedOver()
     videos = some_videos(job.archive, job.include, passed)
     if job.dry_run:

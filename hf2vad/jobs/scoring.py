@@ -8,6 +8,7 @@ from typing import Any
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.zone_map import WHOLE_PICTURES, Zones
 from hf2vad.bundle.bundle import load_bundle
 from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.engine import ask_for_engine
@@ -75,7 +76,7 @@ def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
     )
 
 
-def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
+def scoring_task(job: ScoreSettings, zones: Zones = WHOLE_PICTURES, *, tries: int = 0) -> ScoringTask:
     """Task of the walk for a job with absolute locations, with the engine `eager` until another is chosen. Raises the
     errors of `score_job`."""
     bundle = load_bundle(job.bundle)
@@ -106,6 +107,7 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
             engine=engine.label,
             plan=plan,
             shard_schema=SHARD_VECTORS if job.vectors else SHARD,
+            zones=zones,
             scores=hash_of(plan, smoothing, to_dict(job.health), *most),
             final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms, *most),
         ),

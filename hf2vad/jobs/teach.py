@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.settings import LimitsConfig, ZoneSettings
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError
 from hf2vad.settings import require
@@ -40,7 +40,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeachJob:
+class TeachJob(ZoneSettings):
     """Settings of `hf2vad teach`."""
 
     bundle: str
@@ -104,8 +104,9 @@ def _teacher(job: TeachJob, bundle: Bundle) -> Teacher:
     from hf2vad.features.registry import networks_for
     from hf2vad.review.lessons import Teacher
     from hf2vad.scoring.feature_set import FeatureSet
-    from hf2vad.walk.run import check_boxes
+    from hf2vad.walk.run import check_boxes, zones_of
 
+    sources = parse_archives(job.archive)
     extraction = bundle.settings.extraction
     check_boxes(job.boxes, extraction.detector)
     weights = list(bundle.settings.fusion.weights)
@@ -114,9 +115,10 @@ def _teacher(job: TeachJob, bundle: Bundle) -> Teacher:
         bundle=bundle,
         features=FeatureSet.of(bundle, weights, engine, BATCH),
         extractor=Extractor(extraction, job.boxes, threads=job.threads),
-        sources=parse_archives(job.archive),
+        sources=sources,
         image_fps=job.image_fps,
         limits=job.limits,
+        zones=zones_of(job.zones, sources),
     )
 
 
@@ -152,4 +154,4 @@ def _print(lessons: Sequence[Lesson], taught: Bundle, missing: Sequence[tuple[Ma
         console.print(f"not used: {mark.video}, frames {mark.start_frame}-{mark.end_frame}: {why}", markup=False)
 
 
-JOB = Job("teach", TeachJob, teach_job, __doc__, shown=("boxes", "image-fps"))
+JOB = Job("teach", TeachJob, teach_job, __doc__, shown=("boxes", "image-fps", "zones"))
