@@ -84,9 +84,10 @@ class Zones:
         there = sorted(set(self._cameras_of(sources, ()))) if missing else []
         if missing := missing - set(there):
             more = f" and {len(there) - NAMED:,} more" if len(there) > NAMED else ""
+            named = ", ".join(there[:NAMED]) or "no videos"
             raise ConfigError(
                 f"--zones: {', '.join(sorted(missing))}: no such camera in {', '.join(s.uri for s in sources)}; there "
-                f"are {', '.join(there[:NAMED])}{more}: rename the zones' camera or remove it"
+                f"are {named}{more}: rename the zones' camera or remove it"
             )
 
     def _cameras_of(self, sources: Iterable[ArchiveRef], only: Sequence[str]) -> Iterator[str]:

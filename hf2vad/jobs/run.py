@@ -100,6 +100,8 @@ def run_job(job: RunJob) -> int:
     plan = planned(videos, parts, job.learn / 100, job.limits, most=ExtractJob.max_cubes, learns=learns)
     for line in plan.lines(passed):
         print(line, flush=True)
+    if zones.cameras:
+        print(f"zones: {', '.join(zones.cameras)}", flush=True)
     from hf2vad.cluster.dispatch import open_cluster  # a mistake in the paths does not wait for these
     from hf2vad.jobs.run_steps import Steps
 

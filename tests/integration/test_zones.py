@@ -157,7 +157,7 @@ def test_a_run_takes_what_was_drawn_in_its_own_site(street: Street, tmp_path: Pa
     before = objects(out / "scores")
     drawn = ZoneStore(str(out / "reviews" / "zones")).change(ZoneChange("", "gate", street.lane, NO_ZONES))
     assert list(drawn.cameras) == ["gate"]
-    run_job("run", "--out", out, *HERE)
+    assert "\nzones: gate\n" in run_job("run", "--out", out, *HERE).stdout
     after = objects(out / "scores")
     assert len(after["gate/clip.mp4"]) < len(before["gate/clip.mp4"])
     np.testing.assert_array_equal(after["yard/clip.mp4"], before["yard/clip.mp4"])
