@@ -117,12 +117,12 @@ def test_a_zone_is_drawn_by_keys_alone(drawing: Visit, tmp_path: Path) -> None:
     press("ArrowDown", 5)
     press("Enter")
     status = page.locator("#zone-said p")
-    assert status.inner_text() == "Point set: 1 point; cursor 30 % from the left, 60 % from the top"
+    assert status.inner_text() == "Corner set: 1 corner; cursor 30 % from the left, 60 % from the top"
     press("ArrowRight", 30)
     press("Enter")
     press("Enter")
     press("Backspace")
-    assert status.inner_text().startswith("Point removed: 2 points")
+    assert status.inner_text().startswith("Corner removed: 2 corners")
     press("ArrowDown", 10)
     press("Shift+ArrowDown", 4)
     press("Enter")

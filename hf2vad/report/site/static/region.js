@@ -2,6 +2,7 @@
 // A region of the picture, drawn with the pointer or by keys. Points are fractions of the picture's width and height.
 hf2vad.region = (() => {
   const { el, svg } = hf2vad.dom;
+  const { many } = hf2vad.text;
   const STEP = 0.02;
   const FINE = 0.0025;
   const EDGE = 0.01;
@@ -64,7 +65,7 @@ hf2vad.region = (() => {
     }
 
     function tell(what) {
-      said.textContent = `${what}${points.length} point${points.length === 1 ? "" : "s"}; cursor ${percent(cursor[0])} from the left, ${percent(cursor[1])} from the top`;
+      said.textContent = `${what}${many(points.length, "corner")}; cursor ${percent(cursor[0])} from the left, ${percent(cursor[1])} from the top`;
     }
 
     function set(list, what = "") {
@@ -74,8 +75,8 @@ hf2vad.region = (() => {
       drawn();
     }
 
-    const add = () => set([...points, cursor], "Point set: ");
-    const undo = () => set(points.slice(0, -1), "Point removed: ");
+    const add = () => set([...points, cursor], "Corner set: ");
+    const undo = () => set(points.slice(0, -1), "Corner removed: ");
 
     function move(x, y) {
       keyed = true;
