@@ -14,13 +14,8 @@ Exit code: 0 done, 2 usage, 3 some marked events could not be used (it says whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from hf2vad.archive.settings import LimitsConfig, ZoneSettings
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
@@ -30,7 +25,6 @@ from hf2vad.settings import require
 if TYPE_CHECKING:
     from hf2vad.bundle.bundle import Bundle
     from hf2vad.engines.eager import Engine
-    from hf2vad.fitting.teach import Lesson
     from hf2vad.review.lessons import Teacher
     from hf2vad.review.marks import Mark
 
@@ -78,6 +72,7 @@ def teach_job(job: TeachJob) -> int:
     """Put the taught bundle and print what it was taught; returns the exit code."""
     from hf2vad.bundle.bundle import load_bundle, save_bundle
     from hf2vad.fitting.teach import comparing, teach
+    from hf2vad.review.lessons import print_lessons
     from hf2vad.review.store import read_reviews
     from hf2vad.storage import absolute
 
@@ -93,7 +88,7 @@ def teach_job(job: TeachJob) -> int:
         raise ConfigError(f"none of the {len(wanted)} marked events could be used; the first: {missing[0][1]}")
     forget = [mark.event for mark in marks if mark.verdict == "reviewed"]
     taught = save_bundle(absolute(job.out), teach(bundle, lessons, forget=forget))
-    _print(lessons, taught, missing)
+    print_lessons(lessons, taught, missing)
     print(f"bundle {bundle.id}, taught, is bundle {taught.id} in {job.out}")
     return EXIT_FAILURES if missing else EXIT_OK
 
@@ -134,24 +129,6 @@ def _engine(job: TeachJob, bundle: Bundle) -> Engine:
     torch.set_num_threads(job.threads)
     spec = EngineSpec(name="eager", networks=networks_for(bundle.settings.fusion.weights))
     return make_engine(spec, bundle, device=choose_device(job.device), batch=BATCH)
-
-
-def _print(lessons: Sequence[Lesson], taught: Bundle, missing: Sequence[tuple[Mark, str]]) -> None:
-    """A row an event: how many of its rare cubes are excused now."""
-    table = Table(title="what was taught")
-    for column in ("video", "frames", "called", "rare cubes", "excused now"):
-        table.add_column(column)
-    for lesson in lessons:
-        like = taught.taught.excuses(taught.features, lesson.cubes)
-        row = lesson.row
-        frames = f"{row['start_frame']}-{row['end_frame']}"
-        table.add_row(escape(row["video"]), frames, row["verdict"], f"{len(like):,}", f"{int(like.sum()):,}")
-    console = Console(width=120)
-    console.print(table)
-    if nothing := sum(not len(lesson.cubes) for lesson in lessons):
-        console.print(f"{nothing} events have no cube that is rare by this bundle: there is nothing to teach of them")
-    for mark, why in missing:
-        console.print(f"not used: {mark.video}, frames {mark.start_frame}-{mark.end_frame}: {why}", markup=False)
 
 
 JOB = Job("teach", TeachJob, teach_job, __doc__, shown=("boxes", "image-fps", "zones"))

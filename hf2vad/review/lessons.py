@@ -8,6 +8,9 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from hf2vad.archive.archive_refs import ArchiveRef, find_in
 from hf2vad.archive.catalog import Video
@@ -110,3 +113,21 @@ def _joined(batches: Sequence[CubeBatch]) -> CubeArrays:
         classes=np.concatenate([batch.classes for batch in frames]) if classed else None,
         class_scores=np.concatenate([batch.class_scores for batch in frames]) if classed else None,
     )
+
+
+def print_lessons(lessons: Sequence[Lesson], taught: Bundle, missing: Sequence[tuple[Mark, str]]) -> None:
+    """Print a row for each event: how many of its rare cubes are excused now; then the events that were not used."""
+    table = Table(title="what was taught")
+    for column in ("video", "frames", "called", "rare cubes", "excused now"):
+        table.add_column(column)
+    for lesson in lessons:
+        like = taught.taught.excuses(taught.features, lesson.cubes)
+        row = lesson.row
+        frames = f"{row['start_frame']}-{row['end_frame']}"
+        table.add_row(escape(row["video"]), frames, row["verdict"], f"{len(like):,}", f"{int(like.sum()):,}")
+    console = Console(width=120)
+    console.print(table)
+    if nothing := sum(not len(lesson.cubes) for lesson in lessons):
+        console.print(f"{nothing} events have no cube that is rare by this bundle: there is nothing to teach of them")
+    for mark, why in missing:
+        console.print(f"not used: {mark.video}, frames {mark.start_frame}-{mark.end_frame}: {why}", markup=False)

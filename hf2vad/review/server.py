@@ -11,7 +11,9 @@ GET  <site>/similar?…         moments like an event's, where the server was gi
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -107,6 +109,20 @@ class ReviewServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away while it is answered is no error of ours."""
         logs.event("connection lost", client=str(client_address[0]))
+
+
+def serve(server: ReviewServer) -> None:
+    """Answer requests until SIGTERM or Ctrl-C."""
+
+    def stop(*_: object) -> None:
+        threading.Thread(target=server.shutdown).start()  # it waits for serve_forever, which this thread is in
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with server, contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _RefusedError(Exception):

@@ -15,7 +15,7 @@ import pytest
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import MotionConfig
 from hf2vad.jobs.extract import ExtractJob, extract_job
-from hf2vad.sampling import stretch_frames
+from hf2vad.runs.sampling import stretch_frames
 from hf2vad.schema import U8
 from hf2vad.tasks.extraction import ExtractionTask
 from hf2vad.video.shards import Shard
