@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from hf2vad.archive.catalog import catalogue
 from hf2vad.archive.zone_map import Zones
 from hf2vad.archive.zones import NO_ZONES, CameraZones, Zone
+from hf2vad.bundle.bundle import load_bundle
 from hf2vad.demo.archive import generate
+from hf2vad.jobs.score import ScoreJob
+from hf2vad.report.site.evidence import video_key
 from hf2vad.review.zone_store import ZoneChange, ZoneStore
+from hf2vad.runs.scoring import scoring_task
 from hf2vad.schema import BOX, F32
+from hf2vad.storage import put_table
 from hf2vad.tables.read import scores_prefix, video_tables
+from hf2vad.walk.markers import Marks
 from tests.site import Done, last_run, run_job, tables
 
 HERE = ("--ray.address", "none")
@@ -106,6 +113,41 @@ def test_only_the_camera_with_other_zones_is_made_anew_and_of_its_objects_where_
     record = street.score(out)
     assert (record["videos_skipped"], record["shards"]) == (1, 1), "objects that were dropped have to be cut again"
     assert tables(out) == before
+
+
+@pytest.mark.parametrize("put", [1, 3])
+def test_a_run_that_is_killed_while_it_puts_narrowed_tables_leaves_none_that_pass_for_whole_ones(
+    street: Street, put: int, tmp_path: Path
+) -> None:
+    """And the zone is gone when the next run begins."""
+    street.score(tmp_path)
+    before = tables(tmp_path)
+    places = {"archive": str(street.folder / "cameras"), "bundle": str(street.folder / "bundle"), "out": str(tmp_path)}
+    job = replace(ScoreJob.base({"bundle": places["bundle"]}), **places)
+    task = scoring_task(job, Zones("", {"gate": street.lane}))
+    video = next(catalogue(job.archive))
+    completion = task.layout.completion(video)
+    assert completion is not None
+    result = task.reuse(video, completion)
+    assert result is not None
+    Marks(task.layout.marks).remove(video, task.layout.state_of(completion))
+    for name, table in result.tables[:put]:
+        put_table(task.layout.table_uri(name, video), table)
+    assert street.score(tmp_path)["shards"] == 1
+    assert tables(tmp_path) == before
+
+
+def test_what_a_zone_drops_is_not_taught(street: Street, tmp_path: Path) -> None:
+    event = {"event": "0" * 16, "video": "gate/clip.mp4", "video_key": video_key("gate/clip.mp4"), "verdict": "normal"}
+    part = {"start_frame": 20, "end_frame": 49, "start_s": 1.6, "end_s": 3.9}
+    (tmp_path / "marks.json").write_text(json.dumps({"hf2vad.marks": 1, "marks": [event | part]}))
+    places = ("--bundle", street.folder / "bundle", "--archive", street.folder / "cameras")
+    taught = {}
+    for name, more in (("all", ()), ("zoned", ("--zones", street.zones(gate=street.lane)))):
+        out = tmp_path / name
+        run_job("teach", *places, "--reviews", tmp_path / "marks.json", "--out", out, *more)
+        taught[name] = len(load_bundle(str(out)).taught)
+    assert 0 <= taught["zoned"] < taught["all"]
 
 
 def test_vectors_are_kept_of_other_objects_so_the_footage_is_scored_again(street: Street, tmp_path: Path) -> None:
