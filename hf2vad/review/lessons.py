@@ -26,7 +26,6 @@ from hf2vad.review.marks import Mark
 from hf2vad.schema import CubeBatch
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
-from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import Timeline, probe
 
 
@@ -79,7 +78,9 @@ class Teacher:
         stop = min(mark.end_frame + 1, timeline.frame_count)
         cut = [
             batch
-            for shard in cut_shards(video, timeline, max(1, stop - mark.start_frame), start=mark.start_frame, stop=stop)
+            for shard in self.extractor.shards(
+                video, timeline, max(1, stop - mark.start_frame), start=mark.start_frame, stop=stop
+            )
             for batch in self.extractor.cubes(shard, zones=self.zones.of(video))
             if len(batch) and mark.start_frame <= batch.frame < stop
         ]

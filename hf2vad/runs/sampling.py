@@ -25,7 +25,7 @@ from hf2vad.storage import delete, exists, join, open_parquet, put_json, read_js
 from hf2vad.tables.layout import list_shards
 from hf2vad.tasks.extraction import ExtractionTask
 from hf2vad.threads import in_threads
-from hf2vad.video.shards import Range, Shard, cut_shards
+from hf2vad.video.shards import Range, Shard
 from hf2vad.video.timeline import Timeline
 from hf2vad.walk.limits import ShardPlan, WalkLimits
 from hf2vad.walk.settings import BreakerConfig
@@ -144,11 +144,10 @@ class FootageSample:
         """The shards of a video, in order."""
         if video.id not in self._picks:
             return self.plan.shards(video, timeline)
-        length = self.plan.shard_frames
         return (
             shard
             for start, stop in self._segments(video, timeline)
-            for shard in cut_shards(video, timeline, length, start=start, stop=stop, fps=self.plan.fps)
+            for shard in self.plan.cut(video, timeline, start, stop)
         )
 
     def count(self, video: Video, timeline: Timeline) -> int:

@@ -82,7 +82,7 @@ def run_walk(
 
 def shard_plan(job: WalkSettings) -> ShardPlan:
     """Shard plan of `job`."""
-    return ShardPlan(job.shard_frames, FrameRange(job.frames), job.working.fps)
+    return ShardPlan(job.shard_frames, FrameRange(job.frames), job.working.fps, job.detector.network_fps)
 
 
 def walk_config(
