@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, RenderableType
@@ -32,6 +33,15 @@ def print_lines(lines: Sequence[str], *, last: str = "") -> None:
         lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more lines with --verbose"]
     for line in [*lines, *([last] if last else [])]:
         print(line)
+
+
+def within_line(text: str) -> str:
+    """`text` without the clauses at its end that do not fit in a line of the terminal; all of it with --verbose."""
+    columns = shutil.get_terminal_size().columns
+    if _EVERYTHING or len(text) <= columns:
+        return text
+    end = max(text.rfind(mark, 0, columns + len(mark)) for mark in (", ", "; ", ". "))
+    return text[:end] if end > columns // 2 else f"{text[: columns - 1]}…"
 
 
 @contextlib.contextmanager

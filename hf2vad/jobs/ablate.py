@@ -28,6 +28,7 @@ from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import ConfigError
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.models.settings import LossConfig, ModelConfig
+from hf2vad.plurals import count_words
 from hf2vad.presets import PresetName, preset
 from hf2vad.progress import duration
 from hf2vad.settings import to_dict
@@ -199,15 +200,16 @@ def _put(job: AblationJob, lines: list[dict[str, Any]], *, nodes: int, seconds: 
     }
     put_table(join(job.out, "ablation.parquet"), records_table(lines))
     put_json(join(job.out, "ablation.json"), result)
-    table = Table(title=f"frame AUROC, {nodes} nodes, {seconds:.0f} s; smoothed / raw")
+    table = Table(title=f"frame AUROC, {count_words(nodes, 'node')}, {seconds:.0f} s; smoothed / raw")
     for column in HEAD:
         table.add_column(column)
     for line in cells(lines):
         table.add_row(*line)
     print_whole(table, width=160)
     counts = Counter(line["status"] for line in lines)
+    done = [f"{count_words(count, 'row')} {status}" for status, count in counts.items()]
     said = [
-        f"{', '.join(f'{count} rows {status}' for status, count in counts.items())} in {duration(seconds)}",
+        f"{', '.join(done)} in {duration(seconds)}",
         "Nothing is chosen by these figures: they are of the test labels, and the best of them is no result.",
         *(f"{line['row']}: {line['note']}" for line in lines if line["status"] == "failed"),
     ]

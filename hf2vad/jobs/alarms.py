@@ -22,6 +22,7 @@ from rich.table import Table
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import ConfigError
+from hf2vad.plurals import count_words
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.words import threshold_words
 from hf2vad.summary import print_lines, print_whole
@@ -83,7 +84,8 @@ def alarm_job(job: AlarmJob) -> int:
     if job.reviews:
         alarms = replace(alarms, figures={**alarms.figures, "reviews": called})
         print(
-            f"left out: {called['interesting']:,} events called interesting; {called['normal']:,} called normal count"
+            f"left out: {count_words(called['interesting'], 'event')} called interesting; "
+            f"counted: {count_words(called['normal'], 'event')} called normal"
         )
     alarms.put(absolute(job.out))
     _print_levels(alarms, levels, job.per_hour, last=f"Written to {job.out}; scoring takes it as --alarms {job.out}")
@@ -103,7 +105,8 @@ def _marks(job: AlarmJob) -> dict[str, dict[str, list[tuple[int, int]]]]:
 
 
 def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float, *, last: str) -> None:
-    table = Table(title=f"{per_hour:g} alarms per camera-hour, bundle {alarms.bundle}")
+    wanted = f"{count_words(per_hour, 'alarm')} per camera-hour"
+    table = Table(title=f"{wanted}, bundle {alarms.bundle}")
     for column in ("camera", "hours", "threshold", "95 % interval", "how", "alarms in this footage", "per hour, 95 %"):
         table.add_column(column)
     for name, level in levels.items():
@@ -113,12 +116,12 @@ def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float, *, 
         table.add_row(escape(name) if name else "all", *row)
     print_whole(table, width=120)
     overall = levels[""]
-    lines = [f"{per_hour:g} alarms per camera-hour: threshold {overall.threshold:.3f}, from {overall.hours:.2f} hours"]
+    lines = [f"{wanted}: threshold {overall.threshold:.3f}, from {overall.hours:.2f} hours"]
     if alarms.figures.get("rule") == "surprise":
         lines.append(f"all: an alarm begins at {threshold_words(alarms.threshold)}")
     unsure = [name for name, level in levels.items() if name and not level.supported]
     if unsure:
-        lines.append(f"{len(unsure)} cameras without support of their own take the threshold of all")
+        lines.append(f"threshold of all, for lack of footage of their own: {count_words(len(unsure), 'camera')}")
     print_lines(lines + [f"{name or 'all'}: {level.note}" for name, level in levels.items() if level.note], last=last)
 
 

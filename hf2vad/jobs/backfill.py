@@ -27,6 +27,7 @@ from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
 from hf2vad.errors import ConfigError, EvaluationError, LeaseError, NotFoundError
 from hf2vad.jobs.score import OF_BUNDLE, WHY_HIDDEN, ScoreSettings
+from hf2vad.plurals import count_words
 
 if TYPE_CHECKING:
     from hf2vad.cluster.dispatch import Cluster
@@ -193,7 +194,7 @@ def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
         print(line)
     pace = _seconds_per_byte(job.out)
     hours = "no earlier run to estimate hours from" if pace is None else f"about {size * pace / 3600:.2f} hours"
-    print(f"{count:,} new videos, {size / 2**30:.2f} GiB, {hours}; {finished:,} finished before")
+    print(f"{count_words(count, 'new video')}, {size / 2**30:.2f} GiB, {hours}; {finished:,} finished before")
     return EXIT_OK
 
 

@@ -72,7 +72,7 @@ def case_job(job: CaseJob) -> int:
     from hf2vad.evidence.case import CaseEvent, write_case
     from hf2vad.evidence.folder import EventFolder
     from hf2vad.jobs.evidence import EvidenceJob, evidence_task, gather_chosen
-    from hf2vad.scoring.words import count_words
+    from hf2vad.plurals import count_words
     from hf2vad.storage import atomic_writer
     from hf2vad.versions import versions
 

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.evaluation.settings import Protocol
+from hf2vad.plurals import count_words
 from hf2vad.summary import print_lines, print_whole
 
 
@@ -103,9 +104,9 @@ def print_evaluation(result: Mapping[str, Any], *, last: str = "") -> None:
         against_speed(result),
         alerts(result),
         *(f"{name}: RBDC {rbdc}, TBDC {tbdc}" for name, rbdc, tbdc in region_rows(result)),
-        f"{result['frames']:,} frames, {result['anomalous']:,} anomalous; {result['dropped']:,} dropped (no score); "
-        f"{result['videos_unlabelled']} videos unlabelled; smoothed: {smoothing(result)}; "
-        f"chosen on labels: {result['chosen_on_labels']}",
+        f"{count_words(result['frames'], 'frame')}, {result['anomalous']:,} anomalous; "
+        f"{result['dropped']:,} dropped (no score); {count_words(result['videos_unlabelled'], 'video')} unlabelled; "
+        f"smoothed: {smoothing(result)}; chosen on labels: {result['chosen_on_labels']}",
         *filter(None, [not_computed(result)]),
         resampling(result),
     ]

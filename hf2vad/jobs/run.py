@@ -218,16 +218,20 @@ def _notice(learned_s: float, *, below: bool) -> str:
 
 
 def _print_end(job: RunJob, found: Found, site: Site, plan: RunPlan) -> None:
-    from hf2vad.jobs.run_plan import count, length
+    """Print the six lines of the result."""
+    from hf2vad.jobs.run_plan import length
+    from hf2vad.plurals import count_words
+    from hf2vad.summary import print_lines, within_line
 
-    moments = count(0 if found.below else found.count, "unusual moment")
+    moments = count_words(0 if found.below else found.count, "unusual moment")
     below = "; the highest below the alarm threshold:" if found.below else ""
-    print(f"{moments} in {length(plan.scored.seconds)} of {count(plan.cameras, 'camera')}{below}")
-    for line in found.top:
-        print(f"  {line}")
-    failures = f"{count(site.failures, 'failure')}: see {job.out}/scores" if site.failures else "no failures"
-    print(f"{failures[0].upper()}{failures[1:]}; tables in {job.out}/scores, choices in {job.out}/hf2vad.toml")
-    print(f"Open: {site.index}")
+    failures = f"{count_words(site.failures, 'failure')} (see scores/)" if site.failures else "No failures"
+    lines = [
+        f"{moments} in {length(plan.scored.seconds)} of {count_words(plan.cameras, 'camera')}{below}",
+        *(within_line(f"  {line}") for line in found.top),
+        f"{failures}; scores/, bundle/ and hf2vad.toml are in {job.out}",
+    ]
+    print_lines(lines, last=f"Open: {site.index}")
 
 
 JOB = Job("run", RunJob, run_job, __doc__, shown=("paths", "out", "learn", "preset", "ray.address"), reads="paths")

@@ -25,6 +25,7 @@ from rich.table import Table
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError
+from hf2vad.plurals import count_words
 from hf2vad.settings import require
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def teach_job(job: TeachJob) -> int:
     missing: list[tuple[Mark, str]] = []
     lessons = list(_teacher(job, bundle).lessons(wanted, lambda mark, why: missing.append((mark, why))))
     if wanted and not lessons:
-        raise ConfigError(f"none of the {len(wanted)} marked events could be used; the first: {missing[0][1]}")
+        raise ConfigError(
+            f"none of {count_words(len(wanted), 'marked event')} could be used; the first: {missing[0][1]}"
+        )
     forget = [mark.event for mark in marks if mark.verdict == "reviewed"]
     taught = save_bundle(absolute(job.out), teach(bundle, lessons, forget=forget))
     _print(lessons, taught, missing)
@@ -147,7 +150,7 @@ def _print(lessons: Sequence[Lesson], taught: Bundle, missing: Sequence[tuple[Ma
     console = Console(width=120)
     console.print(table)
     if nothing := sum(not len(lesson.cubes) for lesson in lessons):
-        console.print(f"{nothing} events have no cube that is rare by this bundle: there is nothing to teach of them")
+        console.print(f"nothing to teach, for lack of a rare cube: {count_words(nothing, 'event')}")
     for mark, why in missing:
         console.print(f"not used: {mark.video}, frames {mark.start_frame}-{mark.end_frame}: {why}", markup=False)
 

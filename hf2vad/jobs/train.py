@@ -257,7 +257,7 @@ def _train_together(job: TrainJob, plan: TrainingPlan, workers: int) -> None:
     from hf2vad.cluster.train_group import run_group
     from hf2vad.tasks.training import train_share
 
-    print(f"{workers} workers train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
+    print(f"{workers} processes train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
     work = partial(train_share, plan, job.threads)
     run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
 
