@@ -7,8 +7,8 @@ from datetime import date, datetime
 import pytest
 
 from hf2vad.archive.pattern import PathPattern
+from hf2vad.archive.place import place_of
 from hf2vad.archive.recorders import RECORDERS, recorder_path
-from hf2vad.report.site.place import place_of
 
 DAY = date(2026, 11, 24)
 START = datetime(2026, 11, 24, 22, 15, 30)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from hf2vad.archive.place import Place
 from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.labels import read_labels
@@ -19,7 +20,6 @@ from hf2vad.report.site.about import about, bars_scale
 from hf2vad.report.site.evidence import folders
 from hf2vad.report.site.heat import HeatMap, Spread
 from hf2vad.report.site.job import ReportJob
-from hf2vad.report.site.place import Place
 from hf2vad.report.site.video import Shown, Sources, show_video
 from hf2vad.report.site.write import put_data, put_pages
 from hf2vad.storage import join, read_json, readable
