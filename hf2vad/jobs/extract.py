@@ -56,7 +56,8 @@ class ExtractJob(PathFilterSettings, WalkSettings):
 
     max_cubes: int = 20_000
     """Cubes of a camera, at most: short stretches, spread evenly over its footage, are cut and the rest is not looked
-    at. The camera is what --pattern says, else the first folder, or the file. 0: everything is cut."""
+    at. The camera is what --pattern says, else what a usual recorder's names say, else the first folder, or the file.
+    0: everything is cut."""
 
     leave_out_unhealthy: bool = False
     """Leave out cubes of frames whose footage is frozen, dark, covered …: what scoring marks as `health`."""
@@ -107,6 +108,7 @@ def run_extraction(
     listing: gives the same videos again. passed: what listing `first` passes over. Places of `job` are absolute, the
     detector of `extraction` is resolved.
     """
+    from hf2vad.archive.place import RecorderCameras
     from hf2vad.archive.sample import camera_in
     from hf2vad.sampling import FootageSample
     from hf2vad.video.timeline import probe
@@ -115,8 +117,9 @@ def run_extraction(
     task = extraction_task(job, extraction)
     if not job.max_cubes:
         return run_walk(name, job, task, first, passed=passed)
+    recorders = RecorderCameras()
     sample = FootageSample(
-        first=first,
+        first=first if job.pattern else recorders.watched(first),
         listing=listing,
         camera_of=camera_in(job.pattern),
         most=job.max_cubes,
@@ -127,6 +130,8 @@ def run_extraction(
     def prepare(cluster: Cluster, stop: Stop) -> tuple[ExtractionTask, dict[str, Any]]:
         nonlocal task
         task, record = sample.decide(task, cluster, stop, job.breaker)
+        for line in recorders.lines():
+            print(line, flush=True)
         return task, record
 
     def then(cluster: Cluster, stop: Stop) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.parts import Parts, camera_of
+from hf2vad.archive.parts import Parts, archive_camera
 from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.place import RecorderCameras
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.jobs.dry_run import looked_at
 from hf2vad.plurals import count_words
@@ -58,6 +59,8 @@ class RunPlan:
     """Cubes of a camera that are learned from, at most."""
     learns: bool
     """True if there is anything left to learn."""
+    recorders: RecorderCameras
+    """Cameras that names of files and folders give."""
 
     @property
     def shares(self) -> tuple[float, float, float, float]:
@@ -79,6 +82,7 @@ class RunPlan:
         cubes = min(CUBES_A_FRAME * self._learned_frames, self.most * self.cameras)
         space = cubes * CUBE_BYTES + self.scored.frames * SCORE_BYTES
         yield f"about {least} (little moves) to {most} (a busy street) on {processors}; up to {_size(space)} of disk"
+        yield from self.recorders.lines()
         yield from passed.lines()
 
     @property
@@ -96,13 +100,17 @@ def planned(
         pace.times(sum(video.size for video in some))
         for some in (parts.learned_whole(videos), parts.shared(videos), parts.scored_whole(videos))
     )
+    recorders = RecorderCameras()
+    for video in videos:
+        recorders.note(video.path)
     return RunPlan(
         videos=len(videos),
-        cameras=len({camera_of(video) for video in videos}),
+        cameras=len({archive_camera(video) for video in videos}),
         learned=older.plus(shared.times(share)),
         scored=newer.plus(shared.times(1 - share)),
         most=most,
         learns=learns,
+        recorders=recorders,
     )
 
 
