@@ -98,7 +98,7 @@ def case_job(job: CaseJob) -> int:
             write_case(file, job.title, events, {name: text for name, text in about.items() if text})
     noted = counts.get("noted", 0)
     missing = f", something is missing of {noted:,}" if noted else ""
-    print(f"{job.out}: {count_words(len(chosen), 'event')}{missing}")
+    print(f"{count_words(len(chosen), 'event')}{missing}: {job.out}")
     return EXIT_FAILURES if noted else EXIT_OK
 
 

@@ -88,9 +88,10 @@ def review_job(job: ReviewServerJob) -> int:
     if (loaded := server.review.store.join_files()) > 0:
         print(f"joined into one: {count_words(loaded, 'file')} of marks")
     print(f"marked so far: {count_words(len(_marked(server)), 'event')}; marks go to {server.review.store.uri}")
-    print(f"Open: {address}{f'?token={token}' if token else ''}", flush=True)
-    doing("Serving; Ctrl-C ends it")
-    _serve(server)
+    with contextlib.suppress(KeyboardInterrupt):
+        print(f"Open: {address}{f'?token={token}' if token else ''}", flush=True)
+        doing("Serving; Ctrl-C ends it")
+        _serve(server)
     return EXIT_OK
 
 
@@ -119,14 +120,14 @@ def open_server(job: ReviewServerJob) -> ReviewServer:
 
 
 def _serve(server: ReviewServer) -> None:
-    """Answer requests until SIGTERM or Ctrl-C."""
+    """Answer requests until SIGTERM."""
 
     def stop(*_: object) -> None:
         threading.Thread(target=server.shutdown).start()  # it waits for serve_forever, which this thread is in
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        with server, contextlib.suppress(KeyboardInterrupt):
+        with server:
             server.serve_forever()
     finally:
         signal.signal(signal.SIGTERM, before)
