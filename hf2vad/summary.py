@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, RenderableType
@@ -36,12 +38,15 @@ def print_lines(lines: Sequence[str], *, last: str = "") -> None:
 
 
 def within_line(text: str) -> str:
-    """`text` without the clauses at its end that do not fit in a line of the terminal; all of it with --verbose."""
+    """`text` without the clauses at its end that do not fit in a line of the terminal, but for the first one.
+
+    All of it with --verbose, and where stdout is no terminal.
+    """
     columns = shutil.get_terminal_size().columns
-    if _EVERYTHING or len(text) <= columns:
+    if _EVERYTHING or not sys.stdout.isatty() or len(text) <= columns:
         return text
-    end = max(text.rfind(mark, 0, columns + len(mark)) for mark in (", ", "; ", ". "))
-    return text[:end] if end > columns // 2 else f"{text[: columns - 1]}…"
+    ends = [clause.start() for clause in re.finditer(r"[,;.] ", text)]
+    return text[: max([end for end in ends if end <= columns], default=min(ends, default=len(text)))]
 
 
 @contextlib.contextmanager

@@ -58,10 +58,13 @@ def test_a_summary_has_six_lines_and_says_how_many_it_leaves_out(capsys: pytest.
 
 
 def test_a_line_that_is_longer_than_the_terminal_ends_after_a_clause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
     text = "gate.mp4 at 0:00:04: Moves fast. Rarer than 1 in 30 objects, about once in 1 second"
+    monkeypatch.setenv("COLUMNS", "60")
+    assert within_line(text) == text  # no terminal
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert within_line(text) == "gate.mp4 at 0:00:04: Moves fast. Rarer than 1 in 30 objects"
-    assert within_line("x" * 90) == "x" * 59 + "…"
+    assert within_line(f"{'x' * 90}: Moves fast; looks usual. Rare") == f"{'x' * 90}: Moves fast"
+    assert within_line("x" * 90) == "x" * 90
     assert within_line("short") == "short"
     try:
         show_everything(True)
