@@ -40,8 +40,8 @@ from benchmarks.tables import markdown, results
 from hf2vad.bundle.bundle import save_bundle
 from hf2vad.demo.archive import generate
 from hf2vad.jobs.backfill import BackfillJob
-from hf2vad.jobs.scoring import scoring_task
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.runs.scoring import scoring_task
 from hf2vad.storage import list_files, put_bytes, read_json
 from hf2vad.walk.markers import Marks
 from tests.bundles import make_bundle

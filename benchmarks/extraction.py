@@ -31,7 +31,8 @@ from benchmarks.tables import markdown, results
 from hf2vad.archive.settings import LimitsConfig
 from hf2vad.cubes.cut import cut_cubes, pixel_boxes
 from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.jobs.extract import ExtractJob, extraction_task
+from hf2vad.jobs.extract import ExtractJob
+from hf2vad.runs.extraction import extraction_task
 from hf2vad.schema import APPEARANCE_BYTES, F32, FLOW_BYTES, FRAMES, U8
 from hf2vad.video.container import decoded_frames, opened, video_stream
 from hf2vad.video.decode import Converter

@@ -38,8 +38,8 @@ from hf2vad.cluster.ray_cluster import WORKER_ENVIRONMENT
 from hf2vad.demo.archive import DemoArchive, generate
 from hf2vad.engines.request import answer_here
 from hf2vad.jobs.score import ScoreJob
-from hf2vad.jobs.scoring import engine_request, scoring_task
 from hf2vad.profile import recording, span
+from hf2vad.runs.scoring import engine_request, scoring_task
 from hf2vad.schema import CubeBatch
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.shard import score_shard

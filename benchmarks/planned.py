@@ -37,7 +37,7 @@ from hf2vad.bundle.bundle import save_bundle
 from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.jobs.score import ScoreJob
-from hf2vad.jobs.scoring import scoring_task
+from hf2vad.runs.scoring import scoring_task
 from hf2vad.storage import exists, put_bytes
 from hf2vad.tables.layout import RunLayout, list_shards, shard_name
 from hf2vad.tasks.scoring import ScoringTask

@@ -76,7 +76,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
 @pytest.fixture(scope="session")
 def evidence_site(scored: Scored, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything of both events, nothing hidden."""
-    from hf2vad.jobs.evidence import gather_evidence
+    from hf2vad.runs.evidence import gather_evidence
 
     folder = tmp_path_factory.mktemp("evidence_site")
     counts = gather_evidence(scored.job(folder, clips=True))

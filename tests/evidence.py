@@ -21,9 +21,9 @@ from hf2vad.demo.archive import generate
 from hf2vad.evidence.choose import event_key
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.features.settings import FusionConfig
-from hf2vad.jobs.evidence import EvidenceJob
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.runs.evidence import EvidenceJob
 from hf2vad.schema import U8
 from hf2vad.storage import read_table
 from tests.bundles import make_bundle, normal

@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from hf2vad.archive.archive_refs import ArchiveRef, find_in
+from hf2vad.errors import ConfigError
+from hf2vad.storage import open_read, read_bytes
+
 COLUMNS = (
     "video", "start_s", "end_s", "peak_s", "start_frame", "end_frame", "peak_frame", "peak_score", "frame", "score",
     "kind", "sentence", "rarity", "box", "note",
@@ -64,6 +68,28 @@ def write_case(file: IO[bytes], title: str, events: Sequence[CaseEvent], about: 
 def folder_of(number: int) -> str:
     """Folder of an event in the zip, by its number from 1 in the order of the page."""
     return f"event-{number:03d}"
+
+
+def keys_in(item: str) -> list[str]:
+    """The keys in a file that the review site saved, or the key itself. Raises ConfigError for another file."""
+    if not item.endswith(".json"):
+        return [item]
+    try:
+        return [str(row["key"]) for row in json.loads(read_bytes(item))]
+    except (ValueError, TypeError, KeyError):
+        raise ConfigError(f"--events {item}: not a file of events that the review site saved as JSON") from None
+
+
+def source_sha256(sources: Sequence[ArchiveRef], name: str) -> str:
+    """SHA-256 of a video's file. Empty for a folder of images, and for a file that is gone."""
+    video = find_in(sources, name)
+    if video is None or video.kind != "file":
+        return ""
+    digest = hashlib.sha256()
+    with open_read(video.uri) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _members(number: int, event: CaseEvent) -> Iterator[tuple[str, bytes]]:

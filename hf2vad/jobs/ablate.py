@@ -14,12 +14,9 @@ resume. Exit code: 0 done, 2 usage, 3 some rows failed (the table gives the reas
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
-
-from rich.table import Table
 
 from hf2vad.ablation.settings import Schedule
 from hf2vad.cluster.settings import RayConfig
@@ -28,11 +25,8 @@ from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import ConfigError
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.models.settings import LossConfig, ModelConfig
-from hf2vad.plurals import count_words
 from hf2vad.presets import PresetName, preset
-from hf2vad.progress import duration
 from hf2vad.settings import to_dict
-from hf2vad.summary import print_lines, print_whole
 
 if TYPE_CHECKING:
     from hf2vad.ablation.plan import Base
@@ -105,6 +99,7 @@ def ablate_job(job: AblationJob) -> int:
     from hf2vad.ablation.nodes import Workspace
     from hf2vad.ablation.plan import distinct, plan
     from hf2vad.ablation.record import Records
+    from hf2vad.ablation.result import put_result
     from hf2vad.ablation.rows import select
     from hf2vad.ablation.runs import cut_all, run_nodes
     from hf2vad.cluster.dispatch import open_cluster
@@ -139,7 +134,7 @@ def ablate_job(job: AblationJob) -> int:
             reason = next((text for text in reasons if text), None)
             failed = reason and records.without(row, group[0].seed, "failed", reason)
             lines.append(failed or records.of(group))
-    _put(job, lines, nodes=len(nodes), seconds=time.monotonic() - started)
+    put_result(job.out, to_dict(job), lines, nodes=len(nodes), seconds=time.monotonic() - started)
     return EXIT_FAILURES if any(line["status"] == "failed" for line in lines) else EXIT_OK
 
 
@@ -184,38 +179,6 @@ def _extract(
     """Cut the cubes of one archive; returns the exit code."""
     cut = ExtractJob(archive=archive, out=out, boxes=boxes, dataset=dataset, image_fps=job.image_fps, ray=job.ray)
     return extract_job(replace(cut, **extraction.parts))
-
-
-def _put(job: AblationJob, lines: list[dict[str, Any]], *, nodes: int, seconds: float) -> None:
-    from hf2vad.ablation.rows import HEAD, cells, records_table
-    from hf2vad.storage import join, put_json, put_table
-
-    result: dict[str, Any] = {
-        "benchmark": "ablation",
-        "seconds": round(seconds, 1),
-        "units": nodes,
-        "settings": to_dict(job),
-        "chosen_on_labels": "nothing",
-        "rows": lines,
-    }
-    put_table(join(job.out, "ablation.parquet"), records_table(lines))
-    put_json(join(job.out, "ablation.json"), result)
-    table = Table(title=f"frame AUROC, {count_words(nodes, 'node')}, {seconds:.0f} s; smoothed / raw")
-    for column in HEAD:
-        table.add_column(column)
-    for line in cells(lines):
-        table.add_row(*line)
-    print_whole(table, width=160)
-    counts = Counter(line["status"] for line in lines)
-    done = [f"{count_words(count, 'row')} {status}" for status, count in counts.items()]
-    said = [
-        f"{', '.join(done)} in {duration(seconds)}",
-        "Nothing is chosen by these figures: they are of the test labels, and the best of them is no result.",
-        *(f"{line['row']}: {line['note']}" for line in lines if line["status"] == "failed"),
-    ]
-    print_lines(
-        said, last=f"Written to {join(job.out, 'ablation.parquet')} and ablation.json; --verbose prints the rows"
-    )
 
 
 JOB = Job(

@@ -14,22 +14,12 @@ Exit code: 0 done, 2 usage.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-
-from rich.markup import escape
-from rich.table import Table
 
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import ConfigError
 from hf2vad.plurals import count_words
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.scoring.words import threshold_words
-from hf2vad.summary import print_lines, print_whole
-
-if TYPE_CHECKING:
-    from hf2vad.evaluation.alarms import Level
-    from hf2vad.scoring.alarms import Alarms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +65,7 @@ class AlarmJob:
 def alarm_job(job: AlarmJob) -> int:
     """Find the thresholds, put the file and print what they rest on; returns the exit code."""
     from hf2vad.evaluation.alarms import AlarmTarget, alarm_levels
+    from hf2vad.report.alarms import print_levels
     from hf2vad.storage import absolute
 
     target = AlarmTarget(job.per_hour, job.events, job.resamples, job.seed)
@@ -88,7 +79,7 @@ def alarm_job(job: AlarmJob) -> int:
             f"counted: {count_words(called['normal'], 'event')} called normal"
         )
     alarms.put(absolute(job.out))
-    _print_levels(alarms, levels, job.per_hour, last=f"Written to {job.out}; scoring takes it as --alarms {job.out}")
+    print_levels(alarms, levels, job.per_hour, last=f"Written to {job.out}; scoring takes it as --alarms {job.out}")
     return EXIT_OK
 
 
@@ -102,27 +93,6 @@ def _marks(job: AlarmJob) -> dict[str, dict[str, list[tuple[int, int]]]]:
         if mark.verdict in ranges:
             ranges[mark.verdict].setdefault(mark.video, []).append((mark.start_frame, mark.end_frame))
     return ranges
-
-
-def _print_levels(alarms: Alarms, levels: dict[str, Level], per_hour: float, *, last: str) -> None:
-    wanted = f"{count_words(per_hour, 'alarm')} per camera-hour"
-    table = Table(title=f"{wanted}, bundle {alarms.bundle}")
-    for column in ("camera", "hours", "threshold", "95 % interval", "how", "alarms in this footage", "per hour, 95 %"):
-        table.add_column(column)
-    for name, level in levels.items():
-        interval = "" if level.interval is None else "{:.3f} to {:.3f}".format(*level.interval)
-        rate = "{:.3g} to {:.3g}".format(*level.rate)
-        row = (f"{level.hours:.2f}", f"{level.threshold:.3f}", interval, level.method, f"{level.events:,}", rate)
-        table.add_row(escape(name) if name else "all", *row)
-    print_whole(table, width=120)
-    overall = levels[""]
-    lines = [f"{wanted}: threshold {overall.threshold:.3f}, from {overall.hours:.2f} hours"]
-    if alarms.figures.get("rule") == "surprise":
-        lines.append(f"all: an alarm begins at {threshold_words(alarms.threshold)}")
-    unsure = [name for name, level in levels.items() if name and not level.supported]
-    if unsure:
-        lines.append(f"threshold of all, for lack of footage of their own: {count_words(len(unsure), 'camera')}")
-    print_lines(lines + [f"{name or 'all'}: {level.note}" for name, level in levels.items() if level.note], last=last)
 
 
 JOB = Job(

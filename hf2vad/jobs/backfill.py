@@ -24,19 +24,12 @@ from hf2vad.archive.partitions import Order, Partitions
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.path_filter import PathFilterSettings
 from hf2vad.cluster.stop import Stop, StopReason
-from hf2vad.commandline import EXIT_BUSY, EXIT_OK, Job
+from hf2vad.commandline import EXIT_BUSY, Job
 from hf2vad.errors import ConfigError, EvaluationError, LeaseError, NotFoundError
-from hf2vad.jobs.score import OF_BUNDLE, WHY_HIDDEN, ScoreSettings
-from hf2vad.plurals import count_words
+from hf2vad.runs.settings import OF_BUNDLE, WHY_HIDDEN, ScoreSettings
 
 if TYPE_CHECKING:
     from hf2vad.cluster.dispatch import Cluster
-    from hf2vad.walk.candidates import Candidates
-
-SHOWN = 20
-"""Videos that --dry-run names."""
-RECORDS = 5
-"""Records of earlier runs that it estimates from, the last ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +89,9 @@ class BackfillJob(PathFilterSettings, ScoreSettings):
 
 def backfill_job(job: BackfillJob) -> int:
     """Score what is new; returns the exit code."""
-    from hf2vad.jobs.compact import compact_all
-    from hf2vad.jobs.scoring import run_scoring, scoring_task
+    from hf2vad.runs.compact import compact_all
+    from hf2vad.runs.dry_run import list_new
+    from hf2vad.runs.scoring import run_scoring, scoring_task
     from hf2vad.storage import absolute, exists
     from hf2vad.tables.archives import put_archive_names
     from hf2vad.walk.backlog import Backlog
@@ -116,7 +110,7 @@ def backfill_job(job: BackfillJob) -> int:
     layout = task.layout
     candidates = Candidates(sections, layout, job.min_age_minutes)
     if job.dry_run:
-        return _show_plan(job, candidates)
+        return list_new(candidates, limit=job.limit, out=job.out)
     try:
         with Lease(layout.prefix, seconds=job.lease_seconds) as lease:
             put_archive_names(layout.prefix, sections.sources)
@@ -173,45 +167,6 @@ def _report(job: BackfillJob) -> None:
         review_job(review)
     except EvaluationError as error:  # a night without a scored video has no site, and is no failure
         print(f"no site: {error}")
-
-
-def _show_plan(job: BackfillJob, candidates: Candidates) -> int:
-    """Print what is new, and an estimate from what earlier runs took for a byte of video."""
-    count = size = finished = 0
-    passed = PassedOver()
-    for video, is_finished in candidates.looked_up(passed):
-        if is_finished:
-            finished += 1
-            continue
-        count, size = count + 1, size + video.size
-        if count <= SHOWN:
-            print(f"new: {video.id!r}")
-        if count == job.limit:
-            break
-    if count > SHOWN:
-        print(f"... and {count - SHOWN} more")
-    for line in passed.lines():
-        print(line)
-    pace = _seconds_per_byte(job.out)
-    hours = "no earlier run to estimate hours from" if pace is None else f"about {size * pace / 3600:.2f} hours"
-    print(f"{count_words(count, 'new video')}, {size / 2**30:.2f} GiB, {hours}; {finished:,} finished before")
-    return EXIT_OK
-
-
-def _seconds_per_byte(out: str) -> float | None:
-    """Seconds that the latest runs took per byte of video. None if there are none."""
-    from hf2vad.storage import list_dir, read_json
-    from hf2vad.tables.layout import records_folder
-
-    try:
-        names = sorted(entry.uri for entry in list_dir(records_folder(out)) if entry.name.endswith(".json"))
-    except NotFoundError:
-        return None
-    records = [read_json(uri) for uri in names[-RECORDS:]]
-    used = [
-        record for record in records if record.get("bytes") and record.get("status") in (None, "finished", "stopped")
-    ]
-    return sum(r["seconds"] for r in used) / sum(r["bytes"] for r in used) if used else None
 
 
 JOB = Job(

@@ -69,10 +69,10 @@ class CaseJob:
 
 def case_job(job: CaseJob) -> int:
     """Gather the events' evidence, and put the zip. Returns the exit code."""
-    from hf2vad.evidence.case import CaseEvent, write_case
+    from hf2vad.evidence.case import CaseEvent, source_sha256, write_case
     from hf2vad.evidence.folder import EventFolder
-    from hf2vad.jobs.evidence import EvidenceJob, evidence_task, gather_chosen
     from hf2vad.plurals import count_words
+    from hf2vad.runs.evidence import EvidenceJob, evidence_task, gather_chosen
     from hf2vad.storage import atomic_writer
     from hf2vad.versions import versions
 
@@ -90,7 +90,7 @@ def case_job(job: CaseJob) -> int:
         task = evidence_task(gather)
         chosen = _chosen(job, task.sources)
         counts = gather_chosen(task, chosen, job.ray)
-        hashes = {event.row["video"]: _sha256(task.sources, event.row["video"]) for event in chosen}
+        hashes = {event.row["video"]: source_sha256(task.sources, event.row["video"]) for event in chosen}
         about = {"Events": f"{len(chosen):,}", "Bundle": task.bundle_id, "hf2vad": versions()["hf2vad"]}
         about["Hidden in pictures"] = "" if job.evidence.pixelate == "none" else job.evidence.pixelate
         events = [CaseEvent(Path(EventFolder(site, e.key).uri), hashes[e.row["video"]]) for e in chosen]
@@ -104,48 +104,18 @@ def case_job(job: CaseJob) -> int:
 
 def _chosen(job: CaseJob, sources: Sequence[ArchiveRef]) -> list[Chosen]:
     """The events of the case by video and time. Raises ConfigError for one that the scores do not have."""
+    from hf2vad.evidence.case import keys_in
     from hf2vad.evidence.choose import choose_events
     from hf2vad.tables.archives import archive_names
     from hf2vad.tables.read import scores_prefix
 
-    keys = {key for item in job.events for key in _keys(item)}
+    keys = {key for item in job.events for key in keys_in(item)}
     prefix = scores_prefix(job.scores)
     everything = replace(job.evidence, above=float("-inf"))
     found = [e for e in choose_events(prefix, everything, archives=archive_names(prefix, sources)) if e.key in keys]
     if absent := sorted(keys - {event.key for event in found}):
         raise ConfigError(f"--events: {', '.join(absent[:5])}: not among the events of {prefix}")
     return sorted(found, key=lambda event: (event.row["video"], event.row["start_s"]))
-
-
-def _keys(item: str) -> list[str]:
-    """The keys in a file that the review site saved, or the key itself. Raises ConfigError for another file."""
-    import json
-
-    from hf2vad.storage import read_bytes
-
-    if not item.endswith(".json"):
-        return [item]
-    try:
-        return [str(row["key"]) for row in json.loads(read_bytes(item))]
-    except (ValueError, TypeError, KeyError):
-        raise ConfigError(f"--events {item}: not a file of events that the review site saved as JSON") from None
-
-
-def _sha256(sources: Sequence[ArchiveRef], name: str) -> str:
-    """SHA-256 of a video's file. Empty for a folder of images, and for a file that is gone."""
-    import hashlib
-
-    from hf2vad.archive.archive_refs import find_in
-    from hf2vad.storage import open_read
-
-    video = find_in(sources, name)
-    if video is None or video.kind != "file":
-        return ""
-    digest = hashlib.sha256()
-    with open_read(video.uri) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 JOB = Job("case", CaseJob, case_job, __doc__, shown=("bundle", "title", "evidence.pixelate"), reads="scores")

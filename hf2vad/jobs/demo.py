@@ -17,7 +17,7 @@ from pathlib import Path
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError
-from hf2vad.jobs.evaluate import EvaluateJob, print_evaluation, put_evaluation
+from hf2vad.jobs.evaluate import EvaluateJob, put_evaluation
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob, score_job
@@ -67,6 +67,7 @@ class DemoJob:
 def demo_job(job: DemoJob) -> int:
     """Run all steps; what an earlier run has finished is not done again. Returns the exit code."""
     from hf2vad.cluster.dispatch import open_cluster
+    from hf2vad.report.evaluation import print_evaluation
     from hf2vad.report.site.night import write_site
     from hf2vad.storage import absolute, is_local, join
 

@@ -52,7 +52,7 @@ def review_job(job: ReviewJob) -> int:
 
 def gathered(job: ReviewJob) -> dict[str, int]:
     """Put what shows why the highest events are such, as far as it is not there; returns counts."""
-    from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
+    from hf2vad.runs.evidence import EvidenceJob, gather_evidence
 
     if not job.sources:
         return {}

@@ -16,16 +16,13 @@ Exit code: 0 ended by Ctrl-C or SIGTERM, 2 usage, or a place that cannot be used
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import secrets
-import signal
 import socket
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf2vad.commandline import EXIT_OK, Job
-from hf2vad.errors import ConfigError, NotFoundError
+from hf2vad.errors import NotFoundError
 from hf2vad.plurals import count_words
 from hf2vad.progress import doing
 from hf2vad.settings import require
@@ -81,6 +78,8 @@ class ReviewServerJob:
 
 def review_job(job: ReviewServerJob) -> int:
     """Serve until told to stop; returns the exit code."""
+    from hf2vad.review.server import serve
+
     server = open_server(job)
     token = server.review.access.token
     name = f"[{job.host}]" if ":" in job.host else job.host
@@ -91,24 +90,24 @@ def review_job(job: ReviewServerJob) -> int:
     with contextlib.suppress(KeyboardInterrupt):
         print(f"Open: {address}{f'?token={token}' if token else ''}", flush=True)
         doing("Serving; Ctrl-C ends it")
-        _serve(server)
+        serve(server)
     return EXIT_OK
 
 
 def open_server(job: ReviewServerJob) -> ReviewServer:
     """The server, listening, with the marks of `load` added. Raises ConfigError, and what the places raise."""
-    from hf2vad.jobs.similar import SimilarEvents
-    from hf2vad.review.access import LOOPBACK, Access
+    from hf2vad.review.access import LOOPBACK, Access, is_loopback
     from hf2vad.review.files import INDEX, ServedFiles
     from hf2vad.review.marks import parse_file, to_table
     from hf2vad.review.server import Review, ReviewServer
+    from hf2vad.review.similar import SimilarEvents
     from hf2vad.review.store import FOLDER, MarkStore
     from hf2vad.storage import absolute, find_file, join, read_bytes
 
     site = absolute(job.site).rstrip("/")
     if find_file(join(site, INDEX)) is None:
         raise NotFoundError(f"{job.site}: no review site there (no {INDEX}); hf2vad run and hf2vad report make one")
-    token = job.token or ("" if _is_loopback(job.host) else secrets.token_hex(TOKEN_LENGTH))
+    token = job.token or ("" if is_loopback(job.host) else secrets.token_hex(TOKEN_LENGTH))
     hosts = {*LOOPBACK, *job.hosts, job.host.lower(), socket.gethostname().lower()}
     archives = tuple(map(absolute, job.archive)) or _noted_archives(site)
     store = MarkStore(absolute(job.reviews) if job.reviews else join(site, FOLDER))
@@ -119,31 +118,8 @@ def open_server(job: ReviewServerJob) -> ReviewServer:
     return ReviewServer(Review(ServedFiles(site, archives), store, Access(token, hosts), similar), job.host, job.port)
 
 
-def _serve(server: ReviewServer) -> None:
-    """Answer requests until SIGTERM."""
-
-    def stop(*_: object) -> None:
-        threading.Thread(target=server.shutdown).start()  # it waits for serve_forever, which this thread is in
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        with server:
-            server.serve_forever()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _marked(server: ReviewServer) -> list[str]:
     return [mark.event for mark in server.review.store.marks().values() if mark.verdict]
-
-
-def _is_loopback(host: str) -> bool:
-    """True if only this machine can reach an address. Raises ConfigError for a name that cannot be resolved."""
-    try:
-        found = {item[4][0] for item in socket.getaddrinfo(host, None)}
-    except OSError as error:
-        raise ConfigError(f"--host {host}: {error.strerror or error}") from None
-    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found)
 
 
 def _noted_archives(site: str) -> tuple[str, ...]:

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from hf2vad.archive.catalog import Video
     from hf2vad.archive.parts import Parts
     from hf2vad.archive.passed import PassedOver
-    from hf2vad.jobs.run_plan import RunPlan
     from hf2vad.jobs.run_steps import Found
     from hf2vad.report.site.night import Site
+    from hf2vad.runs.plan import RunPlan
 
 LITTLE_S = 600.0
 """Footage to learn from, in seconds, below which the result is called a preview."""
@@ -81,7 +81,7 @@ def run_job(job: RunJob) -> int:
     from hf2vad.archive.passed import PassedOver
     from hf2vad.bundle.settings import load_bundle_settings
     from hf2vad.jobs.extract import ExtractJob
-    from hf2vad.jobs.run_plan import planned
+    from hf2vad.runs.plan import planned
     from hf2vad.storage import exists, join, require_writable
 
     job = _with_last_paths(_absolute(job))
@@ -216,7 +216,7 @@ def _parts(job: RunJob, videos: Sequence[Video]) -> Parts:
 
 def _notice(learned_s: float, *, below: bool) -> str:
     """Banner of the site."""
-    from hf2vad.jobs.run_plan import length
+    from hf2vad.runs.plan import length
 
     said = []
     if learned_s < LITTLE_S:
@@ -230,8 +230,8 @@ def _notice(learned_s: float, *, below: bool) -> str:
 
 def _print_end(job: RunJob, found: Found, site: Site, plan: RunPlan) -> None:
     """Print the six lines of the result."""
-    from hf2vad.jobs.run_plan import length
     from hf2vad.plurals import count_words
+    from hf2vad.runs.plan import length
     from hf2vad.summary import print_lines, within_line
 
     moments = count_words(0 if found.below else found.count, "unusual moment")

@@ -14,13 +14,14 @@ from hf2vad.archive.parts import Parts
 from hf2vad.archive.passed import PassedOver
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.evidence.moments import clock, highest_scores, moments
-from hf2vad.jobs.extract import ExtractJob, run_extraction
+from hf2vad.jobs.extract import ExtractJob
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob
-from hf2vad.jobs.scoring import run_scoring, scoring_task
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.progress import stage
 from hf2vad.report.site.night import Site, write_site
+from hf2vad.runs.extraction import run_extraction
+from hf2vad.runs.scoring import run_scoring, scoring_task
 from hf2vad.storage import exists, is_local, join
 from hf2vad.summary import quietly
 from hf2vad.tables.archives import put_archive_names

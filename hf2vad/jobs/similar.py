@@ -11,15 +11,11 @@ It compares what objects look like and how they move, by the vectors that scorin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from hf2vad.commandline import EXIT_OK, Job
+from hf2vad.plurals import count_words
 from hf2vad.settings import require
-
-if TYPE_CHECKING:
-    from hf2vad.review.similar import Moment, VectorIndex
 
 AROUND_S = 1.0
 """Seconds before and after `--at` whose objects stand for that moment."""
@@ -51,8 +47,7 @@ class SimilarJob:
 def similar_job(job: SimilarJob) -> int:
     """Print the moments that are most like the one asked for; returns the exit code."""
     from hf2vad.evidence.moments import clock
-    from hf2vad.plurals import count_words
-    from hf2vad.review.similar import VectorIndex, event_frames
+    from hf2vad.review.similar import VectorIndex, event_frames, prefixes_of
     from hf2vad.storage import readable
 
     require(bool(job.event) != bool(job.video), "give --event, or --video and --at")
@@ -65,47 +60,6 @@ def similar_job(job: SimilarJob) -> int:
         figures = f"distance {moment.distance:.1f}, score {moment.score:.2f}, frame {moment.frame:,}"
         print(f"  {readable(moment.video)} at {clock(moment.seconds)}: {figures}")
     return EXIT_OK
-
-
-def prefixes_of(scores: tuple[str, ...]) -> list[str]:
-    """The bundle=<id> folders at or under some places. Raises EvaluationError for one without."""
-    from hf2vad.storage import absolute
-    from hf2vad.tables.read import scores_prefix
-
-    return [scores_prefix(absolute(uri)) for uri in scores]
-
-
-class SimilarEvents:
-    """Answers of the review server to a page that asks for more like an event."""
-
-    COUNT = 12
-
-    def __init__(self, scores: tuple[str, ...]) -> None:
-        """Read all vectors. Raises what VectorIndex does."""
-        from hf2vad.review.similar import VectorIndex
-
-        self._prefixes = prefixes_of(scores)
-        self._index: VectorIndex = VectorIndex.read(self._prefixes)
-
-    def __call__(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """The moments like the event that a query names. Raises ConfigError for one that there is not."""
-        from hf2vad.review.similar import event_frames
-
-        asked = event_frames(self._prefixes, query.get("event", ""))
-        return {"moments": [_for_page(moment) for moment in self._index.like(*asked, self.COUNT)]}
-
-
-def _for_page(moment: Moment) -> dict[str, Any]:
-    from hf2vad.report.site.evidence import video_key
-    from hf2vad.storage import readable
-
-    return {
-        "video": video_key(moment.video),
-        "name": readable(moment.video),
-        "seconds": round(moment.seconds, 3),
-        "score": round(moment.score, 3),
-        "distance": round(moment.distance, 2),
-    }
 
 
 JOB = Job("similar", SimilarJob, similar_job, __doc__, shown=("event", "video", "at", "count"), reads="scores")

@@ -14,8 +14,6 @@ Exit code: 0 done, 2 usage, 3 some marked events could not be used (it says whic
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,12 +22,10 @@ from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError
 from hf2vad.plurals import count_words
 from hf2vad.settings import require
-from hf2vad.summary import print_lines, print_whole
 
 if TYPE_CHECKING:
     from hf2vad.bundle.bundle import Bundle
     from hf2vad.engines.eager import Engine
-    from hf2vad.fitting.teach import Lesson
     from hf2vad.review.lessons import Teacher
     from hf2vad.review.marks import Mark
 
@@ -77,6 +73,7 @@ def teach_job(job: TeachJob) -> int:
     """Put the taught bundle and print what it was taught; returns the exit code."""
     from hf2vad.bundle.bundle import load_bundle, save_bundle
     from hf2vad.fitting.teach import comparing, teach
+    from hf2vad.review.lessons import print_lessons
     from hf2vad.review.store import read_reviews
     from hf2vad.storage import absolute
 
@@ -95,7 +92,7 @@ def teach_job(job: TeachJob) -> int:
     forget = [mark.event for mark in marks if mark.verdict == "reviewed"]
     taught = save_bundle(absolute(job.out), teach(bundle, lessons, forget=forget))
     last = f"Bundle {bundle.id}, taught, is bundle {taught.id} in {job.out}; scoring takes it as --bundle"
-    _print(lessons, taught, missing, last=last)
+    print_lessons(lessons, taught, missing, last=last)
     return EXIT_FAILURES if missing else EXIT_OK
 
 
@@ -133,35 +130,6 @@ def _engine(job: TeachJob, bundle: Bundle) -> Engine:
     torch.set_num_threads(job.threads)
     spec = EngineSpec(name="eager", networks=networks_for(bundle.settings.fusion.weights))
     return make_engine(spec, bundle, device=choose_device(job.device), batch=BATCH)
-
-
-def _print(lessons: Sequence[Lesson], taught: Bundle, missing: Sequence[tuple[Mark, str]], *, last: str) -> None:
-    """How many rare cubes of the marked events are excused now; with --verbose a row for each event."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title="what was taught")
-    for column in ("video", "frames", "called", "rare cubes", "excused now"):
-        table.add_column(column)
-    events, rare, excused = Counter[str](), Counter[str](), Counter[str]()
-    for lesson in lessons:
-        like = taught.taught.excuses(taught.features, lesson.cubes)
-        row = lesson.row
-        frames = f"{row['start_frame']}-{row['end_frame']}"
-        table.add_row(escape(row["video"]), frames, row["verdict"], f"{len(like):,}", f"{int(like.sum()):,}")
-        called = row["verdict"]
-        events[called], rare[called] = events[called] + 1, rare[called] + len(like)
-        excused[called] += int(like.sum())
-    print_whole(table, width=120)
-    lines = [
-        f"{count_words(number, 'event')} called {called}: {excused[called]:,} of "
-        f"{count_words(rare[called], 'rare cube')} excused now"
-        for called, number in events.items()
-    ]
-    if nothing := sum(not len(lesson.cubes) for lesson in lessons):
-        lines.append(f"nothing to teach, for lack of a rare cube: {count_words(nothing, 'event')}")
-    lines += [f"not used: {mark.video}, frames {mark.start_frame}-{mark.end_frame}: {why}" for mark, why in missing]
-    print_lines(lines, last=last)
 
 
 JOB = Job("teach", TeachJob, teach_job, __doc__, shown=("boxes", "image-fps"))

@@ -7,12 +7,16 @@ machine can reach the server, must bring a token.
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
+import socket
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from email.message import Message
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
+
+from hf2vad.errors import ConfigError
 
 COOKIE = "hf2vad-review"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -60,6 +64,15 @@ class Access:
         except CookieError:
             return False
         return cookie is not None and self.is_token(cookie.value)
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine can reach an address. Raises ConfigError for a name that cannot be resolved."""
+    try:
+        found = {item[4][0] for item in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise ConfigError(f"--host {host}: {error.strerror or error}") from None
+    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found)
 
 
 def _name(host: str) -> str:

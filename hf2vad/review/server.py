@@ -10,6 +10,7 @@ GET  <site>/similar?…         moments like an event's, where the server was gi
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -96,6 +97,20 @@ class ReviewServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away while it is answered is no error of ours."""
         logs.event("connection lost", client=str(client_address[0]))
+
+
+def serve(server: ReviewServer) -> None:
+    """Answer requests until SIGTERM."""
+
+    def stop(*_: object) -> None:
+        threading.Thread(target=server.shutdown).start()  # it waits for serve_forever, which this thread is in
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with server:
+            server.serve_forever()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _RefusedError(Exception):

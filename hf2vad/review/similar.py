@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,8 +14,10 @@ import pyarrow as pa
 from hf2vad.errors import ConfigError, NotFoundError
 from hf2vad.evidence.choose import event_key
 from hf2vad.features.object_vector import I8
+from hf2vad.report.site.evidence import video_key
 from hf2vad.schema import F32, I32, VECTOR_BYTES
-from hf2vad.tables.read import video_tables
+from hf2vad.storage import absolute, readable
+from hf2vad.tables.read import scores_prefix, video_tables
 
 CHUNK = 8192
 """Vectors that are compared at once: 2 MB as floats, which stay in a processor's cache."""
@@ -161,6 +163,37 @@ def event_frames(prefixes: Sequence[str], key: str) -> tuple[str, int, int]:
                 if event_key(row["video"], row["start_frame"]) == key:
                     return row["video"], row["start_frame"], row["end_frame"] + 1
     raise ConfigError(f"no event {key} in {', '.join(prefixes)}")
+
+
+def prefixes_of(scores: tuple[str, ...]) -> list[str]:
+    """The bundle=<id> folders at or under some places. Raises EvaluationError for one without."""
+    return [scores_prefix(absolute(uri)) for uri in scores]
+
+
+class SimilarEvents:
+    """Answers of the review server to a page that asks for more like an event."""
+
+    COUNT = 12
+
+    def __init__(self, scores: tuple[str, ...]) -> None:
+        """Read all vectors. Raises what VectorIndex does."""
+        self._prefixes = prefixes_of(scores)
+        self._index: VectorIndex = VectorIndex.read(self._prefixes)
+
+    def __call__(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """The moments like the event that a query names. Raises ConfigError for one that there is not."""
+        asked = event_frames(self._prefixes, query.get("event", ""))
+        return {"moments": [_for_page(moment) for moment in self._index.like(*asked, self.COUNT)]}
+
+
+def _for_page(moment: Moment) -> dict[str, Any]:
+    return {
+        "video": video_key(moment.video),
+        "name": readable(moment.video),
+        "seconds": round(moment.seconds, 3),
+        "score": round(moment.score, 3),
+        "distance": round(moment.distance, 2),
+    }
 
 
 def _tables(prefix: str) -> Iterator[tuple[Any, pa.Table]]:

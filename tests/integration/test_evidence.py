@@ -16,7 +16,7 @@ import pytest
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.evidence.choose import event_key
 from hf2vad.evidence.settings import EvidenceConfig
-from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
+from hf2vad.runs.evidence import EvidenceJob, gather_evidence
 from hf2vad.storage import list_files, read_json
 from tests.seaweed import SeaweedServer
 from tests.site import Site, ray_workers, run_job, wait_until

@@ -15,7 +15,7 @@ import pytest
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import MotionConfig
 from hf2vad.jobs.extract import ExtractJob, extract_job
-from hf2vad.sampling import stretch_frames
+from hf2vad.runs.sampling import stretch_frames
 from hf2vad.schema import U8
 from hf2vad.tasks.extraction import ExtractionTask
 from hf2vad.video.shards import Shard
@@ -187,10 +187,10 @@ def test_what_it_will_cost_is_said_before_the_work(
 ) -> None:
     assert extract_job(job(archive, tmp_path)) == 0
     said = capsys.readouterr().out
-    assert "at most about 400 cubes" in said
+    assert "taken whole, at most about 400 cubes each" in said
     line = next(line for line in said.splitlines() if "--max-cubes 0 takes everything" in line)
     assert line.startswith("sample: about 1,")
-    assert "at most 400 of each are taken, in " in line
+    assert "at most 400 cubes of each are taken, in " in line
     assert f"stretches of {stretch_frames(MOST)} frames: 0.0 GB, about " in line
     assert said.index(line) < said.index("Record: ")
 

@@ -24,7 +24,7 @@ from hf2vad.archive.archive_refs import ArchiveRef
 from hf2vad.archive.partitions import Partitions
 from hf2vad.archive.path_filter import PathFilter
 from hf2vad.errors import NotFoundError, SchemaError
-from hf2vad.jobs.compact import camera_days
+from hf2vad.runs.compact import camera_days
 from hf2vad.schema import TABLES, pack_metadata
 from hf2vad.storage import delete, join, list_files, put_table, read_json, read_table
 from hf2vad.tables import compact as joining

@@ -16,10 +16,10 @@ from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig
-from hf2vad.jobs.evidence import EvidenceJob, gather_evidence
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.runs.evidence import EvidenceJob, gather_evidence
 from hf2vad.walk.worker import warm_extractor
 from tests.bundles import make_bundle, normal
 from tests.clips import Clip, write_clip

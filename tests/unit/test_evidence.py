@@ -16,8 +16,8 @@ import pytest
 from hf2vad.bundle.bundle import load_bundle, save_bundle
 from hf2vad.evidence.choose import event_key
 from hf2vad.features.settings import FusionConfig
-from hf2vad.jobs.evidence import gather_evidence
 from hf2vad.jobs.score import ScoreJob, score_job
+from hf2vad.runs.evidence import gather_evidence
 from hf2vad.schema import BOX, U8
 from hf2vad.storage import put_table
 from tests.evidence import (

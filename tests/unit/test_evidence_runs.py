@@ -17,7 +17,7 @@ from hf2vad.bundle.bundle import load_bundle
 from hf2vad.errors import BundleError, MismatchError
 from hf2vad.evidence.choose import choose_events
 from hf2vad.evidence.settings import EvidenceConfig
-from hf2vad.jobs.evidence import gather_evidence
+from hf2vad.runs.evidence import gather_evidence
 from hf2vad.storage import local
 from tests.evidence import (
     MAPS,

@@ -9,7 +9,7 @@ import pytest
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.sample import FootageSize, Pick, camera_in, footage_of, picked, places
-from hf2vad.sampling import Density, stretch_frames
+from hf2vad.runs.sampling import Density, stretch_frames
 
 
 def month(camera: str = "gate") -> Iterator[Video]:

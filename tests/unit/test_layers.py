@@ -33,21 +33,28 @@ FLOORS = [
     {"cluster"},
     {"walk"},
     {"tasks", "ablation"},
-    {"sampling"},
+    {"runs"},
     {"jobs"},
     {"__main__", "api"},
     {"reference"},
 ]
 """From the ground up: a module imports only from floors below its own, or from its own package. The settings of a room
 stand on the floor of `settings`: they import nothing else, so that any room may read another's. Those of a bundle are
-what training found, and stand with it."""
+what training found, and those of runs know the command line: they stand with their rooms."""
+
+SETTINGS_OF_THEIR_ROOM = {"bundle", "runs"}
+LARGEST_ROOM = 2_500
+"""Lines of a folder of the package, with all folders in it, stay below this."""
+LONGEST_FILE = 350
+"""Lines of a file, at most."""
 
 MODULES = sorted((ROOT / "hf2vad").rglob("*.py"))
 
 
 def room(path: Path) -> str:
     parts = path.relative_to(ROOT / "hf2vad").parts
-    return "settings" if parts[-1] == "settings.py" and parts[0] != "bundle" else parts[0].removesuffix(".py")
+    own = parts[-1] == "settings.py" and parts[0] not in SETTINGS_OF_THEIR_ROOM
+    return "settings" if own else parts[0].removesuffix(".py")
 
 
 def imported(path: Path) -> list[str]:
@@ -74,8 +81,19 @@ def test_imports_run_downward(path: Path) -> None:
     for name in imported(path):
         parts = name.split(".")
         if parts[0] == "hf2vad" and len(parts) > 1 and parts[1] != own:
-            there = "settings" if parts[-1] == "settings" and parts[1] != "bundle" else parts[1]
+            is_settings = parts[-1] == "settings" and parts[1] not in SETTINGS_OF_THEIR_ROOM
+            there = "settings" if is_settings else parts[1]
             assert floor(there) < floor(own) or there == own == "settings", f"{path} imports {name}"
+
+
+def test_rooms_and_files_stay_small_enough_to_read() -> None:
+    rooms: dict[str, int] = {}
+    for path in MODULES:
+        lines = len(path.read_text().splitlines())
+        assert lines <= LONGEST_FILE, f"{path}: {lines} lines"
+        name = path.relative_to(ROOT / "hf2vad").parts[0]
+        rooms[name] = rooms.get(name, 0) + lines
+    assert {name: lines for name, lines in rooms.items() if lines >= LARGEST_ROOM} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -99,7 +117,7 @@ def imported_by(code: str, libraries: Iterable[str]) -> list[str]:
 @pytest.mark.slow
 def test_what_drives_a_run_imports_no_compiler_no_plots_and_no_ray() -> None:
     """They take 76 MiB and seconds, in the driver and in every worker; `--ray.address none` does without Ray."""
-    code = "import hf2vad.walk.run, hf2vad.jobs.scoring, hf2vad.tasks.extraction"
+    code = "import hf2vad.walk.run, hf2vad.runs.scoring, hf2vad.tasks.extraction"
     assert imported_by(code, ("torch._inductor", "sklearn", "plotly", "ray")) == []
 
 
@@ -130,6 +148,7 @@ WORKER_MODULES = (
 DRIVER_MODULES = (
     "hf2vad.commandline",
     "hf2vad.jobs",
+    "hf2vad.runs",
     *(f"hf2vad.walk.{name}" for name in ("walk", "run", "monitor", "metrics", "record", "backlog", "lease")),
 )
 """What a process that makes calls has no use for: the command line, and the following of a run."""

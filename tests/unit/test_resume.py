@@ -27,8 +27,8 @@ from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
-from hf2vad.jobs.scoring import scoring_task
 from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.runs.scoring import scoring_task
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import local
 from hf2vad.training.data import StcTable

@@ -12,7 +12,7 @@ import pytest
 from hf2vad.archive.archive_refs import ArchiveRef
 from hf2vad.archive.partitions import Partitions
 from hf2vad.archive.path_filter import PathFilter
-from hf2vad.jobs.compact import camera_days
+from hf2vad.runs.compact import camera_days
 from hf2vad.storage import Entry, join, key_path, list_dir, open_parquet, put_bytes, put_table
 from hf2vad.tables import keys as tables_keys
 from hf2vad.tables.compact import compact

@@ -117,7 +117,7 @@ def test_a_preview_loops_two_seconds_around_the_peak_with_the_object_marked(
 
 
 def test_what_is_hidden_in_pictures_is_hidden_in_previews(scored: Archive, evidence_site: Path, tmp_path: Path) -> None:
-    from hf2vad.jobs.evidence import gather_evidence
+    from hf2vad.runs.evidence import gather_evidence
 
     gather_evidence(scored.job(tmp_path, events=1, pixelate="people"))
     (path,) = tmp_path.glob("events/*/preview.webp")

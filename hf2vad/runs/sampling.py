@@ -278,20 +278,23 @@ class FootageSample:
         sampled = {name: count for name, count in self.counts.items() if count is not None}
         whole = len(self.counts) - len(sampled)
         if whole:
-            have = "has" if whole == 1 else "have"
-            yield f"sample: taken whole: {count_words(whole, 'camera')}, which {have} at most about {self.most:,} cubes"
+            yield f"sample: {count_words(whole, 'camera')} taken whole, at most about {self._most} each"
         if not sampled:
             return
         everything = sum(decided["cubes"][name] for name in sampled)
         cubes, stretches = self.most * len(sampled), sum(sampled.values())
         seconds = stretches * decided["busy_s"] / max(1, workers)
         took = f", about {duration(seconds)}" if decided["busy_s"] else ""
+        there = f"about {count_words(everything, 'cube')} of {count_words(len(sampled), 'camera')}"
+        taken = f"{count_words(stretches, 'stretch')} of {count_words(self.length, 'frame')}"
         yield (
-            f"sample: about {everything:,} cubes of {count_words(len(sampled), 'camera')}, {_gigabytes(everything)}; "
-            f"at most {self.most:,} of each are taken, in {count_words(stretches, 'stretch')} of {self.length} frames: "
-            f"{_gigabytes(cubes)}"
-            f"{took} (--max-cubes 0 takes everything)"
+            f"sample: {there}, {_gigabytes(everything)}; at most {self._most} of each are taken, in {taken}: "
+            f"{_gigabytes(cubes)}{took} (--max-cubes 0 takes everything)"
         )
+
+    @property
+    def _most(self) -> str:
+        return count_words(self.most, "cube")
 
 
 _File = tuple[str, Range, int]

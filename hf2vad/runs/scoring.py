@@ -23,8 +23,8 @@ from hf2vad.features.object_vector import VERSION
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import content_hash, hash_of
 from hf2vad.health.frame_stats import EVERY
-from hf2vad.jobs.score import ScoreSettings
 from hf2vad.models.device import choose_device
+from hf2vad.runs.settings import ScoreSettings
 from hf2vad.schema import SCHEMA_VERSION, SHARD, SHARD_VECTORS
 from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.feature_set import counted_features, fitted_features

@@ -12,9 +12,9 @@ from hf2vad.archive.parts import Parts, archive_camera
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.place import RecorderCameras
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
-from hf2vad.jobs.dry_run import looked_at
 from hf2vad.plurals import count_words
 from hf2vad.progress import duration
+from hf2vad.runs.dry_run import looked_at
 from hf2vad.threads import in_threads
 
 SAMPLED = 50
