@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from hf2vad.cubes.detectors.detector import NO_BOXES, Detections, Detector, FrameContext, Resources
 from hf2vad.cubes.detectors.settings import DETECTORS, DetectorConfig
@@ -45,6 +46,10 @@ class FrameBoxes:
 
     def __len__(self) -> int:
         return len(self.in_source)
+
+    def part(self, kept: npt.NDArray[np.bool_]) -> FrameBoxes:
+        """The boxes that a (N,) mask keeps, in their order."""
+        return FrameBoxes(self.in_source[kept], self.in_working[kept], self.classes[kept], self.class_scores[kept])
 
 
 NO_FRAME_BOXES = FrameBoxes(NO_BOXES, NO_BOXES, np.empty(0, np.int32), np.empty(0, np.float32))
