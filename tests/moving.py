@@ -16,7 +16,6 @@ from hf2vad.archive.zones import NO_ZONES, CameraZones
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, MotionConfig
 from hf2vad.schema import U8, CubeBatch
-from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import probe
 
 WIDTH, HEIGHT, COUNT = 96, 72, 45
@@ -65,7 +64,7 @@ def extract(
     stop: int | None = None,
     zones: CameraZones = NO_ZONES,
 ) -> list[CubeBatch]:
-    shards = cut_shards(video, probe(video), length, start=start, stop=stop)
+    shards = extractor.shards(video, probe(video), length, start=start, stop=stop)
     return [batch for shard in shards for batch in extractor.cubes(shard, zones=zones)]
 
 

@@ -15,6 +15,7 @@ Exit code: 0 ended by Ctrl-C or SIGTERM, 2 usage, or a place that cannot be used
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import NotFoundError
+from hf2vad.plurals import count_words
 from hf2vad.progress import doing
 from hf2vad.settings import require
 
@@ -85,11 +87,12 @@ def review_job(job: ReviewServerJob) -> int:
     name = f"[{job.host}]" if ":" in job.host else job.host
     address = f"http://{name}:{server.server_address[1]}{server.review.files.address}"
     if (loaded := server.review.store.join_files()) > 0:
-        print(f"{loaded} files of marks are now one")
-    print(f"{len(_marked(server)):,} events are marked; marks go to {server.review.store.uri}")
-    print(f"Open: {address}{f'?token={token}' if token else ''}", flush=True)
-    doing("Serving; Ctrl-C ends it")
-    serve(server)
+        print(f"joined into one: {count_words(loaded, 'file')} of marks")
+    print(f"marked so far: {count_words(len(_marked(server)), 'event')}; marks go to {server.review.store.uri}")
+    with contextlib.suppress(KeyboardInterrupt):
+        print(f"Open: {address}{f'?token={token}' if token else ''}", flush=True)
+        doing("Serving; Ctrl-C ends it")
+        serve(server)
     return EXIT_OK
 
 

@@ -6,10 +6,10 @@ Example:
     hf2vad run s3://cameras/2026 --out s3://vad/found
     hf2vad run --out found                 # again: score what is new since then
 
-No other option is needed. In a folder of cameras, each camera is a folder; a video outside of them is a camera of its
-own. With four or more videos of a camera, the older half (by name) is learned from and the newer half is scored.
-Otherwise the first half of each video is learned from and the second half is scored. <out>/index.html is the site, and
-<out>/hf2vad.toml holds the settings that were used.
+No other option is needed. Cameras are read from the names that usual recorders give (Frigate, Reolink, …). Otherwise
+each folder is a camera, and so is a video outside of folders. With four or more videos of a camera, the older half (by
+name) is learned from and the newer half is scored. Otherwise the first half of each video is learned from and the
+second half is scored. <out>/index.html is the site, and <out>/hf2vad.toml holds the settings that were used.
 
 Run it again to resume where it left off, or to score what is new. Exit code: 0 done, 2 usage, 3 some videos failed, 143
 stopped by SIGTERM.
@@ -20,8 +20,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import tyro
@@ -98,7 +99,7 @@ def run_job(job: RunJob) -> int:
     parts = _parts(job, videos)
     learns = not job.bundle and not exists(join(job.out, "bundle", "bundle.json"))
     plan = planned(videos, parts, job.learn / 100, job.limits, most=ExtractJob.max_cubes, learns=learns)
-    for line in plan.lines(passed):
+    for line in (*plan.lines(passed), *([] if learns else _pooled(job, plan))):
         print(line, flush=True)
     if zones.cameras:
         print(f"zones: {', '.join(zones.cameras)}", flush=True)
@@ -115,6 +116,16 @@ def run_job(job: RunJob) -> int:
         site = steps.show(_notice(plan.learned.seconds, below=found.below))
     _print_end(job, found, site, plan)
     return EXIT_FAILURES if site.failures or EXIT_FAILURES in steps.codes else EXIT_OK
+
+
+def _pooled(job: RunJob, plan: RunPlan) -> Iterator[str]:
+    """A line for the first camera that names give and the bundle, made by an earlier run, has not learnt apart."""
+    from hf2vad.bundle.settings import load_bundle_settings
+    from hf2vad.storage import join
+
+    bundle = load_bundle_settings(job.bundle or join(job.out, "bundle"))
+    cameras = chain.from_iterable(plan.recorders.names.values())
+    yield from islice(filter(None, map(bundle.pooled_words, cameras)), 1)
 
 
 def named_sources(paths: Sequence[str]) -> tuple[ArchiveRef, ...]:
@@ -234,16 +245,20 @@ def _notice(learned_s: float, *, below: bool) -> str:
 
 
 def _print_end(job: RunJob, found: Found, site: Site, plan: RunPlan) -> None:
-    from hf2vad.runs.plan import count, length
+    """Print the six lines of the result."""
+    from hf2vad.plurals import count_words
+    from hf2vad.runs.plan import length
+    from hf2vad.summary import print_lines, within_line
 
-    moments = count(0 if found.below else found.count, "unusual moment")
+    moments = count_words(0 if found.below else found.count, "unusual moment")
     below = "; the highest below the alarm threshold:" if found.below else ""
-    print(f"{moments} in {length(plan.scored.seconds)} of {count(plan.cameras, 'camera')}{below}")
-    for line in found.top:
-        print(f"  {line}")
-    failures = f"{count(site.failures, 'failure')}: see {job.out}/scores" if site.failures else "no failures"
-    print(f"{failures[0].upper()}{failures[1:]}; tables in {job.out}/scores, choices in {job.out}/hf2vad.toml")
-    print(f"Open: {site.index}")
+    failures = f"{count_words(site.failures, 'failure')} (see scores/)" if site.failures else "No failures"
+    lines = [
+        f"{moments} in {length(plan.scored.seconds)} of {count_words(plan.cameras, 'camera')}{below}",
+        *(within_line(f"  {line}") for line in found.top),
+        f"{failures}; scores/, bundle/ and hf2vad.toml are in {job.out}",
+    ]
+    print_lines(lines, last=f"Open: {site.index}")
 
 
 JOB = Job(

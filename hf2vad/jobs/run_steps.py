@@ -79,8 +79,8 @@ class Steps:
                     self.codes.append(code)
 
     def train(self) -> None:
-        """Learn what is normal, unless a bundle was given."""
-        if self.job.bundle:
+        """Learn what is normal, unless it was learned or a bundle was given."""
+        if self.job.bundle or exists(join(self._bundle, "bundle.json")):
             return
         base = TrainJob.base({"preset": self.job.preset})
         with self._stage(2, "Learning", bars=2):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from hf2vad.archive.settings import LimitsConfig, ZoneSettings
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError
+from hf2vad.plurals import count_words
 from hf2vad.settings import require
 
 if TYPE_CHECKING:
@@ -85,11 +86,13 @@ def teach_job(job: TeachJob) -> int:
     missing: list[tuple[Mark, str]] = []
     lessons = list(_teacher(job, bundle).lessons(wanted, lambda mark, why: missing.append((mark, why))))
     if wanted and not lessons:
-        raise ConfigError(f"none of the {len(wanted)} marked events could be used; the first: {missing[0][1]}")
+        raise ConfigError(
+            f"none of {count_words(len(wanted), 'marked event')} could be used; the first: {missing[0][1]}"
+        )
     forget = [mark.event for mark in marks if mark.verdict == "reviewed"]
     taught = save_bundle(absolute(job.out), teach(bundle, lessons, forget=forget))
-    print_lessons(lessons, taught, missing)
-    print(f"bundle {bundle.id}, taught, is bundle {taught.id} in {job.out}")
+    last = f"Bundle {bundle.id}, taught, is bundle {taught.id} in {job.out}; scoring takes it as --bundle"
+    print_lessons(lessons, taught, missing, last=last)
     return EXIT_FAILURES if missing else EXIT_OK
 
 

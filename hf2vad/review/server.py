@@ -11,7 +11,6 @@ GET  <site>/similar?…         moments like an event's, where the server was gi
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import socket
@@ -112,14 +111,14 @@ class ReviewServer(ThreadingHTTPServer):
 
 
 def serve(server: ReviewServer) -> None:
-    """Answer requests until SIGTERM or Ctrl-C."""
+    """Answer requests until SIGTERM."""
 
     def stop(*_: object) -> None:
         threading.Thread(target=server.shutdown).start()  # it waits for serve_forever, which this thread is in
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        with server, contextlib.suppress(KeyboardInterrupt):
+        with server:
             server.serve_forever()
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -8,6 +8,7 @@ from typing import Any
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.place import RecorderCameras
 from hf2vad.archive.sample import camera_in
 from hf2vad.archive.zone_map import WHOLE_PICTURES, Zones
 from hf2vad.cluster.dispatch import Cluster
@@ -40,8 +41,9 @@ def run_extraction(
     """
     if not job.max_cubes:
         return run_walk(name, job, task, first, passed=passed)
+    recorders = RecorderCameras()
     sample = FootageSample(
-        first=first,
+        first=first if job.pattern else recorders.watched(first),
         listing=listing,
         camera_of=camera_in(job.pattern),
         most=job.max_cubes,
@@ -52,6 +54,8 @@ def run_extraction(
     def prepare(cluster: Cluster, stop: Stop) -> tuple[ExtractionTask, dict[str, Any]]:
         nonlocal task
         task, record = sample.decide(task, cluster, stop, job.breaker)
+        for line in recorders.lines():
+            print(line, flush=True)
         return task, record
 
     def then(cluster: Cluster, stop: Stop) -> dict[str, Any]:

@@ -115,7 +115,8 @@ class ExtractSettings(PathFilterSettings, ZoneSettings, WalkSettings):
 
     max_cubes: int = 20_000
     """Cubes of a camera, at most: short stretches, spread evenly over its footage, are cut and the rest is not looked
-    at. The camera is what --pattern says, else the first folder, or the file. 0: everything is cut."""
+    at. The camera is what --pattern says, else what a usual recorder's names say, else the first folder, or the file.
+    0: everything is cut."""
 
     leave_out_unhealthy: bool = False
     """Leave out cubes of frames whose footage is frozen, dark, covered …: what scoring marks as `health`."""

@@ -16,6 +16,7 @@ from hf2vad.cluster.warm import Warm
 from hf2vad.engines.settings import EngineSpec
 from hf2vad.health.judge import Health, judged_health
 from hf2vad.health.settings import HealthConfig
+from hf2vad.plurals import count_words
 from hf2vad.schema import pack_metadata, unpack_metadata
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.feature_set import FeatureSet
@@ -217,8 +218,9 @@ def _engine(spec: EngineSpec, bundle: Bundle, device: str, batch: int, threads: 
 def _shortcomings(timeline: Timeline, tables: FinalTables, fps: float) -> Iterator[str]:
     """Sentence about the frames of a video that remain without a score."""
     if (frames := len(worked_frames(timeline, fps))) <= HALO_BEFORE:
-        yield f"{frames} frames, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
+        yield f"{count_words(frames, 'frame')}, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
     if timeline.truncated:
         yield f"{timeline.truncated}; those were scored"
     if tables.undecodable:
-        yield f"{tables.undecodable} frames have no score because pictures cannot be decoded"
+        have = "has" if tables.undecodable == 1 else "have"
+        yield f"{count_words(tables.undecodable, 'frame')} {have} no score because pictures cannot be decoded"

@@ -18,6 +18,7 @@ from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.cubes.detect import absolute_detector
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
 from hf2vad.errors import ConfigError, StoppedError
+from hf2vad.plurals import count_words
 from hf2vad.review.zone_store import read_zones
 from hf2vad.storage import absolute, require_writable
 from hf2vad.threads import prefetch
@@ -82,7 +83,7 @@ def run_walk(
 
 def shard_plan(job: WalkSettings) -> ShardPlan:
     """Shard plan of `job`."""
-    return ShardPlan(job.shard_frames, FrameRange(job.frames), job.working.fps)
+    return ShardPlan(job.shard_frames, FrameRange(job.frames), job.working.fps, job.detector.network_fps)
 
 
 def walk_config(
@@ -103,7 +104,8 @@ def walk_config(
 
 def what_is_left(counts: RunCounts) -> str:
     """Work left by a run that stopped before its end, in words."""
-    begun = f"{counts.left} videos begun are left, with {counts.shards_left} shards" if counts.left else ""
+    left = f"{count_words(counts.left, 'video')} begun, with {count_words(counts.shards_left, 'shard')}"
+    begun = f"left: {left}" if counts.left else ""
     rest = "" if counts.listed else "the rest of the archive was not looked at"
     return " and ".join(part for part in (begun, rest) if part)
 

@@ -126,7 +126,7 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
         folders(job.out),
     )
     scope, night = job.scope, _Night()
-    with ProgressBar("pages", unit="videos") as bar:
+    with ProgressBar("pages", unit="video") as bar:
         for shown in in_threads(partial(show_video, sources), scored_videos(prefix, scope, names), job.threads):
             if shown is not None:
                 night.add(shown)
