@@ -213,15 +213,11 @@ def _listed(sources: Sequence[ArchiveRef], passed: PassedOver, out: str) -> list
 
 
 def _zones(job: RunJob, sources: Sequence[ArchiveRef]) -> Zones:
-    """The zones that are named, or drawn in the site of this result. Raises ConfigError for those of another camera."""
+    """The zones that are named, or drawn in the site of this result; a camera of the latter may be gone by now."""
     from hf2vad.review.zone_store import zones_of_site
     from hf2vad.walk.run import zones_of
 
-    if job.zones:
-        return zones_of(job.zones, sources)
-    zones = zones_of_site(job.out)
-    zones.check_cameras(sources)
-    return zones
+    return zones_of(job.zones, sources) if job.zones else zones_of_site(job.out)
 
 
 def _parts(job: RunJob, videos: Sequence[Video]) -> Parts:

@@ -144,6 +144,12 @@ def test_zones_are_the_same_after_a_file() -> None:
     assert Zones.parse(json.dumps(drawn.to_json()).encode(), where="file") == drawn
 
 
+def test_the_file_in_the_docs_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data-format.md").read_text()
+    example = page.partition("## Zones")[2].split("```")[1].removeprefix("text")
+    assert list(Zones.parse(example.encode(), where="docs").cameras) == ["*", "gate"]
+
+
 def test_a_camera_is_named_as_the_site_names_it() -> None:
     own, all_cameras = zones(("ignore", LOWER)), zones(("ignore", LEFT))
     drawn = Zones("", {"gate": own, "north/yard": own})
