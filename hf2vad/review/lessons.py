@@ -15,6 +15,7 @@ from rich.table import Table
 from hf2vad.archive.archive_refs import ArchiveRef, find_in
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.zone_map import WHOLE_PICTURES, Zones
 from hf2vad.bundle.bundle import Bundle
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import AccessDeniedError, NotFoundError, VideoError
@@ -27,7 +28,6 @@ from hf2vad.schema import CubeBatch
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.summary import print_lines, print_whole
-from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import Timeline, probe
 
 
@@ -43,6 +43,8 @@ class Teacher:
     sources: Sequence[ArchiveRef]
     image_fps: float
     limits: LimitsConfig
+    zones: Zones = WHOLE_PICTURES
+    """Zones with which the marked events were scored: what they drop is no part of an event."""
 
     def lessons(self, marks: Sequence[Mark], missing: Callable[[Mark, str], None]) -> Iterator[Lesson]:
         """A lesson for each mark, in the order of videos; `missing` is told of those without one, and why."""
@@ -78,8 +80,10 @@ class Teacher:
         stop = min(mark.end_frame + 1, timeline.frame_count)
         cut = [
             batch
-            for shard in cut_shards(video, timeline, max(1, stop - mark.start_frame), start=mark.start_frame, stop=stop)
-            for batch in self.extractor.cubes(shard)
+            for shard in self.extractor.shards(
+                video, timeline, max(1, stop - mark.start_frame), start=mark.start_frame, stop=stop
+            )
+            for batch in self.extractor.cubes(shard, zones=self.zones.of(video))
             if len(batch) and mark.start_frame <= batch.frame < stop
         ]
         cubes = _joined(cut)

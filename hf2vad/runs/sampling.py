@@ -27,7 +27,7 @@ from hf2vad.storage import delete, exists, join, open_parquet, put_json, read_js
 from hf2vad.tables.layout import list_shards
 from hf2vad.tasks.extraction import ExtractionTask
 from hf2vad.threads import in_threads
-from hf2vad.video.shards import Range, Shard, cut_shards
+from hf2vad.video.shards import Range, Shard
 from hf2vad.video.timeline import Timeline
 from hf2vad.walk.limits import ShardPlan, WalkLimits
 from hf2vad.walk.settings import BreakerConfig
@@ -114,7 +114,8 @@ class FootageSample:
         its record says. Nothing is decided when the run is told to stop meanwhile."""
         self._footage = footage_of(self.first, self.camera_of)
         sizes = [[name, found.videos, found.size] for name, found in sorted(self._footage.items())]
-        key = hash_of(task.layout.plan, self.most, self.length, sizes)
+        zones = [task.layout.zones.key] if task.layout.zones.cameras else []
+        key = hash_of(task.layout.plan, self.most, self.length, sizes, *zones)
         uri = join(task.layout.prefix, "samples", f"{task.layout.dataset}-{key}.json")
         if exists(uri):
             decided = read_json(uri)
@@ -145,11 +146,10 @@ class FootageSample:
         """The shards of a video, in order."""
         if video.id not in self._picks:
             return self.plan.shards(video, timeline)
-        length = self.plan.shard_frames
         return (
             shard
             for start, stop in self._segments(video, timeline)
-            for shard in cut_shards(video, timeline, length, start=start, stop=stop, fps=self.plan.fps)
+            for shard in self.plan.cut(video, timeline, start, stop)
         )
 
     def count(self, video: Video, timeline: Timeline) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.place import RecorderCameras
+from hf2vad.archive.zone_map import WHOLE_PICTURES, Zones
 from hf2vad.bundle.bundle import load_bundle
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cluster.dispatch import Cluster
@@ -92,7 +93,7 @@ def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
     )
 
 
-def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
+def scoring_task(job: ScoreSettings, zones: Zones = WHOLE_PICTURES, *, tries: int = 0) -> ScoringTask:
     """Task of the walk for a job with absolute locations, with the engine `eager` until another is chosen. Raises the
     errors of `score_job`."""
     bundle = load_bundle(job.bundle)
@@ -123,6 +124,7 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
             engine=engine.label,
             plan=plan,
             shard_schema=SHARD_VECTORS if job.vectors else SHARD,
+            zones=zones,
             scores=hash_of(plan, smoothing, to_dict(job.health), *most),
             final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms, *most),
         ),

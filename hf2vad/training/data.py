@@ -133,8 +133,9 @@ class StcTable:
             digest.update(
                 f"{metadata['video']}\0{metadata['fingerprint']}\0{metadata['start']}-{metadata['stop']}\0{identity}\n".encode()
             )
-            if left_out := metadata.get("left_out"):
-                digest.update(json.dumps(left_out, sort_keys=True).encode())
+            for what in ("left_out", "zones"):
+                if value := metadata.get(what):
+                    digest.update(json.dumps(value, sort_keys=True).encode())
         if first is None:
             raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with hf2vad extract")
         self.fingerprint = digest.hexdigest()[:16]

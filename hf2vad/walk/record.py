@@ -127,7 +127,8 @@ def _summary(record: dict[str, Any], counts: RunCounts) -> Iterator[str]:
         f"{counts.videos:,}{before}{failed}"
     )
     if "events" in counts.figures:
-        anew = ", found anew in the scores that were there" if counts.figures.get("events_anew") else ""
+        reused = counts.figures.get("events_anew") or counts.figures.get("narrowed")
+        anew = ", found anew in the scores that were there" if reused else ""
         yield f"{count_words(counts.figures['events'], 'event')}{anew}"
     if frames := int(counts.figures.get("frames", 0)):
         cubes = int(counts.figures.get("cubes", 0))

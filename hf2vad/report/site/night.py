@@ -162,6 +162,7 @@ def _put_summary(job: ReportJob, night: _Night, failed: list[dict[str, str]], kn
         "columns": heat.columns,
         "cameras": heat.cameras(),
         "dated": any(video["when"] for video in night.videos),
+        "pattern": job.pattern,
     }
     put_data(job.out, "summary", summary)
     overview = {
