@@ -254,7 +254,7 @@ def _pages(request: dict[str, str]) -> Iterator[dict[str, Any]]:
 
 def _unix_time(text: str | datetime) -> float:
     """Unix time of a listing's 2026-11-24T01:02:03.000Z or a header's Tue, 24 Nov 2026 01:02:03 GMT; 0 for anything
-    else. Releases of aiobotocore that ignore the listing's own reader give a datetime."""
+    else. With older releases of s3fs a listing has datetimes."""
     if isinstance(text, datetime):
         return text.timestamp()
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
