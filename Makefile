@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# Processes that the unit tests run in. Those that start clusters, and kill them at some moment, run one after the other.
+# Processes that the tests run in. Those on the session's Ray cluster run in one of them, one after the other.
 PROCESSES ?= 2
 
 # The CPU build of torch is all that demo and tests need; on Linux, PyPI's default build brings several GB of CUDA.
@@ -37,8 +37,7 @@ demo: $(INSTALLED)  ## generate an archive, learn from it, score it, and write d
 	$(BIN)/hf2vad demo --out demo $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
 test: $(INSTALLED)  ## all tests
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile tests/unit; unit=$$?; \
-	$(BIN)/python -m pytest tests/integration && exit $$unit
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 
 test-fast: $(INSTALLED)  ## the unit tests but the slow ones, in two minutes: for the inner loop
 	$(BIN)/python -m pytest -m 'not slow' tests/unit
