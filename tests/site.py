@@ -251,6 +251,13 @@ def last_run(out: Path) -> dict[str, Any]:
     return record
 
 
+def site_data(site: Path, name: str) -> dict[str, Any]:
+    """What the page of a review site loads by `name`."""
+    text = (site / "data" / f"{name}.js").read_text()
+    found: dict[str, Any] = json.loads(text[text.index(",") + 1 : text.rindex(")")])
+    return found
+
+
 def tables(out: Path) -> dict[str, bytes]:
     """Every final table under an output folder, by its path."""
     return {

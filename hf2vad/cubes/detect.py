@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from hf2vad.cubes.detectors.detector import NO_BOXES, Detections, Detector, FrameContext, Resources
 from hf2vad.cubes.detectors.settings import DETECTORS, DetectorConfig
@@ -22,11 +23,12 @@ def absolute_detector(config: DetectorConfig) -> DetectorConfig:
 
 
 def resolve_detector(config: DetectorConfig) -> DetectorConfig:
-    """`config` with the SHA-256 of each file that its detectors read.
+    """`config` with the SHA-256 of each file that its detectors read, and no rate where it has no network.
 
     Raises MismatchError when it has one already and the file's is another, NotFoundError where there is no file.
     """
-    return config.with_files(lambda name, uri, sha256: (uri, read_file(uri, sha256, name=name)[1]))
+    resolved = config.with_files(lambda name, uri, sha256: (uri, read_file(uri, sha256, name=name)[1]))
+    return replace(resolved, fps=config.network_fps)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class FrameBoxes:
 
     def __len__(self) -> int:
         return len(self.in_source)
+
+    def part(self, kept: npt.NDArray[np.bool_]) -> FrameBoxes:
+        """The boxes that a (N,) mask keeps, in their order."""
+        return FrameBoxes(self.in_source[kept], self.in_working[kept], self.classes[kept], self.class_scores[kept])
 
 
 NO_FRAME_BOXES = FrameBoxes(NO_BOXES, NO_BOXES, np.empty(0, np.int32), np.empty(0, np.float32))
@@ -63,12 +69,22 @@ class BoxFinder:
         self.needs_neighbours = any(detector.needs_neighbours for detector in self._detectors)
         """True if `boxes` reads blurred neighbouring frames."""
 
-    def boxes(self, frame: FrameContext, working: Working) -> FrameBoxes:
-        """The boxes of `frame`, in the order of the kinds; `working` are the two sizes of the video's frames."""
+    def detections(self, frame: FrameContext) -> list[Detections]:
+        """Detections in `frame` that may be carried to other frames, in the order of the kinds."""
+        return [detector.boxes(frame, NO_BOXES) for detector in self._detectors if detector.carried]
+
+    def boxes(self, frame: FrameContext, working: Working, carried: Sequence[Detections]) -> FrameBoxes:
+        """The boxes of `frame`, in the order of the kinds; `working` are the two sizes of the video's frames.
+
+        `carried`: its `detections`, or those of another frame carried to it.
+        """
+        of_networks = iter(carried)
         detections: list[Detections] = []
         in_source, in_working = [NO_BOXES], [NO_BOXES]
         for detector in self._detectors:
-            detections.append(detector.boxes(frame, np.concatenate(in_working)))
+            detections.append(
+                next(of_networks) if detector.carried else detector.boxes(frame, np.concatenate(in_working))
+            )
             boxes = detections[-1].boxes
             in_source.append(boxes if detector.in_source_pixels else working.to_source(boxes))
             in_working.append(working.from_source(boxes) if detector.in_source_pixels else boxes)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
 
 import numpy as np
+import numpy.typing as npt
 
+from hf2vad.archive.catalog import Video
+from hf2vad.archive.zones import NO_ZONES, CameraZones
+from hf2vad.cubes.carry import carried
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detect import NO_FRAME_BOXES, BoxFinder, FrameBoxes
-from hf2vad.cubes.detectors.detector import FrameContext, Neighbours
+from hf2vad.cubes.detectors.detector import Detections, FrameContext, Neighbours
 from hf2vad.cubes.detectors.motion import blurred
 from hf2vad.cubes.flow import FlowEstimator, flow_regions
 from hf2vad.cubes.opencv import cv2
@@ -25,7 +29,8 @@ from hf2vad.schema import F32, FRAMES, U8, CubeBatch, FrameStatus
 from hf2vad.threads import prefetch
 from hf2vad.video.decode import Frame, decode
 from hf2vad.video.sampled import tempo
-from hf2vad.video.shards import Shard
+from hf2vad.video.shards import BOXES_AFTER, Shard, cut_shards
+from hf2vad.video.timeline import Timeline
 
 AHEAD = 4
 """Frames that decoding, finding boxes and flow may each be ahead of the step after them."""
@@ -52,6 +57,8 @@ class _Prepared:
     """The grey frame at the size that flow is computed at; none until a cube needs a flow from or to it."""
     flow: F32 | None = None
     """(H, W, 2) flow from the frame before that is worked on; none until a cube needs it."""
+    detections: Sequence[Detections] | None = None
+    """What networks detect in it; none until a frame needs it."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,16 @@ class _Boxed:
     status: FrameStatus
     boxes: FrameBoxes
     """N boxes; none where the frame has none, or cannot be looked at."""
+    kept: npt.NDArray[np.bool_]
+    """(N,): which of them no zone drops. The others decide with them where flow is computed, so that a zone changes no
+    other box's cube."""
     recent: Sequence[_Prepared]
     """The frame and the four before it; fewer without full context."""
 
     @property
     def makes_cubes(self) -> bool:
         """True if cubes are cut from the frame."""
-        return self.status == "scored" and len(self.boxes) > 0
+        return self.status == "scored" and bool(self.kept.any())
 
 
 class Extractor:
@@ -83,24 +93,29 @@ class Extractor:
         """
         self._config = config
         self._finder = BoxFinder(config, boxes_uri, threads=threads)
-        self._ahead = FRAMES - 2 if config.flow.region == "boxes" else 0
+        self._ahead = BOXES_AFTER if config.flow.region == "boxes" else 0
         """Frames before and after a shard whose boxes decide where its flow is computed."""
 
-    @property
-    def fps(self) -> float:
-        """Rate at which frames are worked on, which shards are to be cut for; 0: all are."""
-        return self._config.working.fps
+    def shards(
+        self, video: Video, timeline: Timeline, length: int, *, start: int = 0, stop: int | None = None
+    ) -> Iterator[Shard]:
+        """Frames `start` … `stop` of a video in shards of at most `length`, as `cubes` takes them."""
+        fps, detector_fps = self._config.working.fps, self._config.detector.network_fps
+        return cut_shards(video, timeline, length, start=start, stop=stop, fps=fps, detector_fps=detector_fps)
 
-    def cubes(self, shard: Shard, look: OnFrame = None) -> Generator[CubeBatch, None, None]:
+    def cubes(
+        self, shard: Shard, look: OnFrame = None, zones: CameraZones = NO_ZONES
+    ) -> Generator[CubeBatch, None, None]:
         """The cubes of `shard`: one batch a frame, in order; without cubes where it has none or is not worked on.
 
-        `look` is called for each frame that is, those of the halo too, in another thread, before the stream ends.
+        `zones` drop boxes, and change nothing of the cubes of those that stay. `look` is called for each frame that is
+        worked on, those of the halo too, in another thread, before the stream ends.
 
         Decoding, finding boxes and flow run in threads of their own. Flow between two frames is computed only when a
         cube needs it, and with region `boxes` only where one does. Memory depends on the size of a frame and the boxes
         in it, not on the length of the shard. Raises VideoError when the video cannot be read.
         """
-        with closing(prefetch(self._flowing(shard, look), depth=AHEAD, name="flow")) as ready:
+        with closing(prefetch(self._flowing(shard, look, zones), depth=AHEAD, name="flow")) as ready:
             following = shard.start
             for count, boxed in enumerate(ready, 1):
                 if count % TRIM_EVERY == 0:
@@ -110,14 +125,14 @@ class Extractor:
                 following = boxed.frame.index + 1
             yield from _between(shard, following, shard.stop)
 
-    def _flowing(self, shard: Shard, look: OnFrame) -> Iterator[_Boxed]:
+    def _flowing(self, shard: Shard, look: OnFrame, zones: CameraZones) -> Iterator[_Boxed]:
         """The frames that the shard answers for, with the flows that their cubes need."""
         size = (shard.width, shard.height)
         estimator = self._estimator(shard, size)
         ahead = self._ahead
         start, stop = shard.orders
         window: deque[_Boxed | None] = deque(maxlen=FRAMES - 1 + ahead)
-        with closing(prefetch(self._boxed(shard, look), depth=AHEAD, name="boxes")) as boxed:
+        with closing(prefetch(self._boxed(shard, look, zones), depth=AHEAD, name="boxes")) as boxed:
             for latest in chain(boxed, repeat(None, ahead)):
                 window.append(latest)
                 current = window[-1 - ahead] if len(window) > ahead else None
@@ -159,22 +174,30 @@ class Extractor:
         except VideoError as error:
             raise VideoError(f"{shard.video.id}: {error}") from None
 
-    def _boxed(self, shard: Shard, look: OnFrame) -> Iterator[_Boxed]:
+    def _boxed(self, shard: Shard, look: OnFrame, zones: CameraZones) -> Iterator[_Boxed]:
         """The frames that the shard answers for, and those before and after whose boxes decide where flow is
         computed, with their boxes."""
         start, stop = shard.orders
         first, stop = start - self._ahead, stop + self._ahead
-        window: deque[_Prepared] = deque(maxlen=FRAMES)
+        near: dict[int, _Prepared] = {}
+        order = shard.before
         with closing(prefetch(self._prepared(shard, look), depth=AHEAD, name="decode")) as prepared:
-            for after in chain(prepared, [None]):
-                if window and first <= window[-1].frame.order < stop:
-                    yield self._with_boxes(shard, tuple(window), after)
-                if after is not None:
-                    window.append(after)
+            for latest in chain(prepared, [None]):
+                if latest is not None:
+                    near[latest.frame.order] = latest
+                while order in near and (
+                    latest is None or latest.frame.order >= max(order + 1, shard.detected_on(order))
+                ):
+                    if first <= order < stop:
+                        yield self._with_boxes(shard, near, order, zones)
+                    order += 1
+                    for passed in range(min(near), min(order - FRAMES + 1, shard.detected_on(order))):
+                        del near[passed]
 
     def _prepared(self, shard: Shard, look: OnFrame) -> Iterator[_Prepared]:
         neighbours = self._finder.needs_neighbours
-        stop = shard.orders[1] + self._ahead + neighbours
+        last = shard.orders[1] + self._ahead
+        stop = max(last + neighbours, shard.detected_on(last - 1) + 1)
         for frame in spans("decode", decode(shard, self._config.working.size)):
             if frame.order >= stop:
                 return
@@ -186,27 +209,47 @@ class Extractor:
                 smooth = blurred(grey, self._config.motion) if grey is not None and neighbours else None
             yield _Prepared(frame, grey, smooth)
 
-    def _with_boxes(self, shard: Shard, recent: Sequence[_Prepared], after: _Prepared | None) -> _Boxed:
-        """The last frame of `recent` with its boxes."""
+    def _with_boxes(self, shard: Shard, near: Mapping[int, _Prepared], order: int, zones: CameraZones) -> _Boxed:
+        """Frame `order` with its boxes; `near` are the frames around it by their numbers."""
+        recent = tuple(near[number] for number in range(order - FRAMES + 1, order + 1) if number in near)
         frame, status = recent[-1].frame, _status(recent)
         if frame.image is None or (status != "scored" and not (self._ahead and frame.order >= FRAMES - 1)):
-            return _Boxed(frame, status, NO_FRAME_BOXES, recent)
+            return _Boxed(frame, status, NO_FRAME_BOXES, np.empty(0, np.bool_), recent)
         working = Working.of(self._config.working, *frame.size)
         neighbours = None
         if (current := recent[-1].blurred) is not None:
             earlier, later = (
                 item.blurred if item is not None and item.frame.size == frame.size else None
-                for item in (recent[-2] if len(recent) > 1 else None, after)
+                for item in (near.get(order - 1), near.get(order + 1))
             )
             neighbours = Neighbours(before=earlier, current=current, after=later)
         context = FrameContext(video=shard.video.id, index=frame.index, image=frame.image, neighbours=neighbours)
         with span("boxes"):
-            boxes = self._finder.boxes(context, working)
-        return _Boxed(frame, status, boxes, recent)
+            detections = self._detections(shard, recent[-1], near[shard.detected_on(order)])
+            boxes = self._finder.boxes(context, working, detections)
+        return _Boxed(frame, status, boxes, zones.keeps(boxes.in_source, frame.size), recent)
+
+    def _detections(self, shard: Shard, item: _Prepared, source: _Prepared) -> Sequence[Detections]:
+        """Detections of networks in `source`, carried to `item`.
+
+        Where `source` cannot be decoded or has another size, they are those of `item` itself.
+        """
+        if source.grey is None or source.frame.size != item.frame.size:
+            source = item
+        if source.detections is None:
+            assert source.frame.image is not None
+            context = FrameContext(video=shard.video.id, index=source.frame.index, image=source.frame.image)
+            source.detections = self._finder.detections(context)
+        if source is item:
+            return source.detections
+        assert source.grey is not None
+        assert item.grey is not None
+        min_area = self._config.detector.min_area
+        return [carried(each, source.grey, item.grey, min_area) for each in source.detections]
 
     def _cut(self, boxed: _Boxed) -> CubeBatch:
         """The cubes of a frame; none where it makes none."""
-        frame, boxes = boxed.frame, boxed.boxes
+        frame, boxes = boxed.frame, boxed.boxes.part(boxed.kept)
         if not boxed.makes_cubes:
             return CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status=boxed.status)
         images = [item.frame.image for item in boxed.recent if item.frame.image is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,7 @@ class FlowEstimator:
         self._unit = np.array([self._large[0] / unit[0], self._large[1] / unit[1]], np.float32)
         self._scale = scale
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
+        self._finest = self._dis.getFinestScale()
 
     def prepare(self, grey: U8) -> U8:
         """A (H, W) grey frame enlarged by `flow.scale`, as `between` takes it."""
@@ -63,7 +65,7 @@ class FlowEstimator:
 
         H and W are those of the frames before they were enlarged; vectors are in pixels of `flow.units`.
         """
-        flow = self._dis.calc(before, after, None)  # type: ignore[call-overload]
+        flow = self._vectors(before, after)
         if self._large != self.size:
             flow = cv2.resize(flow, self.size, interpolation=cv2.INTER_LINEAR)
         return _divided(np.asarray(flow, np.float32), self._unit)
@@ -78,11 +80,16 @@ class FlowEstimator:
                 np.asarray(cv2.resize(grey[y1:y2, x1:x2], large, interpolation=cv2.INTER_LINEAR), np.uint8)
                 for grey in (before, after)
             )
-            vectors = self._dis.calc(first, second, None)  # type: ignore[call-overload]
+            vectors = self._vectors(first, second)
             if large != (x2 - x1, y2 - y1):
                 vectors = cv2.resize(vectors, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
             flow[y1:y2, x1:x2] = _divided(np.asarray(vectors, np.float32), self._unit)
         return flow
+
+    def _vectors(self, before: U8, after: U8) -> Any:
+        # DIS lowers its finest scale for pictures that are too small for it, and keeps it for all that follow.
+        self._dis.setFinestScale(self._finest)
+        return self._dis.calc(before, after, None)  # type: ignore[call-overload]
 
 
 def flow_regions(boxes: F32, size: tuple[int, int], margin: int) -> list[Region]:
@@ -99,26 +106,33 @@ def flow_regions(boxes: F32, size: tuple[int, int], margin: int) -> list[Region]
     high = np.ceil((boxes[:, 2:].astype(np.float64) + margin) / GRID) * GRID
     high = np.minimum(high, size)
     low = np.clip(np.minimum(low, high - GRID), 0, None)
-    regions = _joined(np.unique(np.concatenate([low, high], axis=1), axis=0))
+    regions = _joined(np.concatenate([low, high], axis=1))
     if _areas(regions).sum() > MOST_OF_FRAME * width * height:
         return [(0, 0, width, height)]
     return [(int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in regions]
 
 
 def _joined(regions: F64) -> F64:
-    """(N, 4) `regions`, two of them joined as long as what holds both is at most JOIN times as large as they are."""
-    while len(regions) > 1:
-        low = np.minimum(regions[:, None, :2], regions[None, :, :2])
-        high = np.maximum(regions[:, None, 2:], regions[None, :, 2:])
-        area = _areas(regions)
-        growth = (high - low).prod(axis=2) / (area[:, None] + area[None, :])
+    """(N, 4) `regions`, two of them joined as long as what holds both is at most JOIN times as large as they are.
+
+    They come out in order, none twice. Arrays are small here: most of the time goes into calls of NumPy.
+    """
+    left = {tuple(region) for region in regions.tolist()}
+    while len(left) > 1:
+        ordered = sorted(left)
+        x1, y1, x2, y2 = np.array(ordered).T
+        area = (x2 - x1) * (y2 - y1)
+        width = np.maximum.outer(x2, x2) - np.minimum.outer(x1, x1)
+        height = np.maximum.outer(y2, y2) - np.minimum.outer(y1, y1)
+        growth = width * height / np.add.outer(area, area)
         np.fill_diagonal(growth, np.inf)
-        a, b = np.unravel_index(int(growth.argmin()), growth.shape)
-        if growth[a, b] > JOIN:
+        place = int(growth.argmin())
+        if growth.flat[place] > JOIN:
             break
-        both = np.concatenate([low[a, b], high[a, b]])[None]
-        regions = np.unique(np.concatenate([np.delete(regions, [a, b], axis=0), both]), axis=0)
-    return regions
+        a, b = (ordered[number] for number in divmod(place, len(ordered)))
+        left -= {a, b}
+        left.add((min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])))
+    return np.array(sorted(left))
 
 
 def _areas(regions: F64) -> F64:

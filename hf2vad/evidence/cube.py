@@ -18,7 +18,6 @@ from hf2vad.models.hf2vad import HF2VAD, residual_squares
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.settings import Network
 from hf2vad.schema import BOX, F16, F32, FEATURE_COLUMNS, FLOWS, SIZE, U8
-from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import Timeline
 
 TOLERANCE = 0.05
@@ -71,7 +70,7 @@ def cut_again(extractor: Extractor, video: Video, timeline: Timeline, row: Mappi
     """
     frame = int(row["frame"])
     box = np.array([row[name] for name in BOX], np.float32)
-    for shard in cut_shards(video, timeline, 1, start=frame, stop=frame + 1, fps=extractor.fps):
+    for shard in extractor.shards(video, timeline, 1, start=frame, stop=frame + 1):
         for batch in extractor.cubes(shard):
             same = np.flatnonzero(np.abs(batch.boxes - box).max(axis=1, initial=0) < 0.01)
             if len(same):

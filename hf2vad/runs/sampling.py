@@ -20,12 +20,14 @@ from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.errors import Hf2vadError
 from hf2vad.hashes import hash_of
+from hf2vad.plurals import count_words
+from hf2vad.progress import duration
 from hf2vad.schema import APPEARANCE_BYTES, FLOW_BYTES
 from hf2vad.storage import delete, exists, join, open_parquet, put_json, read_json
 from hf2vad.tables.layout import list_shards
 from hf2vad.tasks.extraction import ExtractionTask
 from hf2vad.threads import in_threads
-from hf2vad.video.shards import Range, Shard, cut_shards
+from hf2vad.video.shards import Range, Shard
 from hf2vad.video.timeline import Timeline
 from hf2vad.walk.limits import ShardPlan, WalkLimits
 from hf2vad.walk.settings import BreakerConfig
@@ -112,7 +114,8 @@ class FootageSample:
         its record says. Nothing is decided when the run is told to stop meanwhile."""
         self._footage = footage_of(self.first, self.camera_of)
         sizes = [[name, found.videos, found.size] for name, found in sorted(self._footage.items())]
-        key = hash_of(task.layout.plan, self.most, self.length, sizes)
+        zones = [task.layout.zones.key] if task.layout.zones.cameras else []
+        key = hash_of(task.layout.plan, self.most, self.length, sizes, *zones)
         uri = join(task.layout.prefix, "samples", f"{task.layout.dataset}-{key}.json")
         if exists(uri):
             decided = read_json(uri)
@@ -143,11 +146,10 @@ class FootageSample:
         """The shards of a video, in order."""
         if video.id not in self._picks:
             return self.plan.shards(video, timeline)
-        length = self.plan.shard_frames
         return (
             shard
             for start, stop in self._segments(video, timeline)
-            for shard in cut_shards(video, timeline, length, start=start, stop=stop, fps=self.plan.fps)
+            for shard in self.plan.cut(video, timeline, start, stop)
         )
 
     def count(self, video: Video, timeline: Timeline) -> int:
@@ -276,18 +278,23 @@ class FootageSample:
         sampled = {name: count for name, count in self.counts.items() if count is not None}
         whole = len(self.counts) - len(sampled)
         if whole:
-            yield f"sample: {whole:,} cameras have at most about {self.most:,} cubes and are taken whole"
+            yield f"sample: {count_words(whole, 'camera')} taken whole, at most about {self._most} each"
         if not sampled:
             return
         everything = sum(decided["cubes"][name] for name in sampled)
         cubes, stretches = self.most * len(sampled), sum(sampled.values())
         seconds = stretches * decided["busy_s"] / max(1, workers)
-        took = f", about {seconds / 60:,.0f} minutes" if decided["busy_s"] else ""
+        took = f", about {duration(seconds)}" if decided["busy_s"] else ""
+        there = f"about {count_words(everything, 'cube')} of {count_words(len(sampled), 'camera')}"
+        taken = f"{count_words(stretches, 'stretch')} of {count_words(self.length, 'frame')}"
         yield (
-            f"sample: {len(sampled):,} cameras have about {everything:,} cubes, {_gigabytes(everything)}; at most "
-            f"{self.most:,} of each are taken, in {stretches:,} stretches of {self.length} frames: {_gigabytes(cubes)}"
-            f"{took} (--max-cubes 0 takes everything)"
+            f"sample: {there}, {_gigabytes(everything)}; at most {self._most} of each are taken, in {taken}: "
+            f"{_gigabytes(cubes)}{took} (--max-cubes 0 takes everything)"
         )
+
+    @property
+    def _most(self) -> str:
+        return count_words(self.most, "cube")
 
 
 _File = tuple[str, Range, int]

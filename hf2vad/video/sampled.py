@@ -1,4 +1,5 @@
-"""Choice of the frames to work on with `working.fps`: by their times, independent of the shard."""
+"""Choice of the frames to work on (`working.fps`) and to detect on (`detector.fps`): by their times, independent of the
+shard."""
 
 from __future__ import annotations
 
@@ -8,6 +9,9 @@ import numpy.typing as npt
 from hf2vad.schema import F64
 
 Numbers = npt.NDArray[np.int64]
+
+DETECTED_APART = 16
+"""Frames from one that is detected on to the next, at most, whatever their times: as many are held in memory."""
 
 
 def sampled(pts_s: F64, fps: float) -> Numbers:
@@ -21,6 +25,23 @@ def sampled(pts_s: F64, fps: float) -> Numbers:
     edges = np.concatenate([pts_s[:1] - steps[:1] / 2, pts_s[:-1] + steps / 2, pts_s[-1:] + steps[-1:] / 2])
     ticks = np.ceil(edges * fps)
     return np.flatnonzero(ticks[1:] > ticks[:-1])
+
+
+def detection_frames(pts_s: F64, fps: float) -> Numbers:
+    """(frames,): for each frame, the number of the frame whose detections it has.
+
+    This is the nearest of the frames that are detected on, the earlier of two that are equally near. Those are
+    `sampled` at `fps`, and more where they are DETECTED_APART frames apart. With fps 0 it is the frame itself.
+    """
+    numbers = np.arange(len(pts_s))
+    if not fps:
+        return numbers
+    detected = sampled(pts_s, fps)
+    following = np.append(detected[1:], len(pts_s))
+    wide = np.flatnonzero(following - detected > DETECTED_APART)
+    within = [np.arange(detected[i], following[i], DETECTED_APART) for i in wide]
+    detected = np.unique(np.concatenate([detected, *within]))
+    return np.asarray(detected[np.searchsorted((detected[:-1] + detected[1:]) // 2, numbers)], np.int64)
 
 
 def tempo(seconds: float, fps: float) -> float:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hf2vad.archive.catalog import Video
 from hf2vad.video.counting import Restart
-from hf2vad.video.sampled import Numbers, sampled
+from hf2vad.video.sampled import Numbers, detection_frames, sampled
 from hf2vad.video.timeline import Timeline
 
 Range = tuple[int, int]
@@ -20,8 +20,10 @@ HALO_BEFORE = 4
 """Frames before a shard that are worked on too: the context of its first frame."""
 LOOK_AHEAD = 1
 """Frames after a frame that its motion boxes depend on."""
-HALO_AFTER = LOOK_AHEAD + 3
-"""Frames after a shard that are worked on too: where flow is computed may depend on the boxes of three more frames."""
+BOXES_BEFORE = BOXES_AFTER = 3
+"""Frames before and after a shard whose boxes may decide where its flow is computed."""
+HALO_AFTER = LOOK_AHEAD + BOXES_AFTER
+"""Frames after a shard that are worked on too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,8 @@ class Shard:
     """Numbers of the frames from `first` to `last` that are worked on, ascending."""
     before: int
     """How many frames of the video before those are worked on."""
+    detected: Numbers
+    """(worked,): for each of `worked`, the number, among the worked frames, of the frame whose detections it has."""
     fps: float
     """Rate at which frames are worked on; 0: all are."""
 
@@ -68,6 +72,10 @@ class Shard:
         """The range of `start` … `stop` among the frames of the video that are worked on."""
         start, stop = np.searchsorted(self.worked, (self.start, self.stop))
         return self.before + int(start), self.before + int(stop)
+
+    def detected_on(self, order: int) -> int:
+        """The frame whose detections frame `order` has; both are numbers among the frames that are worked on."""
+        return int(self.detected[min(order - self.before, len(self.detected) - 1)])
 
     @property
     def earlier(self) -> int:
@@ -84,18 +92,24 @@ def cut_shards(
     start: int = 0,
     stop: int | None = None,
     fps: float = 0.0,
+    detector_fps: float = 0.0,
 ) -> Iterator[Shard]:
     """Cut frames `start` … `stop` of a video into shards of at most `shard_frames`, in order.
 
-    `fps`: rate at which frames are worked on (WorkingConfig.fps).
+    `fps`: rate at which frames are worked on (WorkingConfig.fps). `detector_fps`: rate at which networks detect on them
+    (DetectorConfig.fps). Folders of images have no times: all of their frames are worked on and detected on.
     """
     stop = timeline.frame_count if stop is None else min(stop, timeline.frame_count)
     more = int(timeline.interlaced)
     worked = worked_frames(timeline, fps)
+    detected = detection_frames(timeline.pts_s[worked], 0.0 if timeline.names else detector_fps)
     for begin in range(start, stop, shard_frames):
         end = min(begin + shard_frames, stop)
-        before = max(0, int(np.searchsorted(worked, begin)) - HALO_BEFORE)
-        own = worked[before : int(np.searchsorted(worked, end)) + HALO_AFTER].copy()
+        low, high = (int(order) for order in np.searchsorted(worked, (begin, end)))
+        # What is detected for the frames around a shard whose boxes it needs may lie farther out than they do.
+        before = min(max(0, low - HALO_BEFORE), int(detected[max(0, low - BOXES_BEFORE)]))
+        after = max(high + HALO_AFTER, int(detected[min(len(worked), high + BOXES_AFTER) - 1]) + 1)
+        own = worked[before:after].copy()
         first, last = min(int(own[0]), begin), max(int(own[-1]) + 1, end)
         around = max(0, first - more), min(timeline.frame_count, last + more)
         pts, packets = (
@@ -121,6 +135,7 @@ def cut_shards(
             names=timeline.names[first:last],
             worked=own,
             before=before,
+            detected=detected[before:after].copy(),
             fps=0.0 if timeline.names else fps,
         )
 

@@ -35,11 +35,18 @@ class ShardPlan:
     """The part of every video that is walked."""
     fps: float = 0.0
     """Rate at which frames are worked on; 0: all are."""
+    detector_fps: float = 0.0
+    """Rate at which networks detect on those; 0: on all."""
 
     def shards(self, video: Video, timeline: Timeline) -> Iterator[Shard]:
         """The shards of a video, in order."""
         start, stop = self.frames.within(timeline.frame_count)
-        return cut_shards(video, timeline, self.shard_frames, start=start, stop=stop, fps=self.fps)
+        return self.cut(video, timeline, start, stop)
+
+    def cut(self, video: Video, timeline: Timeline, start: int, stop: int) -> Iterator[Shard]:
+        """The shards of frames `start` … `stop` of a video, in order."""
+        rates = {"fps": self.fps, "detector_fps": self.detector_fps}
+        return cut_shards(video, timeline, self.shard_frames, start=start, stop=stop, **rates)
 
     def count(self, video: Video, timeline: Timeline) -> int:
         """Frames of a video that are walked."""

@@ -137,7 +137,7 @@ def test_a_video_that_the_file_does_not_name_is_an_error_of_that_video(boxes_fil
 def test_boxes_of_a_file_are_used_as_they_are(boxes_file: str) -> None:
     finder = BoxFinder(ExtractionConfig(detector=DetectorConfig(kinds=("boxes",))), boxes_file)
     assert not finder.needs_neighbours
-    found = finder.boxes(FrameContext(video="b", index=7, image=BLACK), Working((128, 96), (64, 48)))
+    found = finder.boxes(FrameContext(video="b", index=7, image=BLACK), Working((128, 96), (64, 48)), [])
     assert found.in_source.tolist() == [[50, 1, 60, 9], [5, 9, 18, 30], [5, 9, 20, 30]]
     assert found.in_working.tolist() == [[25, 0.5, 30, 4.5], [2.5, 4.5, 9, 15], [2.5, 4.5, 10, 15]]
 
@@ -151,7 +151,7 @@ def test_boxes_of_a_file_and_motion_outside_them_come_in_the_order_of_the_kinds(
 
     def found(*kinds: str) -> F32:
         extraction = ExtractionConfig(detector=DetectorConfig(kinds=kinds), motion=motion)
-        return BoxFinder(extraction, boxes_file).boxes(frame, Working((64, 64), (64, 64))).in_working
+        return BoxFinder(extraction, boxes_file).boxes(frame, Working((64, 64), (64, 64)), []).in_working
 
     given = [[50, 1, 60, 9], [5, 9, 18, 30], [5, 9, 20, 30]]
     assert found("boxes", "motion").tolist() == [*given, [38, 38, 62, 62]]
@@ -251,11 +251,12 @@ def test_detected_boxes_come_first_and_motion_only_outside_them(network: Path) -
     motion = MotionConfig(blur=3, threshold=18, min_area=100)
     both = BoxFinder(ExtractionConfig(detector=detector(network), motion=motion))
     assert both.needs_neighbours
-    found = both.boxes(FrameContext(video="v", index=9, image=BLACK, neighbours=neighbours(moved)), UNSCALED)
+    frame = FrameContext(video="v", index=9, image=BLACK, neighbours=neighbours(moved))
+    found = both.boxes(frame, UNSCALED, both.detections(frame))
     assert found.in_source == pytest.approx(np.array([[16, 16, 32, 32], [38, 38, 62, 62]]), abs=1e-4)
     alone = BoxFinder(ExtractionConfig(detector=detector(network, kinds=("onnx",)), motion=motion))
     assert not alone.needs_neighbours
-    found = alone.boxes(FrameContext(video="v", index=9, image=BLACK), UNSCALED)
+    found = alone.boxes(frame, UNSCALED, alone.detections(frame))
     assert found.in_source == pytest.approx(np.array([[16, 16, 32, 32]]), abs=1e-4)
 
 
@@ -263,7 +264,8 @@ def test_a_detected_box_has_a_class_and_its_score_and_a_moving_one_has_none(netw
     moved = np.zeros((64, 64), np.uint8)
     moved[40:60, 40:60] = 200
     finder = BoxFinder(ExtractionConfig(detector=detector(network, overlap=1.0)))
-    found = finder.boxes(FrameContext(video="v", index=9, image=BLACK, neighbours=neighbours(moved)), UNSCALED)
+    frame = FrameContext(video="v", index=9, image=BLACK, neighbours=neighbours(moved))
+    found = finder.boxes(frame, UNSCALED, finder.detections(frame))
     assert found.classes.tolist() == [0, 1, -1]
     assert found.class_scores.tolist() == [1, 1, 0]
     assert (found.classes.dtype, found.class_scores.dtype) == (np.int32, np.float32)

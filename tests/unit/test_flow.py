@@ -67,6 +67,16 @@ def test_flow_depends_on_its_two_frames_alone() -> None:
     assert np.array_equal(flow_between(frames[0], frames[1], FlowConfig()), before)
 
 
+def test_a_region_that_is_small_for_flow_changes_no_flow_after_it() -> None:
+    """Around a small box in a corner of the picture."""
+    before, after = textured(320, 240), textured(320, 240, 1)
+    estimator = FlowEstimator(FlowConfig(region="boxes"), width=320, height=240)
+    large = [(64, 64, 256, 224)]
+    first = estimator.around(before, after, large)
+    estimator.around(before, after, [(0, 0, 32, 32)])
+    assert estimator.around(before, after, large).tobytes() == first.tobytes()
+
+
 def test_flow_does_not_depend_on_the_threads_of_opencv() -> None:
     assert cv2.getNumThreads() == 1
     scene = textured(400, 300)

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hf2vad.archive.archive_refs import parse_archives
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.settings import LimitsConfig
+from hf2vad.bundle.bundle import Bundle, load_bundle
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import ExtractionConfig, FlowConfig, MotionConfig, WorkingConfig, extraction_fingerprint
 from hf2vad.demo.archive import generate
 from hf2vad.health.frame_stats import FrameStats
 from hf2vad.jobs import load
+from hf2vad.report.site.evidence import video_key
+from hf2vad.review.lessons import Teacher
+from hf2vad.review.marks import Mark
 from hf2vad.schema import CubeBatch, unpack_metadata
+from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.tables.held import shown_objects
 from hf2vad.video.decode import decode
 from hf2vad.video.sampled import holders, packed, sampled, tempo, unpacked
@@ -35,7 +44,7 @@ def at(fps: float, config: ExtractionConfig = MOTION) -> Extractor:
 
 
 def extract(video: Video, length: int, extractor: Extractor, *, start: int = 0) -> list[CubeBatch]:
-    shards = cut_shards(video, probe(video), length, start=start, fps=extractor.fps)
+    shards = extractor.shards(video, probe(video), length, start=start)
     return [batch for shard in shards for batch in extractor.cubes(shard)]
 
 
@@ -188,6 +197,37 @@ def test_the_whole_walk_has_a_row_for_each_picture_and_refuses_another_rate(tmp_
     assert all(row["score"] is not None for row in frames[8:])
     (events,) = (tmp_path / "7").glob("bundle=*/events/*.parquet")
     assert pq.read_table(events)["peak_frame"][0].as_py() % 2 == 0, "a frame that has objects"
+    assert_lessons_hold_what_was_scored(load_bundle(bundle), only_video(made.test), objects)
     calibration = json.loads((tmp_path / "bundle/bundle.json").read_text())["calibration"]
     assert calibration["frames"] == 80 - 8, "frames between count as they do in scoring"
     assert load("score").main([*score, "--out", str(tmp_path / "other"), "--working.fps", "25"]) == 2
+
+
+def assert_lessons_hold_what_was_scored(bundle: Bundle, video: Video, objects: pa.Table) -> None:
+    """A mark is about those rare objects of its frames that are in the table of objects."""
+    key = video_key(video.id)
+    mark = Mark(
+        event=key,
+        video=video.id,
+        video_key=key,
+        fingerprint=video.fingerprint,
+        start_frame=20,
+        end_frame=79,
+        start_s=0.8,
+        end_s=3.2,
+        verdict="normal",
+        marked_at=datetime.now(UTC),
+        mark="0" * 32,
+    )
+    teacher = Teacher(
+        bundle=bundle,
+        features=FeatureSet.of(bundle, list(bundle.settings.fusion.weights), None, 64),
+        extractor=Extractor(bundle.settings.extraction),
+        sources=parse_archives([str(Path(video.uri).parent)]),
+        image_fps=25.0,
+        limits=LimitsConfig(),
+    )
+    (lesson,) = teacher.lessons([mark], lambda _, why: pytest.fail(why))
+    low = bundle.settings.calibration_of(video.path).low
+    rare = [row for row in objects.to_pylist() if row["frame"] >= 20 and row["score"] >= low]
+    assert len(lesson.cubes) == len(rare) > 0

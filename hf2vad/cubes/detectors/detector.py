@@ -79,6 +79,10 @@ class Detector(Protocol):
     needs_neighbours: ClassVar[bool] = False
     """True if `boxes` reads `frame.neighbours`. A shard then decodes one more frame at each end."""
 
+    carried: ClassVar[bool] = False
+    """True if `boxes` runs at the rate `detector.fps`, and flow moves its boxes to the frames between. It then must not
+    read `earlier`, nor neighbours."""
+
     in_source_pixels: ClassVar[bool] = False
     """True if boxes are in pixels of the coded frame, False if in those of `frame.image`."""
 

@@ -41,6 +41,7 @@ class NetworkDetector(Detector):
     """
 
     Settings: ClassVar[type] = NetworkConfig
+    carried: ClassVar[bool] = True
 
     repeats: ClassVar[bool]
     """True if the network reports one object several times, so that even a single picture needs suppression."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from hf2vad.settings import FileChange, require, with_fields, with_files
+from hf2vad.settings import OMIT_DEFAULT, FileChange, require, with_fields, with_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +66,18 @@ class NetworkConfig:
     tile_overlap: float = 0.25
     """Share of a tile that its neighbour sees as well."""
 
+    fps: float = field(default=0.0, metadata={OMIT_DEFAULT: True})
+    """Frames a second that the network runs on, chosen by their times; on other frames, the boxes of the nearest of
+    these are moved by optical flow. 0: every frame. At least one of 16 frames, and in folders of images, whose times
+    nobody knows, every frame whatever this says."""
+
     def __post_init__(self) -> None:
         for name in ("confidence", "overlap", "nms_iou"):
             value = getattr(self, name)
             require(0 < value <= 1, f"detector.{name} must be above 0 and at most 1, got {value}")
         require(self.min_area >= 0, f"detector.min_area must not be negative, got {self.min_area}")
         require(self.tile == 0 or self.tile >= 64, f"detector.tile must be 0 or at least 64, got {self.tile}")
+        require(0 <= self.fps <= 1000, f"detector.fps must lie between 0 and 1000, got {self.fps}")
         require(0 <= self.tile_overlap < 0.9, f"detector.tile_overlap must be in [0, 0.9), got {self.tile_overlap}")
 
 
@@ -143,6 +149,11 @@ class DetectorConfig(NetworkConfig):
         return bool(self._networks)
 
     @property
+    def network_fps(self) -> float:
+        """Rate at which the network runs; 0: on every frame, or there is none."""
+        return self.fps if self._networks else 0.0
+
+    @property
     def _own(self) -> dict[str, Any]:
         """The sections of detectors with settings of their own, by the detector's name."""
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name in DETECTORS}
@@ -169,8 +180,8 @@ class DetectorConfig(NetworkConfig):
         )
 
     def without_unused(self) -> DetectorConfig:
-        """These settings without what no detector in `kinds` reads: a network's file, and others' sections."""
-        changes: dict[str, Any] = {} if self._networks else {"model": "", "model_sha256": ""}
+        """These settings without what no detector in `kinds` reads: a network's file and rate, and others' sections."""
+        changes: dict[str, Any] = {} if self._networks else {"model": "", "model_sha256": "", "fps": 0.0}
         changes |= {name: type(settings)() for name, settings in self._own.items() if name not in self.kinds}
         return replace(self, **changes)
 
