@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 
-# Processes that the unit tests run in. Those that start clusters, and kill them at some moment, run one after the other.
+# Processes that the tests run in. Those on the session's Ray cluster run in one of them, one after the other.
 PROCESSES ?= 2
 
 # On Linux without an NVIDIA GPU, torch is its CPU build: PyPI's brings several GB of CUDA. TORCH_INDEX= takes PyPI's.
@@ -51,8 +51,7 @@ demo: $(INSTALLED)  ## generate an archive, learn from it, score it, and write d
 	$(BIN)/hf2vad demo --out demo $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
 test: $(TOOLS)  ## all tests
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile tests/unit; unit=$$?; \
-	$(BIN)/python -m pytest tests/integration && exit $$unit
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 
 test-fast: $(TOOLS)  ## the unit tests but the slow ones, in two minutes: for the inner loop
 	$(BIN)/python -m pytest -m 'not slow' tests/unit

@@ -18,8 +18,6 @@ stopped by SIGTERM.
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -83,6 +81,7 @@ class RunJob:
 def run_job(job: RunJob) -> int:
     """Learn, score, and make the site; what an earlier run has finished is not done again. Returns the exit code."""
     print("Starting …", flush=True)
+    from hf2vad.archive.archive_refs import named_sources
     from hf2vad.archive.passed import PassedOver
     from hf2vad.bundle.settings import load_bundle_settings
     from hf2vad.jobs.extract import ExtractJob
@@ -126,25 +125,6 @@ def _pooled(job: RunJob, plan: RunPlan) -> Iterator[str]:
     bundle = load_bundle_settings(job.bundle or join(job.out, "bundle"))
     cameras = chain.from_iterable(plan.recorders.names.values())
     yield from islice(filter(None, map(bundle.pooled_words, cameras)), 1)
-
-
-def named_sources(paths: Sequence[str]) -> tuple[ArchiveRef, ...]:
-    """The archive at one absolute path, or those at several, each named by the last part of its path.
-
-    Raises ConfigError where there is none.
-    """
-    from hf2vad.archive.archive_refs import ArchiveRef
-
-    if not paths:
-        raise ConfigError("nothing to look at; name videos or folders, such as: hf2vad run ~/videos")
-    if len(paths) == 1:
-        return (ArchiveRef("", paths[0]),)
-    names: list[str] = []
-    for uri in paths:
-        stem = os.path.splitext(uri.rstrip("/").rsplit("/", 1)[-1])[0]
-        name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:56] or "videos"
-        names.append(name if name not in names else f"{name}-{len(names) + 1}")
-    return tuple(ArchiveRef(name, uri) for name, uri in zip(names, paths, strict=True))
 
 
 def _absolute(job: RunJob) -> RunJob:
