@@ -8,17 +8,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 
-# Processes that the unit tests run in. Those that start clusters, and kill them at some moment, run one after the other.
+# Processes that the tests run in. Those on the session's Ray cluster run in one of them, one after the other.
 PROCESSES ?= 2
 
-# The CPU build of torch is all that demo and tests need; on Linux, PyPI's default build brings several GB of CUDA.
-# Set TORCH_INDEX= to take PyPI's build.
+# On Linux without an NVIDIA GPU, torch is its CPU build: PyPI's brings several GB of CUDA. TORCH_INDEX= takes PyPI's.
+ifeq ($(shell uname -s),Linux)
+TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
+endif
+TORCH = $(shell sed -n 's/^ *"\(torch[<>=].*\)",/\1/p' pyproject.toml)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_AUTH_MODE ?= token
 
 # Options of uv where versions are chosen for test-oldest and test-newest, and the Python of the latter.
-UV_OPTIONS ?= --torch-backend cpu
+UV_OPTIONS ?= $(if $(TORCH_INDEX),--torch-backend cpu)
 NEWEST_PYTHON ?= 3.13
 
 .PHONY: demo test test-fast test-oldest test-newest chaos check bench docs wheel format install lock audit clean help
@@ -26,21 +30,30 @@ NEWEST_PYTHON ?= 3.13
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile
 
-install: $(INSTALLED)  ## the virtual environment .venv, with everything that demo and tests need
+install: $(INSTALLED)  ## the virtual environment .venv, with what running needs; `make test` adds the tests' tools
 
 $(INSTALLED): pyproject.toml
+	@echo "1/3 A virtual environment in $(VENV)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[test]'
-	touch $(INSTALLED)
+	@echo "2/3 torch $(if $(TORCH_INDEX),(CPU build, some 200 MB to fetch),(PyPI's build))"
+	$(BIN)/pip install $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) '$(TORCH)'
+	@echo "3/3 hf2vad, and the other packages that it runs with"
+	$(BIN)/pip install --editable .
+	@touch $(INSTALLED)
+	@echo "Installed, $$(du -sh $(VENV) | cut -f1). Next: $(BIN)/hf2vad run VIDEOS"
+
+$(TOOLS): $(INSTALLED)
+	@echo "What tests, checks and docs need besides"
+	$(BIN)/pip install --editable '.[test]'
+	@touch $(TOOLS)
 
 demo: $(INSTALLED)  ## generate an archive, learn from it, score it, and write demo/report/index.html
 	$(BIN)/hf2vad demo --out demo $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
-test: $(INSTALLED)  ## all tests
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile tests/unit; unit=$$?; \
-	$(BIN)/python -m pytest tests/integration && exit $$unit
+test: $(TOOLS)  ## all tests
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 
-test-fast: $(INSTALLED)  ## the unit tests but the slow ones, in two minutes: for the inner loop
+test-fast: $(TOOLS)  ## the unit tests but the slow ones, in two minutes: for the inner loop
 	$(BIN)/python -m pytest -m 'not slow' tests/unit
 
 test-oldest: $(INSTALLED)  ## the unit tests but the slow ones, and a demo, on the lowest versions that pyproject.toml allows
@@ -61,24 +74,24 @@ define tested_with
 	build/$(1)/bin/hf2vad demo --out build/$(1)-demo --train-clips 2 --test-clips 2 --frames 40 --flow-epochs 1
 endef
 
-chaos: $(INSTALLED)  ## score 200 videos through killed workers, nodes and drivers and failing storage; some ten minutes
+chaos: $(TOOLS)  ## score 200 videos through killed workers, nodes and drivers and failing storage; some ten minutes
 	RAY_AUTH_MODE=disabled $(BIN)/python -m benchmarks chaos
 
-check: $(INSTALLED)  ## format, lint, types
+check: $(TOOLS)  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED)  ## the benchmarks of speed; results in benchmarks/results, tables in docs
+bench: $(TOOLS)  ## the benchmarks of speed; results in benchmarks/results, tables in docs
 	$(BIN)/python -m benchmarks all $(OPTIONS)
 
-docs: $(INSTALLED)  ## the documentation as a site, in build/docs
+docs: $(TOOLS)  ## the documentation as a site, in build/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 wheel: $(INSTALLED)  ## dist/hf2vad-*.whl
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
-format: $(INSTALLED)  ## format the code, and mend what the linter can
+format: $(TOOLS)  ## format the code, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,46 +30,102 @@ from benchmarks.tables import markdown, results
 from hf2vad.commandline import required_missing
 from hf2vad.cubes.opencv import cv2
 from hf2vad.demo.archive import generate
+from hf2vad.evidence.choose import event_key
 from hf2vad.jobs import JOBS, load
 from hf2vad.options import Option, options_of
+from hf2vad.report.site.evidence import video_key
+from hf2vad.tables.read import scores_prefix, video_tables
 from tests.site import SMALL, environment
 from tests.terminal import Shown, in_terminal
 
 ROW = re.compile(r"^  (--[a-z][\w.-]*|[A-Z]{3,})", re.MULTILINE)
 """What a row of a job's help begins with."""
 SECONDS = 560
+SERVERS = {"review": "Serving"}
+"""Jobs that work until Ctrl-C, and what they show when they do."""
+PLAN = r"about .* of disk|[\d,]+ videos? of [\d,]+ camera|passed over: |sample: |cameras from |.* are trained on"
+BEFORE = re.compile(rf"Starting|engine: |{PLAN}")
+"""Lines of a plan, which stand before the work."""
 
 
 def command(name: str, *arguments: object) -> list[str]:
     return [sys.executable, "-m", "hf2vad", name, *map(str, arguments)]
 
 
-def commands(work: Path) -> Mapping[str, Sequence[object]]:
-    """The options of each job, each on what those before it left in `work`."""
+def commands(work: Path) -> Mapping[str, Callable[[], Sequence[object]]]:
+    """What gives the options of each job, on what those before it left in `work`."""
     archive = work / "archive"
-    stc, bundle, scores = work / "stc", work / "bundle", work / "scores"
+    stc, bundle, scores, found = work / "stc", work / "bundle", work / "scores", work / "found"
     labels = archive / "labels.parquet"
     ablation = ("--rows", "smoothing-none", "--schedule.frame-steps", 2, "--schedule.flow-steps", 2)
     return {
-        "run": (archive / "train", "--out", work / "found"),
-        "demo": ("--out", work / "demo", "--train-clips", 2, "--test-clips", 2, "--frames", 40, "--flow-epochs", 1),
-        "extract": (archive / "train", "--out", stc),
-        "train": (stc, "--out", bundle, *SMALL),
-        "score": (archive / "test", "--bundle", bundle, "--out", scores),
-        "report": (scores, "--archive", archive / "test", "--bundle", bundle, "--out", work / "site"),
-        "alarms": (scores, "--out", work / "alarms.json", "--per-hour", 60),
-        "backfill": (archive / "test", "--bundle", bundle, "--out", work / "nightly", "--min-age-minutes", 0),
-        "build-engine": (bundle,),
-        "evaluate": (scores, "--labels", labels, "--out", work / "evaluation"),
-        "reproduce": (
+        "run": lambda: (archive / "train", "--out", found),
+        "demo": lambda: (
+            *("--out", work / "demo", "--train-clips", 2, "--test-clips", 2, "--frames", 40, "--flow-epochs", 1),
+        ),
+        "extract": lambda: (archive / "train", "--out", stc),
+        "train": lambda: (stc, "--out", bundle, *SMALL),
+        "score": lambda: (archive / "test", "--bundle", bundle, "--out", scores, "--vectors", 2),
+        "report": lambda: (scores, "--archive", archive / "test", "--bundle", bundle, "--out", work / "site"),
+        "review": lambda: (found, "--port", 0),
+        "similar": lambda: (scores, "--video", "01_runner.mp4", "--at", 2),
+        "teach": lambda: (
+            *("--bundle", found / "bundle", "--archive", archive / "train"),
+            *("--reviews", marked(work, highest(found)), "--out", work / "taught"),
+        ),
+        "case": lambda: (
+            *(found / "scores", "--archive", archive / "train", "--bundle", found / "bundle"),
+            *(
+                "--events",
+                event_key(highest(found)["video"], highest(found)["start_frame"]),
+                "--out",
+                work / "case.zip",
+            ),
+        ),
+        "alarms": lambda: (scores, "--out", work / "alarms.json", "--per-hour", 60),
+        "backfill": lambda: (
+            *(archive / "test", "--bundle", bundle, "--out", work / "nightly", "--min-age-minutes", 0),
+        ),
+        "build-engine": lambda: (bundle,),
+        "evaluate": lambda: (scores, "--labels", labels, "--out", work / "evaluation"),
+        "reproduce": lambda: (
             *("ped2", "--data", ped2(work), "--out", work / "reproduced"),
             *("--preset", "features", "--boxes", "motion"),
         ),
-        "ablate": (
+        "ablate": lambda: (
             *("--train", archive / "train", "--test", archive / "test", "--labels", labels),
             *("--out", work / "ablation", *ablation),
         ),
     }
+
+
+def highest(found: Path) -> dict[str, Any]:
+    """The event with the highest score of what `hf2vad run` has found."""
+    rows = [
+        {"video": tables.video, "fingerprint": tables.metadata["fingerprint"], **row}
+        for tables in video_tables(scores_prefix(str(found / "scores")), "events")
+        for row in tables.table("events").to_pylist()
+    ]
+    return max(rows, key=lambda row: row["peak_score"])
+
+
+def key_of(event: Mapping[str, Any]) -> str:
+    """Key by which the review site names an event."""
+    return event_key(event["video"], event["start_frame"])
+
+
+def marked(work: Path, event: Mapping[str, Any]) -> Path:
+    """The file of marks that a page saves of an event called normal."""
+    names = ("video", "fingerprint", "start_frame", "end_frame", "start_s", "end_s")
+    mark = {
+        "event": key_of(event),
+        "video_key": video_key(event["video"]),
+        "verdict": "normal",
+        **{n: event[n] for n in names},
+    }
+    path = work / "marks.json"
+    path.write_text(json.dumps({"hf2vad.marks": 1, "marks": [mark]}))
+    return path
 
 
 def ped2(work: Path) -> Path:
@@ -96,9 +153,16 @@ def shown(work: Path, jobs: Sequence[str], *, without_ray: bool = False) -> Iter
     for name, arguments in commands(work).items():
         if name in jobs:
             more = alone if any(option.name == "ray.address" for option in options_of_job(name)) else ()
-            found = in_terminal(command(name, *arguments, *more), cwd=work, env=_environment(), timeout=SECONDS)
+            end = SERVERS.get(name, "")
+            line = command(name, *arguments(), *more)
+            found = in_terminal(line, cwd=work, env=_environment(), timeout=SECONDS, ctrl_c_after=end)
             assert found.returncode == 0, f"{name}: exit code {found.returncode}\n{found.text[-3000:]}"
             yield name, found
+
+
+def at_end(found: Shown) -> list[str]:
+    """The lines that are left on the screen, without those of the plan."""
+    return [line for line in found.lines if not BEFORE.match(line)]
 
 
 def _environment() -> dict[str, str]:
@@ -145,7 +209,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         for name, found in shown(Path(work), chosen):
             row = {"job": name, "first_s": round(found.first_s, 2)}
-            rows.append(row | {"blank_s": round(found.longest_blank_s, 2), "lines": len(found.lines)})
+            rows.append(row | {"blank_s": round(found.longest_blank_s, 2), "lines": len(at_end(found))})
             print(rows[-1], flush=True)
             print("\n".join(f"    {line}" for line in found.lines), flush=True)
     if set(chosen) == set(JOBS):

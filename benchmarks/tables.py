@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hf2vad.ablation.rows import HEAD, cells
+from hf2vad.archive.recorders import RECORDERS
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -211,7 +212,13 @@ def ablation() -> str:
     return markdown(HEAD, cells(result["rows"]))
 
 
+def recorders() -> str:
+    """The path forms of recorders, as the code has them."""
+    return markdown(["recorder", "end of a path", "source"], [[r.name, f"`{r.form}`", r.source] for r in RECORDERS])
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "recorders": recorders,
     "ped2": ped2,
     "ped2_time": ped2_time,
     "headline": headline,

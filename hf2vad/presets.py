@@ -55,12 +55,13 @@ SURPRISE = FusionConfig.of(
 )
 """Features without a network, added by surprise."""
 DENSITY = DensityConfig(kind="exemplars", height="speed", exemplars=1024)
-OURS = replace(_extraction(3, 18, 10**2, 0.5, 10**2, 0.6), flow=FlowConfig(region="boxes"))
-"""The thresholds of Ped2; flow around boxes alone."""
+PED2 = _extraction(3, 18, 10**2, 0.5, 10**2, 0.6)
+OURS = replace(PED2, flow=FlowConfig(region="boxes"), detector=replace(PED2.detector, fps=5.0))
+"""The thresholds of Ped2; flow around boxes alone, and networks that detect on five frames a second."""
 
 PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
     {
-        "ped2": Preset(extraction=_extraction(3, 18, 10**2, 0.5, 10**2, 0.6)),
+        "ped2": Preset(extraction=PED2),
         "avenue": Preset(
             extraction=_extraction(5, 18, 40**2, 0.25, 40**2, 0.6), fusion=FusionConfig(flow=0.05, frame=1.0)
         ),

@@ -18,9 +18,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from hf2vad import logs
+from hf2vad.plurals import plural
 
 PLAIN_SECONDS = 10.0
 """A log gets at most one line in this many seconds, and one at the end."""
+SECONDS = "s"
+"""Unit of a bar that counts seconds."""
 
 
 @dataclass
@@ -157,7 +160,9 @@ class ProgressBar:
     """Counts work done against a total that may grow, with a few live figures beside it; writes to stderr."""
 
     def __init__(self, label: str, *, total: float | None = None, unit: str = "") -> None:
+        """unit: what is counted, in the singular, or SECONDS."""
         self._label, self._total, self._unit = label, total, unit
+        self._units = plural(unit) if unit not in ("", SECONDS) else unit
         self._done = self._told = 0.0
         self._figures: Mapping[str, str] = {}
         self._start = self._last_line = time.monotonic()
@@ -203,12 +208,12 @@ class ProgressBar:
         left = (self._total - self._done) / rate if self._total and rate > 0 else None
         if logs.written():
             per_s, seconds = round(rate, 2), None if left is None else round(left)
-            known: dict[str, Any] = {"done": self._done, "total": self._total, "unit": self._unit or None}
+            known: dict[str, Any] = {"done": self._done, "total": self._total, "unit": self._units or None}
             known |= {"per_s": per_s, "per_s_lately": round(lately, 2), "seconds_left": seconds, **self._figures}
             logs.event("progress", **known)
             return
         share = f"{self._done:,.0f}/{self._total:,.0f}" if self._total else f"{self._done:,.0f}"
-        unit = f" {self._unit}" if self._unit else ""
+        unit = f" {self._unit if (self._total or self._done) == 1 else self._units}" if self._unit else ""
         shown_left = "" if left is None else f", {duration(left)} left"
         line = f"{self._label}: {share}{unit}, {rate:,.1f}/s{shown_left}  {_shown(self._figures)}"
         print(line.rstrip(), file=sys.stderr, flush=True)
@@ -218,7 +223,7 @@ class ProgressBar:
 def ticking(label: str) -> Iterator[None]:
     """A bar that counts the seconds of the block, for work without a measure of its own."""
     done = threading.Event()
-    with ProgressBar(label, unit="s") as bar:
+    with ProgressBar(label, unit=SECONDS) as bar:
 
         def tick() -> None:
             last = time.monotonic()

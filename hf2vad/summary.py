@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, RenderableType
@@ -32,6 +35,18 @@ def print_lines(lines: Sequence[str], *, last: str = "") -> None:
         lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more lines with --verbose"]
     for line in [*lines, *([last] if last else [])]:
         print(line)
+
+
+def within_line(text: str) -> str:
+    """`text` without the clauses at its end that do not fit in a line of the terminal, but for the first one.
+
+    All of it with --verbose, and where stdout is no terminal.
+    """
+    columns = shutil.get_terminal_size().columns
+    if _EVERYTHING or not sys.stdout.isatty() or len(text) <= columns:
+        return text
+    ends = [clause.start() for clause in re.finditer(r"[,;.] ", text)]
+    return text[: max([end for end in ends if end <= columns], default=min(ends, default=len(text)))]
 
 
 @contextlib.contextmanager

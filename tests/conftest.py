@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -10,14 +11,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch: processes run side by side, and its threads spin
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hf2vad.cluster.connection import connected
 from hf2vad.demo.archive import generate
+from tests.once import made_once
 from tests.seaweed import SeaweedServer
-from tests.site import SMALL, RayCluster, Site, ray_head, run_job
+from tests.site import SMALL, RayCluster, Site, on_ray, ray_head, run_job
 
 if TYPE_CHECKING:
     from tests.evidence import Scored
+
+
+class FilesButThoseOnRay(LoadScopeScheduling):
+    """Divides the tests among processes by file. Files that name `ray_cluster` stay together, on one head node."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _scope(nodeid.split("::")[0])
+
+
+@functools.cache
+def _scope(path: str) -> str:
+    return "ray" if "ray_cluster" in (Path(__file__).parents[1] / path).read_text() else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesButThoseOnRay:
+    return FilesButThoseOnRay(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -36,33 +60,37 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster(s3: SeaweedServer) -> Iterator[RayCluster]:
-    """A Ray head node with two CPUs, whose environment leads to the S3 server.
-
-    This process is connected to it for the rest of the session; jobs in other processes find it by RAY_ADDRESS.
-    """
+def ray_node(s3: SeaweedServer) -> Iterator[RayCluster]:
+    """A Ray head node with two CPUs, whose environment leads to the S3 server. This process is connected to it."""
     folder = Path(tempfile.mkdtemp(prefix="hf2vad-ray-"))  # short: Ray's sockets have paths of at most 107 bytes
     try:
         with ray_head(folder) as head, connected(head.address):
-            before = os.environ.get("RAY_ADDRESS")
-            os.environ["RAY_ADDRESS"] = head.address
             yield head
-            if before is None:
-                del os.environ["RAY_ADDRESS"]
-            else:
-                os.environ["RAY_ADDRESS"] = before
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def ray_cluster(ray_node: RayCluster) -> Iterator[RayCluster]:
+    """The session's Ray node, on which this module's jobs run: those of `run_job` through this process's connection,
+    whose workers stay warm, those in other processes by RAY_ADDRESS."""
+    with on_ray(ray_node):
+        yield ray_node
+
+
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, ray_cluster: RayCluster) -> Site:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A generated archive of a few short clips, extracted and trained on by the jobs."""
-    folder = tmp_path_factory.mktemp("site")
-    archive = generate(folder / "archive", train_clips=2, test_clips=3, frames=60)
-    run_job("extract_stc", "--archive", archive.train, "--out", folder / "stc", "--shard-frames", 50)
-    run_job("train", "--stc", folder / "stc", "--out", folder / "bundle", *SMALL)
-    return Site(archive.train, archive.test, archive.labels, folder / "stc", folder / "bundle")
+
+    def make(folder: Path) -> None:
+        archive = generate(folder / "archive", train_clips=2, test_clips=3, frames=60)
+        here = ("--ray.address", "none")
+        run_job("extract_stc", "--archive", archive.train, "--out", folder / "stc", "--shard-frames", 50, *here)
+        run_job("train", "--stc", folder / "stc", "--out", folder / "bundle", *SMALL)
+
+    folder = made_once(tmp_path_factory, "site", make)
+    archive = folder / "archive"
+    return Site(archive / "train", archive / "test", archive / "labels.parquet", folder / "stc", folder / "bundle")
 
 
 @pytest.fixture(scope="session")

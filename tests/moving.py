@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from hf2vad.archive.catalog import Video, catalogue
+from hf2vad.archive.zones import NO_ZONES, CameraZones
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, MotionConfig
 from hf2vad.schema import U8, CubeBatch
@@ -55,10 +56,16 @@ def only_video(folder: Path | str, name: str = "") -> Video:
 
 
 def extract(
-    video: Video, length: int, extractor: Extractor, *, start: int = 0, stop: int | None = None
+    video: Video,
+    length: int,
+    extractor: Extractor,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    zones: CameraZones = NO_ZONES,
 ) -> list[CubeBatch]:
     shards = extractor.shards(video, probe(video), length, start=start, stop=stop)
-    return [batch for shard in shards for batch in extractor.cubes(shard)]
+    return [batch for shard in shards for batch in extractor.cubes(shard, zones=zones)]
 
 
 def content(batches: list[CubeBatch]) -> list[tuple[Any, ...]]:

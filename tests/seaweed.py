@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -20,6 +22,8 @@ from botocore.credentials import Credentials
 
 START_SECONDS = 60
 """A server that has not answered by then has failed."""
+
+_numbers = itertools.count(509 * os.getpid())
 
 
 class SeaweedServer:
@@ -158,11 +162,12 @@ def _weed() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """As many ports that nobody listens on."""
-    with contextlib.ExitStack() as held:
-        ports = []
-        for _ in range(count):
-            listener = held.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            ports.append(listener.getsockname()[1])
+    """As many ports that nobody listens on: below those that Linux hands out by itself, and others in each process, so
+    that none is taken before a server that starts listens on it."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = 20_000 + next(_numbers) % 12_000
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
     return ports

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import torch
 from hf2vad.commandline import command
 from hf2vad.jobs import load
 from hf2vad.storage import join, put_bytes
+from tests.seaweed import free_ports
 
 ROOT = Path(__file__).parents[1]
 
@@ -86,9 +87,7 @@ def environment() -> dict[str, str]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 @contextlib.contextmanager
@@ -159,13 +158,28 @@ def job(name: str, *arguments: object) -> list[str]:
     return [sys.executable, str(ROOT / "jobs" / f"{name}.py"), *map(str, arguments)]
 
 
+@contextlib.contextmanager
+def on_ray(head: RayCluster) -> Iterator[None]:
+    """Let the jobs of the block run on a head node that this process is connected to, also those in other processes."""
+    before = os.environ.get("RAY_ADDRESS")
+    os.environ["RAY_ADDRESS"] = head.address
+    try:
+        yield
+    finally:
+        del os.environ["RAY_ADDRESS"]
+        if before is not None:
+            os.environ["RAY_ADDRESS"] = before
+
+
 def run_job(name: str, *arguments: object, expect: int = 0) -> Done:
     """Run a job to its end in this process; fails unless it exits with `expect`.
 
-    What it does on the cluster goes through this process's connection (see `ray_cluster`), whose workers are warm:
-    `--ray.address` has no effect. For what is about processes, environments and signals there is `run_process`.
+    Its calls are made in this process too, or, in a test that asks for `ray_cluster`, through this process's connection
+    to that, whose workers are warm. For what is about processes, environments and signals there is `run_process`.
     """
     shown, said = io.StringIO(), io.StringIO()
+    if "RAY_ADDRESS" not in os.environ and "ray" in {item.name for item in fields(load(command(name)).settings)}:
+        arguments = ("--ray.address", "none", *arguments)
     with _as_it_was(), contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
         try:
             code = load(command(name)).main(list(map(str, arguments)))
@@ -235,6 +249,13 @@ def last_run(out: Path) -> dict[str, Any]:
     newest = max((out / "runs").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     record: dict[str, Any] = json.loads(newest.read_text())
     return record
+
+
+def site_data(site: Path, name: str) -> dict[str, Any]:
+    """What the page of a review site loads by `name`."""
+    text = (site / "data" / f"{name}.js").read_text()
+    found: dict[str, Any] = json.loads(text[text.index(",") + 1 : text.rindex(")")])
+    return found
 
 
 def tables(out: Path) -> dict[str, bytes]:

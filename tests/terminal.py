@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -32,8 +33,11 @@ class Shown:
     """Lines that are left on the screen at the end."""
 
 
-def in_terminal(command: list[str], *, cwd: Path, env: dict[str, str], timeout: float, columns: int = 120) -> Shown:
-    """Run `command` in a pseudo-terminal to its end. Raises TimeoutError."""
+def in_terminal(
+    command: list[str], *, cwd: Path, env: dict[str, str], timeout: float, columns: int = 120, ctrl_c_after: str = ""
+) -> Shown:
+    """Run `command` in a pseudo-terminal to its end; ctrl_c_after: text after which it gets Ctrl-C. Raises
+    TimeoutError."""
     master, slave = pty.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     start = last = time.monotonic()
@@ -58,6 +62,9 @@ def in_terminal(command: list[str], *, cwd: Path, env: dict[str, str], timeout: 
                 first = first or now - start
                 blank, last = max(blank, now - last), now
                 written += read
+                if ctrl_c_after and ctrl_c_after.encode() in written:
+                    process.send_signal(signal.SIGINT)
+                    ctrl_c_after = ""
         finally:
             os.close(master)
     shown = written.decode(errors="replace")

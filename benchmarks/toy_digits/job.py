@@ -111,7 +111,7 @@ def toy_job(job: ToyJob, *, machine: Mapping[str, object], results: str, images:
 
 def _run_all(job: ToyJob, splits: list[Digits]) -> dict[Variant, list[Outcome]]:
     outcomes: dict[Variant, list[Outcome]] = {variant: [] for variant in VARIANTS}
-    with ProgressBar("toy", total=len(VARIANTS) * job.seeds * job.steps, unit="steps") as bar:
+    with ProgressBar("toy", total=len(VARIANTS) * job.seeds * job.steps, unit="step") as bar:
         for seed, digits in enumerate(splits):
             for variant, found in outcomes.items():
 

@@ -18,6 +18,7 @@ from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.errors import VideoError
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.hashes import content_hash, hash_of
+from hf2vad.plurals import count_words
 from hf2vad.progress import ProgressBar
 from hf2vad.storage import exists, join, put_json, read_json
 from hf2vad.tables.read import failure_rows
@@ -64,7 +65,9 @@ def cut_cubes(cut: Cut, out: str, extract: Extract) -> Tables:
             code = extract(archive=archive, boxes=boxes, out=workspace, dataset=part, extraction=cut.extraction)
         if code != EXIT_OK:
             rows = list(failure_rows(workspace))
-            raise VideoError(f"{archive}: {len(rows)} videos cannot be cut, {rows[0]['video']!r}: {rows[0]['reason']}")
+            raise VideoError(
+                f"{archive}: not cut: {count_words(len(rows), 'video')}, {rows[0]['video']!r}: {rows[0]['reason']}"
+            )
         stc[part] = join(workspace, "stc", part)
     if not exists(join(prefix, "cut.json")):
         put_json(join(prefix, "cut.json"), {"seconds": round(time.monotonic() - started, 2)})
@@ -92,7 +95,7 @@ def run_nodes(nodes: Sequence[Node], workspace: Workspace, cluster: Cluster) -> 
                 return Call(run_node, (workspace, node), node)
         return None
 
-    with ProgressBar("ablation", total=len(nodes), unit="units") as bar:
+    with ProgressBar("ablation", total=len(nodes), unit="node") as bar:
         bar.advance(len(done))
         for outcome in run_calls(next_ready, cluster):
             node: Node = outcome.call.tag

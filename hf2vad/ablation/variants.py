@@ -19,6 +19,7 @@ from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import NETWORKS
+from hf2vad.plurals import count_words
 from hf2vad.schema import F32, F64, FRAMES
 from hf2vad.scoring.scorer import Scale, Scorer, ZScore
 from hf2vad.scoring.scorer import frame_scores as highest
@@ -113,10 +114,14 @@ def labelled(labels: FrameLabels, frames: Mapping[str, int]) -> dict[str, tuple[
             continue
         frame, truth = missing.pop(name)
         if len(frame) and (frame[0] < 0 or frame[-1] >= count):
-            raise EvaluationError(f"{video!r} has {count} frames, its labels are of frames {frame[0]} to {frame[-1]}")
+            raise EvaluationError(
+                f"{video!r} has {count_words(count, 'frame')}, its labels are of frames {frame[0]} to {frame[-1]}"
+            )
         by_video[video] = (frame, truth)
     if missing:
-        raise EvaluationError(f"{len(missing)} labelled videos are not in the test archive: {next(iter(missing))!r} …")
+        raise EvaluationError(
+            f"not in the test archive: {count_words(len(missing), 'labelled video')}: {next(iter(missing))!r} …"
+        )
     if not by_video:
         raise EvaluationError("none of the test archive's videos is labelled")
     return by_video

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -47,6 +48,23 @@ def parse_archives(given: str | Sequence[str]) -> tuple[ArchiveRef, ...]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"--archive: the name {twice[0]!r} is there twice")
     return sources
+
+
+def named_sources(paths: Sequence[str]) -> tuple[ArchiveRef, ...]:
+    """The archive at one absolute path, or those at several, each named by the last part of its path.
+
+    Raises ConfigError where there is none.
+    """
+    if not paths:
+        raise ConfigError("nothing to look at; name videos or folders, such as: hf2vad run ~/videos")
+    if len(paths) == 1:
+        return (ArchiveRef("", paths[0]),)
+    names: list[str] = []
+    for uri in paths:
+        stem = os.path.splitext(uri.rstrip("/").rsplit("/", 1)[-1])[0]
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:56] or "videos"
+        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+    return tuple(ArchiveRef(name, uri) for name, uri in zip(names, paths, strict=True))
 
 
 def split_id(video: str, names: Collection[str]) -> tuple[str, str]:

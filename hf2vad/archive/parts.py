@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.pattern import camera_by_place
+from hf2vad.archive.place import camera_of
 
 ENOUGH = 4
 """Videos of a camera from which on whole videos are learned from, the older ones."""
@@ -58,13 +58,13 @@ class Parts:
         return cls(frozenset(values["older"]), frozenset(values["halved"]))
 
 
-def camera_of(video: Video) -> str:
+def archive_camera(video: Video) -> str:
     """Archive and camera of a video, where no pattern says one."""
-    return f"{video.source}/{camera_by_place(video.path)}"
+    return f"{video.source}/{camera_of(video.path)}"
 
 
 def _by_camera(videos: Iterable[Video]) -> dict[str, list[str]]:
     cameras: dict[str, list[str]] = {}
     for video in sorted(videos, key=lambda video: video.id):
-        cameras.setdefault(camera_of(video), []).append(video.id)
+        cameras.setdefault(archive_camera(video), []).append(video.id)
     return cameras

@@ -136,11 +136,6 @@ class PathPattern:
         return fields.camera if fields else ""
 
 
-def camera_by_place(path: str) -> str:
-    """The camera of a video where no pattern says one: the first folder of its path, or, without one, the file."""
-    return path.strip("/").split("/", 1)[0]
-
-
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> tuple[re.Pattern[str], ...]:
     """An expression for each part of a path; its groups are the names. Raises ConfigError."""

@@ -1,7 +1,7 @@
 """Camera and time in the paths of usual recorders, where nobody gives a pattern.
 
-The first recorder whose form the end of a path has is believed; what comes before it is not read, but that a camera may
-be named there. Times are what the recorder wrote: Frigate's are UTC, the others' their own clock.
+The first recorder whose form the end of a path has is believed. Folders before that end are read for a camera's name
+alone. Times are what the recorder wrote: Frigate's are UTC, the others' their own clock.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ _PIECES = {
     "ANY": r"[^/]*",
 }
 _WORD = re.compile("|".join(_PIECES))
+_DATED = re.compile(r"20\d\d(\D?\d\d){0,2}")
+"""A folder of a year, a month or a day."""
+
+UNNAMED = "camera"
+"""Name of the camera whose recorder names it nowhere in a path, as an SD card of one camera."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ class RecorderPath:
 
     recorder: str
     camera: str
-    """Empty where neither the form nor a folder before it names one."""
+    """Name in the form, else the first folder that is no date, else UNNAMED. A name that is a part of the file's comes
+    after that folder's, as in `front-video`: files of two cameras may begin alike, and folders tell them apart."""
     day: date
     start: datetime | None
     """When the file begins; None where the path has the day alone."""
@@ -83,9 +89,27 @@ def recorder_path(path: str) -> RecorderPath | None:
         found = recorder.expression.search(path)
         if found is not None and (day := _day(found.groupdict())) is not None:
             fields = found.groupdict()
-            camera = fields.get("camera") or path[: found.start()].rstrip("/").split("/")[0]
-            return RecorderPath(recorder.name, camera, day, _start(day, fields))
+            return RecorderPath(recorder.name, _camera(path, found), day, _start(day, fields))
     return None
+
+
+def _camera(path: str, found: re.Match[str]) -> str:
+    named, folder = found.groupdict().get("camera"), _named_folder(path[: found.start()])
+    if named is None:
+        return folder or UNNAMED
+    in_file = path.rfind("/") < found.start("camera")
+    return f"{folder}-{named}" if in_file and folder and folder.casefold() != named.casefold() else named
+
+
+def _named_folder(above: str) -> str:
+    """The first folder of a path that is no date, or a part of one; empty where there is none."""
+    dated = False
+    for folder in above.split("/"):
+        if _DATED.fullmatch(folder):
+            dated = True
+        elif not (dated and folder.isdigit() and len(folder) <= 2):
+            return folder
+    return ""
 
 
 def _day(fields: dict[str, str]) -> date | None:

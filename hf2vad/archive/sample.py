@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.pattern import PathPattern, camera_by_place
+from hf2vad.archive.pattern import PathPattern
+from hf2vad.archive.place import camera_of
 
 Range = tuple[int, int]
 """First frame and the one after the last."""
@@ -24,10 +25,9 @@ CameraOf = Callable[[Video], str]
 
 
 def camera_in(pattern: str) -> CameraOf:
-    """The camera of a video: what `pattern` says, one for all where it has no `{camera}`; without a pattern the first
-    folder, or the file."""
+    """The camera of a video by its path (place.py): one for all where `pattern` has no `{camera}`."""
     paths = PathPattern(pattern)
-    return lambda video: paths.camera_of(video.path) if pattern else camera_by_place(video.path)
+    return lambda video: camera_of(video.path, paths)
 
 
 def places(count: int) -> list[float]:

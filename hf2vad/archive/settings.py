@@ -21,6 +21,14 @@ class DecodeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ZoneSettings:
+    """Settings of jobs that leave out what moves in some parts of the picture."""
+
+    zones: str = ""
+    """Zones of cameras to ignore or to watch alone: a file, or the review site in which they were drawn."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
     """Limits on a video's size, checked against its headers before any frame is decoded. A larger video gets a failure
     row."""

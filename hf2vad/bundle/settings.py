@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from hf2vad.archive.pattern import PathPattern, camera_by_place
+from hf2vad.archive.pattern import PathPattern
+from hf2vad.archive.place import camera_of
 from hf2vad.bundle.calibration import ALWAYS_WRITTEN, Calibration
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import BundleError, ConfigError, NotFoundError, SchemaError
@@ -38,7 +39,7 @@ class BundleSettings:
     calibration: Calibration
     """Over the cubes of all cameras."""
     camera_pattern: str = ""
-    """Pattern whose `{camera}` names a video's camera. If empty, the first folder or the file names it; with
+    """Pattern whose `{camera}` names a video's camera. If empty, the path does as archive/place.py reads it; with
     `fusion.rule = eq9` cameras are not told apart."""
     cameras: Mapping[str, Calibration] = field(default_factory=dict)
     """Calibration of each camera that has enough training cubes of its own, by its name."""
@@ -53,9 +54,16 @@ class BundleSettings:
 
     def camera_of(self, path: str) -> str:
         """The camera of a video's path in its archive, one that was learnt apart or not; empty where nothing says."""
-        if self.camera_pattern or self.fusion.rule == "eq9":
-            return PathPattern(self.camera_pattern).camera_of(path)
-        return camera_by_place(path)
+        if self.fusion.rule == "eq9" and not self.camera_pattern:
+            return ""
+        return camera_of(path, PathPattern(self.camera_pattern))
+
+    def pooled_words(self, camera: str) -> str:
+        """Sentence for people on a camera that is scored as any camera is; empty where it was learnt apart, or no
+        camera was."""
+        if not self.cameras or camera in self.cameras:
+            return ""
+        return f"camera {camera}: scored by what is usual for all cameras; bundle {self.id} has not learnt it apart"
 
     def to_json(self, weights_sha256: str) -> dict[str, Any]:
         """The content of bundle.json that the id is a hash of; weights_sha256: of the arrays beside it."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from hf2vad.cubes.detectors.detector import NO_BOXES, Detections, Detector, FrameContext, Resources
 from hf2vad.cubes.detectors.settings import DETECTORS, DetectorConfig
@@ -22,11 +23,12 @@ def absolute_detector(config: DetectorConfig) -> DetectorConfig:
 
 
 def resolve_detector(config: DetectorConfig) -> DetectorConfig:
-    """`config` with the SHA-256 of each file that its detectors read.
+    """`config` with the SHA-256 of each file that its detectors read, and no rate where it has no network.
 
     Raises MismatchError when it has one already and the file's is another, NotFoundError where there is no file.
     """
-    return config.with_files(lambda name, uri, sha256: (uri, read_file(uri, sha256, name=name)[1]))
+    resolved = config.with_files(lambda name, uri, sha256: (uri, read_file(uri, sha256, name=name)[1]))
+    return replace(resolved, fps=config.network_fps)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class FrameBoxes:
 
     def __len__(self) -> int:
         return len(self.in_source)
+
+    def part(self, kept: npt.NDArray[np.bool_]) -> FrameBoxes:
+        """The boxes that a (N,) mask keeps, in their order."""
+        return FrameBoxes(self.in_source[kept], self.in_working[kept], self.classes[kept], self.class_scores[kept])
 
 
 NO_FRAME_BOXES = FrameBoxes(NO_BOXES, NO_BOXES, np.empty(0, np.int32), np.empty(0, np.float32))

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
 
 import numpy as np
+import numpy.typing as npt
 
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.zones import NO_ZONES, CameraZones
 from hf2vad.cubes.carry import carried
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detect import NO_FRAME_BOXES, BoxFinder, FrameBoxes
@@ -68,13 +70,16 @@ class _Boxed:
     status: FrameStatus
     boxes: FrameBoxes
     """N boxes; none where the frame has none, or cannot be looked at."""
+    kept: npt.NDArray[np.bool_]
+    """(N,): which of them no zone drops. The others decide with them where flow is computed, so that a zone changes no
+    other box's cube."""
     recent: Sequence[_Prepared]
     """The frame and the four before it; fewer without full context."""
 
     @property
     def makes_cubes(self) -> bool:
         """True if cubes are cut from the frame."""
-        return self.status == "scored" and len(self.boxes) > 0
+        return self.status == "scored" and bool(self.kept.any())
 
 
 class Extractor:
@@ -100,16 +105,19 @@ class Extractor:
         """Frames `start` … `stop` of a video in shards of at most `length`, as `cubes` takes them."""
         return cut_shards(video, timeline, length, start=start, stop=stop, **self._config.cutting)
 
-    def cubes(self, shard: Shard, look: OnFrame = None) -> Generator[CubeBatch, None, None]:
+    def cubes(
+        self, shard: Shard, look: OnFrame = None, zones: CameraZones = NO_ZONES
+    ) -> Generator[CubeBatch, None, None]:
         """The cubes of `shard`: one batch a frame, in order; without cubes where it has none or is not worked on.
 
-        `look` is called for each frame that is, those of the halo too, in another thread, before the stream ends.
+        `zones` drop boxes, and change nothing of the cubes of those that stay. `look` is called for each frame that is
+        worked on, those of the halo too, in another thread, before the stream ends.
 
         Decoding, finding boxes and flow run in threads of their own. Flow between two frames is computed only when a
         cube needs it, and with region `boxes` only where one does. Memory depends on the size of a frame and the boxes
         in it, not on the length of the shard. Raises VideoError when the video cannot be read.
         """
-        with closing(prefetch(self._flowing(shard, look), depth=AHEAD, name="flow")) as ready:
+        with closing(prefetch(self._flowing(shard, look, zones), depth=AHEAD, name="flow")) as ready:
             following = shard.start
             for count, boxed in enumerate(ready, 1):
                 if count % TRIM_EVERY == 0:
@@ -119,14 +127,14 @@ class Extractor:
                 following = boxed.frame.index + 1
             yield from _between(shard, following, shard.stop)
 
-    def _flowing(self, shard: Shard, look: OnFrame) -> Iterator[_Boxed]:
+    def _flowing(self, shard: Shard, look: OnFrame, zones: CameraZones) -> Iterator[_Boxed]:
         """The frames that the shard answers for, with the flows that their cubes need."""
         size = (shard.width, shard.height)
         estimator = self._estimator(shard, size)
         ahead = self._ahead
         start, stop = shard.orders
         window: deque[_Boxed | None] = deque(maxlen=FRAMES - 1 + ahead)
-        with closing(prefetch(self._boxed(shard, look), depth=AHEAD, name="boxes")) as boxed:
+        with closing(prefetch(self._boxed(shard, look, zones), depth=AHEAD, name="boxes")) as boxed:
             for latest in chain(boxed, repeat(None, ahead)):
                 window.append(latest)
                 current = window[-1 - ahead] if len(window) > ahead else None
@@ -168,7 +176,7 @@ class Extractor:
         except VideoError as error:
             raise VideoError(f"{shard.video.id}: {error}") from None
 
-    def _boxed(self, shard: Shard, look: OnFrame) -> Iterator[_Boxed]:
+    def _boxed(self, shard: Shard, look: OnFrame, zones: CameraZones) -> Iterator[_Boxed]:
         """The frames that the shard answers for, and those before and after whose boxes decide where flow is
         computed, with their boxes."""
         start, stop = shard.orders
@@ -183,7 +191,7 @@ class Extractor:
                     latest is None or latest.frame.order >= max(order + 1, shard.detected_on(order))
                 ):
                     if first <= order < stop:
-                        yield self._with_boxes(shard, near, order)
+                        yield self._with_boxes(shard, near, order, zones)
                     order += 1
                     for passed in range(min(near), min(order - FRAMES + 1, shard.detected_on(order))):
                         del near[passed]
@@ -203,12 +211,12 @@ class Extractor:
                 smooth = blurred(grey, self._config.motion) if grey is not None and neighbours else None
             yield _Prepared(frame, grey, smooth)
 
-    def _with_boxes(self, shard: Shard, near: Mapping[int, _Prepared], order: int) -> _Boxed:
+    def _with_boxes(self, shard: Shard, near: Mapping[int, _Prepared], order: int, zones: CameraZones) -> _Boxed:
         """Frame `order` with its boxes; `near` are the frames around it by their numbers."""
         recent = tuple(near[number] for number in range(order - FRAMES + 1, order + 1) if number in near)
         frame, status = recent[-1].frame, _status(recent)
         if frame.image is None or (status != "scored" and not (self._ahead and frame.order >= FRAMES - 1)):
-            return _Boxed(frame, status, NO_FRAME_BOXES, recent)
+            return _Boxed(frame, status, NO_FRAME_BOXES, np.empty(0, np.bool_), recent)
         working = Working.of(self._config.working, *frame.size)
         neighbours = None
         if (current := recent[-1].blurred) is not None:
@@ -229,7 +237,7 @@ class Extractor:
         with span("boxes"):
             detections = self._detections(shard, recent[-1], near[shard.detected_on(order)])
             boxes = self._finder.boxes(context, working, detections)
-        return _Boxed(frame, status, boxes, recent)
+        return _Boxed(frame, status, boxes, zones.keeps(boxes.in_source, frame.size), recent)
 
     def _background_of(self, shard: Shard, index: int) -> U8 | None:
         """The background of the stretch that frame `index` lies in; None where no detector needs it."""
@@ -261,7 +269,7 @@ class Extractor:
 
     def _cut(self, boxed: _Boxed) -> CubeBatch:
         """The cubes of a frame; none where it makes none."""
-        frame, boxes = boxed.frame, boxed.boxes
+        frame, boxes = boxed.frame, boxed.boxes.part(boxed.kept)
         if not boxed.makes_cubes:
             return CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status=boxed.status)
         images = [item.frame.image for item in boxed.recent if item.frame.image is not None]

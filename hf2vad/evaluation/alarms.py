@@ -18,6 +18,7 @@ from scipy import stats
 
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.errors import EvaluationError
+from hf2vad.plurals import count_words
 from hf2vad.schema import F64
 from hf2vad.scoring.alarms import Alarms, rule_of
 from hf2vad.scoring.events import HighRun, events_above, high_runs
@@ -140,7 +141,8 @@ def level(videos: Sequence[ScoredFootage], target: AlarmTarget) -> Level:
     floor = max(each.low for each in videos)
     peaks = event_peaks(videos, floor, target.events)
     if len(peaks) <= count:
-        note = f"the footage has {len(peaks)} events at events.low already; for more alarms lower events.low"
+        events = count_words(len(peaks), "event")
+        note = f"the footage has {events} at events.low already; for more alarms lower events.low"
         return _level(floor, "counted", videos, target, supported=count >= COUNTED, note=note)
     if count >= COUNTED:
         return _level(
@@ -149,7 +151,7 @@ def level(videos: Sequence[ScoredFootage], target: AlarmTarget) -> Level:
     needed = f"{hours:.2f} hours; counting {target.per_hour:g} an hour takes {COUNTED / target.per_hour:,.0f}"
     if len(peaks) < FITTED:
         beyond = float(np.nextafter(peaks[0], np.inf))
-        note = f"not supported: {len(peaks)} peaks in {needed}; above everything seen"
+        note = f"not supported: {count_words(len(peaks), 'peak')} in {needed}; above everything seen"
         return _level(beyond, "beyond", videos, target, supported=False, note=note)
     threshold, interval = fitted_threshold(peaks, count, target)
     supported = count >= 1

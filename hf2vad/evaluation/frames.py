@@ -15,6 +15,7 @@ from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.features.settings import YARDSTICK
+from hf2vad.plurals import count_words
 from hf2vad.schema import F64, FEATURE_COLUMNS, FRAME_SCORES, LABELS, pack_metadata
 from hf2vad.tables.held import shown_objects
 from hf2vad.tables.read import VideoTables, name_in, scored_videos
@@ -126,9 +127,8 @@ def collect(
         read.append(_read(found, *wanted.pop(name), parts))
     if wanted:
         names = ", ".join(repr(name) for name in list(wanted)[:3])
-        raise EvaluationError(
-            f"{len(wanted)} labelled videos have no score table under {prefix}: {names} …; score them first"
-        )
+        without = count_words(len(wanted), "labelled video")
+        raise EvaluationError(f"no score table under {prefix} for {without}: {names} …; score them first")
     if not read:
         raise EvaluationError(f"{prefix}: none of its videos is labelled")
     smoothing, *others = {Smoothing.of(protocol, window) for window in windows}
@@ -164,9 +164,8 @@ def _read(found: VideoTables, frame: I64, anomalous: Labels, parts: Mapping[str,
     if not there.all():
         missing = frame[~there]
         some = ", ".join(map(str, missing[:3]))
-        raise EvaluationError(
-            f"{found.video!r}: {len(missing)} labelled frames have no row ({some} …); score the whole video"
-        )
+        without = count_words(len(missing), "labelled frame")
+        raise EvaluationError(f"{found.video!r}: no row for {without} ({some} …); score the whole video")
     score = np.asarray(table["score_raw"].to_numpy(), np.float64)
     objects = shown_objects(found.table("objects"), table, found.metadata)
     maxima = dict(_frame_maxima(np.searchsorted(rows, objects["frame"].to_numpy()), objects, score, parts))

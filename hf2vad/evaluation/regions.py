@@ -25,6 +25,7 @@ from sklearn.metrics import auc
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.frames import FEATURE_PARTS, Part, column_part
 from hf2vad.evaluation.tracks import BOX, Tracks, VideoTracks
+from hf2vad.plurals import count_words
 from hf2vad.schema import F64
 from hf2vad.tables.held import shown_objects
 from hf2vad.tables.read import VideoTables, name_in, scored_videos
@@ -118,7 +119,9 @@ def region_figures(prefix: str, videos: Collection[str], tracks: Tracks) -> dict
                 columns[part].false.append(np.delete(scores, detection))
     if wanted:
         names_left = ", ".join(repr(name) for name in list(wanted)[:3])
-        raise EvaluationError(f"{len(wanted)} videos with tracks are not scored and labelled: {names_left} …")
+        raise EvaluationError(
+            f"not scored and labelled: {count_words(len(wanted), 'video')} with tracks: {names_left} …"
+        )
     belongs = np.concatenate(track)
     figures = {part: _areas(column, belongs, frames) for part, column in columns.items()}
     return {

@@ -88,7 +88,7 @@ def measure_files(
     frames: dict[StcFile, list[np.ndarray[tuple[int], np.dtype[np.int32]]]] = {f: [] for f in files}
     measured: dict[StcFile, list[FeatureValues]] = {f: [] for f in files}
     as_own: dict[StcFile, list[FeatureValues]] = {f: [] for f in files}
-    with ProgressBar("calibration", total=sum(map(len, files)), unit="cubes") as bar:
+    with ProgressBar("calibration", total=sum(map(len, files)), unit="cube") as bar:
         for file, cubes in table.in_order(appearance=features.reads_pixels, files=files):
             camera = cameras.of_path(file.path)
             arrays = CubeArrays(

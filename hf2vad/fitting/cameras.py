@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf2vad.archive.pattern import PathPattern, camera_by_place
+from hf2vad.archive.pattern import PathPattern
+from hf2vad.archive.place import camera_of
 from hf2vad.archive.sample import places
 from hf2vad.features.feature import CameraShare
 from hf2vad.features.tail import own_share
@@ -25,7 +26,7 @@ class Cameras:
     """Camera of each video of a table."""
 
     pattern: PathPattern = field(default_factory=PathPattern)
-    """Pattern that names the camera of a path. If empty, the first folder or the file names it."""
+    """Pattern that names the camera of a path. If empty, the path does as place.py reads it."""
     apart: Mapping[str, Sequence[StcFile]] = field(default_factory=dict)
     """Files of each camera that is learnt apart, by name; none where all footage is of one camera."""
     pooled: Mapping[str, int] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class Cameras:
 
     def of_path(self, path: str) -> str:
         """The camera of a video; empty where the pattern does not say one."""
-        return self.pattern.camera_of(path) if self.pattern.text else camera_by_place(path)
+        return camera_of(path, self.pattern)
 
     def apart_of(self, path: str) -> str:
         """The camera of a video where it is learnt apart; else empty."""

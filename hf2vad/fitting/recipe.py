@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from hf2vad.archive.recorders import recorder_path
 from hf2vad.features.motion import DensityConfig, Motion
 from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FusionConfig
@@ -45,8 +46,8 @@ class Recipe:
     smoothing: int
     """Frames of the median filter over frame scores."""
     camera_pattern: str
-    """Pattern that names a video's camera. If empty, the first folder or the file names it; with Eq. 9 cameras are not
-    told apart."""
+    """Pattern that names a video's camera. If empty, the path does as archive/place.py reads it; with Eq. 9 cameras are
+    not told apart."""
     camera_cubes: int
     """Eq. 9: training cubes from which on a camera is calibrated on its own."""
     one_camera: bool = False
@@ -68,6 +69,8 @@ class Recipe:
     def identity(self, table: StcTable) -> str:
         """A hash of the recipe and of the cubes of `table`."""
         weighted = {name: own for name, own in self.features.items() if name in self.fusion.weights}
+        by_name = self.fusion.rule == "surprise" and not self.camera_pattern and not self.one_camera
+        recorded = by_name and any(recorder_path(file.path) for file in table.files)
         later = [[name, to_dict(own)] for name, own in weighted.items() if fields(own) and name != Motion.name]
         return hash_of(
             fingerprint(self.model),
@@ -83,6 +86,7 @@ class Recipe:
             *([initial_identity(self.init)] if self.init else []),
             *later,
             *(["one camera"] if self.one_camera else []),
+            *(["cameras from recorders' names"] if recorded else []),
         )
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import ConfigError
+from hf2vad.plurals import count_words
 from hf2vad.scoring.settings import EventConfig
 
 
@@ -74,7 +75,8 @@ def alarm_job(job: AlarmJob) -> int:
     if job.reviews:
         alarms = replace(alarms, figures={**alarms.figures, "reviews": called})
         print(
-            f"left out: {called['interesting']:,} events called interesting; {called['normal']:,} called normal count"
+            f"left out: {count_words(called['interesting'], 'event')} called interesting; "
+            f"counted: {count_words(called['normal'], 'event')} called normal"
         )
     alarms.put(absolute(job.out))
     print_levels(alarms, levels, job.per_hour, last=f"Written to {job.out}; scoring takes it as --alarms {job.out}")

@@ -98,7 +98,7 @@ def backfill_job(job: BackfillJob) -> int:
     from hf2vad.walk.candidates import Candidates
     from hf2vad.walk.lease import Lease
     from hf2vad.walk.limits import WalkLimits
-    from hf2vad.walk.run import absolute_places
+    from hf2vad.walk.run import absolute_places, zones_of
 
     job = replace(job, bundle=absolute(job.bundle), **absolute_places(job))
     sections = job.sections
@@ -106,7 +106,7 @@ def backfill_job(job: BackfillJob) -> int:
         if not exists(source.uri):
             raise NotFoundError(f"--archive {source.uri}: nothing there")
     sections.check_pattern()
-    task = scoring_task(job, tries=0 if job.retry_failed else job.tries)
+    task = scoring_task(job, zones_of(job.zones, sections.sources), tries=0 if job.retry_failed else job.tries)
     layout = task.layout
     candidates = Candidates(sections, layout, job.min_age_minutes)
     if job.dry_run:

@@ -15,13 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rich.table import Table
-
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.engines.settings import EngineSpec, Precision
 from hf2vad.errors import ConfigError
-from hf2vad.summary import print_lines, print_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +67,8 @@ def build_engine_job(job: BuildJob) -> int:
     from hf2vad.engines.request import EngineRequest, cache_of
     from hf2vad.features.registry import networks_for
     from hf2vad.features.settings import FEATURES
-    from hf2vad.progress import duration, ticking
+    from hf2vad.progress import ticking
+    from hf2vad.report.engine import print_built
     from hf2vad.scoring.feature_set import counted_features
     from hf2vad.storage import absolute
 
@@ -98,26 +96,7 @@ def build_engine_job(job: BuildJob) -> int:
     if answer.built is None:
         print(f"{cache}: the package is there already; nothing to do (--force builds it again)")
         return EXIT_OK
-    target = answer.choice.target
-    table = Table(title=f"engine {answer.choice.spec.label} of bundle {bundle.id}", show_header=False)
-    rows = {
-        "device": f"{target.device} ({target.ability})",
-        **({"threads": str(target.threads)} if target.threads else {}),
-    }
-    rows |= {"networks": ", ".join(networks)}
-    rows |= {name: f"{answer.built[name]}" for name in ("batch", "seconds", "file")}
-    rows |= {"size": f"{answer.built['bytes'] / 2**20:.1f} MiB", "in": cache}
-    rows |= {"differs from eager by": f"{answer.built['difference']:.1e}, relative, on the probe cubes"}
-    for row in rows.items():
-        table.add_row(*row)
-    print_whole(table, width=120)
-    print_lines(
-        [
-            f"Engine {answer.choice.spec.label} of bundle {bundle.id} for {target.device}, built in "
-            f"{duration(answer.built['seconds'])}; differs from eager by {answer.built['difference']:.1e}"
-        ],
-        last=f"Package: {cache}; hf2vad score --engine auto uses it where it fits",
-    )
+    print_built(answer.choice, answer.built, bundle.id, networks, cache)
     return EXIT_OK
 
 

@@ -71,8 +71,8 @@ def case_job(job: CaseJob) -> int:
     """Gather the events' evidence, and put the zip. Returns the exit code."""
     from hf2vad.evidence.case import CaseEvent, source_sha256, write_case
     from hf2vad.evidence.folder import EventFolder
+    from hf2vad.plurals import count_words
     from hf2vad.runs.evidence import EvidenceJob, evidence_task, gather_chosen
-    from hf2vad.scoring.words import count_words
     from hf2vad.storage import atomic_writer
     from hf2vad.versions import versions
 
@@ -98,7 +98,7 @@ def case_job(job: CaseJob) -> int:
             write_case(file, job.title, events, {name: text for name, text in about.items() if text})
     noted = counts.get("noted", 0)
     missing = f", something is missing of {noted:,}" if noted else ""
-    print(f"{job.out}: {count_words(len(chosen), 'event')}{missing}")
+    print(f"{count_words(len(chosen), 'event')}{missing}: {job.out}")
     return EXIT_FAILURES if noted else EXIT_OK
 
 

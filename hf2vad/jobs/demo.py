@@ -22,6 +22,7 @@ from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
+from hf2vad.plurals import count_words
 from hf2vad.summary import print_lines, quietly
 
 
@@ -90,7 +91,8 @@ def demo_job(job: DemoJob) -> int:
     if labels:
         evaluation = put_evaluation(EvaluateJob(scores=join(out, "scores"), labels=labels, tracks=tracks, out=out))
     site = write_site(review, evaluation)
-    last = f"{site.videos} videos, {site.events} events; look at {site.index} ({time.monotonic() - started:.0f} s)"
+    counted = f"{count_words(site.videos, 'video')}, {count_words(site.events, 'event')}"
+    last = f"{counted}; look at {site.index} ({time.monotonic() - started:.0f} s)"
     if evaluation:
         print_evaluation(evaluation, last=last)
     else:

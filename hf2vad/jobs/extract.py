@@ -43,12 +43,13 @@ class ExtractJob(ExtractSettings):
 
 def extract_job(job: ExtractJob) -> int:
     """Extract every video of the archive; returns the exit code."""
+    from hf2vad.archive.archive_refs import ArchiveRef
     from hf2vad.archive.catalog import catalogue
     from hf2vad.archive.passed import PassedOver
     from hf2vad.cubes.detect import resolve_detector
-    from hf2vad.runs.extraction import run_extraction
+    from hf2vad.runs.extraction import extraction_task, run_extraction
     from hf2vad.storage import absolute
-    from hf2vad.walk.run import absolute_places, check_boxes, some_videos
+    from hf2vad.walk.run import absolute_places, check_boxes, some_videos, zones_of
 
     check_boxes(job.boxes, job.detector)
     job = replace(job, archive=absolute(job.archive), **absolute_places(job))
@@ -56,7 +57,8 @@ def extract_job(job: ExtractJob) -> int:
     passed = PassedOver()
     first = some_videos(job.archive, job.include, passed, job.scope)
     listing = partial(catalogue, job.archive, job.include, job.scope)
-    return run_extraction("extract", job, extraction, first, listing, passed)
+    task = extraction_task(job, extraction, zones_of(job.zones, [ArchiveRef("", job.archive)]))
+    return run_extraction("extract", job, task, first, listing, passed)
 
 
 JOB = Job(

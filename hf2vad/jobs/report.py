@@ -37,8 +37,8 @@ class ReviewJob(ReportJob):
 
 def review_job(job: ReviewJob) -> int:
     """Gather the evidence, write the site, say what is there. Returns the exit code."""
+    from hf2vad.plurals import count_words
     from hf2vad.report.site.night import write_site
-    from hf2vad.scoring.words import count_words
 
     counts = gathered(job)
     site = write_site(job)

@@ -1,20 +1,21 @@
-"""Serve a review site to browsers, and keep what people mark in it.
+"""Serve a review site to browsers, and keep what people mark and draw in it.
 
 Example:
     hf2vad review found                                   # what hf2vad run has made
     hf2vad review demo/report --archive demo/archive/test
     hf2vad review s3://vad/review/2026-11-24 --host 0.0.0.0 --port 8600
 
-Open the address that it prints; Ctrl-C ends it. It writes nothing but marks, to <site>/reviews/, and answers a mark
-when it is in storage: several servers and browsers may work on one site at once. Other machines are let in with --host,
-and then only with the token that stands in the printed address; put a proxy with TLS before it on a network that others
-can listen to. Marks that a site without a server has saved are added with --load marks.json.
+Open the address that it prints; Ctrl-C ends it. It writes nothing but marks and zones, to <site>/reviews/, and answers
+when they are in storage: several servers and browsers may work on one site at once. Other machines are let in with
+--host, and then only with the token that stands in the printed address; put a proxy with TLS before it on a network
+that others can listen to. Marks or zones that a site without a server has saved are added with --load marks.json.
 
 Exit code: 0 ended by Ctrl-C or SIGTERM, 2 usage, or a place that cannot be used.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 from dataclasses import dataclass
@@ -22,11 +23,14 @@ from typing import TYPE_CHECKING
 
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.errors import NotFoundError
+from hf2vad.plurals import count_words
 from hf2vad.progress import doing
 from hf2vad.settings import require
 
 if TYPE_CHECKING:
     from hf2vad.review.server import ReviewServer
+    from hf2vad.review.store import MarkStore
+    from hf2vad.review.zone_store import ZoneStore
 
 TOKEN_LENGTH = 16
 """Characters of a token that somebody chooses, at least."""
@@ -44,14 +48,14 @@ class ReviewServerJob:
     has noted in the site's folder."""
 
     reviews: str = ""
-    """Folder or s3://bucket/prefix of the marks; empty: reviews/ in the site."""
+    """Folder or s3://bucket/prefix of the marks, with the zones in zones/ there; empty: reviews/ in the site."""
 
     scores: tuple[str, ...] = ()
     """Scores with vectors (--vectors of scoring and backfill), of all cameras and nights in which pages may look for
     more like an event; they take 84 bytes of memory an object."""
 
     load: tuple[str, ...] = ()
-    """Files of marks that pages without a server have saved, to be added first."""
+    """Files of marks or zones that pages without a server have saved, to be added first."""
 
     host: str = "127.0.0.1"
     """Address to listen at. One that other machines reach asks everybody for the token."""
@@ -83,11 +87,12 @@ def review_job(job: ReviewServerJob) -> int:
     name = f"[{job.host}]" if ":" in job.host else job.host
     address = f"http://{name}:{server.server_address[1]}{server.review.files.address}"
     if (loaded := server.review.store.join_files()) > 0:
-        print(f"{loaded} files of marks are now one")
-    print(f"{len(_marked(server)):,} events are marked; marks go to {server.review.store.uri}")
-    print(f"Open: {address}{f'?token={token}' if token else ''}", flush=True)
-    doing("Serving; Ctrl-C ends it")
-    serve(server)
+        print(f"joined into one: {count_words(loaded, 'file')} of marks")
+    print(f"marked so far: {count_words(len(_marked(server)), 'event')}; marks go to {server.review.store.uri}")
+    with contextlib.suppress(KeyboardInterrupt):
+        print(f"Open: {address}{f'?token={token}' if token else ''}", flush=True)
+        doing("Serving; Ctrl-C ends it")
+        serve(server)
     return EXIT_OK
 
 
@@ -95,11 +100,13 @@ def open_server(job: ReviewServerJob) -> ReviewServer:
     """The server, listening, with the marks of `load` added. Raises ConfigError, and what the places raise."""
     from hf2vad.review.access import LOOPBACK, Access, is_loopback
     from hf2vad.review.files import INDEX, ServedFiles
-    from hf2vad.review.marks import parse_file, to_table
+    from hf2vad.review.marks import to_table
     from hf2vad.review.server import Review, ReviewServer
     from hf2vad.review.similar import SimilarEvents
     from hf2vad.review.store import FOLDER, MarkStore
-    from hf2vad.storage import absolute, find_file, join, read_bytes
+    from hf2vad.review.zone_store import FOLDER as ZONES
+    from hf2vad.review.zone_store import ZoneStore
+    from hf2vad.storage import absolute, find_file, join
 
     site = absolute(job.site).rstrip("/")
     if find_file(join(site, INDEX)) is None:
@@ -109,10 +116,25 @@ def open_server(job: ReviewServerJob) -> ReviewServer:
     archives = tuple(map(absolute, job.archive)) or _noted_archives(site)
     store = MarkStore(absolute(job.reviews) if job.reviews else join(site, FOLDER))
     to_table([])  # pyarrow looks for pandas then, for half a second that the first mark need not wait
+    zones = ZoneStore(join(store.uri, ZONES))
     for uri in job.load:
-        store.add(parse_file(read_bytes(absolute(uri)), where=uri))
+        _load(uri, store, zones)
     similar = SimilarEvents(job.scores) if job.scores else None
-    return ReviewServer(Review(ServedFiles(site, archives), store, Access(token, hosts), similar), job.host, job.port)
+    review = Review(ServedFiles(site, archives), store, zones, Access(token, hosts), similar)
+    return ReviewServer(review, job.host, job.port)
+
+
+def _load(uri: str, store: MarkStore, zones: ZoneStore) -> None:
+    """Add the marks or zones of a file that a page has saved. Raises ConfigError for another file."""
+    from hf2vad.archive.zone_map import Zones
+    from hf2vad.review.marks import parse_file
+    from hf2vad.storage import absolute, read_bytes
+
+    data = read_bytes(absolute(uri))
+    if b'"hf2vad.zones"' in data:
+        zones.add_all(Zones.parse(data, where=uri))
+    else:
+        store.add(parse_file(data, where=uri))
 
 
 def _marked(server: ReviewServer) -> list[str]:

@@ -6,10 +6,10 @@ Example:
     hf2vad run s3://cameras/2026 --out s3://vad/found
     hf2vad run --out found                 # again: score what is new since then
 
-No other option is needed. In a folder of cameras, each camera is a folder; a video outside of them is a camera of its
-own. With four or more videos of a camera, the older half (by name) is learned from and the newer half is scored.
-Otherwise the first half of each video is learned from and the second half is scored. <out>/index.html is the site, and
-<out>/hf2vad.toml holds the settings that were used.
+No other option is needed. Cameras are read from the names that usual recorders give (Frigate, Reolink, …). Otherwise
+each folder is a camera, and so is a video outside of folders. With four or more videos of a camera, the older half (by
+name) is learned from and the newer half is scored. Otherwise the first half of each video is learned from and the
+second half is scored. <out>/index.html is the site, and <out>/hf2vad.toml holds the settings that were used.
 
 Run it again to resume where it left off, or to score what is new. Exit code: 0 done, 2 usage, 3 some videos failed, 143
 stopped by SIGTERM.
@@ -18,10 +18,9 @@ stopped by SIGTERM.
 from __future__ import annotations
 
 import json
-import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import tyro
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from hf2vad.archive.catalog import Video
     from hf2vad.archive.parts import Parts
     from hf2vad.archive.passed import PassedOver
+    from hf2vad.archive.zone_map import Zones
     from hf2vad.jobs.run_steps import Found
     from hf2vad.report.site.night import Site
     from hf2vad.runs.plan import RunPlan
@@ -66,6 +66,10 @@ class RunJob:
     """Score with this bundle, such as one that `hf2vad teach` has made of the result's own, and learn nothing. Later
     runs with this --out keep to it."""
 
+    zones: str = ""
+    """Zones of cameras to ignore or to watch alone: a file, or another review site. Later runs with this --out keep to
+    it. Empty: those that were drawn in the site of this result."""
+
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
@@ -77,6 +81,7 @@ class RunJob:
 def run_job(job: RunJob) -> int:
     """Learn, score, and make the site; what an earlier run has finished is not done again. Returns the exit code."""
     print("Starting …", flush=True)
+    from hf2vad.archive.archive_refs import named_sources
     from hf2vad.archive.passed import PassedOver
     from hf2vad.bundle.settings import load_bundle_settings
     from hf2vad.jobs.extract import ExtractJob
@@ -87,20 +92,23 @@ def run_job(job: RunJob) -> int:
     sources = named_sources(job.paths)
     if job.bundle:
         load_bundle_settings(job.bundle)  # one that cannot be used is not noted for later runs
+    zones = _zones(job, sources)
     passed = PassedOver()
     videos = _listed(sources, passed, job.out)
     parts = _parts(job, videos)
     learns = not job.bundle and not exists(join(job.out, "bundle", "bundle.json"))
     plan = planned(videos, parts, job.learn / 100, job.limits, most=ExtractJob.max_cubes, learns=learns)
-    for line in plan.lines(passed):
+    for line in (*plan.lines(passed), *([] if learns else _pooled(job, plan))):
         print(line, flush=True)
+    if zones.cameras:
+        print(f"zones: {', '.join(zones.cameras)}", flush=True)
     from hf2vad.cluster.dispatch import open_cluster  # a mistake in the paths does not wait for these
     from hf2vad.jobs.run_steps import Steps
 
     require_writable(job.out)
     _put_choices(job, parts)
     with open_cluster(job.ray):
-        steps = Steps(job, sources, videos, parts, plan.shares)
+        steps = Steps(job, sources, videos, parts, plan.shares, zones)
         steps.extract()
         steps.train()
         found = steps.score()
@@ -109,23 +117,14 @@ def run_job(job: RunJob) -> int:
     return EXIT_FAILURES if site.failures or EXIT_FAILURES in steps.codes else EXIT_OK
 
 
-def named_sources(paths: Sequence[str]) -> tuple[ArchiveRef, ...]:
-    """The archive at one absolute path, or those at several, each named by the last part of its path.
+def _pooled(job: RunJob, plan: RunPlan) -> Iterator[str]:
+    """A line for the first camera that names give and the bundle, made by an earlier run, has not learnt apart."""
+    from hf2vad.bundle.settings import load_bundle_settings
+    from hf2vad.storage import join
 
-    Raises ConfigError where there is none.
-    """
-    from hf2vad.archive.archive_refs import ArchiveRef
-
-    if not paths:
-        raise ConfigError("nothing to look at; name videos or folders, such as: hf2vad run ~/videos")
-    if len(paths) == 1:
-        return (ArchiveRef("", paths[0]),)
-    names: list[str] = []
-    for uri in paths:
-        stem = os.path.splitext(uri.rstrip("/").rsplit("/", 1)[-1])[0]
-        name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:56] or "videos"
-        names.append(name if name not in names else f"{name}-{len(names) + 1}")
-    return tuple(ArchiveRef(name, uri) for name, uri in zip(names, paths, strict=True))
+    bundle = load_bundle_settings(job.bundle or join(job.out, "bundle"))
+    cameras = chain.from_iterable(plan.recorders.names.values())
+    yield from islice(filter(None, map(bundle.pooled_words, cameras)), 1)
 
 
 def _absolute(job: RunJob) -> RunJob:
@@ -133,8 +132,8 @@ def _absolute(job: RunJob) -> RunJob:
     from hf2vad.storage import absolute
 
     out, *paths = (absolute(place) for place in (job.out, *job.paths))
-    bundle = absolute(job.bundle) if job.bundle else ""
-    return replace(job, out=out, paths=tuple(dict.fromkeys(paths)), bundle=bundle)
+    bundle, zones = absolute(job.bundle), absolute(job.zones)
+    return replace(job, out=out, paths=tuple(dict.fromkeys(paths)), bundle=bundle, zones=zones)
 
 
 def _with_last_paths(job: RunJob) -> RunJob:
@@ -162,14 +161,14 @@ def _with_last_paths(job: RunJob) -> RunJob:
             f"{job.out} is the result of {' '.join(kept.paths)} with --learn {kept.learn:g} --preset {kept.preset}; "
             f"choose another --out, or leave {', '.join(changed)} out to score what is new there"
         )
-    return replace(kept, bundle=job.bundle or kept.bundle, ray=job.ray)
+    return replace(kept, bundle=job.bundle or kept.bundle, zones=job.zones or kept.zones, ray=job.ray)
 
 
 def _put_choices(job: RunJob, parts: Parts) -> None:
     from hf2vad.storage import join, put_bytes, put_json
 
     lines = ["# What `hf2vad run` chose; run it again with this --out to score what is new."]
-    names = ("paths", "learn", "preset", *(["bundle"] if job.bundle else []))
+    names = ("paths", "learn", "preset", *(name for name in ("bundle", "zones") if getattr(job, name)))
     lines += [f"{name} = {json.dumps(getattr(job, name))}" for name in names]
     put_bytes(join(job.out, "hf2vad.toml"), ("\n".join(lines) + "\n").encode())
     put_json(join(job.out, "learned.json"), parts.to_json())
@@ -191,6 +190,14 @@ def _listed(sources: Sequence[ArchiveRef], passed: PassedOver, out: str) -> list
     if not videos:
         raise no_video(", ".join(source.uri for source in sources), passed)
     return videos
+
+
+def _zones(job: RunJob, sources: Sequence[ArchiveRef]) -> Zones:
+    """The zones that are named, or drawn in the site of this result; a camera of the latter may be gone by now."""
+    from hf2vad.review.zone_store import zones_of_site
+    from hf2vad.walk.run import zones_of
+
+    return zones_of(job.zones, sources) if job.zones else zones_of_site(job.out)
 
 
 def _parts(job: RunJob, videos: Sequence[Video]) -> Parts:
@@ -218,16 +225,22 @@ def _notice(learned_s: float, *, below: bool) -> str:
 
 
 def _print_end(job: RunJob, found: Found, site: Site, plan: RunPlan) -> None:
-    from hf2vad.runs.plan import count, length
+    """Print the six lines of the result."""
+    from hf2vad.plurals import count_words
+    from hf2vad.runs.plan import length
+    from hf2vad.summary import print_lines, within_line
 
-    moments = count(0 if found.below else found.count, "unusual moment")
+    moments = count_words(0 if found.below else found.count, "unusual moment")
     below = "; the highest below the alarm threshold:" if found.below else ""
-    print(f"{moments} in {length(plan.scored.seconds)} of {count(plan.cameras, 'camera')}{below}")
-    for line in found.top:
-        print(f"  {line}")
-    failures = f"{count(site.failures, 'failure')}: see {job.out}/scores" if site.failures else "no failures"
-    print(f"{failures[0].upper()}{failures[1:]}; tables in {job.out}/scores, choices in {job.out}/hf2vad.toml")
-    print(f"Open: {site.index}")
+    failures = f"{count_words(site.failures, 'failure')} (see scores/)" if site.failures else "No failures"
+    lines = [
+        f"{moments} in {length(plan.scored.seconds)} of {count_words(plan.cameras, 'camera')}{below}",
+        *(within_line(f"  {line}") for line in found.top),
+        f"{failures}; scores/, bundle/ and hf2vad.toml are in {job.out}",
+    ]
+    print_lines(lines, last=f"Open: {site.index}")
 
 
-JOB = Job("run", RunJob, run_job, __doc__, shown=("paths", "out", "learn", "preset", "ray.address"), reads="paths")
+JOB = Job(
+    "run", RunJob, run_job, __doc__, shown=("paths", "out", "learn", "preset", "zones", "ray.address"), reads="paths"
+)

@@ -12,6 +12,7 @@ from hf2vad.archive.archive_refs import ArchiveRef
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.parts import Parts
 from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.zone_map import Zones
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.evidence.moments import clock, highest_scores, moments
 from hf2vad.jobs.extract import ExtractJob
@@ -20,7 +21,7 @@ from hf2vad.jobs.score import ScoreJob
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.progress import stage
 from hf2vad.report.site.night import Site, write_site
-from hf2vad.runs.extraction import run_extraction
+from hf2vad.runs.extraction import extraction_task, run_extraction
 from hf2vad.runs.scoring import run_scoring, scoring_task
 from hf2vad.storage import exists, is_local, join
 from hf2vad.summary import quietly
@@ -54,6 +55,7 @@ class Steps:
     parts: Parts
     shares: tuple[float, float, float, float]
     """Share of each step in the time that all take, about."""
+    zones: Zones
     codes: list[int] = field(default_factory=list)
     """Exit codes of the steps so far."""
 
@@ -72,12 +74,13 @@ class Steps:
                 if videos:
                     job = replace(base, dataset=dataset, frames=frames)
                     listed = list(videos)
-                    code = run_extraction("extract", job, job.extraction, iter(listed), partial(iter, listed))
+                    task = extraction_task(job, job.extraction, self.zones)
+                    code = run_extraction("extract", job, task, iter(listed), partial(iter, listed))
                     self.codes.append(code)
 
     def train(self) -> None:
-        """Learn what is normal, unless a bundle was given."""
-        if self.job.bundle:
+        """Learn what is normal, unless it was learned or a bundle was given."""
+        if self.job.bundle or exists(join(self._bundle, "bundle.json")):
             return
         base = TrainJob.base({"preset": self.job.preset})
         with self._stage(2, "Learning", bars=2):
@@ -124,7 +127,7 @@ class Steps:
         ):
             if videos:
                 job = replace(base, frames=frames)
-                task = scoring_task(job)
+                task = scoring_task(job, self.zones)
                 put_archive_names(task.layout.prefix, self.sources)
                 self.codes.append(run_scoring("score", job, task, iter(videos), PassedOver()))
 

@@ -33,13 +33,14 @@ def score_job(job: ScoreJob) -> int:
 
     Raises MismatchError when an extraction setting is not the bundle's.
     """
+    from hf2vad.archive.archive_refs import ArchiveRef
     from hf2vad.archive.passed import PassedOver
     from hf2vad.runs.scoring import run_scoring, scoring_task
     from hf2vad.storage import absolute
-    from hf2vad.walk.run import absolute_places, some_videos
+    from hf2vad.walk.run import absolute_places, some_videos, zones_of
 
     job = replace(job, archive=absolute(job.archive), bundle=absolute(job.bundle), **absolute_places(job))
-    task = scoring_task(job)
+    task = scoring_task(job, zones_of(job.zones, [ArchiveRef("", job.archive)]))
     passed = PassedOver()
     videos = some_videos(job.archive, job.include, passed)
     if job.dry_run:

@@ -1,9 +1,9 @@
 """Find more like an event, or like a moment of a video, over all cameras and nights.
 
 Example:
-    hf2vad score --archive demo/archive/test --bundle demo/bundle --out scores --vectors 2
-    hf2vad similar --scores scores --video 02_cyclist.mp4 --at 2.0
-    hf2vad similar --scores s3://vad/scores --event 1f3a5c7e9b2d4f60 --count 20
+    hf2vad score demo/archive/test --bundle demo/bundle --out scores --vectors 2
+    hf2vad similar scores --video 02_cyclist.mp4 --at 2.0
+    hf2vad similar s3://vad/scores --event 1f3a5c7e9b2d4f60 --count 20
 
 It compares what objects look like and how they move, by the vectors that scoring keeps of the highest scoring ones with
 --vectors. The search is exact. Exit code: 0 done, 2 usage, or no object there keeps a vector.
@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hf2vad.commandline import EXIT_OK, Job
+from hf2vad.plurals import count_words
 from hf2vad.settings import require
 
 AROUND_S = 1.0
@@ -36,8 +37,8 @@ class SimilarJob:
     at: float = 0.0
     """And seconds from its first frame."""
 
-    count: int = 10
-    """Moments that are shown, at most."""
+    count: int = 5
+    """Moments that are named, at most."""
 
     def __post_init__(self) -> None:
         require(self.count > 0, f"--count must be positive, got {self.count}")
@@ -45,10 +46,6 @@ class SimilarJob:
 
 def similar_job(job: SimilarJob) -> int:
     """Print the moments that are most like the one asked for; returns the exit code."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from hf2vad.evidence.moments import clock
     from hf2vad.review.similar import VectorIndex, event_frames, prefixes_of
     from hf2vad.storage import readable
@@ -57,14 +54,12 @@ def similar_job(job: SimilarJob) -> int:
     prefixes = prefixes_of(job.scores)
     index = VectorIndex.read(prefixes)
     asked = event_frames(prefixes, job.event) if job.event else index.frames_at(job.video, job.at, AROUND_S)
-    table = Table(title=f"like {readable(asked[0])}, frames {asked[1]}-{asked[2] - 1}, among {len(index):,} objects")
-    for column in ("video", "at", "frame", "score", "distance"):
-        table.add_column(column)
+    objects = count_words(len(index), "object")
+    print(f"Like {readable(asked[0])}, frames {asked[1]}-{asked[2] - 1}, among {objects}, nearest first:")
     for moment in index.like(*asked, job.count):
-        figures = (f"{moment.frame:,}", f"{moment.score:.2f}", f"{moment.distance:.1f}")
-        table.add_row(escape(readable(moment.video)), clock(moment.seconds), *figures)
-    Console(width=120).print(table)
+        figures = f"distance {moment.distance:.1f}, score {moment.score:.2f}, frame {moment.frame:,}"
+        print(f"  {readable(moment.video)} at {clock(moment.seconds)}: {figures}")
     return EXIT_OK
 
 
-JOB = Job("similar", SimilarJob, similar_job, __doc__, shown=("event", "video", "at"), reads="scores")
+JOB = Job("similar", SimilarJob, similar_job, __doc__, shown=("event", "video", "at", "count"), reads="scores")

@@ -17,9 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.settings import LimitsConfig, ZoneSettings
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError
+from hf2vad.plurals import count_words
 from hf2vad.settings import require
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeachJob:
+class TeachJob(ZoneSettings):
     """Settings of `hf2vad teach`."""
 
     bundle: str
@@ -85,11 +86,13 @@ def teach_job(job: TeachJob) -> int:
     missing: list[tuple[Mark, str]] = []
     lessons = list(_teacher(job, bundle).lessons(wanted, lambda mark, why: missing.append((mark, why))))
     if wanted and not lessons:
-        raise ConfigError(f"none of the {len(wanted)} marked events could be used; the first: {missing[0][1]}")
+        raise ConfigError(
+            f"none of {count_words(len(wanted), 'marked event')} could be used; the first: {missing[0][1]}"
+        )
     forget = [mark.event for mark in marks if mark.verdict == "reviewed"]
     taught = save_bundle(absolute(job.out), teach(bundle, lessons, forget=forget))
-    print_lessons(lessons, taught, missing)
-    print(f"bundle {bundle.id}, taught, is bundle {taught.id} in {job.out}")
+    last = f"Bundle {bundle.id}, taught, is bundle {taught.id} in {job.out}; scoring takes it as --bundle"
+    print_lessons(lessons, taught, missing, last=last)
     return EXIT_FAILURES if missing else EXIT_OK
 
 
@@ -99,8 +102,9 @@ def _teacher(job: TeachJob, bundle: Bundle) -> Teacher:
     from hf2vad.features.registry import networks_for
     from hf2vad.review.lessons import Teacher
     from hf2vad.scoring.feature_set import FeatureSet
-    from hf2vad.walk.run import check_boxes
+    from hf2vad.walk.run import check_boxes, zones_of
 
+    sources = parse_archives(job.archive)
     extraction = bundle.settings.extraction
     check_boxes(job.boxes, extraction.detector)
     weights = list(bundle.settings.fusion.weights)
@@ -109,9 +113,10 @@ def _teacher(job: TeachJob, bundle: Bundle) -> Teacher:
         bundle=bundle,
         features=FeatureSet.of(bundle, weights, engine, BATCH),
         extractor=Extractor(extraction, job.boxes, threads=job.threads),
-        sources=parse_archives(job.archive),
+        sources=sources,
         image_fps=job.image_fps,
         limits=job.limits,
+        zones=zones_of(job.zones, sources),
     )
 
 
@@ -129,4 +134,4 @@ def _engine(job: TeachJob, bundle: Bundle) -> Engine:
     return make_engine(spec, bundle, device=choose_device(job.device), batch=BATCH)
 
 
-JOB = Job("teach", TeachJob, teach_job, __doc__, shown=("boxes", "image-fps"))
+JOB = Job("teach", TeachJob, teach_job, __doc__, shown=("boxes", "image-fps", "zones"))

@@ -93,9 +93,10 @@ class TrainJob:
     density: DensityConfig = field(default_factory=DensityConfig)
 
     camera_pattern: str = ""
-    """Pattern whose {camera} names a video's camera, as in {camera}/{date}/*. If empty, the first folder is the camera,
-    or the file for a video outside of folders. With `fusion.rule eq9` all footage counts as one camera's. By surprise
-    each camera is learned apart as far as its footage allows, and shares the rest with all cameras."""
+    """Pattern whose {camera} names a video's camera, as in {camera}/{date}/*. If empty, the names of usual recorders
+    are read (Frigate, Reolink, …); else the first folder is the camera, or the file for a video outside of folders.
+    With `fusion.rule eq9` all footage counts as one camera's. By surprise each camera is learned apart as far as its
+    footage allows, and shares the rest with all cameras."""
 
     camera_cubes: int = 1000
     """`fusion.rule eq9`: training cubes from which on a camera is calibrated on its own."""
@@ -174,6 +175,7 @@ def train_job(job: TrainJob) -> int:
     print_sample(job.stc, table, job.max_cubes)
     table.require_cubes(max(MIN_CUBES, 2 * workers))
     _check_cameras(job, table)
+    _print_cameras(job, table)
     if exists(join(job.out, "bundle.json")):
         return _already_there(plan, table)
     require_writable(job.out)
@@ -231,6 +233,18 @@ def _check_cameras(job: TrainJob, table: StcTable) -> None:
         )
 
 
+def _print_cameras(job: TrainJob, table: StcTable) -> None:
+    """Print the cameras that are learnt apart by the names that recorders gave, where there are such."""
+    from hf2vad.archive.place import RecorderCameras
+
+    recorders = RecorderCameras()
+    if job.fusion.rule == "surprise" and not job.camera_pattern and not job.one_camera:
+        for file in table.files:
+            recorders.note(file.path)
+    for line in recorders.lines():
+        print(line, flush=True)
+
+
 def _already_there(plan: TrainingPlan, table: StcTable) -> int:
     from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 
@@ -257,7 +271,7 @@ def _train_together(job: TrainJob, plan: TrainingPlan, workers: int) -> None:
     from hf2vad.cluster.train_group import run_group
     from hf2vad.tasks.training import train_share
 
-    print(f"{workers} workers train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
+    print(f"{workers} processes train together; what they print is in Ray's logs, their last checkpoint in {job.out}")
     work = partial(train_share, plan, job.threads)
     run_group(work, workers=workers, config=job.ray, device=job.device, grace_seconds=job.grace_seconds)
 

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hf2vad.evaluation.alarms import Level
+from hf2vad.plurals import count_words
 from hf2vad.scoring.alarms import Alarms
 from hf2vad.scoring.words import threshold_words
 from hf2vad.summary import print_lines, print_whole
@@ -15,7 +16,8 @@ from hf2vad.summary import print_lines, print_whole
 
 def print_levels(alarms: Alarms, levels: Mapping[str, Level], per_hour: float, *, last: str) -> None:
     """Print the threshold of each camera, the rate of alarms that it gives, and what it rests on; then `last`."""
-    table = Table(title=f"{per_hour:g} alarms per camera-hour, bundle {alarms.bundle}")
+    wanted = f"{count_words(per_hour, 'alarm')} per camera-hour"
+    table = Table(title=f"{wanted}, bundle {alarms.bundle}")
     for column in ("camera", "hours", "threshold", "95 % interval", "how", "alarms in this footage", "per hour, 95 %"):
         table.add_column(column)
     for name, level in levels.items():
@@ -25,10 +27,10 @@ def print_levels(alarms: Alarms, levels: Mapping[str, Level], per_hour: float, *
         table.add_row(escape(name) if name else "all", *row)
     print_whole(table, width=120)
     overall = levels[""]
-    lines = [f"{per_hour:g} alarms per camera-hour: threshold {overall.threshold:.3f}, from {overall.hours:.2f} hours"]
+    lines = [f"{wanted}: threshold {overall.threshold:.3f}, from {overall.hours:.2f} hours"]
     if alarms.figures.get("rule") == "surprise":
         lines.append(f"all: an alarm begins at {threshold_words(alarms.threshold)}")
     unsure = [name for name, level in levels.items() if name and not level.supported]
     if unsure:
-        lines.append(f"{len(unsure)} cameras without support of their own take the threshold of all")
+        lines.append(f"threshold of all, for lack of footage of their own: {count_words(len(unsure), 'camera')}")
     print_lines(lines + [f"{name or 'all'}: {level.note}" for name, level in levels.items() if level.note], last=last)

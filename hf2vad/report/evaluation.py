@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from hf2vad.plurals import count_words
 from hf2vad.report.figures import (
     against_speed,
     alerts,
@@ -34,9 +35,9 @@ def print_evaluation(result: Mapping[str, Any], *, last: str = "") -> None:
         against_speed(result),
         alerts(result),
         *(f"{name}: RBDC {rbdc}, TBDC {tbdc}" for name, rbdc, tbdc in region_rows(result)),
-        f"{result['frames']:,} frames, {result['anomalous']:,} anomalous; {result['dropped']:,} dropped (no score); "
-        f"{result['videos_unlabelled']} videos unlabelled; smoothed: {smoothing(result)}; "
-        f"chosen on labels: {result['chosen_on_labels']}",
+        f"{count_words(result['frames'], 'frame')}, {result['anomalous']:,} anomalous; "
+        f"{result['dropped']:,} dropped (no score); {count_words(result['videos_unlabelled'], 'video')} unlabelled; "
+        f"smoothed: {smoothing(result)}; chosen on labels: {result['chosen_on_labels']}",
         *filter(None, [not_computed(result)]),
         resampling(result),
     ]

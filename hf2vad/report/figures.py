@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf2vad.evaluation.frames import PARTS
+from hf2vad.plurals import count_words
 from hf2vad.scoring.words import threshold_words
 
 
@@ -63,17 +64,18 @@ def smoothing(result: Mapping[str, Any]) -> str:
     if name == "none":
         return "no smoothing"
     sigma = f", sigma {protocol['sigma']:.3g}" if protocol["sigma"] is not None else ""
-    return f"{name} of {protocol['window']} frames{sigma}"
+    return f"{name} of {count_words(protocol['window'], 'frame')}{sigma}"
 
 
 def counted(result: Mapping[str, Any]) -> str:
     """Sentence on how many frames count, and why others do not."""
     others = result["dropped"] - result["dropped_first"]
     return (
-        f"{result['frames']:,} labelled frames counted, {result['anomalous']:,} of them anomalous; "
+        f"{count_words(result['frames'], 'labelled frame')} counted, {result['anomalous']:,} of them anomalous; "
         f"{result['dropped']:,} were dropped because they have no score "
         f"({result['dropped_first']:,} among the first four of a video, {others:,} others). "
-        f"{result['videos']:,} videos; {result['videos_unlabelled']:,} scored ones are not labelled and were left out."
+        f"{count_words(result['videos'], 'video')}; "
+        f"not labelled, and left out: {count_words(result['videos_unlabelled'], 'scored video')}."
     )
 
 
@@ -87,9 +89,9 @@ def alerts(result: Mapping[str, Any]) -> str:
     rate = found["false_alarms_per_hour"]
     hours = f", {rate:.2f} an hour in {found['hours']:.2f} hours" if rate is not None else ""
     return (
-        f"Events: detected {found['told']:,} of {found['anomalies']:,} anomalies "
+        f"Events: detected {found['told']:,} of {count_words(found['anomalies'], 'anomaly')} "
         f"(recall {figure(found['recall'])}){late}; "
-        f"{found['alarms']:,} alarms, {found['false_alarms']:,} of them false{hours} "
+        f"{count_words(found['alarms'], 'alarm')}, {found['false_alarms']:,} of them false{hours} "
         f"(precision {figure(found['precision'])}).{_begins(found)}"
     )
 

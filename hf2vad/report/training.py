@@ -10,6 +10,7 @@ from rich.table import Table
 from hf2vad.bundle.calibration import Calibration
 from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 from hf2vad.features.tail import SHRINK, own_share
+from hf2vad.plurals import count_words
 from hf2vad.summary import print_lines, print_whole
 
 if TYPE_CHECKING:
@@ -37,13 +38,11 @@ def print_training(out: str, seconds: float) -> None:
     if epochs.row_count:
         print_whole(epochs, WIDTH)
     known = bundle.calibration
-    cameras = f" and {len(bundle.cameras)} cameras of their own" if bundle.cameras else ""
+    learnt = f"{count_words(known.cubes, 'cube')}, {count_words(known.frames, 'frame')}"
+    learnt += f", {count_words(len(bundle.cameras), 'camera')} learnt apart" if bundle.cameras else ""
     counted = {name: known.moments[name] for name in bundle.fusion.weights}
     features = ", ".join(f"{name} {found.mean:.4g} ± {found.std:.4g}" for name, found in counted.items())
-    lines = [
-        f"Bundle {bundle.id}: {known.cubes:,} cubes, {known.frames:,} frames{cameras}, {seconds:.0f} s; {features}; "
-        f"event threshold {known.threshold:.3f}"
-    ]
+    lines = [f"Bundle {bundle.id}: {learnt}, {seconds:.0f} s; {features}; event threshold {known.threshold:.3f}"]
     rows = load_provenance(out).get("cameras", [])
     lines += support_lines(known, bundle.cameras, [row["camera"] for row in rows if not row["own"]])
     print_lines(lines, last=f"Bundle in {out}; hf2vad score takes it as --bundle")
@@ -52,7 +51,10 @@ def print_training(out: str, seconds: float) -> None:
 def print_sample(stc: str, table: StcTable, most: int) -> None:
     """Print the share of the table at `stc` that training uses, if it is not all."""
     if len(table) < (cubes := table.cubes_there):
-        print(f"{stc}: {len(table):,} of {cubes:,} cubes are trained on, at most {most:,} of each camera", flush=True)
+        print(
+            f"{stc}: {len(table):,} of {count_words(cubes, 'cube')} are trained on, at most {most:,} of each camera",
+            flush=True,
+        )
 
 
 def support_lines(overall: Calibration, cameras: Mapping[str, Calibration], pooled: Sequence[str] = ()) -> list[str]:
@@ -63,16 +65,18 @@ def support_lines(overall: Calibration, cameras: Mapping[str, Calibration], pool
     """
     if overall.total is None:
         return []
-    lines = [f"{overall.cubes:,} cubes: surprise above {overall.total.supported:.1f} is extrapolated"]
+    lines = [f"{count_words(overall.cubes, 'cube')}: surprise above {overall.total.supported:.1f} is extrapolated"]
     leaning = {name: own for name, own in sorted(cameras.items()) if 1 - own_share(own.cubes) > LEANING}
     for name, own in list(leaning.items())[:SHOWN]:
         others = f"{1 - own_share(own.cubes):.0%} that of all cameras"
-        lines.append(f"camera {name}: {own.cubes:,} cubes; what is usual there is {others}")
+        lines.append(f"camera {name}: {count_words(own.cubes, 'cube')}; what is usual there is {others}")
     if len(leaning) > SHOWN:
-        lines.append(f"... and {len(leaning) - SHOWN} more cameras with fewer than {ENOUGH:,} cubes")
+        lines.append(f"... and {count_words(len(leaning) - SHOWN, 'more camera')} with fewer than {ENOUGH:,} cubes")
     if pooled:
         names = ", ".join(list(pooled)[:SHOWN]) + (" …" if len(pooled) > SHOWN else "")
-        lines.append(f"{len(pooled)} cameras, with the fewest cubes, are scored by what is usual for all: {names}")
+        lines.append(
+            f"scored by what is usual for all: {count_words(len(pooled), 'camera')} with the fewest cubes: {names}"
+        )
     return lines
 
 

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from hf2vad.archive.archive_refs import ArchiveRef, find_in
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import LimitsConfig
+from hf2vad.archive.zone_map import WHOLE_PICTURES, Zones
 from hf2vad.bundle.bundle import Bundle
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import AccessDeniedError, NotFoundError, VideoError
 from hf2vad.features.feature import CubeArrays
 from hf2vad.fitting.teach import Lesson
+from hf2vad.plurals import count_words
 from hf2vad.report.site.evidence import video_key
 from hf2vad.review.marks import Mark
 from hf2vad.schema import CubeBatch
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
+from hf2vad.summary import print_lines, print_whole
 from hf2vad.video.timeline import Timeline, probe
 
 
@@ -40,6 +43,8 @@ class Teacher:
     sources: Sequence[ArchiveRef]
     image_fps: float
     limits: LimitsConfig
+    zones: Zones = WHOLE_PICTURES
+    """Zones with which the marked events were scored: what they drop is no part of an event."""
 
     def lessons(self, marks: Sequence[Mark], missing: Callable[[Mark, str], None]) -> Iterator[Lesson]:
         """A lesson for each mark, in the order of videos; `missing` is told of those without one, and why."""
@@ -78,7 +83,7 @@ class Teacher:
             for shard in self.extractor.shards(
                 video, timeline, max(1, stop - mark.start_frame), start=mark.start_frame, stop=stop
             )
-            for batch in self.extractor.cubes(shard)
+            for batch in self.extractor.cubes(shard, zones=self.zones.of(video))
             if len(batch) and mark.start_frame <= batch.frame < stop
         ]
         cubes = _joined(cut)
@@ -113,19 +118,30 @@ def _joined(batches: Sequence[CubeBatch]) -> CubeArrays:
     )
 
 
-def print_lessons(lessons: Sequence[Lesson], taught: Bundle, missing: Sequence[tuple[Mark, str]]) -> None:
-    """Print a row for each event: how many of its rare cubes are excused now; then the events that were not used."""
+def print_lessons(lessons: Sequence[Lesson], taught: Bundle, missing: Sequence[tuple[Mark, str]], *, last: str) -> None:
+    """Print how many rare cubes of the marked events `taught` excuses, and `last`; with --verbose a row for each event.
+
+    missing: marks that could not be used, and why.
+    """
     table = Table(title="what was taught")
     for column in ("video", "frames", "called", "rare cubes", "excused now"):
         table.add_column(column)
+    events, rare, excused = Counter[str](), Counter[str](), Counter[str]()
     for lesson in lessons:
         like = taught.taught.excuses(taught.features, lesson.cubes)
         row = lesson.row
-        frames = f"{row['start_frame']}-{row['end_frame']}"
-        table.add_row(escape(row["video"]), frames, row["verdict"], f"{len(like):,}", f"{int(like.sum()):,}")
-    console = Console(width=120)
-    console.print(table)
+        called, frames = row["verdict"], f"{row['start_frame']}-{row['end_frame']}"
+        table.add_row(escape(row["video"]), frames, called, f"{len(like):,}", f"{int(like.sum()):,}")
+        events[called] += 1
+        rare[called] += len(like)
+        excused[called] += int(like.sum())
+    print_whole(table, width=120)
+    lines = [
+        f"{count_words(number, 'event')} called {called}: {excused[called]:,} of "
+        f"{count_words(rare[called], 'rare cube')} excused now"
+        for called, number in events.items()
+    ]
     if nothing := sum(not len(lesson.cubes) for lesson in lessons):
-        console.print(f"{nothing} events have no cube that is rare by this bundle: there is nothing to teach of them")
-    for mark, why in missing:
-        console.print(f"not used: {mark.video}, frames {mark.start_frame}-{mark.end_frame}: {why}", markup=False)
+        lines.append(f"nothing to teach, for lack of a rare cube: {count_words(nothing, 'event')}")
+    lines += [f"not used: {mark.video}, frames {mark.start_frame}-{mark.end_frame}: {why}" for mark, why in missing]
+    print_lines(lines, last=last)

@@ -131,12 +131,13 @@ def from_table(table: pa.Table) -> list[Mark]:
 
 def _text(values: Mapping[str, Any], name: str, where: str) -> str:
     text = values.get(name, "")
-    if not isinstance(text, str) or len(text) > LONGEST or not _is_valid(text):
+    if not isinstance(text, str) or len(text) > LONGEST or not is_valid(text):
         raise ConfigError(f"{where}: {name} must be a text of at most {LONGEST} characters")
     return text
 
 
-def _is_valid(text: str) -> bool:
+def is_valid(text: str) -> bool:
+    """True if a text can be written as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell

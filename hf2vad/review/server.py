@@ -1,15 +1,16 @@
-"""The review server: a site's files as they are, and its marks. It writes nothing else.
+"""The review server: a site's files as they are, its marks and its zones. It writes nothing else.
 
 GET  <site>/…                 files of the site, and videos that it links, with ranges
 GET  <site>/static/server.js  tells pages that there is a server
 GET  <site>/marks             the marks that count, with an ETag
 POST <site>/marks             adds marks; the answer comes when they are in storage
+GET  <site>/zones             the zones of all cameras, with an ETag
+POST <site>/zones             adds and removes zones of a camera; answers with all of them, once they are in storage
 GET  <site>/similar?…         moments like an event's, where the server was given scores
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import socket
@@ -28,6 +29,7 @@ from hf2vad.review.access import COOKIE, Access
 from hf2vad.review.files import INDEX, ServedFiles, byte_range, content_type
 from hf2vad.review.marks import parse_marks
 from hf2vad.review.store import JOINED, MarkStore
+from hf2vad.review.zone_store import ZoneChange, ZoneStore
 from hf2vad.storage import Entry, open_read
 
 LARGEST = 8 << 20
@@ -50,10 +52,11 @@ Similar = Callable[[Mapping[str, str]], Mapping[str, Any]]
 
 @dataclass
 class Review:
-    """Files, marks and access rules of the server."""
+    """Files, marks, zones and access rules of the server."""
 
     files: ServedFiles
     store: MarkStore
+    zones: ZoneStore
     access: Access
     similar: Similar | None = None
     """None: pages offer no such thing."""
@@ -62,11 +65,7 @@ class Review:
 
     def add(self, body: bytes) -> int:
         """Put the marks of a request; returns how many. Raises ConfigError for what are none, StorageError."""
-        try:
-            values = json.loads(body)
-        except (ValueError, RecursionError):
-            raise ConfigError("the request is not valid JSON") from None
-        marks = parse_marks(values, now=datetime.now(UTC), where="request")
+        marks = parse_marks(_json(body), now=datetime.now(UTC), where="request")
         self.store.add(marks)
         self._added += 1
         if self._added % JOINED == 0 and self._joining.acquire(blocking=False):
@@ -76,9 +75,20 @@ class Review:
                 self._joining.release()
         return len(marks)
 
+    def change_zones(self, body: bytes) -> dict[str, Any]:
+        """Make the change of a request; returns all zones with it. Raises ConfigError for no change, StorageError."""
+        return self.zones.change(ZoneChange.parse(_json(body), where="request")).to_json()
+
     def marks(self) -> dict[str, Any]:
         """The marks that count, as pages send them."""
         return {"hf2vad.marks": 1, "marks": [mark.to_json() for mark in self.store.marks().values()]}
+
+
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise ConfigError("the request is not valid JSON") from None
 
 
 class ReviewServer(ThreadingHTTPServer):
@@ -101,14 +111,14 @@ class ReviewServer(ThreadingHTTPServer):
 
 
 def serve(server: ReviewServer) -> None:
-    """Answer requests until SIGTERM or Ctrl-C."""
+    """Answer requests until SIGTERM."""
 
     def stop(*_: object) -> None:
         threading.Thread(target=server.shutdown).start()  # it waits for serve_forever, which this thread is in
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        with server, contextlib.suppress(KeyboardInterrupt):
+        with server:
             server.serve_forever()
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -178,7 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == f"{site}static/server.js":
             self._send_offers()
         elif path == f"{site}marks":
-            self._send_marks()
+            self._send_kept(review.store.version, review.marks)
+        elif path == f"{site}zones":
+            self._send_kept(review.zones.version, lambda: review.zones.zones().to_json())
         elif path == f"{site}similar" and review.similar is not None:
             try:
                 self._send_json(200, review.similar(query))
@@ -189,10 +201,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _post(self, path: str, query: Mapping[str, str]) -> None:
         review = self.server.review
-        if path != f"{review.files.address}marks":
-            raise _RefusedError(405, "only marks are written", {"Allow": "GET, HEAD"})
+        kinds: dict[str, Callable[[bytes], Mapping[str, Any]]] = {
+            f"{review.files.address}marks": lambda body: {"saved": review.add(body)},
+            f"{review.files.address}zones": review.change_zones,
+        }
+        keep = kinds.get(path)
+        if keep is None:
+            raise _RefusedError(405, "only marks and zones are written", {"Allow": "GET, HEAD"})
         if self.headers.get_content_type() != "application/json":  # what a form of another site cannot send
-            raise _RefusedError(415, "marks are application/json")
+            raise _RefusedError(415, "marks and zones are application/json")
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit():
             raise _RefusedError(411, "a Content-Length is needed")
@@ -202,29 +219,30 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) < int(length):
             raise ConnectionResetError
         try:
-            self._send_json(200, {"saved": review.add(body)})
+            self._send_json(200, keep(body))
         except ConfigError as error:
             raise _RefusedError(400, str(error)) from None
         except StorageError as error:
             raise _RefusedError(507, f"not saved: {error}") from None
 
     def _send_offers(self) -> None:
-        """A script that tells pages what there is, with the marks, so that no card appears which is then hidden."""
+        """A script that tells pages what there is, with the marks, so that no card appears which is then hidden, and
+        the zones."""
         review = self.server.review
         try:
-            offers = {"similar": review.similar is not None, "marks": review.marks()["marks"]}
+            zones = review.zones.zones().to_json()
+            offers = {"similar": review.similar is not None, "marks": review.marks()["marks"], "zones": zones}
         except Hf2vadError as error:
             raise _RefusedError(500, str(error)) from None
         self._send(200, f"hf2vad.server = {json.dumps(offers)};\n".encode(), content_type("server.js"))
 
-    def _send_marks(self) -> None:
-        store = self.server.review.store
-        tag = f'"{hash_of(store.version())}"'
+    def _send_kept(self, version: Callable[[], Any], values: Callable[[], Mapping[str, Any]]) -> None:
+        tag = f'"{hash_of(version())}"'
         if self.headers.get("If-None-Match") == tag:
             self._send(304, b"", "", {"ETag": tag})
             return
         try:
-            self._send_json(200, self.server.review.marks(), {"ETag": tag})
+            self._send_json(200, values(), {"ETag": tag})
         except Hf2vadError as error:
             raise _RefusedError(500, str(error)) from None
 

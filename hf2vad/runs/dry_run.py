@@ -10,6 +10,7 @@ from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.errors import Hf2vadError, NotFoundError
+from hf2vad.plurals import count_words
 from hf2vad.storage import list_dir, read_json
 from hf2vad.tables.layout import records_folder
 from hf2vad.threads import in_threads
@@ -43,7 +44,8 @@ def list_archive(
     for line in passed.lines():
         print(line)
     rest = f"; {failed:,} cannot be read" if failed else ""
-    print(f"{count:,} videos, {frames:,} frames, {seconds / 3600:.2f} hours{rest}; {passed.total:,} passed over")
+    read = f"{count_words(count, 'video')}, {count_words(frames, 'frame')}, {seconds / 3600:.2f} hours"
+    print(f"{read}{rest}; {passed.total:,} passed over")
     return EXIT_FAILURES if failed else EXIT_OK
 
 
@@ -69,7 +71,7 @@ def list_new(candidates: Candidates, *, limit: int, out: str) -> int:
         print(line)
     pace = _seconds_per_byte(out)
     hours = "no earlier run to estimate hours from" if pace is None else f"about {size * pace / 3600:.2f} hours"
-    print(f"{count:,} new videos, {size / 2**30:.2f} GiB, {hours}; {finished:,} finished before")
+    print(f"{count_words(count, 'new video')}, {size / 2**30:.2f} GiB, {hours}; {finished:,} finished before")
     return EXIT_OK
 
 
@@ -84,7 +86,7 @@ def looked_at(
 
 
 def _facts(timeline: Timeline) -> Iterator[str]:
-    yield f"{timeline.frame_count:,} frames"
+    yield count_words(timeline.frame_count, "frame")
     yield f"{timeline.pts_s[-1]:,.2f} s"
     yield f"{timeline.width}×{timeline.height}"
     if timeline.interlaced:

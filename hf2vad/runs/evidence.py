@@ -106,7 +106,7 @@ def evidence_task(job: EvidenceJob) -> EvidenceTask:
 def _gather(task: EvidenceTask, videos: Sequence[list[Chosen]], cluster: Cluster) -> Counter[str]:
     counts = Counter[str]()
     calls = iter([Call(show_video, (task, events), events) for events in videos])
-    with ProgressBar("evidence", total=sum(map(len, videos)), unit="events") as bar:
+    with ProgressBar("evidence", total=sum(map(len, videos)), unit="event") as bar:
         for outcome in run_calls(lambda: next(calls, None), cluster):
             events: list[Chosen] = outcome.call.tag
             if outcome.failure is None:

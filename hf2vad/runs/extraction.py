@@ -8,7 +8,9 @@ from typing import Any
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.place import RecorderCameras
 from hf2vad.archive.sample import camera_in
+from hf2vad.archive.zone_map import WHOLE_PICTURES, Zones
 from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
@@ -28,31 +30,32 @@ from hf2vad.walk.run import run_walk, shard_plan, walk_config
 def run_extraction(
     name: str,
     job: ExtractSettings,
-    extraction: ExtractionConfig,
+    task: ExtractionTask,
     first: Iterator[Video],
     listing: Callable[[], Iterator[Video]],
     passed: PassedOver | None = None,
 ) -> int:
     """Cut a sample of the videos `first`, or all of them where `job` says so; returns the exit code.
 
-    listing: gives the same videos again. passed: what listing `first` passes over. Places of `job` are absolute, the
-    detector of `extraction` is resolved.
+    listing: gives the same videos again. passed: what listing `first` passes over. Places of `job` are absolute.
     """
-    task = extraction_task(job, extraction)
     if not job.max_cubes:
         return run_walk(name, job, task, first, passed=passed)
+    recorders = RecorderCameras()
     sample = FootageSample(
-        first=first,
+        first=first if job.pattern else recorders.watched(first),
         listing=listing,
         camera_of=camera_in(job.pattern),
         most=job.max_cubes,
         plan=shard_plan(job),
-        timeline_of=partial(probe, image_fps=job.image_fps, limits=job.limits, decode=extraction.decode),
+        timeline_of=partial(probe, image_fps=job.image_fps, limits=job.limits, decode=job.decode),
     )
 
     def prepare(cluster: Cluster, stop: Stop) -> tuple[ExtractionTask, dict[str, Any]]:
         nonlocal task
         task, record = sample.decide(task, cluster, stop, job.breaker)
+        for line in recorders.lines():
+            print(line, flush=True)
         return task, record
 
     def then(cluster: Cluster, stop: Stop) -> dict[str, Any]:
@@ -61,7 +64,9 @@ def run_extraction(
     return run_walk(name, job, task, sample.videos(), plan=sample, prepare=prepare, then=then, passed=passed)
 
 
-def extraction_task(job: ExtractSettings, extraction: ExtractionConfig) -> ExtractionTask:
+def extraction_task(
+    job: ExtractSettings, extraction: ExtractionConfig, zones: Zones = WHOLE_PICTURES
+) -> ExtractionTask:
     """Task of the walk for a job with absolute locations. `extraction`: settings with the detector resolved."""
     content = [extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames]
     if job.leave_out_unhealthy:
@@ -76,6 +81,7 @@ def extraction_task(job: ExtractSettings, extraction: ExtractionConfig) -> Extra
             extraction=to_dict(extraction),
             left_out=to_dict(job.health) if job.leave_out_unhealthy else None,
             shard_schema=STC_CLASSES if job.detector.gives_classes else STC,
+            zones=zones,
         ),
         config=walk_config(job, extraction, frame_stats=job.leave_out_unhealthy),
         health=job.health if job.leave_out_unhealthy else None,

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from hf2vad.archive.catalog import Video
-from hf2vad.archive.parts import Parts, camera_of
+from hf2vad.archive.parts import Parts, archive_camera
 from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.place import RecorderCameras
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
+from hf2vad.plurals import count_words
 from hf2vad.progress import duration
 from hf2vad.runs.dry_run import looked_at
 from hf2vad.threads import in_threads
@@ -57,6 +59,8 @@ class RunPlan:
     """Cubes of a camera that are learned from, at most."""
     learns: bool
     """True if there is anything left to learn."""
+    recorders: RecorderCameras
+    """Cameras that names of files and folders give."""
 
     @property
     def shares(self) -> tuple[float, float, float, float]:
@@ -68,15 +72,17 @@ class RunPlan:
     def lines(self, passed: PassedOver) -> Iterator[str]:
         """For people: what there is, what it takes, and what is passed over."""
         yield (
-            f"{count(self.videos, 'video')} of {count(self.cameras, 'camera')}: "
+            f"{count_words(self.videos, 'video')} of {count_words(self.cameras, 'camera')}: "
             f"{length(self.learned.seconds)} to learn from, {length(self.scored.seconds)} to score"
         )
         cores = os.cpu_count() or 1
+        processors = count_words(cores, "core")
         frames = self._learned_frames + self.scored.frames
         least, most = (duration(frames / pace / cores) for pace in (QUIET, BUSY))
         cubes = min(CUBES_A_FRAME * self._learned_frames, self.most * self.cameras)
         space = cubes * CUBE_BYTES + self.scored.frames * SCORE_BYTES
-        yield f"about {least} (little moves) to {most} (a busy street) on {cores} cores; up to {_size(space)} of disk"
+        yield f"about {least} (little moves) to {most} (a busy street) on {processors}; up to {_size(space)} of disk"
+        yield from self.recorders.lines()
         yield from passed.lines()
 
     @property
@@ -94,13 +100,17 @@ def planned(
         pace.times(sum(video.size for video in some))
         for some in (parts.learned_whole(videos), parts.shared(videos), parts.scored_whole(videos))
     )
+    recorders = RecorderCameras()
+    for video in videos:
+        recorders.note(video.path)
     return RunPlan(
         videos=len(videos),
-        cameras=len({camera_of(video) for video in videos}),
+        cameras=len({archive_camera(video) for video in videos}),
         learned=older.plus(shared.times(share)),
         scored=newer.plus(shared.times(1 - share)),
         most=most,
         learns=learns,
+        recorders=recorders,
     )
 
 
@@ -117,11 +127,6 @@ def _per_byte(videos: Sequence[Video], limits: LimitsConfig) -> Footage:
 def length(seconds: float) -> str:
     """A length of footage: "58 seconds", "12 min", "3 h 05 min"."""
     return f"{round(seconds)} seconds" if seconds < 120 else duration(seconds)
-
-
-def count(number: int, what: str) -> str:
-    """A number of things: "1 video", "2,000 videos"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _size(size: float) -> str:

@@ -20,6 +20,8 @@ from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.errors import Hf2vadError
 from hf2vad.hashes import hash_of
+from hf2vad.plurals import count_words
+from hf2vad.progress import duration
 from hf2vad.schema import APPEARANCE_BYTES, FLOW_BYTES
 from hf2vad.storage import delete, exists, join, open_parquet, put_json, read_json
 from hf2vad.tables.layout import list_shards
@@ -112,7 +114,8 @@ class FootageSample:
         its record says. Nothing is decided when the run is told to stop meanwhile."""
         self._footage = footage_of(self.first, self.camera_of)
         sizes = [[name, found.videos, found.size] for name, found in sorted(self._footage.items())]
-        key = hash_of(task.layout.plan, self.most, self.length, sizes)
+        zones = [task.layout.zones.key] if task.layout.zones.cameras else []
+        key = hash_of(task.layout.plan, self.most, self.length, sizes, *zones)
         uri = join(task.layout.prefix, "samples", f"{task.layout.dataset}-{key}.json")
         if exists(uri):
             decided = read_json(uri)
@@ -275,18 +278,23 @@ class FootageSample:
         sampled = {name: count for name, count in self.counts.items() if count is not None}
         whole = len(self.counts) - len(sampled)
         if whole:
-            yield f"sample: {whole:,} cameras have at most about {self.most:,} cubes and are taken whole"
+            yield f"sample: {count_words(whole, 'camera')} taken whole, at most about {self._most} each"
         if not sampled:
             return
         everything = sum(decided["cubes"][name] for name in sampled)
         cubes, stretches = self.most * len(sampled), sum(sampled.values())
         seconds = stretches * decided["busy_s"] / max(1, workers)
-        took = f", about {seconds / 60:,.0f} minutes" if decided["busy_s"] else ""
+        took = f", about {duration(seconds)}" if decided["busy_s"] else ""
+        there = f"about {count_words(everything, 'cube')} of {count_words(len(sampled), 'camera')}"
+        taken = f"{count_words(stretches, 'stretch')} of {count_words(self.length, 'frame')}"
         yield (
-            f"sample: {len(sampled):,} cameras have about {everything:,} cubes, {_gigabytes(everything)}; at most "
-            f"{self.most:,} of each are taken, in {stretches:,} stretches of {self.length} frames: {_gigabytes(cubes)}"
-            f"{took} (--max-cubes 0 takes everything)"
+            f"sample: {there}, {_gigabytes(everything)}; at most {self._most} of each are taken, in {taken}: "
+            f"{_gigabytes(cubes)}{took} (--max-cubes 0 takes everything)"
         )
+
+    @property
+    def _most(self) -> str:
+        return count_words(self.most, "cube")
 
 
 _File = tuple[str, Range, int]

@@ -8,7 +8,10 @@ from typing import Any
 
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.passed import PassedOver
+from hf2vad.archive.place import RecorderCameras
+from hf2vad.archive.zone_map import WHOLE_PICTURES, Zones
 from hf2vad.bundle.bundle import load_bundle
+from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cluster.dispatch import Cluster
 from hf2vad.cluster.engine import ask_for_engine
 from hf2vad.cluster.stop import Stop
@@ -57,7 +60,22 @@ def run_scoring(
         record = {"engine": choice.spec.label, "engine_why": choice.why, "device": choice.target.device}
         return task.with_engine(choice.spec), record
 
+    videos = _with_cameras_said(videos, task.bundle)
     return run_walk(name, job, task, videos, prepare=prepare, limits=limits, then=then, passed=passed)
+
+
+def _with_cameras_said(videos: Iterator[Video], bundle: BundleSettings) -> Iterator[Video]:
+    """`videos`; prints when names of a recorder first give a camera, and when one first was not learnt apart."""
+    recorders, pooled = RecorderCameras(), ""
+    guessed = bundle.fusion.rule == "surprise" and not bundle.camera_pattern
+    for video in videos:
+        before = len(recorders.names)
+        camera = recorders.note(video.path) if guessed else ""
+        if len(recorders.names) > before:
+            print(f"cameras from names ({list(recorders.names)[-1]}), such as {camera}", flush=True)
+        if camera and not pooled and (pooled := bundle.pooled_words(camera)):
+            print(pooled, flush=True)
+        yield video
 
 
 def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
@@ -75,7 +93,7 @@ def engine_request(job: ScoreSettings, task: ScoringTask) -> EngineRequest:
     )
 
 
-def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
+def scoring_task(job: ScoreSettings, zones: Zones = WHOLE_PICTURES, *, tries: int = 0) -> ScoringTask:
     """Task of the walk for a job with absolute locations, with the engine `eager` until another is chosen. Raises the
     errors of `score_job`."""
     bundle = load_bundle(job.bundle)
@@ -106,6 +124,7 @@ def scoring_task(job: ScoreSettings, *, tries: int = 0) -> ScoringTask:
             engine=engine.label,
             plan=plan,
             shard_schema=SHARD_VECTORS if job.vectors else SHARD,
+            zones=zones,
             scores=hash_of(plan, smoothing, to_dict(job.health), *most),
             final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms, *most),
         ),

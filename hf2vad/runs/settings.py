@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar, Self
 
 from hf2vad.archive.path_filter import PathFilterSettings
+from hf2vad.archive.settings import ZoneSettings
 from hf2vad.commandline import required_missing
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
@@ -23,7 +24,7 @@ WHY_HIDDEN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreSettings(WalkSettings):
+class ScoreSettings(ZoneSettings, WalkSettings):
     """Settings of every job that scores."""
 
     EARLY: ClassVar[tuple[str, ...]] = ("bundle",)
@@ -100,7 +101,7 @@ class ScoreSettings(WalkSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractSettings(PathFilterSettings, WalkSettings):
+class ExtractSettings(PathFilterSettings, ZoneSettings, WalkSettings):
     """Settings of every job that cuts cubes into a table."""
 
     archive: str
@@ -114,7 +115,8 @@ class ExtractSettings(PathFilterSettings, WalkSettings):
 
     max_cubes: int = 20_000
     """Cubes of a camera, at most: short stretches, spread evenly over its footage, are cut and the rest is not looked
-    at. The camera is what --pattern says, else the first folder, or the file. 0: everything is cut."""
+    at. The camera is what --pattern says, else what a usual recorder's names say, else the first folder, or the file.
+    0: everything is cut."""
 
     leave_out_unhealthy: bool = False
     """Leave out cubes of frames whose footage is frozen, dark, covered …: what scoring marks as `health`."""

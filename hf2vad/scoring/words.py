@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from hf2vad.plurals import count_words
+
 USUAL = 1.0
 """A value is usual up to this surprise: nine of ten normal objects have a smaller one."""
 
@@ -44,11 +46,6 @@ def duration_words(seconds: float) -> str:
         if seconds >= 1.5 * length:
             return count_words(round(seconds / length), unit)
     return count_words(round(seconds), "second")
-
-
-def count_words(number: int, what: str) -> str:
-    """A number of things: "1 video", "2,000 videos"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def threshold_words(score: float) -> str:

@@ -252,9 +252,11 @@ def _pages(request: dict[str, str]) -> Iterator[dict[str, Any]]:
     yield page
 
 
-def _unix_time(text: str) -> float:
+def _unix_time(text: str | datetime) -> float:
     """Unix time of a listing's 2026-11-24T01:02:03.000Z or a header's Tue, 24 Nov 2026 01:02:03 GMT; 0 for anything
-    else."""
+    else. With older releases of s3fs a listing has datetimes."""
+    if isinstance(text, datetime):
+        return text.timestamp()
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             return parse(text).timestamp()

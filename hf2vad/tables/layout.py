@@ -22,6 +22,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from hf2vad.archive.catalog import Video
+from hf2vad.archive.zone_map import WHOLE_PICTURES, Zones
+from hf2vad.archive.zones import CameraZones
 from hf2vad.errors import NotFoundError
 from hf2vad.hashes import hash_of
 from hf2vad.schema import SHARD, STC, unpack_metadata
@@ -87,6 +89,8 @@ class RunLayout:
     """Columns of a shard's table."""
     final_table: str = "frames"
     """Name of the final table that vouches for the others: it is put last and removed first."""
+    zones: Zones = WHOLE_PICTURES
+    """Zones of each camera, which count in all hashes of its videos."""
 
     shards_folder: ClassVar[str] = "shards"
     """Name of the folder of shards."""
@@ -98,11 +102,15 @@ class RunLayout:
 
     def state(self, video: Video) -> str:
         """State of `video` when it is finished, as its mark names it."""
-        return hash_of(video.fingerprint, self.final)
+        return hash_of(video.fingerprint, self.of_camera(self.final, video))
 
     def shard_state(self, video: Video) -> str:
         """State of the shards of `video`, as their names have it."""
-        return hash_of(video.fingerprint, self.plan)
+        return hash_of(video.fingerprint, self.of_camera(self.plan, video))
+
+    def of_camera(self, settings: str, video: Video) -> str:
+        """Hash of settings (`plan`, `final`) with the zones of a video's camera; the same hash where it has none."""
+        return _with_zones(settings, self.zones.of(video))
 
     def folder(self, kind: str) -> str:
         """URI of the folder of one kind of file: `shards`, `looks`, `done`, or the name of a final table."""
@@ -150,11 +158,14 @@ class RunLayout:
     def metadata(self, video: Video, frames: Range) -> dict[str, Any]:
         """Metadata of a file about `frames` of `video`. The order of the names is part of the file's bytes."""
         source = {"video": video.id, "fingerprint": video.fingerprint, **self.origin}
-        return {**source, "start": frames[0], "stop": frames[1], **self.settings}
+        settings = {**self.settings, "plan": self.of_camera(self.plan, video)}
+        zones = self.zones.of(video).to_json()
+        own = {"zones": zones} if zones else {}
+        return {**source, "start": frames[0], "stop": frames[1], **settings, **own}
 
     def final_metadata(self, video: Video, frames: Range, *, complete: bool) -> dict[str, Any]:
         """Metadata of the final table; `complete`: whether every shard has a result."""
-        return {**self.metadata(video, frames), "final": self.final, "complete": complete}
+        return {**self.metadata(video, frames), "final": self.of_camera(self.final, video), "complete": complete}
 
     def completion(self, video: Video) -> Metadata | None:
         """Metadata of the final table of `video` that is there, of whichever run. None where there is none."""
@@ -203,12 +214,22 @@ class ScoreLayout(RunLayout):
 
     def final_metadata(self, video: Video, frames: Range, *, complete: bool) -> dict[str, Any]:
         values = self.metadata(video, frames)
-        return {**values, "scores": self.scores, "final": self.final, "complete": complete}
+        scores, final = (self.of_camera(settings, video) for settings in (self.scores, self.final))
+        return {**values, "scores": scores, "final": final, "complete": complete}
 
     def has_same_scores(self, video: Video, completion: Metadata) -> bool:
         """True if the final tables behind `completion` have this run's scores, whatever their events."""
+        return self._scored_with(self.zones.of(video), video, completion)
+
+    def has_more_objects(self, video: Video, completion: Metadata) -> bool:
+        """True if the final tables behind `completion` have this run's scores but for objects that only its zones
+        drop."""
+        before = CameraZones.parse(completion.get("zones", []), where=video.id)
+        return self.zones.of(video).narrows(before) and self._scored_with(before, video, completion)
+
+    def _scored_with(self, zones: CameraZones, video: Video, completion: Metadata) -> bool:
         there = completion["fingerprint"], completion.get("scores"), completion["complete"]
-        return there == (video.fingerprint, self.scores, True)
+        return there == (video.fingerprint, _with_zones(self.scores, zones), True)
 
     @property
     def about(self) -> dict[str, str]:
@@ -259,8 +280,9 @@ class CubeLayout(RunLayout):
         return {"final": (row := read_json(uri))["plan"], **row, "complete": True} if exists(uri) else None
 
     def vouch(self, video: Video, shards: Sequence[Range]) -> None:
-        row = {"video": video.id, "fingerprint": video.fingerprint, "plan": self.plan}
-        row |= {"final": self.final} if self.final != self.plan else {}  # of a sample
+        plan, final = (self.of_camera(settings, video) for settings in (self.plan, self.final))
+        row = {"video": video.id, "fingerprint": video.fingerprint, "plan": plan}
+        row |= {"final": final} if final != plan else {}  # of a sample
         put_json(self._description(video), {**row, "shards": [list(frames) for frames in shards]})
 
     def withdraw(self, video: Video) -> None:
@@ -273,3 +295,7 @@ class CubeLayout(RunLayout):
     def _description(self, video: Video) -> str:
         """URI of the JSON that names the shards of a complete video."""
         return join(self.shard_folder(video), "video.json")
+
+
+def _with_zones(settings: str, zones: CameraZones) -> str:
+    return hash_of(settings, zones.key) if zones.key else settings

@@ -16,10 +16,12 @@ from hf2vad.cluster.warm import Warm
 from hf2vad.engines.settings import EngineSpec
 from hf2vad.health.judge import Health, judged_health
 from hf2vad.health.settings import HealthConfig
+from hf2vad.plurals import count_words
 from hf2vad.schema import pack_metadata, unpack_metadata
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.final import FinalTables, event_table, finalise
+from hf2vad.scoring.narrowed import narrowed_shard
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
@@ -99,12 +101,14 @@ class ScoringTask:
         return VideoResult(list(tables.items()), counts, list(_shortcomings(parts.timeline, final, fps)))
 
     def reuse(self, video: Video, completion: Metadata) -> VideoResult | None:
-        """The events that these settings make of the scores there, where the scores are those of this run."""
+        """The events that these settings make of the scores there, where the scores are those of this run; all tables
+        of the objects there, where they are but for those that zones drop."""
         if not self.layout.has_same_scores(video, completion):
-            return None
+            return self._narrowed(video, completion)
         frames = read_table(self.layout.table_uri("frames", video))
         calibration = self.bundle.calibration_of(video.path)
-        own = {"final": self.layout.final, "thresholds": list(thresholds(self.events, calibration))}
+        final = self.layout.of_camera(self.layout.final, video)
+        own = {"final": final, "thresholds": list(thresholds(self.events, calibration))}
         metadata = {name: value for name, value in completion.items() if name not in ("schema", "table")} | own
 
         def described(values: Metadata) -> pa.Table:
@@ -114,6 +118,40 @@ class ScoringTask:
         events = event_table(frames, self.events, calibration, metadata)
         tables = [("frames", withdrawn), ("events", events), ("frames", described(metadata))]
         return VideoResult(tables, {"events_anew": 1, "events": events.num_rows})
+
+    def _narrowed(self, video: Video, completion: Metadata) -> VideoResult | None:
+        """The tables of a video without the objects that zones drop and did not before; None where objects are missing.
+
+        Vectors are of the highest objects of a second, so those of the next ones would be missing.
+        """
+        layout = self.layout
+        if self.vectors or not layout.has_more_objects(video, completion):
+            return None
+        frames, objects, health = (
+            read_table(layout.table_uri(name, video)) for name in ("frames", "objects", "health")
+        )
+        calibration, scorer = self.bundle.calibration_of(video.path), Scorer.of(self.bundle, video.path)
+        before = {name: value for name, value in completion.items() if name not in ("schema", "table", "zones")}
+        metadata = layout.final_metadata(video, (before["start"], before["stop"]), complete=True)
+        metadata = {**metadata, **{name: value for name, value in before.items() if name not in metadata}}
+        metadata |= {"engine": before["engine"], "thresholds": list(thresholds(self.events, calibration))}
+        final = finalise(
+            [narrowed_shard(frames, objects, layout.zones.of(video), completion)],
+            pts_s=frames["pts_s"].to_numpy(),
+            empty=scorer.empty,
+            at_frame=scorer if scorer.at_frame else None,
+            smoothing=self.smoothing,
+            calibration=calibration,
+            events=self.events,
+            metadata=metadata,
+            health=frames["health"].to_pylist(),
+        )
+        withdrawn = frames.replace_schema_metadata(pack_metadata("frames", {**before, "scores": "", "final": ""}))
+        unhealthy = health.replace_schema_metadata(
+            pack_metadata("health", layout.metadata(video, (before["start"], before["stop"])))
+        )
+        tables = [("frames", withdrawn), ("health", unhealthy), ("objects", final.objects), ("events", final.events)]
+        return VideoResult([*tables, ("frames", final.frames)], {"narrowed": 1, "events": final.events.num_rows})
 
     def _features(self) -> FeatureSet:
         threads = self.config.threads
@@ -180,8 +218,9 @@ def _engine(spec: EngineSpec, bundle: Bundle, device: str, batch: int, threads: 
 def _shortcomings(timeline: Timeline, tables: FinalTables, fps: float) -> Iterator[str]:
     """Sentence about the frames of a video that remain without a score."""
     if (frames := len(worked_frames(timeline, fps))) <= HALO_BEFORE:
-        yield f"{frames} frames, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
+        yield f"{count_words(frames, 'frame')}, a cube needs {HALO_BEFORE + 1}: no frame can be scored"
     if timeline.truncated:
         yield f"{timeline.truncated}; those were scored"
     if tables.undecodable:
-        yield f"{tables.undecodable} frames have no score because pictures cannot be decoded"
+        have = "has" if tables.undecodable == 1 else "have"
+        yield f"{count_words(tables.undecodable, 'frame')} {have} no score because pictures cannot be decoded"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from hf2vad.cubes.settings import ExtractionConfig, extraction_fingerprint
 from hf2vad.errors import MismatchError, NotFoundError, TrainingError
 from hf2vad.hashes import hash_of
+from hf2vad.plurals import count_words
 from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, I32, U8, table_of, unpack_metadata
 from hf2vad.settings import from_dict
 from hf2vad.storage import list_files, open_parquet
@@ -132,8 +133,9 @@ class StcTable:
             digest.update(
                 f"{metadata['video']}\0{metadata['fingerprint']}\0{metadata['start']}-{metadata['stop']}\0{identity}\n".encode()
             )
-            if left_out := metadata.get("left_out"):
-                digest.update(json.dumps(left_out, sort_keys=True).encode())
+            for what in ("left_out", "zones"):
+                if value := metadata.get(what):
+                    digest.update(json.dumps(value, sort_keys=True).encode())
         if first is None:
             raise NotFoundError(f"{uri}: no STC table there (no .parquet file); make one with hf2vad extract")
         self.fingerprint = digest.hexdigest()[:16]
@@ -165,8 +167,9 @@ class StcTable:
     def require_cubes(self, needed: int) -> None:
         """Raise TrainingError when the table holds fewer than `needed` cubes."""
         if len(self) < needed:
+            there = f"{count_words(len(self), 'cube')} in {count_words(len(self.files), 'file')}"
             raise TrainingError(
-                f"{self.uri}: {len(self)} cubes in {len(self.files)} files, at least {needed} are needed; extract more "
+                f"{self.uri}: {there}, at least {needed} are needed; extract more "
                 "footage, or footage in which something moves"
             )
 

@@ -103,7 +103,7 @@ class Trainer:
         )
         number = progress.stage
         cubes = self._order(progress, step).cubes(len(self.table))
-        with ProgressBar(f"stage {stage.name}", total=step.settings.epochs * cubes, unit="cubes") as bar:
+        with ProgressBar(f"stage {stage.name}", total=step.settings.epochs * cubes, unit="cube") as bar:
             bar.advance(progress.epoch * cubes + progress.batch * self.training.batch)
             while progress.stage == number:
                 step.set_rate(progress.epoch)

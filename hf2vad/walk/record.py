@@ -16,6 +16,7 @@ from rich.table import Table
 
 from hf2vad.archive.passed import passed_lines
 from hf2vad.cluster.dispatch import Cluster
+from hf2vad.plurals import count_words
 from hf2vad.progress import duration
 from hf2vad.settings import to_dict
 from hf2vad.storage import put_bytes, put_json
@@ -119,19 +120,20 @@ def print_summary(record: dict[str, Any], counts: RunCounts, out: str) -> None:
 def _summary(record: dict[str, Any], counts: RunCounts) -> Iterator[str]:
     """The lines of a summary, those that matter most first."""
     end = "stopped early" if counts.stopped else "finished"
-    failed = f", {_count(counts.failed, 'failure')}" if counts.failed else ", no failures"
+    failed = f", {count_words(counts.failed, 'failure')}" if counts.failed else ", no failures"
     before = f", {counts.skipped:,} done before" if counts.skipped else ""
     yield (
-        f"{record['job']} {end} in {duration(record['seconds'])}: {_count(counts.finished, 'video')} of "
+        f"{record['job']} {end} in {duration(record['seconds'])}: {count_words(counts.finished, 'video')} of "
         f"{counts.videos:,}{before}{failed}"
     )
     if "events" in counts.figures:
-        anew = ", found anew in the scores that were there" if counts.figures.get("events_anew") else ""
-        yield f"{_count(int(counts.figures['events']), 'event')}{anew}"
+        reused = counts.figures.get("events_anew") or counts.figures.get("narrowed")
+        anew = ", found anew in the scores that were there" if reused else ""
+        yield f"{count_words(counts.figures['events'], 'event')}{anew}"
     if frames := int(counts.figures.get("frames", 0)):
         cubes = int(counts.figures.get("cubes", 0))
-        workers = _count(record["workers"], "worker")
-        yield f"{frames:,} frames, {cubes:,} cubes, {record['fps']:,.0f} frames/s on {workers}"
+        counted = f"{count_words(frames, 'frame')}, {count_words(cubes, 'cube')}"
+        yield f"{counted}, {record['fps']:,.0f} frames/s on {count_words(record['workers'], 'worker')}"
     shown = counts.failures if shows_everything() else counts.failures[:SHOWN]
     for failure in shown:
         yield f"failed: {failure['video']!r}: {failure['reason']}"
@@ -146,10 +148,6 @@ def _print_figures(record: dict[str, Any]) -> None:
         if name not in ("run", "job", "stages", "settings", "versions", "passed_over"):
             table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
     Console(file=sys.stdout, width=100).print(table)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def stage_table(stages: Sequence[dict[str, Any]]) -> Table:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from typing import Any
 
+from hf2vad.archive.archive_refs import ArchiveRef
 from hf2vad.archive.catalog import EVERYTHING, Video, catalogue, no_video
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.path_filter import PathFilter
+from hf2vad.archive.zone_map import Zones
 from hf2vad.cluster.dispatch import Cluster, open_cluster
 from hf2vad.cluster.stop import Stop
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK
 from hf2vad.cubes.detect import absolute_detector
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
 from hf2vad.errors import ConfigError, StoppedError
+from hf2vad.plurals import count_words
+from hf2vad.review.zone_store import read_zones
 from hf2vad.storage import absolute, require_writable
 from hf2vad.threads import prefetch
 from hf2vad.walk.counts import RunCounts
@@ -100,7 +104,8 @@ def walk_config(
 
 def what_is_left(counts: RunCounts) -> str:
     """Work left by a run that stopped before its end, in words."""
-    begun = f"{counts.left} videos begun are left, with {counts.shards_left} shards" if counts.left else ""
+    left = f"{count_words(counts.left, 'video')} begun, with {count_words(counts.shards_left, 'shard')}"
+    begun = f"left: {left}" if counts.left else ""
     rest = "" if counts.listed else "the rest of the archive was not looked at"
     return " and ".join(part for part in (begun, rest) if part)
 
@@ -132,6 +137,13 @@ def some_videos(
         scope.check_fits(video.path for video in catalogue(archive, include))
         raise no_video(archive, passed, " that matches --include" if include else "")
     return chain([first], videos)
+
+
+def zones_of(uri: str, sources: Sequence[ArchiveRef]) -> Zones:
+    """The zones that --zones names. Raises ConfigError where there are none, or for a camera that no archive has."""
+    zones = read_zones(absolute(uri))
+    zones.check_cameras(sources)
+    return zones
 
 
 def check_boxes(boxes: str, detector: DetectorConfig) -> None:

@@ -88,7 +88,7 @@ class Walk:
 
         Raises BreakerError when nearly everything fails, and what ends the run (cluster/policy.py).
         """
-        with ProgressBar(label, unit="frames") as bar:
+        with ProgressBar(label, unit="frame") as bar:
             self._bar = bar
             self._walk(videos)
         return self._counts

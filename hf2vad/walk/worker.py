@@ -118,7 +118,8 @@ def _run_shard(task: WalkTask, shard: Shard) -> dict[str, float]:
             _freeze()
     stats = FrameStats(*frames, (shard.width, shard.height), shard.earlier) if config.frame_stats else None
     counter = _CubeCounter()
-    with closing(task.shard(shard, counter.counted(extractor.cubes(shard, stats)))) as tables:
+    cubes = counter.counted(extractor.cubes(shard, stats, layout.zones.of(shard.video)))
+    with closing(task.shard(shard, cubes)) as tables:
         first = next(tables, None)  # before the file is begun: a worker that is killed leaves less of it
         schema = layout.shard_schema.with_metadata(pack_metadata(layout.shard_table, metadata))
         with (

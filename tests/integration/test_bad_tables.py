@@ -52,7 +52,7 @@ def checkpoint(out: Path) -> Checkpoint:
 def test_a_table_of_three_rows(tmp_path: Path) -> None:
     put_clip(tmp_path / "stc", "a", (0, 40), {10: 3})
     line = complaint(tmp_path / "stc", tmp_path / "out")
-    assert "3 cubes in 1 files, at least 16 are needed" in line
+    assert "3 cubes in 1 file, at least 16 are needed" in line
     assert not (tmp_path / "out").exists()
 
 

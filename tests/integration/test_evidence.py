@@ -21,6 +21,8 @@ from hf2vad.storage import list_files, read_json
 from tests.seaweed import SeaweedServer
 from tests.site import Site, ray_workers, run_job, wait_until
 
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
 PLAY = """() => Promise.all([...document.querySelectorAll("video")].map(async (video) => {
     await video.play();
     await new Promise((done) => { video.ontimeupdate = () => video.currentTime > 0.3 && done(); });

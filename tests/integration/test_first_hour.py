@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.first_hour import commands, options, shown
+from benchmarks.first_hour import at_end, commands, options, shown
 from benchmarks.tables import results
 from hf2vad.jobs import JOBS
 from hf2vad.summary import LINES
@@ -16,7 +16,7 @@ from tests.site import ROOT, environment
 from tests.terminal import Shown, in_terminal
 
 PAGE = ROOT / "docs" / "quickstart.md"
-CHECKED = ("run", "extract", "train", "score", "report", "alarms", "evaluate")
+CHECKED = ("run", "extract", "train", "score", "report", "review", "similar", "teach", "case", "alarms", "evaluate")
 """Jobs that are run here. The benchmark runs all; those left out take minutes, or are made of these."""
 
 
@@ -26,7 +26,7 @@ def screens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shown]:
 
 
 def test_the_benchmark_runs_jobs_that_there_are(tmp_path: Path) -> None:
-    assert set(CHECKED) < set(commands(tmp_path)) <= set(JOBS)
+    assert set(CHECKED) < set(commands(tmp_path)) == set(JOBS)
 
 
 @pytest.mark.parametrize("name", CHECKED)
@@ -38,12 +38,9 @@ def test_a_word_comes_at_once_and_the_screen_is_never_blank_for_long(name: str, 
 
 @pytest.mark.parametrize("name", CHECKED)
 def test_a_job_ends_with_a_few_lines_that_say_where_its_result_is(name: str, screens: dict[str, Shown]) -> None:
-    lines = screens[name].lines
-    before = [
-        line for line in lines if line.startswith(("Starting", "about ", "2 videos of", "archive/train", "engine"))
-    ]
-    assert 1 <= len(lines) - len(before) <= LINES
-    assert "/" in lines[-1]
+    lines = at_end(screens[name])
+    assert 1 <= len(lines) <= LINES
+    assert "/" in lines[-1] or name == "similar"  # which puts nothing anywhere
     assert not [line for line in lines if line.startswith(("│", "┃", "╭"))]
 
 

@@ -18,6 +18,8 @@ from tests.clips import Clip, write_clip
 from tests.seaweed import SeaweedServer
 from tests.site import Site, last_run, run_job
 
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
 NAMES = [
     "%2e%2e/%2f..%2fescape.mp4",
     "a../b...mp4",

@@ -13,6 +13,8 @@ import pytest
 
 from tests.site import Site, last_run, run_job
 
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
 LANES = {
     "score_archive": {"decode", "boxes", "flow", "cubes", "network"},
     "extract_stc": {"decode", "boxes", "flow", "cubes", "write"},

@@ -7,6 +7,7 @@ import http.client
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from hf2vad.jobs.report import ReviewJob
 from hf2vad.report.site.evidence import video_key
 from hf2vad.report.site.night import write_site
 from hf2vad.review.store import MarkStore, read_reviews
+from hf2vad.review.zone_store import ZoneChange, ZoneStore, read_zones
 from hf2vad.storage import put_bytes
 from tests.browser import until
 from tests.review import FIRST, PATTERN, put_night
@@ -52,8 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Night:
 def night(made: Night) -> Iterator[Night]:
     """A night that nobody has marked."""
     yield made
-    for path in (made.site / "reviews").glob("*"):
-        path.unlink()
+    shutil.rmtree(made.site / "reviews", ignore_errors=True)
 
 
 @dataclass
@@ -221,6 +222,63 @@ def test_a_server_that_is_killed_at_random_moments_loses_no_acknowledged_mark(ni
         kept = {int(event, 16) for event in MarkStore(str(night.site / "reviews")).marks()}
         assert acknowledged <= kept
     assert len(acknowledged) > KILLS
+
+
+ZONE = {"kind": "ignore", "points": [[0.0, 0.5], [1.0, 0.5], [1.0, 1.0]]}
+
+
+def change(camera: str = "cam-a", **what: object) -> dict[str, object]:
+    return {"hf2vad.zones": 1, "pattern": PATTERN, "camera": camera, **what}
+
+
+def test_zones_are_kept_beside_the_marks_and_told_to_pages(night: Night) -> None:
+    with serving(night.site) as server:
+        nothing, headers, _ = server.ask("GET", f"{server.path}zones")
+        assert nothing == 200
+        status, _, body = server.ask("POST", f"{server.path}zones", change(add=[ZONE]))
+        assert status == 200
+        assert json.loads(body) == {"hf2vad.zones": 1, "pattern": PATTERN, "cameras": {"cam-a": [ZONE]}}
+        assert read_zones(str(night.site)).to_json() == json.loads(body)
+        status, after, body = server.ask("GET", f"{server.path}zones", headers={"If-None-Match": headers["ETag"]})
+        assert (status, json.loads(body)["cameras"]) == (200, {"cam-a": [ZONE]})
+        assert server.ask("GET", f"{server.path}zones", headers={"If-None-Match": after["ETag"]})[0] == 304
+        script = server.ask("GET", f"{server.path}static/server.js")[2]
+        assert json.loads(script.split(b"= ", 1)[1].rstrip(b";\n"))["zones"]["cameras"] == {"cam-a": [ZONE]}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{", b"not valid JSON"),
+        (sent(1), b"not a change of zones"),
+        (change(add=[{"kind": "ignore", "points": [[0, 0], [2, 0], [1, 1]]}]), b"[2, 0] lies outside 0 to 1"),
+    ],
+)
+def test_what_is_no_change_of_zones_is_refused(night: Night, body: object, said: bytes) -> None:
+    with serving(night.site) as server:
+        status, _, answer = server.ask("POST", f"{server.path}zones", body)
+        assert status == 400
+        assert said in answer
+    assert not (night.site / "reviews").exists()
+
+
+def test_zones_need_the_token_and_a_page_of_this_server(night: Night) -> None:
+    with serving(night.site, "--host", "0.0.0.0") as server:
+        zones = f"{server.path}zones"
+        assert server.ask("POST", zones, change(add=[ZONE]))[0] == 401
+        bearer = {"Authorization": f"Bearer {server.token}"}
+        assert server.ask("POST", zones, change(add=[ZONE]), {**bearer, "Origin": "http://other"})[0] == 403
+        form = {**bearer, "Content-Type": "text/plain"}
+        assert server.ask("POST", zones, change(add=[ZONE]), form)[0] == 415
+        assert server.ask("POST", zones, change(add=[ZONE]), bearer)[0] == 200
+
+
+def test_zones_that_a_page_has_saved_are_loaded(night: Night, tmp_path: Path) -> None:
+    saved = tmp_path / "zones.json"
+    saved.write_text(json.dumps({"hf2vad.zones": 1, "pattern": PATTERN, "cameras": {"cam-b": [ZONE]}}))
+    ZoneStore(str(night.site / "reviews" / "zones")).change(ZoneChange.parse(change(add=[ZONE]), where=""))
+    with serving(night.site, "--load", str(saved)):
+        assert sorted(read_zones(str(night.site)).cameras) == ["cam-a", "cam-b"]
 
 
 def test_a_site_in_s3_is_reviewed_in_place(night: Night, s3: SeaweedServer) -> None:

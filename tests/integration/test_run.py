@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from hf2vad.archive.archive_refs import named_sources
 from hf2vad.bundle.bundle import load_bundle, save_bundle
 from hf2vad.bundle.settings import load_bundle_settings
-from hf2vad.jobs.run import named_sources
 from hf2vad.runs.plan import length
 from hf2vad.tables.read import scored_videos, scores_prefix
 from tests.site import Site, run_job, run_process

@@ -13,6 +13,8 @@ from hf2vad.storage import list_files, put_bytes, read_json, read_table
 from tests.seaweed import SeaweedServer
 from tests.site import ROOT, SMALL, RayCluster, Site, environment, run_job, upload
 
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
 
 @pytest.fixture(scope="module")
 def bucket(site: Site, s3: SeaweedServer) -> str:

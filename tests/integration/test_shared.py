@@ -13,7 +13,9 @@ import pytest
 from tests.site import ROOT, SMALL, RayCluster, last_run, run_job
 
 DATA = ROOT.parent / "shared" / "data"
-LENGTHS = (37, 200, 10_000)
+FRAMES = 120
+CLIP = ("--archive", DATA / "videos", "--include", "vtest.avi", "--frames", f"0:{FRAMES}")
+LENGTHS = (37, 100, 10_000)
 
 pytestmark = [
     pytest.mark.shared,
@@ -31,32 +33,30 @@ def cubes(stc: Path) -> pa.Table:
 def tables(ray_cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """The cubes of a part of vtest.avi, by shard length."""
     out = {length: tmp_path_factory.mktemp(f"stc_{length}") for length in LENGTHS}
-    arguments = ("--archive", DATA / "videos", "--include", "vtest.avi", "--frames", "0:230")
     for length, folder in out.items():
-        run_job("extract_stc", *arguments, "--out", folder, "--shard-frames", length)
+        run_job("extract_stc", *CLIP, "--out", folder, "--shard-frames", length)
     return out
 
 
 @pytest.fixture(scope="module")
 def bundle(tables: dict[int, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
-    run_job("train", "--stc", tables[200], "--out", folder, *SMALL)
+    run_job("train", "--stc", tables[100], "--out", folder, *SMALL)
     return folder
 
 
 def test_shards_do_not_show_in_the_cubes_of_real_video(tables: dict[int, Path]) -> None:
     whole = cubes(tables[10_000])
-    assert whole.num_rows > 500
+    assert whole.num_rows > 250
     for length in LENGTHS:
-        assert len(list(tables[length].rglob("*.parquet"))) == -(-230 // length)
+        assert len(list(tables[length].rglob("*.parquet"))) == -(-FRAMES // length)
         assert cubes(tables[length]).equals(whole), f"shards of {length} give other cubes"
 
 
 def test_shards_do_not_show_in_the_scores_of_real_video(bundle: Path, tmp_path: Path) -> None:
     scores = {}
     for length in LENGTHS:
-        arguments = ("--archive", DATA / "videos", "--include", "vtest.avi", "--frames", "0:230", "--bundle", bundle)
-        run_job("score_archive", *arguments, "--out", tmp_path / str(length), "--shard-frames", length)
+        run_job("score_archive", *CLIP, "--bundle", bundle, "--out", tmp_path / str(length), "--shard-frames", length)
         (path,) = (tmp_path / str(length)).glob("bundle=*/frames/*.parquet")
         scores[length] = pq.read_table(path)["score"].to_numpy()
     for length in LENGTHS:

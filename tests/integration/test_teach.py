@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,9 +102,9 @@ def test_more_like_a_cyclist_is_another_cyclist(demo: Demo, browser: Browser) ->
     key = event_key(first["video"], first["start_frame"])
     for how in (("--event", key), ("--video", first["video"], "--at", first["peak_s"])):
         shown = run_job("similar", *scores, *how).stdout.splitlines()
-        assert f"like {first['video']}" in shown[0]
-        rows = [line.split("│")[1].strip() for line in shown if line.startswith("│")]
-        assert NORMAL in rows[0], shown
+        assert shown[0].startswith(f"Like {first['video']}, frames ")
+        assert len(shown) == 6
+        assert re.match(rf"  .*{NORMAL}.* at \d:\d\d:\d\d: distance ", shown[1]), shown
     with serving(demo.site, *scores) as server, page_of(browser, url(server, "events.html")) as page:
         for event in own:
             card = page.locator(f"[data-key='{event_key(event['video'], event['start_frame'])}']")

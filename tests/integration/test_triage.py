@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from tests.browser import Visit, until, visit
 from tests.review import FIRST, PATTERN, Bump, put_night, put_video
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
@@ -42,6 +43,17 @@ def left(page: Page) -> str:
 
 def names(page: Page) -> list[str]:
     return page.locator("li.card:not([hidden]) h3").all_inner_texts()
+
+
+def test_the_overview_is_reviewed_by_keys_though_its_cards_come_after_all_events(seen: Visit) -> None:
+    def later(route: Route) -> None:
+        time.sleep(0.5)
+        route.continue_()
+
+    seen.page.route("**/data/overview.js", later)
+    page = seen.open("index.html")
+    assert not page.locator("#triage-done").is_visible()
+    assert page.locator("#triage-start").is_enabled()
 
 
 def test_all_events_are_marked_by_keys_alone(seen: Visit) -> None:

@@ -27,6 +27,8 @@ from tests.site import (
     wait_until,
 )
 
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
 
 def score(site: Site, out: Path, *more: object, expect: int = 0) -> Path:
     """Score the test clips; returns the folder of the bundle's tables."""

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.site import ROOT, Site, environment, run_job, tables
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 RUN = """
 import runpy, sys

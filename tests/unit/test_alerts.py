@@ -62,5 +62,5 @@ def test_an_evaluation_says_what_its_events_come_to(tmp_path: Path) -> None:
     assert found["alerts"]["told"] == 1
     assert found["alerts"]["false_alarms"] == 1
     assert found["alerts"]["delay_s_median"] == 0
-    assert "detected 1 of 1 anomalies (recall 1.0000), 0.0 s late" in in_words(found)
+    assert "detected 1 of 1 anomaly (recall 1.0000), 0.0 s late" in in_words(found)
     assert "2 alarms, 1 of them false" in in_words(found)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hf2vad.archive.pattern import camera_by_place
+from hf2vad.archive.place import camera_of
 from hf2vad.bundle.bundle import Bundle, load_bundle
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.features.exemplars import ExemplarConfig, has_camera
@@ -187,7 +187,7 @@ def test_which_cameras_lean_on_all_of_them_is_said(bundle: Bundle) -> None:
     known = bundle.settings
     lines = support_lines(known.calibration, known.cameras, ["hall", "roof"])
     assert lines[1] == "camera footway: 848 cubes; what is usual there is 85% that of all cameras"
-    assert lines[-1] == "2 cameras, with the fewest cubes, are scored by what is usual for all: hall, roof"
+    assert lines[-1] == "scored by what is usual for all: 2 cameras with the fewest cubes: hall, roof"
     many = {f"{number}": known.cameras["road"] for number in range(9)}
     assert support_lines(known.calibration, many)[-1] == "... and 4 more cameras with fewer than 15,000 cubes"
 
@@ -206,13 +206,13 @@ def test_training_takes_at_most_so_many_cubes_a_camera_spread_over_its_footage(t
             for start in (0, 10, 20, 30):
                 put_clip(tmp_path, f"{camera}/{video}", (start, start + 10), {start + 5: 5})
     table = StcTable(str(tmp_path))
-    some = sampled(table, 50, camera_by_place)
+    some = sampled(table, 50, camera_of)
     counts = Counter(file.video for file in some.files)
     assert sum(count for video, count in counts.items() if video.startswith("gate")) == 10
     assert max(counts[f"gate/{video}"] for video in range(10)) == 2
     assert len([video for video in counts if video.startswith("gate")]) >= 8
     assert len({file.start for file in some.files if file.video.startswith("gate")}) > 2
     assert (counts["yard/0"], counts["yard/1"]) == (4, 4)
-    assert [file.uri for file in some.files] == [file.uri for file in sampled(table, 50, camera_by_place).files]
+    assert [file.uri for file in some.files] == [file.uri for file in sampled(table, 50, camera_of).files]
     assert some.fingerprint != table.fingerprint
-    assert sampled(table, 0, camera_by_place) is sampled(table, 200, camera_by_place) is table
+    assert sampled(table, 0, camera_of) is sampled(table, 200, camera_of) is table

@@ -114,7 +114,7 @@ def test_an_error_of_the_job_is_one_line_and_exit_code_2(capsys: pytest.CaptureF
     assert capsys.readouterr().err == "error: s3://b: no such bucket\n"
 
 
-@pytest.mark.parametrize("end", [StoppedError("2 videos begun are left"), SystemExit(15)], ids=["ours", "Ray's"])
+@pytest.mark.parametrize("end", [StoppedError("left: 2 videos begun"), SystemExit(15)], ids=["ours", "Ray's"])
 def test_a_job_that_was_told_to_stop_says_so_and_does_not_count_as_done(
     end: BaseException, capsys: pytest.CaptureFixture[str]
 ) -> None:

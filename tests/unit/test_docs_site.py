@@ -11,20 +11,40 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.browser import chromium
+
 ROOT = Path(__file__).parents[2]
 LARGEST = 300_000
 """Bytes of a picture in the docs."""
 
 
+def built(site: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(site), *options]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=200)
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
-    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=200)
+    done = built(tmp_path, "--strict")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "index.html").read_text()
     assert "fonts.googleapis.com" not in page
     assert not list(tmp_path.rglob("*.py"))
+
+
+@pytest.mark.slow
+def test_the_search_works_from_disk_and_nothing_leaves_the_site(tmp_path: Path) -> None:
+    assert built(tmp_path).returncode == 0
+    asked: list[str] = []
+    with chromium() as browser:
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"file://{tmp_path}/index.html")
+        page.keyboard.press("f")
+        page.keyboard.type("lease")
+        page.locator(".md-search-result__item").first.wait_for(state="attached")
+    assert [url for url in asked if not url.startswith("file:")] == []
 
 
 def test_a_link_out_of_the_docs_becomes_a_name() -> None:

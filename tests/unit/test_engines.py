@@ -13,6 +13,7 @@ import torch
 
 from hf2vad.bundle.bundle import Bundle, load_bundle, save_bundle
 from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
+from hf2vad.engines.aot import export_network
 from hf2vad.engines.choose import choose_engine
 from hf2vad.engines.compiled import no_compiler
 from hf2vad.engines.eager import EagerEngine, NetworkErrors
@@ -263,14 +264,28 @@ def test_a_package_of_the_flow_network_is_no_package_of_both(
     assert choose(bundle, "auto", spec.cache)[0] == "eager fp32"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("residual", ["pixels", "quarters", "mean"])
-def test_a_package_of_a_flow_network_that_reads_frames_gives_its_errors(tmp_path: Path, residual: FlowResidual) -> None:
+def reading_frames(folder: Path, residual: FlowResidual) -> Bundle:
+    """A bundle whose flow network reads frames too."""
     config = replace(TINY, flow_input="frames", flow_residual=residual, flow_error="min")
-    frames = put_bundle(tmp_path / "bundle", golden_network(config), config, ProbeCubes(*make_cubes(5, 1)))
+    return put_bundle(folder, golden_network(config), config, ProbeCubes(*make_cubes(5, 1)))
+
+
+@pytest.mark.slow
+def test_a_package_of_a_flow_network_that_reads_frames_gives_its_errors(tmp_path: Path) -> None:
+    frames = reading_frames(tmp_path / "bundle", "quarters")
     spec = EngineSpec(name="aot", cache=str(tmp_path / "engines"), networks=("flow",))
     engine = make_engine(spec, frames, device=CPU, batch=BATCH)
     assert engine.reads_pixels
+    np.testing.assert_allclose(engine.errors(*CUBES)["flow"], eager(frames)["flow"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("residual", ["pixels", "quarters", "mean"])
+def test_the_graph_that_packages_are_compiled_from_gives_the_errors_of_each_residual(
+    tmp_path: Path, residual: FlowResidual
+) -> None:
+    frames = reading_frames(tmp_path, residual)
+    inputs = EngineInputs(frames.build(CPU), frames.probe, CPU, BATCH, "fp32", networks=("flow",))
+    engine = NetworkEngine(export_network(inputs).module(), inputs)
     np.testing.assert_allclose(engine.errors(*CUBES)["flow"], eager(frames)["flow"], rtol=1e-5)
 
 

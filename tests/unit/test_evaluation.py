@@ -89,13 +89,13 @@ def test_a_label_table_may_name_some_frames_in_any_order(tmp_path: Path) -> None
 @pytest.mark.parametrize("start", [0, 2])
 def test_a_labelled_frame_without_a_row_is_an_error_that_names_the_video(tmp_path: Path, start: int) -> None:
     put_scores(tmp_path, "a.avi", [[1], [2], [3]], start=start)
-    with pytest.raises(EvaluationError, match=r"'a\.avi': 2 labelled frames have no row \(\d, \d …\)"):
+    with pytest.raises(EvaluationError, match=r"'a\.avi': no row for 2 labelled frames \(\d, \d …\)"):
         run(tmp_path, put_marks(tmp_path / "labels", a="00101"))
 
 
 def test_a_labelled_video_without_scores_is_an_error_that_names_it(tmp_path: Path) -> None:
     put_scores(tmp_path, "a", [[1], [2]])
-    with pytest.raises(EvaluationError, match=r"1 labelled videos have no score table .*: 'gone' …"):
+    with pytest.raises(EvaluationError, match=r"no score table under .* for 1 labelled video: 'gone' …"):
         run(tmp_path, put_marks(tmp_path / "labels", a="01", gone="01"))
 
 

@@ -42,7 +42,7 @@ def test_the_page_says_what_was_counted_and_found(site: Path, capsys: pytest.Cap
     found, page = run(site)
     assert "6 labelled frames counted, 2 of them anomalous; 4 were dropped because they have no score" in page
     assert "(4 among the first four of a video, 0 others)" in page
-    assert "2 videos; 1 scored ones are not labelled and were left out" in page
+    assert "2 videos; not labelled, and left out: 1 scored video" in page
     assert "mean over the 1 of 2 videos that have frames of both kinds" in page
     assert "Chosen on these labels: nothing." in page
     assert "Random scores reach about 0.69 on Ped2 that way" in page

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    {"errors", "logs", "profile", "versions"},
+    {"errors", "logs", "plurals", "profile", "versions"},
     {"settings"},
     {"schema", "progress", "threads", "heap", "options", "summary"},
     {"storage", "helptext"},

@@ -60,7 +60,7 @@ def test_text_is_one_line_an_event_that_no_terminal_obeys(capsys: pytest.Capture
 
 def test_progress_is_an_event(capsys: pytest.CaptureFixture[str]) -> None:
     logs.write_logs("json")
-    with ProgressBar("score", total=40, unit="frames") as bar:
+    with ProgressBar("score", total=40, unit="frame") as bar:
         bar.advance(10, {"failed": "2"})
     line = json.loads(capsys.readouterr().err)
     assert (line["message"], line["done"], line["total"], line["failed"]) == ("progress", 10, 40, "2")

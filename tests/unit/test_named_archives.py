@@ -32,6 +32,7 @@ from hf2vad.storage import key_path
 from hf2vad.tables.archives import archive_names
 from tests.bundles import make_bundle, normal
 from tests.evidence import HERE
+from tests.site import site_data
 from tests.stc import SMALL_MODEL
 
 PATTERN = "{camera}/{date}/*"
@@ -99,12 +100,6 @@ def table(out: Path, video: str, name: str) -> Any:
 
 def thresholds(out: Path) -> dict[str, list[float]]:
     return {video: unpack_metadata(table(out, video, "frames").schema, "frames", "")["thresholds"] for video in VIDEOS}
-
-
-def site_data(site: Path, name: str) -> dict[str, Any]:
-    text = (site / "data" / f"{name}.js").read_text()
-    found: dict[str, Any] = json.loads(text[text.index(",") + 1 : text.rindex(")")])
-    return found
 
 
 def page(site: Path, video: str) -> Mapping[str, Any]:

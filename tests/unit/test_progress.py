@@ -13,7 +13,7 @@ from hf2vad.progress import ProgressBar
 
 
 def test_a_log_gets_one_plain_line_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressBar("score", total=2000, unit="frames") as bar:
+    with ProgressBar("score", total=2000, unit="frame") as bar:
         for _ in range(1500):
             bar.advance(1, {"cubes": "12"})
     shown = capsys.readouterr()
@@ -31,7 +31,7 @@ def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monk
 
 
 def test_a_total_may_grow(capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressBar("walk", unit="frames") as bar:
+    with ProgressBar("walk", unit="frame") as bar:
         bar.grow(100)
         bar.advance(30)
         bar.grow(20)
@@ -83,7 +83,7 @@ def test_a_terminal_gets_a_live_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     reader.start()
     with os.fdopen(slave, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
-        with ProgressBar("score", unit="frames") as bar:
+        with ProgressBar("score", unit="frame") as bar:
             bar.grow(30)
             bar.advance(7, {"cubes": "99"})
             bar.grow(10)

@@ -7,8 +7,8 @@ from datetime import date, datetime
 import pytest
 
 from hf2vad.archive.pattern import PathPattern
-from hf2vad.archive.recorders import RECORDERS, recorder_path
-from hf2vad.report.site.place import place_of
+from hf2vad.archive.place import RecorderCameras, camera_of, place_of
+from hf2vad.archive.recorders import RECORDERS, UNNAMED, recorder_path
 
 DAY = date(2026, 11, 24)
 START = datetime(2026, 11, 24, 22, 15, 30)
@@ -71,3 +71,45 @@ def test_an_hour_that_does_not_exist_leaves_the_day() -> None:
     found = recorder_path("cam/2026-11-24/25-15-30.mp4")
     assert found is not None
     assert (found.day, found.start) == (DAY, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "camera"),
+    [
+        ("front/video_2026-11-24_22-15-30.mp4", "front-video"),
+        ("back/video_2026-11-24_22-15-30.mp4", "back-video"),
+        ("house/NVR_ch1_main_20261124221530_20261124231530.dav", "house-NVR_ch1"),
+        ("frontdoor/FrontDoor.20261124_221530.mp4", "FrontDoor"),
+        ("2026-11-24/Driveway_00_20261124221530.mp4", "Driveway_00"),
+        ("2026/11/24/yard/RecM01_20261124_221530_221610_6D28808_1A468F9.mp4", "yard"),
+        ("2026-11-24/RecM01_20261124_221530_221610_6D28808_1A468F9.mp4", UNNAMED),
+        ("RecM01_20261124_221530_221610_6D28808_1A468F9.mp4", UNNAMED),
+        ("1/07-20261124221530.mkv", "1"),
+    ],
+)
+def test_folders_keep_cameras_apart_and_dates_name_none(path: str, camera: str) -> None:
+    assert camera_of(path) == camera
+    assert place_of(path, PathPattern(), "north").camera == f"north/{camera}"
+
+
+@pytest.mark.parametrize(
+    ("path", "camera"), [("gate/2026/a.mp4", "gate"), ("2026-11-24/a.mp4", "2026-11-24"), ("clip.mp4", "clip.mp4")]
+)
+def test_where_no_recorders_form_fits_the_first_folder_or_the_file_is_the_camera(path: str, camera: str) -> None:
+    assert camera_of(path) == camera
+
+
+def test_a_pattern_decides_the_camera_alone() -> None:
+    path = "2026-11-24/22/front_door/15.30.mp4"
+    assert camera_of(path, PathPattern("*/{hour}/{camera}/*")) == "front_door"
+    assert camera_of(path, PathPattern("{date}/*")) == ""
+    assert camera_of(path, PathPattern("{camera}/x/*")) == ""
+
+
+def test_the_line_names_five_cameras_of_a_recorder() -> None:
+    recorders = RecorderCameras()
+    assert recorders.note("clip.mp4") == ""
+    assert list(recorders.lines()) == []
+    for number in (3, 1, 2, 2, 4, 5, 6, 7):
+        recorders.note(f"2026-11-24/22/cam{number}/15.30.mp4")
+    assert list(recorders.lines()) == ["cameras from names (Frigate): cam3, cam1, cam2, cam4, cam5 and 2 more"]

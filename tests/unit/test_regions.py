@@ -292,7 +292,7 @@ def test_a_job_writes_them_beside_the_rest(tmp_path: Path) -> None:
 
 
 def test_tracks_of_a_video_that_was_not_scored_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="1 videos with tracks are not scored and labelled: 'gone' …"):
+    with pytest.raises(EvaluationError, match="not scored and labelled: 1 video with tracks: 'gone' …"):
         figures(tmp_path, {"a": [[1]]}, ("a", 0, TRUE, 0), ("gone", 0, TRUE, 0))
 
 

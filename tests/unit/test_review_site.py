@@ -16,6 +16,7 @@ import pytest
 
 from hf2vad.archive.catalog import Video, find_video
 from hf2vad.archive.pattern import PathPattern
+from hf2vad.archive.place import place_of
 from hf2vad.commandline import EXIT_OK
 from hf2vad.errors import ConfigError, EvaluationError, SchemaError
 from hf2vad.evidence.reasons import Knowledge, Reasons
@@ -27,7 +28,6 @@ from hf2vad.report.site.heat import UNKNOWN, Curve, HeatMap, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
-from hf2vad.report.site.place import place_of
 from hf2vad.report.site.why import peak_reasons
 from hf2vad.schema import OBJECTS
 from hf2vad.storage import put_json, read_table

@@ -222,7 +222,7 @@ def test_a_table_with_too_few_cubes_is_refused_with_both_numbers(tmp_path: Path)
     put_clip(tmp_path, "a", (0, 50), {10: 1})
     table = StcTable(str(tmp_path))
     table.require_cubes(1)
-    with pytest.raises(TrainingError, match=rf"{tmp_path}: 1 cubes in 1 files, at least 2 are needed"):
+    with pytest.raises(TrainingError, match=rf"{tmp_path}: 1 cube in 1 file, at least 2 are needed"):
         table.require_cubes(2)
 
 

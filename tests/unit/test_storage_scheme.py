@@ -202,7 +202,7 @@ def test_a_walk_scores_it_and_knows_by_its_marks_what_is_done(
     capsys.readouterr()
     assert backfill_job(replace(nightly, dry_run=True, **settings)) == EXIT_OK
     said = capsys.readouterr().out
-    assert "new: 'yard/2026-11-24/b.mp4'\n1 new videos" in said
+    assert "new: 'yard/2026-11-24/b.mp4'\n1 new video, " in said
     assert backfill_job(replace(nightly, compact=True, **settings)) == EXIT_OK
     after = {entry.uri: entry.version for entry in list_files(prefix)}
     assert before.items() <= after.items()

@@ -313,7 +313,7 @@ def test_a_loss_that_is_no_number_stops_training_and_tells_where_to_look(tmp_pat
 
 def test_a_table_with_one_cube_is_refused(tmp_path: Path) -> None:
     put_clip(tmp_path, "a", (0, 40), {10: 1})
-    with pytest.raises(TrainingError, match="1 cubes in 1 files, at least 2 are needed"):
+    with pytest.raises(TrainingError, match="1 cube in 1 file, at least 2 are needed"):
         trainer(tmp_path, tmp_path, config()).run()
 
 

@@ -192,10 +192,8 @@ class DetectorConfig(NetworkConfig):
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name in DETECTORS}
 
     def to_plain(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Plain values as they are written and hashed: under `kind`, as bundles from before `kinds` have them, and
-        without the rate of a network that is not used."""
-        left_out = {"kinds"} if self._networks else {"kinds", "fps"}
-        return {"kind": self.kind} | {name: value for name, value in values.items() if name not in left_out}
+        """Plain values as they are written and hashed: under `kind`, as bundles from before `kinds` have them."""
+        return {"kind": self.kind} | {name: value for name, value in values.items() if name != "kinds"}
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -215,8 +213,8 @@ class DetectorConfig(NetworkConfig):
         )
 
     def without_unused(self) -> DetectorConfig:
-        """These settings without what no detector in `kinds` reads: a network's file, and others' sections."""
-        changes: dict[str, Any] = {} if self._networks else {"model": "", "model_sha256": ""}
+        """These settings without what no detector in `kinds` reads: a network's file and rate, and others' sections."""
+        changes: dict[str, Any] = {} if self._networks else {"model": "", "model_sha256": "", "fps": 0.0}
         changes |= {name: type(settings)() for name, settings in self._own.items() if name not in self.kinds}
         return replace(self, **changes)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hf2vad.report.site.place import Place
+from hf2vad.archive.place import Place
 from hf2vad.schema import F64
 
 LADDER = (1, 5, 15, 60, 300, 900, 3600, 21_600, 86_400)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from hf2vad.archive.place import Place
 from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.labels import read_labels
@@ -19,7 +20,6 @@ from hf2vad.report.site.about import about, bars_scale
 from hf2vad.report.site.evidence import folders
 from hf2vad.report.site.heat import HeatMap, Spread
 from hf2vad.report.site.job import ReportJob
-from hf2vad.report.site.place import Place
 from hf2vad.report.site.video import Shown, Sources, show_video
 from hf2vad.report.site.write import put_data, put_pages
 from hf2vad.storage import join, read_json, readable
@@ -126,7 +126,7 @@ def write_site(job: ReportJob, evaluation: Mapping[str, Any] | None = None) -> S
         folders(job.out),
     )
     scope, night = job.scope, _Night()
-    with ProgressBar("pages", unit="videos") as bar:
+    with ProgressBar("pages", unit="video") as bar:
         for shown in in_threads(partial(show_video, sources), scored_videos(prefix, scope, names), job.threads):
             if shown is not None:
                 night.add(shown)
@@ -162,6 +162,7 @@ def _put_summary(job: ReportJob, night: _Night, failed: list[dict[str, str]], kn
         "columns": heat.columns,
         "cameras": heat.cameras(),
         "dated": any(video["when"] for video in night.videos),
+        "pattern": job.pattern,
     }
     put_data(job.out, "summary", summary)
     overview = {

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hf2vad.archive.archive_refs import split_id
+from hf2vad.archive.place import Place, place_of
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evidence.choose import event_key
 from hf2vad.evidence.reasons import Knowledge
@@ -20,7 +21,6 @@ from hf2vad.report.site.evidence import NOTHING, read_evidence, video_key
 from hf2vad.report.site.heat import Curve, Spread, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import media_of
-from hf2vad.report.site.place import Place, place_of
 from hf2vad.report.site.tables import Scored
 from hf2vad.report.site.why import peak_reasons
 from hf2vad.report.site.write import put_data

@@ -4,9 +4,10 @@
   const { byId, el } = hf2vad.dom;
   const { count, many, hash, setHash } = hf2vad.text;
   const A_TIME = 48;
-  const FIELDS = ["camera", "text", "column", "since", "until", "kind", "score", "order"];
+  const FIELDS = ["camera", "text", "column", "since", "until", "kind", "score", "order", "region"];
   const form = byId("filter");
   const list = byId("events");
+  const region = hf2vad.regionFilter.on(form.elements.region, filter);
   const chosen = new Map();
   let events = [];
   let matching = [];
@@ -16,6 +17,7 @@
   function test(values) {
     const text = values.text.toLowerCase();
     const score = values.score === "" ? -Infinity : Number(values.score);
+    const inRegion = hf2vad.regionFilter.test(values.region);
     return (event) =>
       (!values.camera || event.camera === values.camera || event.camera.toLowerCase().includes(values.camera.toLowerCase())) &&
       (!text || event.name.toLowerCase().includes(text)) &&
@@ -23,7 +25,8 @@
       (!values.since || event.when.slice(0, 10) >= values.since) &&
       (!values.until || (event.when && event.when.slice(0, 10) <= values.until)) &&
       (!values.kind || event.kind === values.kind) &&
-      event.peak_score >= score;
+      event.peak_score >= score &&
+      inRegion(event);
   }
 
   // A camera that is named in full is that one alone.
@@ -50,6 +53,7 @@
     const now = values();
     matching = events.filter(test(now)).filter(now.camera ? exact(now) : () => true).filter(hf2vad.triage.shows);
     hf2vad.triage.know(events);
+    region.over(byId("region").open ? events.filter(test({ ...now, region: "" })).find((event) => event.size) : null);
     if (ORDERS[now.order]) matching.sort(ORDERS[now.order]);
     const shown = matching.slice(0, most);
     const same = Math.min(list.children.length, shown.length);
@@ -94,8 +98,13 @@
 
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(filter));
-  window.addEventListener("hashchange", () => { fillIn(); most = A_TIME; refresh(); });
+  form.addEventListener("reset", () => setTimeout(() => { region.set([]); filter(); }));
+  window.addEventListener("hashchange", () => {
+    fillIn();
+    region.set(hf2vad.region.parse(form.elements.region.value));
+    most = A_TIME;
+    refresh();
+  });
   byId("more").addEventListener("click", () => {
     const first = list.children.length;
     most += A_TIME;

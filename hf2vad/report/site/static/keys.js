@@ -26,7 +26,7 @@ hf2vad.keys = (() => {
     // Before the player's own keys, which do other things in every browser.
     document.addEventListener("keydown", (event) => {
       const act = actions[event.key];
-      if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (!act || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("[data-own-keys]")) return;
       const slider = event.key.startsWith("Arrow") && event.target.closest("[role=slider]");
       if (!box.checked && !slider) return;
       if (event.target.closest("input:not([type=checkbox]), select, textarea")) return;

@@ -59,6 +59,7 @@
     hf2vad.heat.show(overview.what, summary.columns, overview.rows);
     byId("bars-key").textContent = overview.top.length ? hf2vad.bars.key() : "";
     byId("top").append(...overview.top.map((event) => hf2vad.card(event)));
+    hf2vad.triage.know(overview.top);
     byId("top-none").hidden = overview.top.length > 0;
     health(overview.health);
     failures(overview.failures);

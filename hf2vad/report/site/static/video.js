@@ -125,6 +125,7 @@
     });
 
     hf2vad.meanwhile.show(page, summary, () => player.now());
+    hf2vad.zoneEditor.show(page, summary);
     hf2vad.curve.key(page);
     if (page.times.length) curve = hf2vad.curve.draw(place, page, (seconds) => player.seek(seconds));
     else place.hidden = true;
