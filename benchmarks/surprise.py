@@ -53,6 +53,10 @@ from hf2vad.training.data import StcFile, StcTable
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = [name for name in FEATURES if not networks_for([name]) and name not in ("classes", "embedding")]
 SMOOTHING = 17
+WHOLE = "_whole"
+"""Ending of the names of results with boxes of whole objects: `--detector.kinds foreground motion`."""
+TRUE = "_true"
+"""Ending of the names of results with the boxes of the demo's actors."""
 LOCALISED = ("features", "features, one camera", "features, added in frames", "energy", "speed")
 ALSO = ("rbdc", "tbdc", "told", "anomalies", "false_alarms", "false_alarms_per_hour")
 
@@ -209,23 +213,34 @@ def _boxes(table: StcTable, file: StcFile) -> F64:
     return np.concatenate([np.empty((0, 4)), *table.only([file]).boxes()])
 
 
-def results() -> list[dict[str, Any]]:
-    """What was measured, by name."""
+def results(ending: str = "") -> list[dict[str, Any]]:
+    """What was measured, by name: with the default detector, or with boxes that the name's `ending` says."""
     paths = sorted((ROOT / "benchmarks" / "results").glob("surprise_*.json"))
-    return [json.loads(path.read_text()) for path in paths]
+    named = {path: next((other for other in (WHOLE, TRUE) if path.stem.endswith(other)), "") for path in paths}
+    return [json.loads(path.read_text()) for path, found in named.items() if found == ending]
+
+
+def whole_objects_table() -> str:
+    """Frame AUROC, micro / macro, of the features with motion boxes, with whole objects, and with true boxes."""
+    moving, whole, true = (
+        {result["benchmark"].removesuffix(ending): result["auroc"] for result in results(ending)}
+        for ending in ("", WHOLE, TRUE)
+    )
+    lines = [["footage", "`motion`", "`foreground motion`", "… and `place`", "true boxes", "… and `place`"]]
+    for name, rows in whole.items():
+        both = [of.get(name, {}).get(row, []) for of in (rows, true) for row in ("features", "features and place")]
+        cells = [_cell(each) for each in (moving[name]["features"], *both)]
+        lines.append([name.removeprefix("surprise_").replace("_", " "), *cells])
+    return _markdown(lines)
 
 
 def table() -> str:
     """Frame AUROC, micro / macro, mean over seeds, of each feature alone and of their sums."""
     found = results()
 
-    def cell(rows: list[dict[str, Any]]) -> str:
-        means = [f"{100 * np.mean([row[which] for row in rows]):.1f}" for which in ("micro", "macro") if rows]
-        return " / ".join(means) or "–"
-
     head = ["", *(result["benchmark"].removeprefix("surprise_").replace("_", " ") for result in found)]
     names = list(dict.fromkeys(name for result in found for name in result["auroc"]))
-    lines = [[name, *(cell(result["auroc"].get(name, [])) for result in found)] for name in names]
+    lines = [[name, *(_cell(result["auroc"].get(name, [])) for result in found)] for name in names]
     fused = [result["auroc"]["features"] for result in found]
     spread = [
         f"{100 * min(row['interval'][0] for row in rows):.1f} to {100 * max(row['interval'][1] for row in rows):.1f}"
@@ -250,9 +265,14 @@ def localisation_table() -> str:
     return _markdown(lines)
 
 
+def _cell(rows: list[dict[str, Any]]) -> str:
+    means = [f"{100 * np.mean([row[which] for row in rows]):.1f}" for which in ("micro", "macro") if rows]
+    return " / ".join(means) or "–"
+
+
 def _markdown(lines: list[list[str]]) -> str:
     lines.insert(1, ["---"] * len(lines[0]))
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-TABLES = {"surprise": table, "localisation": localisation_table}
+TABLES = {"surprise": table, "localisation": localisation_table, "whole_objects": whole_objects_table}
