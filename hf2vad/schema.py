@@ -58,7 +58,7 @@ class CubeBatch:
     pts_s: float
     """Presentation time, seconds from the video's first frame."""
     status: FrameStatus
-    """Whether the frame can be scored. Cubes exist only with `scored`."""
+    """State of the frame: `scored`, or the reason why it has no score. Cubes exist only with `scored`."""
     boxes: F32
     """(B, 4): x1, y1, x2, y2 in source pixels, the end exclusive."""
     appearance: U8
