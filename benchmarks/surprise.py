@@ -228,7 +228,8 @@ def whole_objects_table() -> str:
     )
     lines = [["footage", "`motion`", "`foreground motion`", "… and `place`", "true boxes", "… and `place`"]]
     for name, rows in whole.items():
-        both = [of.get(name, {}).get(row, []) for of in (rows, true) for row in ("features", "features and place")]
+        sources = (rows, true.get(name, {}))
+        both = [auroc.get(row, []) for auroc in sources for row in ("features", "features and place")]
         cells = [_cell(each) for each in (moving[name]["features"], *both)]
         lines.append([name.removeprefix("surprise_").replace("_", " "), *cells])
     return _markdown(lines)

@@ -108,12 +108,13 @@ def _labels(job: ReproduceJob) -> str:
 
 def _lines(job: ReproduceJob, result: Mapping[str, Any]) -> list[str]:
     """The result beside the paper's, and what explains the difference."""
-    from hf2vad.report.figures import against_speed, auroc_rows
+    from hf2vad.report.figures import against_speed, bounds
 
-    fused = next(auroc_rows(result))
+    interval = result["intervals"]["auroc_micro"]
+    around = bounds([100 * bound for bound in interval] if interval else None, ".2f")
     reached = 100 * result["auroc_micro"]
     return [
-        f"Ped2, frame AUROC in percent: {reached:.2f} (95 % over clips: {fused.interval}), last epoch",
+        f"Ped2, frame AUROC in percent: {reached:.2f} (95 % over clips: {around}), last epoch",
         f"Paper: {PAPER} (best epoch, chosen on the test labels); difference {reached - PAPER:+.2f}",
         f"Preset {job.preset}, {job.boxes} boxes, seed {job.seed}, DIS flow; the paper: FlowNet2 and Cascade R-CNN",
         against_speed(result),

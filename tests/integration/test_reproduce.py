@@ -31,7 +31,8 @@ def test_it_prints_the_result_beside_the_papers_and_says_what_differs(said: list
     evaluation = json.loads((data.parent / "out" / "evaluation.json").read_text())
     reached = 100 * evaluation["auroc_micro"]
     (first,) = [line for line in said if line.startswith("Ped2, frame AUROC in percent: ")]
-    assert f"{reached:.2f}" in first
+    low, high = (100 * bound for bound in evaluation["intervals"]["auroc_micro"])
+    assert f"{reached:.2f} (95 % over clips: {low:.2f} to {high:.2f})" in first
     assert f"difference {reached - 99.31:+.2f}" in "\n".join(said)
     assert "motion boxes" in "\n".join(said)
     assert evaluation["chosen_on_labels"] == "nothing"
