@@ -36,7 +36,8 @@ $(INSTALLED): pyproject.toml
 	@echo "1/3 A virtual environment in $(VENV)"
 	$(PYTHON) -m venv $(VENV)
 	@echo "2/3 torch $(if $(TORCH_INDEX),(CPU build, some 200 MB to fetch),(PyPI's build))"
-	$(BIN)/pip install $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) '$(TORCH)'
+	$(BIN)/pip install $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) '$(TORCH)' || \
+		{ echo "$(TORCH_INDEX) has none, or cannot be reached: PyPI's build is taken"; $(BIN)/pip install '$(TORCH)'; }
 	@echo "3/3 hf2vad, and the other packages that it runs with"
 	$(BIN)/pip install --editable .
 	@touch $(INSTALLED)
