@@ -214,7 +214,7 @@ def _boxes(table: StcTable, file: StcFile) -> F64:
 
 
 def results(ending: str = "") -> list[dict[str, Any]]:
-    """What was measured, by name: with the default detector, or with boxes that the name's `ending` says."""
+    """Results, by name: with the default detector, or with the boxes that the name's `ending` says."""
     paths = sorted((ROOT / "benchmarks" / "results").glob("surprise_*.json"))
     named = {path: next((other for other in (WHOLE, TRUE) if path.stem.endswith(other)), "") for path in paths}
     return [json.loads(path.read_text()) for path, found in named.items() if found == ending]

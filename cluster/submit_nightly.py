@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 900
 
 
 class SubmitError(Exception):
-    """What ends the submitter, in one line."""
+    """Error that ends the submitter, in one line."""
 
 
 class RayJobs:

@@ -59,7 +59,7 @@ class _Prepared:
     flow: F32 | None = None
     """(H, W, 2) flow from the frame before that is worked on; none until a cube needs it."""
     detections: Sequence[Detections] | None = None
-    """What networks detect in it; none until a frame needs it."""
+    """Detections of networks in it; none until a frame needs them."""
 
 
 @dataclass(frozen=True)
@@ -225,14 +225,12 @@ class Extractor:
                 for item in (near.get(order - 1), near.get(order + 1))
             )
             neighbours = Neighbours(before=earlier, current=current, after=later)
-        with span("background"):
-            scene = self._background_of(shard, frame.index)
         context = FrameContext(
             video=shard.video.id,
             index=frame.index,
             image=frame.image,
             neighbours=neighbours,
-            background=scene,
+            background=self._background_of(shard, frame.index),
         )
         with span("boxes"):
             detections = self._detections(shard, recent[-1], near[shard.detected_on(order)])
@@ -245,7 +243,8 @@ class Extractor:
         if stretch is None:
             return None
         if self._stretch != (shard.video.uri, stretch.start):
-            self._background = background(stretch, self._config.working.size)
+            with span("background"):
+                self._background = background(stretch, self._config.working.size)
             self._stretch = shard.video.uri, stretch.start
         return self._background
 

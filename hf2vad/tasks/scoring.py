@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +17,7 @@ from hf2vad.engines.settings import EngineSpec
 from hf2vad.health.judge import Health, judged_health
 from hf2vad.health.settings import HealthConfig
 from hf2vad.plurals import count_words
-from hf2vad.schema import pack_metadata, unpack_metadata
+from hf2vad.schema import F64, HealthKind, pack_metadata, unpack_metadata
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.final import FinalTables, event_table, finalise
@@ -130,22 +130,13 @@ class ScoringTask:
         frames, objects, health = (
             read_table(layout.table_uri(name, video)) for name in ("frames", "objects", "health")
         )
-        calibration, scorer = self.bundle.calibration_of(video.path), Scorer.of(self.bundle, video.path)
+        calibration = self.bundle.calibration_of(video.path)
         before = {name: value for name, value in completion.items() if name not in ("schema", "table", "zones")}
         metadata = layout.final_metadata(video, (before["start"], before["stop"]), complete=True)
         metadata = {**metadata, **{name: value for name, value in before.items() if name not in metadata}}
         metadata |= {"engine": before["engine"], "thresholds": list(thresholds(self.events, calibration))}
-        final = finalise(
-            [narrowed_shard(frames, objects, layout.zones.of(video), completion)],
-            pts_s=frames["pts_s"].to_numpy(),
-            empty=scorer.empty,
-            at_frame=scorer if scorer.at_frame else None,
-            smoothing=self.smoothing,
-            calibration=calibration,
-            events=self.events,
-            metadata=metadata,
-            health=frames["health"].to_pylist(),
-        )
+        shard = narrowed_shard(frames, objects, layout.zones.of(video), completion)
+        final = self._finalised(video, [shard], frames["pts_s"].to_numpy(), frames["health"].to_pylist(), metadata)
         withdrawn = frames.replace_schema_metadata(pack_metadata("frames", {**before, "scores": "", "final": ""}))
         unhealthy = health.replace_schema_metadata(
             pack_metadata("health", layout.metadata(video, (before["start"], before["stop"])))
@@ -162,7 +153,6 @@ class ScoringTask:
     def _final_tables(self, video: Video, parts: Parts, health: Health) -> FinalTables:
         (start, stop), timeline = parts.frames, parts.timeline
         calibration = self.bundle.calibration_of(video.path)
-        scorer = Scorer.of(self.bundle, video.path)
         shards = [read_table(self.layout.shard_uri(video, frames)) for frames in parts.done]
         engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
         metadata: dict[str, Any] = {
@@ -179,16 +169,28 @@ class ScoringTask:
             **timeline.notes,
             **{name: value for name, value in to_dict(self.config.extraction).items() if name == "decode"},
         }
+        return self._finalised(video, shards, np.asarray(timeline.pts_s[start:stop]), health.kinds, metadata)
+
+    def _finalised(
+        self,
+        video: Video,
+        shards: Sequence[pa.Table],
+        pts_s: F64,
+        health: Sequence[HealthKind | None],
+        metadata: Metadata,
+    ) -> FinalTables:
+        """Final tables of `video` from rows of shards, by this run's settings."""
+        scorer = Scorer.of(self.bundle, video.path)
         return finalise(
             shards,
-            pts_s=np.asarray(timeline.pts_s[start:stop]),
+            pts_s=pts_s,
             empty=scorer.empty,
             at_frame=scorer if scorer.at_frame else None,
             smoothing=self.smoothing,
-            calibration=calibration,
+            calibration=self.bundle.calibration_of(video.path),
             events=self.events,
             metadata=metadata,
-            health=health.kinds,
+            health=health,
         )
 
 
