@@ -95,7 +95,7 @@ def _timed(shard: Shard) -> Iterator[Picture]:
     """Pictures by their times, in a file whose packets say them."""
     assert shard.pts is not None
     with opened(shard.video, pixels=_room(shard)) as container:
-        stream = video_stream(container, shard.video)
+        stream = _stream(container, shard)
         wanted = None
         if shard.fps and not shard.interlaced:
             wanted = frozenset(shard.pts[shard.worked - shard.around[0]].tolist())
@@ -103,11 +103,17 @@ def _timed(shard: Shard) -> Iterator[Picture]:
         yield from _placed(shard, shard.pts, frames)
 
 
+def _stream(container: InputContainer, shard: Shard) -> VideoStream:
+    stream = video_stream(container, shard.video)
+    stream.codec_context.options = {**stream.codec_context.options, "skip_loop_filter": shard.skip_loop_filter}
+    return stream
+
+
 def _counted(shard: Shard) -> Iterator[Picture]:
     """Pictures by the numbers of their packets."""
     assert shard.packets is not None
     with opened(shard.video, pixels=_room(shard)) as container:
-        stream = video_stream(container, shard.video)
+        stream = _stream(container, shard)
         packets = sought_packets(container, stream, shard.restart)
         if packets is None:
             raise VideoError(f"{shard.video.id}: changed while it was scored; run again")
