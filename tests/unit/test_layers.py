@@ -121,6 +121,12 @@ def test_what_drives_a_run_imports_no_compiler_no_plots_and_no_ray() -> None:
     assert imported_by(code, ("torch._inductor", "sklearn", "plotly", "ray")) == []
 
 
+@pytest.mark.slow
+def test_a_review_server_loads_no_network() -> None:
+    code = "import hf2vad.review.marks, hf2vad.review.server, hf2vad.review.similar, hf2vad.review.zone_store"
+    assert imported_by(code, ("torch", "ray", "sklearn", "scipy")) == []
+
+
 HELP = """
 from hf2vad.jobs import JOBS, load
 for name in JOBS:
