@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from hf2vad.errors import DeviceError, DispatchError
 
 CHECK_SECONDS = 5.0
 """Seconds between two checks that the head node answers, while no call ends."""
+REASON_SECONDS = 0.2
+"""Seconds that the driver waits, after a worker died, for the reason: that its GPU had failed on the call before."""
 
 
 class RayCluster(RetryingCluster):
@@ -44,6 +47,7 @@ class RayCluster(RetryingCluster):
             self._options["memory"] = int(config.memory_gib * 2**30)
         self._remotes: dict[Callable[..., Any], Any] = {}
         self._attempts: dict[Any, Attempt] = {}
+        self._ended: deque[End] = deque()
         self._ending = 0
         """Workers that end because their GPU failed (gpu.py): each may lose a call that it has not begun."""
         self._metrics: dict[str, Any] = {}
@@ -61,7 +65,7 @@ class RayCluster(RetryingCluster):
 
     @property
     def _started(self) -> int:
-        return len(self._attempts)
+        return len(self._attempts) + len(self._ended)
 
     def _start(self, attempt: Attempt) -> None:
         call = attempt.call
@@ -70,28 +74,36 @@ class RayCluster(RetryingCluster):
         self._attempts[self._remotes[call.function].remote(*call.args)] = attempt
 
     def _next_end(self, seconds: float) -> End | None:
-        ready: list[Any] = []
-        if self._attempts:
-            ready, _ = ray.wait(list(self._attempts), num_returns=1, timeout=seconds)
-        else:
-            time.sleep(seconds)
-        if not ready:
-            self._check_head()
+        if not self._ended:
+            self._gather(seconds)
+        if not self._ended:
             return None
-        attempt = self._attempts.pop(ready[0])
-        try:
-            return End(attempt, ray.get(ready[0]))
-        except RayTaskError as error:
-            raised = error.cause if isinstance(error.cause, Exception) else error
-        except RayError as error:
-            raised = error
-        if isinstance(raised, DeviceError):
-            self._ending += 1
-        elif isinstance(raised, WorkerCrashedError) and self._ending and not attempt.taken_back:
+        end = self._ended.popleft()
+        if isinstance(end.error, WorkerCrashedError) and self._ending and not end.attempt.taken_back:
             self._ending -= 1
-            self._start(attempt)  # not counted among its tries: the call is not to blame
+            self._start(end.attempt)  # not counted among its tries: the call is not to blame
             return None
-        return End(attempt, error=raised)
+        return end
+
+    def _gather(self, seconds: float) -> None:
+        """Wait until a call ends, and collect all that have. Ray may report the call that was lost with its worker
+        before the call on which the worker's GPU failed, so both are awaited before either is judged."""
+        if not self._attempts:
+            time.sleep(seconds)
+        elif ray.wait(list(self._attempts), num_returns=1, timeout=seconds)[0]:
+            self._collect()
+            if any(isinstance(end.error, WorkerCrashedError) for end in self._ended):
+                time.sleep(REASON_SECONDS)
+                self._collect()
+        if not self._ended:
+            self._check_head()
+
+    def _collect(self) -> None:
+        refs = list(self._attempts)
+        for ref in ray.wait(refs, num_returns=len(refs), timeout=0)[0] if refs else ():
+            end = _end(self._attempts.pop(ref), ref)
+            self._ending += isinstance(end.error, DeviceError)
+            self._ended.append(end)
 
     def _withdraw(self, which: Callable[[Call], bool], begun: bool) -> list[Attempt]:
         """Ray does not report which calls have begun. They begin in the order of submission, so all but the oldest
@@ -114,6 +126,15 @@ class RayCluster(RetryingCluster):
                 f"the Ray cluster is lost: its head node no longer answers at {self._head}; what is done is kept, run "
                 "the same command again on another cluster to go on"
             ) from None
+
+
+def _end(attempt: Attempt, ref: Any) -> End:
+    try:
+        return End(attempt, ray.get(ref))
+    except RayTaskError as error:
+        return End(attempt, error=error.cause if isinstance(error.cause, Exception) else error)
+    except RayError as error:
+        return End(attempt, error=error)
 
 
 def _slots(config: RayConfig, use_gpu: bool) -> tuple[float, int]:

@@ -140,7 +140,9 @@ def _counted(shard: Shard) -> Iterator[Picture]:
 @contextlib.contextmanager
 def _container(shard: Shard) -> Iterator[tuple[InputContainer, VideoStream]]:
     with opened(shard.video, pixels=_room(shard)) as container:
-        yield container, video_stream(container, shard.video)
+        stream = video_stream(container, shard.video)
+        stream.codec_context.options = {**stream.codec_context.options, "skip_loop_filter": shard.skip_loop_filter}
+        yield container, stream
 
 
 def _placed(shard: Shard, keys: npt.NDArray[np.int64], frames: Iterable[tuple[int, VideoFrame]]) -> Iterator[Picture]:

@@ -91,7 +91,7 @@ def watched(site: Site, ray_cluster: RayCluster, tmp_path_factory: pytest.TempPa
     assert process.returncode == 3, (folder / "log").read_text()
     records.append(last_run(folder / "out"))
     run = records[0]["run"]
-    wait_until(lambda: "hf2vad_end_time_seconds" in scraped(ray_cluster, run), seconds=15, what="the run's end")
+    wait_until(lambda: "hf2vad_end_time_seconds" in scraped(ray_cluster, run), seconds=60, what="the run's end")
     lines = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
     return Watched(during, scraped(ray_cluster, run), records, lines)
 

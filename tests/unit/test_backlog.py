@@ -17,7 +17,7 @@ def video(name: str, hour: float) -> Video:
 
 def listed(backlog: Backlog) -> Remaining:
     backlog.start()
-    wait_until(lambda: backlog.remaining() is not None, seconds=10, what="the listing")
+    wait_until(lambda: backlog.remaining() is not None, seconds=60, what="the listing")
     left = backlog.remaining()
     assert left is not None
     return left
@@ -60,7 +60,7 @@ def test_nothing_is_said_before_all_is_listed_nor_when_that_fails() -> None:
     backlog.start()
     assert backlog.remaining() is None
     go.set()
-    wait_until(lambda: backlog.remaining() is not None, seconds=10, what="the listing")
+    wait_until(lambda: backlog.remaining() is not None, seconds=60, what="the listing")
 
     def broken() -> Iterator[Video]:
         raise OSError("gone")

@@ -64,8 +64,8 @@ def test_of_many_at_once_one_gets_it(prefix: str) -> None:
 
 @pytest.mark.slow
 def test_a_term_is_renewed_while_the_work_goes_on(tmp_path: Path) -> None:
-    with Lease(str(tmp_path), seconds=0.8, skew=0.0) as lease:
-        time.sleep(2.0)
+    with Lease(str(tmp_path), seconds=3.0, skew=0.0) as lease:
+        time.sleep(4.0)
         assert not lease.lost
         with pytest.raises(LeaseError), Lease(str(tmp_path), skew=0.0):
             pass

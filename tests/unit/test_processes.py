@@ -115,7 +115,7 @@ def test_a_worker_that_died_without_a_call_is_replaced_and_nobody_pays(cluster: 
     os.kill(killed, signal.SIGKILL)
     for other in set(workers(os.getpid())) - {killed}:
         os.kill(other, signal.SIGKILL)
-    wait_until(lambda: cluster.poll(0.1) is None and not workers(os.getpid()), seconds=10, what="their end")
+    wait_until(lambda: cluster.poll(0.1) is None and not workers(os.getpid()), seconds=60, what="their end")
     ended = outcome(cluster, note, str(tmp_path / "marks"))
     assert (ended.failure, ended.tries) == (None, 1)
     assert ended.value != killed
@@ -156,7 +156,7 @@ def test_workers_end_with_their_driver_however_it_ends(tmp_path: Path) -> None:
     assert len(left) == 2
     driver.kill()
     driver.wait()
-    wait_until(lambda: not any(map(lives, left)), seconds=10, what="the workers' end")
+    wait_until(lambda: not any(map(lives, left)), seconds=60, what="the workers' end")
 
 
 def test_a_machine_too_small_for_one_call_says_what_to_lower() -> None:
