@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hf2vad.cubes.detectors.detector import NO_BOXES, FrameContext, Resources
-from hf2vad.cubes.detectors.foreground import ForegroundDetector, foreground
+from hf2vad.cubes.detectors.foreground import ForegroundDetector, Ground, foreground
 from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
@@ -113,7 +113,7 @@ def test_a_picture_that_is_brighter_as_a_whole_has_no_foreground() -> None:
     ground = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     ground[20:40, 30:60] = (120, 60, 40)
     bright = cv2.convertScaleAbs(ground, alpha=1.4)
-    assert not foreground(np.asarray(bright, np.uint8), ground, 22).any()
+    assert not foreground(np.asarray(bright, np.uint8), Ground.of(ground), 22).any()
 
 
 def test_a_change_of_the_whole_picture_gives_no_boxes() -> None:

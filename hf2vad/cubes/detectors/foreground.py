@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class ForegroundDetector(Detector):
 
     def __init__(self, settings: ForegroundConfig, resources: Resources) -> None:
         self._settings = settings
+        self._ground: tuple[U8, Ground] | None = None
 
     def boxes(self, frame: FrameContext, earlier: F32) -> Detections:
         """Boxes of the foreground of `frame`, sorted by y1, x1, y2, x2; none where it has no background."""
@@ -38,7 +40,9 @@ class ForegroundDetector(Detector):
             return Detections(NO_BOXES)
         settings = self._settings
         height, width = frame.image.shape[:2]
-        mask = foreground(frame.image, frame.background, settings.threshold)
+        if self._ground is None or self._ground[0] is not frame.background:
+            self._ground = frame.background, Ground.of(frame.background)
+        mask = foreground(frame.image, self._ground[1], settings.threshold)
         if mask.mean() > settings.most:
             return Detections(NO_BOXES)
         for x1, y1, x2, y2 in grown(earlier, GROW, width, height):
@@ -56,12 +60,30 @@ class ForegroundDetector(Detector):
         return Detections(around[box_order(around)])
 
 
-def foreground(image: U8, background: U8, threshold: int) -> U8:
-    """(H, W), 1 where `image` differs from `background` by more than `threshold` in some channel, 0 elsewhere.
+@dataclass(frozen=True)
+class Ground:
+    """A background as `foreground` compares frames with it."""
 
-    Both (H, W, 3) BGR. The background is first made as bright as the image, in the median.
+    smoothed: U8
+    """(H, W, 3) BGR."""
+    brightness: float
+    """Median grey level."""
+
+    @classmethod
+    def of(cls, background: U8) -> Self:
+        return cls(np.asarray(cv2.GaussianBlur(background, (3, 3), 0), np.uint8), brightness(background))
+
+
+def brightness(picture: U8) -> float:
+    """Median grey level of a (H, W, 3) picture, at least 1."""
+    return max(1.0, float(np.median(picture[::SPARSE, ::SPARSE])))
+
+
+def foreground(image: U8, ground: Ground, threshold: int) -> U8:
+    """(H, W), 1 where `image` differs from `ground` by more than `threshold` in some channel, 0 elsewhere.
+
+    image: (H, W, 3) BGR. The background is first made as bright as the image, in the median.
     """
-    bright, dark = (max(1.0, float(np.median(picture[::SPARSE, ::SPARSE]))) for picture in (image, background))
-    lit = cv2.convertScaleAbs(cv2.GaussianBlur(background, (3, 3), 0), alpha=bright / dark)
+    lit = cv2.convertScaleAbs(ground.smoothed, alpha=brightness(image) / ground.brightness)
     blue, green, red = cv2.split(cv2.absdiff(cv2.GaussianBlur(image, (3, 3), 0), lit))
     return (np.asarray(cv2.max(cv2.max(blue, green), red), np.uint8) > threshold).view(np.uint8)
