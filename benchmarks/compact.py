@@ -16,7 +16,7 @@ import argparse
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from benchmarks.surprise import ROOT, figures
 from hf2vad.ablation.record import frame_counts
 from hf2vad.ablation.variants import labelled
 from hf2vad.bundle.bundle import Bundle, load_bundle
+from hf2vad.bundle.calibration import Calibration
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.features.registry import networks_for
@@ -36,7 +37,7 @@ from hf2vad.fitting.calibrate import MeasuredFile, measure_files
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.presets import preset
 from hf2vad.scoring.feature_set import FeatureSet
-from hf2vad.scoring.scorer import Scorer, Surprise
+from hf2vad.scoring.scorer import FeatureValues, Scorer, Surprise
 from hf2vad.training.data import StcTable
 
 
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--labels", required=True)
     parser.add_argument("--name", required=True, help="of the result")
     parser.add_argument("--work", required=True, type=Path, help="where bundles are")
+    parser.add_argument("--fps", type=float, default=10.0, help="frames a second, for alarms an hour (Ped2: 10)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
     labels = labelled(read_labels(options.labels), frame_counts(options.test))
@@ -57,7 +59,8 @@ def main() -> None:
         seconds.append(sum(epoch["seconds"] for epoch in bundle.provenance["history"]))
         measured = measure(bundle, StcTable(options.test))
         for name, scorer in scorers(bundle).items():
-            rows.setdefault(name, []).append(figures(measured, scorer, labels))
+            scores = OneCamera(scorer, bundle.settings.calibration)
+            rows.setdefault(name, []).append(figures(measured, scores, labels, options.fps))
     result = {
         "benchmark": f"compact_{options.name}",
         "machine": describe(),
@@ -72,6 +75,18 @@ def main() -> None:
     out.write_text(json.dumps(result, indent=2) + "\n")
     for name, found in rows.items():
         print(f"{name:40} {cell(found)}")
+
+
+@dataclass(frozen=True)
+class OneCamera:
+    """Scores all footage as one camera's."""
+
+    scorer: Scorer
+    calibration: Calibration
+
+    def of(self, file: MeasuredFile) -> tuple[Scorer, FeatureValues, Calibration]:
+        """The scorer, the file's values, and the calibration that says what is an event in it."""
+        return self.scorer, file.values, self.calibration
 
 
 def trained(table: str, out: Path, seed: int) -> Bundle:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -136,6 +136,13 @@ def fusions(chosen: FusionConfig) -> dict[str, FusionConfig]:
     }
 
 
+class Scoring(Protocol):
+    """What scores test footage."""
+
+    def of(self, file: MeasuredFile) -> tuple[Scorer, FeatureValues, Calibration]:
+        """What scores a file, its values, and the calibration that says what is an event in it."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """Scores test footage as a bundle of this calibration does."""
@@ -145,7 +152,6 @@ class Scores:
     calibrations: Calibrations
 
     def of(self, file: MeasuredFile) -> tuple[Scorer, FeatureValues, Calibration]:
-        """What scores a file, its values, and the calibration that says what is an event in it."""
         overall = self.calibrations.overall
         own = self.calibrations.cameras.get(self.cameras.of_path(file.file.video))
         if self.fusion.rule == "eq9":
@@ -154,7 +160,7 @@ class Scores:
         return Scorer.surprise(self.fusion, own or overall, overall), values, own or overall
 
 
-def figures(measured: list[MeasuredFile], scores: Scores, labels: FrameLabels, fps: float) -> dict[str, Any]:
+def figures(measured: list[MeasuredFile], scores: Scoring, labels: FrameLabels, fps: float) -> dict[str, Any]:
     """Micro AUROC with its interval over videos, macro AUROC, and what the events tell."""
     pairs, told = {}, Alerts()
     for video, (frame, truth) in labels.items():
@@ -252,7 +258,7 @@ def table() -> str:
 
 def localisation_table() -> str:
     """Regions and tracks found, and what events tell, mean over seeds."""
-    lines = [["boxes", "score", "RBDC", "TBDC", "regions with a box", "anomalies told", "false alarms", "an hour"]]
+    lines = [["boxes", "score", "RBDC", "TBDC", "regions with a box", "anomalies detected", "false alarms", "an hour"]]
     for result in results():
         for name in LOCALISED:
             rows = result["auroc"].get(name, [])

@@ -8,10 +8,12 @@ from typing import Any
 
 from hf2vad.storage import read_bytes
 
+_JSON = json.JSONEncoder(sort_keys=True)
+
 
 def hash_of(*parts: Any) -> str:
     """First 16 hex digits of the SHA-256 of some JSON values."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(_JSON.encode(parts).encode()).hexdigest()[:16]
 
 
 def content_hash(uri: str) -> str:

@@ -78,7 +78,7 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
         ),
         "compact": Preset(
             extraction=OURS,
-            model=replace(SMALL_NETWORK, flow_input="frames", flow_error="min", flow_residual="mean"),
+            model=replace(SMALL_NETWORK, flow_input="frames", flow_error="min", flow_residual="mean", flow_pooling=2),
             training=replace(
                 SHORT_TRAINING, stages=("flow",), flow=StageConfig(epochs=2, lr=1e-3, decay=0.3, decay_every=1)
             ),

@@ -19,6 +19,7 @@ ERRORS = {
     "internal": (500, "InternalError", "We encountered an internal error. Please try again."),
     "unavailable": (503, "ServiceUnavailable", "Reduce your request rate."),
     "slow_down": (503, "SlowDown", "Please reduce your request rate."),
+    "hidden": (200, "InternalError", "We encountered an internal error. Please try again."),
 }
 
 
@@ -32,6 +33,8 @@ class Faults:
     """Answered with 503 ServiceUnavailable."""
     slow_down: float = 0.0
     """Answered with 503 SlowDown."""
+    hidden: float = 0.0
+    """Answered with 200 OK and an error in the body, as S3 does when it has begun to answer too early."""
     reset: float = 0.0
     """The connection is reset before the request is passed on."""
     lost: float = 0.0

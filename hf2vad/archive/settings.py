@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from hf2vad.settings import require
+from hf2vad.settings import OMIT_DEFAULT, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,10 @@ class DecodeConfig:
     deinterlace: Literal["auto", "never"] = "auto"
     """`auto`: pictures that are flagged as interlaced go through FFmpeg's bwdif, because combs are motion to a frame
     difference. `never`: both fields stay as stored."""
+
+    skip_loop_filter: Literal["none", "noref", "all"] = field(default="none", metadata={OMIT_DEFAULT: True})
+    """Pictures that FFmpeg decodes without the deblocking of H.264 and H.265. `noref`: those that no other picture
+    refers to. `all`: every one, so that small errors grow until the next keyframe. It saves time in large pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ class StillFilter:
     def show(self, name: str) -> Iterator[str]:
         """Take the name of a video or image; yields images that are frames."""
         yield from self._decided(name)
-        suffix, stem = suffix_of(name), _stem(name)
+        stem, suffix = _stem_and_suffix(name)
         if suffix in VIDEO_SUFFIXES:
             self._videos = [video for video in self._videos if name.startswith(_stem(video) + ".")] + [name]
         elif suffix in IMAGE_SUFFIXES:
@@ -88,10 +88,9 @@ class StillFilter:
         return "same picture in another format" if self._best[stem] < _rank(name) else ""
 
 
-@lru_cache(maxsize=64)  # of each name of a listing it is asked several times
 def suffix_of(name: str) -> str:
     """The ending of a file's name, in small letters."""
-    return os.path.splitext(name)[1].lower()
+    return _stem_and_suffix(name)[1]
 
 
 def frame_names(names: Iterable[str]) -> list[str]:
@@ -121,9 +120,14 @@ def counted_places(names: Sequence[str]) -> F64:
     return np.asarray((numbers - numbers[0]) / usual, np.float64)
 
 
-@lru_cache(maxsize=64)
 def _stem(name: str) -> str:
-    return os.path.splitext(name)[0]
+    return _stem_and_suffix(name)[0]
+
+
+@lru_cache(maxsize=64)  # of each name of a listing both are asked for several times
+def _stem_and_suffix(name: str) -> tuple[str, str]:
+    stem, suffix = os.path.splitext(name)
+    return stem, suffix.lower()
 
 
 def _rank(name: str) -> int:

@@ -31,6 +31,13 @@ class EngineRequest:
     force: bool = False
     """Build a package even where there is one."""
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickling imports torch: it happens in workers alone, in those too that only get ready for a call, so that
+        they import it at the same time and not one after the other."""
+        import torch  # noqa: F401
+
+        self.__dict__.update(state)
+
 
 @dataclass(frozen=True)
 class EngineAnswer:

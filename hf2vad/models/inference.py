@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from hf2vad.models.cvae import NormConv
 from hf2vad.models.hf2vad import HF2VAD, residual_squares, sum_of_flows
 from hf2vad.models.inputs import CubeTensors
-from hf2vad.models.memae import Up
+from hf2vad.models.memae import Up, pooled, spread
 from hf2vad.models.memory import Memory
 from hf2vad.models.memory_grow import MemoryGrow, memory_grow
 from hf2vad.models.settings import Level
@@ -113,7 +113,7 @@ class InferenceAutoencoder(nn.Module):
 
     def forward(self, given: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the outputs of `FlowAutoencoder`, and the number of kept slots that could not be read, () int64."""
-        levels = [self.stem(given)]
+        levels = [self.stem(pooled(given, self.config.flow_pooling))]
         for down in self.downs:
             levels.append(down(levels[-1]))
         features = levels.pop()
@@ -126,7 +126,7 @@ class InferenceAutoencoder(nn.Module):
                 grown = grow(features)
             encoded = levels.pop()
             features = blocks(torch.cat([encoded, grown], dim=1) if skip else grown)
-        return self.head(features), missed
+        return spread(self.head(features), self.config.flow_pooling), missed
 
 
 def _plane_sums(squares: Tensor) -> Tensor:

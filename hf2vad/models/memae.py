@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hf2vad.models.memory import Addressing, Memory
 from hf2vad.models.settings import FlowInput, Level, ModelConfig
-from hf2vad.schema import FLOWS, FRAMES
+from hf2vad.schema import FLOWS, FRAMES, SIZE
 
 CHANNELS: Mapping[FlowInput, tuple[int, int]] = {"flow": (2, 2), "frames": (3 * FRAMES, 2 * FLOWS)}
 """Channels that go into the flow network, and that come out."""
@@ -80,7 +81,13 @@ class FlowAutoencoder(nn.Module):
         self.up2 = Up(4 * root, 2 * root, skip="up2" in config.skips)
         self.up1 = Up(2 * root, root, skip="up1" in config.skips)
         self.head = nn.Conv2d(root, outputs, 1)
-        sizes: dict[Level, int] = {"bottleneck": 8 * root * 4 * 4, "up3": 4 * root * 8 * 8, "up2": 2 * root * 16 * 16}
+        self.pooling = config.flow_pooling
+        side = SIZE // self.pooling
+        sizes: dict[Level, int] = {
+            "bottleneck": 8 * root * (side // 8) ** 2,
+            "up3": 4 * root * (side // 4) ** 2,
+            "up2": 2 * root * (side // 2) ** 2,
+        }
         sharpness = config.sharpness if config.addressing == "cosine" else None
         self.memories = nn.ModuleDict(
             {
@@ -95,14 +102,14 @@ class FlowAutoencoder(nn.Module):
 
     def forward(self, given: Tensor) -> Reconstruction:
         """Reconstruct (B, 2, 32, 32) flow, or predict (B, 8, 32, 32) flows from (B, 15, 32, 32) frames."""
-        x0 = self.stem(given)
+        x0 = self.stem(pooled(given, self.pooling))
         x1 = self.down1(x0)
         x2 = self.down2(x1)
         memories: dict[Level, Addressing] = {}
         features = self._remember("bottleneck", self.down3(x2), memories)
         features = self._remember("up3", self.up3(features, x2), memories)
         features = self._remember("up2", self.up2(features, x1), memories)
-        return Reconstruction(self.head(self.up1(features, x0)), memories)
+        return Reconstruction(spread(self.head(self.up1(features, x0)), self.pooling), memories)
 
     def _remember(self, level: Level, features: Tensor, memories: dict[Level, Addressing]) -> Tensor:
         if level not in self.memories:
@@ -110,3 +117,13 @@ class FlowAutoencoder(nn.Module):
         read: Tensor
         read, memories[level] = self.memories[level](features)
         return read
+
+
+def pooled(maps: Tensor, cell: int) -> Tensor:
+    """(B, C, H, W) maps as the means of their cells of `cell` × `cell` pixels."""
+    return maps if cell == 1 else F.avg_pool2d(maps, cell)
+
+
+def spread(means: Tensor, cell: int) -> Tensor:
+    """Maps whose cells of `cell` × `cell` pixels have these values throughout."""
+    return means if cell == 1 else F.interpolate(means, scale_factor=cell, mode="nearest")

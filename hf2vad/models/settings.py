@@ -68,6 +68,10 @@ class ModelConfig:
     """Input of the flow network. `flow`: it reconstructs each flow from itself (paper §3.1). `frames`: it predicts all
     four flows from the five frames, with the same memories and loss; not in the paper."""
 
+    flow_pooling: Literal[1, 2] = field(default=1, metadata={OMIT_DEFAULT: True})
+    """Side, in pixels of a cube, of the cells that the flow network sees and gives as one, by their means. With 2 it
+    costs a quarter."""
+
     skips: tuple[Level, ...] = ("up3", "up2")
     """Upsampling levels that are joined with the encoder's features (`bottleneck` has none)."""
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import IO, BinaryIO, Protocol
+from typing import IO, BinaryIO, NamedTuple, Protocol
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A file or folder found by a listing."""
+class Entry(NamedTuple):
+    """A file or folder found by a listing. A tuple, because archives have millions of them."""
 
     name: str
     """Last component of the path. For `list_files`, the path below the listed prefix."""

@@ -8,7 +8,6 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -105,7 +104,7 @@ def list_files(uri: str) -> Iterator[Entry]:
 def _walk(uri: str, prefix: str) -> Iterator[Entry]:
     for entry in list_dir(uri):
         if not entry.is_dir:
-            yield replace(entry, name=prefix + entry.name)
+            yield entry._replace(name=prefix + entry.name)
         elif not Path(entry.uri).is_symlink():
             yield from _walk(entry.uri, f"{prefix}{entry.name}/")
 

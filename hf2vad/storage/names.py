@@ -23,7 +23,7 @@ def join(uri: str, *parts: str) -> str:
 
 def readable(name: str) -> str:
     """A path as valid text: bytes of a local name that are not UTF-8 are shown as escapes."""
-    return name.encode(errors="backslashreplace").decode()
+    return name if name.isascii() else name.encode(errors="backslashreplace").decode()
 
 
 def key_path(video_id: str) -> str:

@@ -38,7 +38,7 @@ from hf2vad.storage.entry import Entry
 from hf2vad.storage.failures import mapped_os_errors, one_line
 from hf2vad.storage.names import readable
 from hf2vad.storage.s3_endpoint import check_endpoint
-from hf2vad.storage.s3_http import OnceSession, ParserFactory
+from hf2vad.storage.s3_http import OnceSession, ParserFactory, read_listings_once
 from hf2vad.storage.tries import tried
 
 T = TypeVar("T")
@@ -236,7 +236,8 @@ def _list(uri: str, **request: str) -> Iterator[Entry]:
             found.append(Entry(name, f"s3://{bucket}/{prefix[:-1] if name else prefix}", True, 0, ""))
         empty = empty and not page.get("Contents") and not page.get("CommonPrefixes")
         shown = found if "Delimiter" in request else [entry for entry in found if all(entry.name.split("/"))]
-        yield from sorted(shown, key=lambda entry: entry.order)
+        # Files alone are in this order by their names too, for which nothing is encoded.
+        yield from sorted(shown, key=lambda entry: entry.order) if page.get("CommonPrefixes") else sorted(shown)
     if empty and key:
         raise FileNotFoundError(uri)
 
@@ -252,6 +253,7 @@ def _pages(request: dict[str, str]) -> Iterator[dict[str, Any]]:
     yield page
 
 
+@lru_cache(maxsize=256)
 def _unix_time(text: str | datetime) -> float:
     """Unix time of a listing's 2026-11-24T01:02:03.000Z or a header's Tue, 24 Nov 2026 01:02:03 GMT; 0 for anything
     else. With older releases of s3fs a listing has datetimes."""
@@ -323,6 +325,7 @@ def _file_system_of(pid: int) -> s3fs.S3FileSystem:
     times = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
     session = AioSession()
     session.register_component("response_parser_factory", ParserFactory())
+    read_listings_once(session)
     made = s3fs.S3FileSystem(
         session=session,
         use_listings_cache=False,

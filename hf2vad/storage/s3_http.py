@@ -7,6 +7,11 @@ from typing import Any, cast
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.parsers import AioResponseParserFactory, AioRestXMLParser
+from aiobotocore.session import AioSession
+from botocore.handlers import _handle_200_error
+
+HEAD = 256
+"""Bytes at the beginning of an answer that name what it is."""
 
 
 class OnceSession(AIOHTTPSession):  # type: ignore[misc]
@@ -37,3 +42,19 @@ class ParserFactory(AioResponseParserFactory):  # type: ignore[misc]
             return super().create_parser(protocol_name)
         # Its own reader of times takes three quarters of what is left: times stay text until `_unix_time`.
         return _ListingParser(timestamp_parser=str)
+
+
+def read_listings_once(session: AioSession) -> None:
+    """Let clients of `session` look for an error in an answer of status 200 as botocore does, but for whole listings.
+
+    It reads each answer's XML for that, and then once more for what the answer says: a third of a listing's time.
+    """
+    events = session.get_component("event_emitter")
+    events.unregister("before-parse.s3.*", _handle_200_error)
+    events.register_first("before-parse.s3.*", _note_error)
+
+
+def _note_error(operation_model: Any, response_dict: dict[str, Any], **more: Any) -> None:
+    is_listing = operation_model.name == "ListObjectsV2" and b"<ListBucketResult" in response_dict["body"][:HEAD]
+    if not is_listing:
+        _handle_200_error(operation_model, response_dict, **more)

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from hf2vad.schema import U8
-from hf2vad.video.decode import Sized, as_stored, decode
+from hf2vad.video.decode import Sized, as_stored, decode_all
 from hf2vad.video.shards import Stretch
 
 
@@ -17,8 +17,7 @@ def background(stretch: Stretch, sized: Sized = as_stored) -> U8 | None:
     `sized`: size of the pictures as `decode` takes it. Pictures of another size than most are left out. Raises
     VideoError when the video cannot be read.
     """
-    frames = [frame for shard in stretch.samples for frame in decode(shard, sized)]
-    pictures = [frame.image for frame in frames if frame.image is not None]
+    pictures = [frame.image for frame in decode_all(stretch.samples, sized) if frame.image is not None]
     if not pictures:
         return None
     shape, _ = Counter(picture.shape for picture in pictures).most_common(1)[0]

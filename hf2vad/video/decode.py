@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import cast
@@ -64,8 +65,26 @@ def decode(shard: Shard, sized: Sized = as_stored) -> Iterator[Frame]:
     """
     if shard.names:
         yield from _decode_images(shard, sized)
+    else:
+        yield from _frames(shard, _timed(shard) if shard.pts is not None else _counted(shard), sized)
+
+
+def decode_all(shards: Sequence[Shard], sized: Sized = as_stored) -> Iterator[Frame]:
+    """The frames of several shards of one video as `decode` gives them.
+
+    The file is opened once where its frames are known by their times, and sought in for each shard.
+    """
+    if shards[0].names or shards[0].pts is None:
+        for shard in shards:
+            yield from decode(shard, sized)
         return
-    pictures = _timed(shard) if shard.pts is not None else _counted(shard)
+    with _container(shards[0]) as (container, stream):
+        for shard in shards:
+            yield from _frames(shard, _timed_in(container, stream, shard), sized)
+
+
+def _frames(shard: Shard, pictures: Iterator[Picture], sized: Sized) -> Iterator[Frame]:
+    """The frames of a shard's pictures that are worked on, converted."""
     if shard.interlaced:
         pictures = deinterlaced(pictures, goes_on=shard.around[1] < shard.frame_count)
     convert = Converter(sized, rotate=shard.rotate)
@@ -93,27 +112,37 @@ def _decode_images(shard: Shard, sized: Sized) -> Iterator[Frame]:
 
 def _timed(shard: Shard) -> Iterator[Picture]:
     """Pictures by their times, in a file whose packets say them."""
+    with _container(shard) as (container, stream):
+        yield from _timed_in(container, stream, shard)
+
+
+def _timed_in(container: InputContainer, stream: VideoStream, shard: Shard) -> Iterator[Picture]:
     assert shard.pts is not None
-    with opened(shard.video, pixels=_room(shard)) as container:
-        stream = video_stream(container, shard.video)
-        wanted = None
-        if shard.fps and not shard.interlaced:
-            wanted = frozenset(shard.pts[shard.worked - shard.around[0]].tolist())
-        frames = _timed_frames(container, stream, shard.seek_pts, int(shard.pts[0]), wanted)
-        yield from _placed(shard, shard.pts, frames)
+    wanted = None
+    if shard.fps and not shard.interlaced:
+        wanted = frozenset(shard.pts[shard.worked - shard.around[0]].tolist())
+    frames = _timed_frames(container, stream, shard.seek_pts, int(shard.pts[0]), wanted)
+    yield from _placed(shard, shard.pts, frames)
 
 
 def _counted(shard: Shard) -> Iterator[Picture]:
     """Pictures by the numbers of their packets."""
     assert shard.packets is not None
-    with opened(shard.video, pixels=_room(shard)) as container:
-        stream = video_stream(container, shard.video)
+    with _container(shard) as (container, stream):
         packets = sought_packets(container, stream, shard.restart)
         if packets is None:
             raise VideoError(f"{shard.video.id}: changed while it was scored; run again")
         frames = numbered_frames(packets, stream)
         before = shard.restart.skip + shard.around[0] - shard.restart.frame
         yield from _placed(shard, shard.packets, islice(frames, before, None))
+
+
+@contextlib.contextmanager
+def _container(shard: Shard) -> Iterator[tuple[InputContainer, VideoStream]]:
+    with opened(shard.video, pixels=_room(shard)) as container:
+        stream = video_stream(container, shard.video)
+        stream.codec_context.options = {**stream.codec_context.options, "skip_loop_filter": shard.skip_loop_filter}
+        yield container, stream
 
 
 def _placed(shard: Shard, keys: npt.NDArray[np.int64], frames: Iterable[tuple[int, VideoFrame]]) -> Iterator[Picture]:

@@ -72,6 +72,8 @@ class Shard:
     """True if frames are turned upright."""
     interlaced: bool
     """True if frames pass through the deinterlacer."""
+    skip_loop_filter: str
+    """Pictures that are decoded without deblocking (DecodeConfig.skip_loop_filter)."""
     names: tuple[str, ...]
     """File names of the images; empty for a video file."""
     worked: Numbers
@@ -168,6 +170,7 @@ def _shard(
         restart=timeline.restart_before(around[0]),
         rotate=timeline.rotate,
         interlaced=timeline.interlaced,
+        skip_loop_filter=timeline.skip_loop_filter,
         names=timeline.names[first:last],
         worked=own,
         before=before,

@@ -65,6 +65,8 @@ class Timeline:
     """True if frames are turned upright."""
     interlaced: bool = False
     """True if frames pass through the deinterlacer."""
+    skip_loop_filter: str = "none"
+    """Pictures that are decoded without deblocking (DecodeConfig.skip_loop_filter)."""
     pixel_aspect: tuple[int, int] = (1, 1)
     """Width to height of a pixel on a screen, upright."""
     repairs: tuple[Repair, ...] = ()
@@ -255,6 +257,7 @@ def _described(
         "height": height,
         "rotate": decode.rotate,
         "interlaced": flagged and decode.deinterlace == "auto",
+        "skip_loop_filter": decode.skip_loop_filter,
         "pixel_aspect": turn.size(aspect.numerator, aspect.denominator) if aspect > 0 else (1, 1),
         "chosen": _chosen(container, stream),
     }

@@ -121,12 +121,10 @@ class MarkIndex:
             if len(self._waiting) > self._most:
                 del self._waiting[next(iter(self._waiting))]
             self._head = next(self._names, None)
-        present = {name for name in (mark, failed) if name in self._waiting}
-        for name in present:
-            del self._waiting[name]
-        if failed in present:
+        is_finished = self._waiting.pop(mark, "") is None
+        if self._waiting.pop(failed, "") is None:
             return "failed"
-        return "finished" if present else None
+        return "finished" if is_finished else None
 
 
 class PartitionIndex:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from hf2vad.errors import StorageError
 from hf2vad.storage import (
+    Entry,
     delete,
     find_file,
     list_dir,
@@ -118,6 +120,32 @@ def test_a_block_of_an_open_object_is_asked_for_five_times_and_no_more(proxy: Fa
 def test_a_whole_object_that_arrives_in_part_is_asked_for_five_times(proxy: FaultProxy) -> None:
     proxy.faults = Faults(truncated=1.0)
     assert requests_of(proxy, lambda: read_bytes(URI)) == tries.ATTEMPTS
+
+
+@pytest.mark.parametrize("fault", ["hidden", "truncated"])
+@pytest.mark.parametrize("listed", [list_dir, list_files])
+def test_a_listing_that_is_an_error_or_a_part_under_status_200_is_asked_for_five_times(
+    proxy: FaultProxy, listed: Callable[[str], Iterator[Entry]], fault: str
+) -> None:
+    folder = URI.removesuffix("object")
+    proxy.faults = Faults(**{fault: 1.0})
+    assert requests_of(proxy, lambda: list(listed(folder))) == tries.ATTEMPTS
+    proxy.faults = Faults()
+    assert [entry.name for entry in listed(folder)] == ["object"]
+
+
+def test_the_xml_of_a_listing_is_read_once(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    class Counting(ElementTree.XMLParser):
+        def feed(self, data: bytes) -> None:  # type: ignore[override]
+            read.append(data)
+            super().feed(data)
+
+    monkeypatch.setattr(ElementTree, "XMLParser", Counting)
+    assert list(list_dir(URI.rsplit("/", 1)[0]))
+    assert len(read) == 1
+    assert b"ListBucketResult" in read[0]
 
 
 @pytest.mark.parametrize("step", ["create_multipart_upload", "upload_part", "complete_multipart_upload"])

@@ -45,6 +45,8 @@ def answers(network: nn.Module) -> tuple[Tensor, ...]:
         {"flow_input": "frames", "flow_residual": "quarters", "flow_error": "min"},
         {"flow_input": "frames", "slots": 300},
         {"flow_residual": "mean"},
+        {"flow_pooling": 2},
+        {"flow_input": "frames", "flow_residual": "mean", "flow_error": "min", "flow_pooling": 2},
     ],
 )
 @pytest.mark.parametrize("capacity", [0, 299])

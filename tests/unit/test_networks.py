@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
+from hf2vad.features.registry import networks_for
 from hf2vad.models.cvae import AutoregressivePrior, NormConv, depth_to_space, space_to_depth
 from hf2vad.models.hf2vad import HF2VAD, flow_error
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.settings import FlowResidual, Level, ModelConfig
-from hf2vad.presets import PRESETS, PresetName
+from hf2vad.presets import PRESETS, PresetName, preset
 from hf2vad.settings import to_dict
 from tests.stc import SMALL_MODEL
 
@@ -20,7 +22,7 @@ PARAMETERS = {
     "ped2": 69_243_246,
     "avenue": 69_243_246,
     "shanghaitech": 36_475_246,
-    "compact": 3_274_100,
+    "compact": 3_059_060,
     "compact_eq9": 3_272_126,
 }
 
@@ -130,6 +132,28 @@ def test_flows_are_predicted_from_all_five_frames_and_from_no_flow() -> None:
     assert (frames.grad.reshape(2, 5, -1).abs().sum(2) > 0).all()
 
 
+def test_a_pooled_flow_network_sees_and_gives_the_means_of_cells_alone() -> None:
+    model, inputs = network(replace(SMALL_MODEL, flow_input="frames", flow_pooling=2)), cubes(2)
+    checks = torch.ones(32, 32)
+    checks[::2, ::2] = checks[1::2, 1::2] = -1.0
+    with torch.no_grad():
+        flows = model.reconstruct(inputs).flow
+        other = model.reconstruct(replace(inputs, target=inputs.target + checks)).flow
+    assert flows.shape == (2, 8, 32, 32)
+    torch.testing.assert_close(other, flows)
+    cells = flows.reshape(2, 8, 16, 2, 16, 2)
+    assert torch.equal(cells, cells[:, :, :, :1, :, :1].expand_as(cells))
+    assert flows.std() > 0
+
+
+def test_compact_costs_at_most_a_fortieth_of_a_gflop_a_cube() -> None:
+    model, inputs = HF2VAD(preset("compact").model).eval(), cubes(1)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        model.errors(inputs, networks_for(preset("compact").fusion.weights))
+    assert counter.get_total_flops() <= 0.025e9
+
+
 def test_a_residual_that_cancels_over_the_crop_or_its_quarters_counts_only_by_pixels() -> None:
     residual = torch.zeros(1, 8, 32, 32)
     residual[:, :, :, 0::2], residual[:, :, :, 1::2] = 3.0, -3.0
@@ -154,7 +178,7 @@ def test_the_smallest_and_the_median_are_taken_of_the_flows_mean_residuals() -> 
 
 
 def test_settings_that_came_later_change_no_hash_at_their_defaults() -> None:
-    assert not {"flow_input", "flow_residual"} & set(to_dict(ModelConfig()))
+    assert not {"flow_input", "flow_residual", "flow_pooling"} & set(to_dict(ModelConfig()))
     assert to_dict(replace(SMALL_MODEL, flow_input="frames"))["flow_input"] == "frames"
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from av.stream import Disposition
+from av.video.frame import PictureType
 from PIL import Image
 
 from hf2vad.archive.settings import DecodeConfig
@@ -25,9 +26,11 @@ from tests.clips import only, pictures, played
 WIDTH, HEIGHT = 64, 48
 
 
-def write(path: Path, images: list[U8], *, turn: int = 0, flip: bool = False, aspect: Fraction | None = None) -> None:
+def write(
+    path: Path, images: list[U8], *, turn: int = 0, flip: bool = False, aspect: Fraction | None = None, qp: int = 10
+) -> None:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"g": "5", "bf": "2", "threads": "1", "qp": "10"})
+        stream = container.add_stream("libx264", rate=25, options={"g": "5", "bf": "2", "threads": "1", "qp": f"{qp}"})
         stream.height, stream.width, stream.pix_fmt = *images[0].shape[:2], "yuv420p"
         if aspect is not None:
             stream.codec_context.sample_aspect_ratio = aspect
@@ -231,6 +234,21 @@ def test_a_file_without_a_decoder_says_how_to_convert_it(tmp_path: Path) -> None
     (tmp_path / "clip.mp4").write_bytes(data.replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC"))
     with pytest.raises(VideoError, match=r"ffmpeg -i IN -c:v libx264 OUT\.mkv|no frame can be decoded|no video stream"):
         timeline_of(tmp_path / "clip.mp4")
+
+
+def test_deblocking_can_be_skipped_in_pictures_that_no_other_refers_to_or_in_all(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write(path, list(pictures(20, WIDTH, HEIGHT)), qp=40)
+    plain = images_of(path)
+    with av.open(str(path)) as container:
+        kinds = [PictureType(frame.pict_type).name for frame in container.decode(video=0)]
+    assert {"I", "P", "B"} <= set(kinds)
+    for choice, without in (("noref", {"B"}), ("all", {"I", "P", "B"})):
+        config = DecodeConfig(skip_loop_filter=choice)  # type: ignore[arg-type]
+        images = images_of(path, config=config)
+        others = {kind for kind, one, two in zip(kinds, plain, images, strict=True) if not np.array_equal(one, two)}
+        assert others == without
+        assert all(map(np.array_equal, images_of(path, 3, config), images)), "whatever the shard"
 
 
 def test_settings_of_decoding_change_an_extraction_only_where_they_are_not_the_defaults() -> None:
