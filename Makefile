@@ -67,7 +67,7 @@ test-newest: $(INSTALLED)  ## the same on the highest versions, and a newer Pyth
 define tested_with
 	mkdir -p build
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra detector --resolution $(3) --python-version $(2) $(UV_OPTIONS) --quiet \
+	$(BIN)/uv pip compile pyproject.toml --extra detector --resolution $(3) --upgrade --python-version $(2) $(UV_OPTIONS) --quiet \
 		--output-file build/$(1).txt
 	$(BIN)/uv venv --quiet --clear --python $(2) build/$(1)
 	$(BIN)/uv pip install --quiet --python build/$(1) $(UV_OPTIONS) --constraint build/$(1).txt --editable '.[test]'

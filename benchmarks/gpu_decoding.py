@@ -139,7 +139,7 @@ def damage_table() -> str:
         for result in results("gpu_decoding.json")
         for codec, found in result["damage"].items()
     ]
-    head = ["codec", "frames as they were", "told to be damaged", "changed, not told"]
+    head = ["codec", "unchanged frames", "reported as damaged", "changed, not reported"]
     return markdown(head, rows or [["not measured yet", *[""] * 3]])
 
 

@@ -258,7 +258,7 @@ def table() -> str:
 
 def localisation_table() -> str:
     """Regions and tracks found, and what events tell, mean over seeds."""
-    lines = [["boxes", "score", "RBDC", "TBDC", "regions with a box", "anomalies told", "false alarms", "an hour"]]
+    lines = [["boxes", "score", "RBDC", "TBDC", "regions with a box", "anomalies detected", "false alarms", "an hour"]]
     for result in results():
         for name in LOCALISED:
             rows = result["auroc"].get(name, [])

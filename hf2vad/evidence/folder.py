@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf2vad.errors import NotFoundError
-from hf2vad.evidence.event import EventCard
 from hf2vad.storage import delete, join, list_dir, put_bytes, put_json, read_json
+
+if TYPE_CHECKING:
+    from hf2vad.evidence.event import EventCard
 
 FOLDER = "events"
 ROW = "event.json"

@@ -32,6 +32,8 @@ WORK = """
 import sys
 import numpy as np, pyarrow as pa
 from hf2vad.storage import *
+from hf2vad.storage import tries
+tries.FIRST_PAUSE_S = 0.02
 table = pa.table({"a": np.arange(50_000)})
 where = "s3://faults/" + sys.argv[1]
 for i in range(20):

@@ -19,7 +19,7 @@ from hf2vad.report.site.night import write_site
 from hf2vad.review.store import read_reviews
 from hf2vad.storage import list_files, read_json
 from hf2vad.tables.read import scores_prefix, video_tables
-from tests.integration.test_review_server import Server, left, page_of, serving, url
+from tests.server import Server, left, page_of, serving, url
 from tests.site import Done, run_job
 
 if TYPE_CHECKING:

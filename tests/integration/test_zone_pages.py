@@ -16,8 +16,8 @@ from hf2vad.report.site.evidence import video_key
 from hf2vad.review.zone_store import read_zones
 from tests.browser import Visit, until, visit
 from tests.integration.conftest import Night
-from tests.integration.test_review_server import page_of, serving, url
 from tests.review import FIRST, PATTERN, SQUARE
+from tests.server import page_of, serving, url
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

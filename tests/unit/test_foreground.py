@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hf2vad.cubes.detectors.detector import NO_BOXES, FrameContext, Resources
-from hf2vad.cubes.detectors.foreground import ForegroundDetector, foreground
+from hf2vad.cubes.detectors.foreground import ForegroundDetector, Ground, foreground, valleys, without_small
 from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
@@ -23,6 +23,7 @@ from hf2vad.video.timeline import probe
 from tests.moving import COUNT, HEIGHT, WIDTH, content, extract, only_video, scene, write_video
 
 FOREGROUND = ExtractionConfig(detector=DetectorConfig(kinds=("foreground",)))
+CROWD = ForegroundConfig(valley=0.1)
 STANDS = (15, 30)
 PERSON = (60, 20, 74, 56)
 
@@ -56,7 +57,7 @@ def test_cubes_do_not_depend_on_shards(
     clip: Path, kinds: tuple[str, ...], stretch_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shards, "STRETCH_S", stretch_s)
-    config = ExtractionConfig(detector=DetectorConfig(kinds=kinds))
+    config = ExtractionConfig(detector=DetectorConfig(kinds=kinds, foreground=CROWD))
     video = only_video(clip)
     whole = extract(video, 1000, Extractor(config))
     assert sum(len(batch) for batch in whole) > COUNT
@@ -113,7 +114,7 @@ def test_a_picture_that_is_brighter_as_a_whole_has_no_foreground() -> None:
     ground = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     ground[20:40, 30:60] = (120, 60, 40)
     bright = cv2.convertScaleAbs(ground, alpha=1.4)
-    assert not foreground(np.asarray(bright, np.uint8), ground, 22).any()
+    assert not foreground(np.asarray(bright, np.uint8), Ground.of(ground), 22).any()
 
 
 def test_a_change_of_the_whole_picture_gives_no_boxes() -> None:
@@ -135,6 +136,62 @@ def test_earlier_boxes_are_left_out_and_no_background_gives_no_boxes() -> None:
     assert len(found(image, ground[:, :-2])) == 0
 
 
+def person(image: U8, foot: int, left: int, colour: tuple[int, int, int]) -> F32:
+    """Draws head, trunk and two legs, and gives the box around them: 16 × 40 pixels."""
+    top = foot - 40
+    image[top : top + 8, left + 5 : left + 11] = colour
+    image[top + 8 : top + 24, left : left + 16] = colour
+    image[top + 24 : foot, left + 1 : left + 6] = image[top + 24 : foot, left + 10 : left + 15] = colour
+    return np.array([left, top, left + 16, foot], np.float32)
+
+
+@pytest.mark.parametrize("between", [0, 1, 4])
+def test_people_side_by_side_have_a_box_each(between: int) -> None:
+    ground = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    image = ground.copy()
+    people = np.stack(
+        [person(image, 60, 20 + number * (16 + between), (200, 40, 230 - 20 * number)) for number in range(3)]
+    )
+    boxes = found(image, ground, config=CROWD)
+    assert len(boxes) == 3
+    assert np.abs(boxes - people).max() <= 5
+    (all_three,) = found(image, ground)
+    assert np.abs(all_three - [20, 20, 68 + 2 * between, 60]).max() <= 5
+
+
+def test_one_person_and_what_one_wears_are_one_box() -> None:
+    ground = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    image = ground.copy()
+    whole = person(image, 60, 20, (200, 40, 230))
+    image[36:38, 20:36] = ground[36:38, 20:36]
+    (box,) = found(image, ground, config=CROWD)
+    assert np.abs(box - whole).max() <= 5, "a belt in the colour of the wall does not cut"
+
+
+@pytest.mark.parametrize(
+    ("heights", "lowest"),
+    [
+        ([10, 20, 20, 10], []),
+        ([20, 18, 20], []),
+        ([20, 17, 20], [1]),
+        ([20, 17, 18], []),
+        ([20, 17, 16, 18, 20], [2]),
+        ([20, 0, 0, 0, 20, 5, 9], [2, 5]),
+        ([9, 20, 5], []),
+    ],
+)
+def test_a_valley_lies_below_the_heads_on_both_of_its_sides(heights: list[int], lowest: list[int]) -> None:
+    assert valleys(heights, 0.1) == lowest
+    assert valleys(heights, 1.0) == []
+
+
+def test_parts_that_are_too_small_for_a_box_join_the_smaller_one_beside_them() -> None:
+    pixels = np.array([9, 9, 1, 5, 5, 1], np.int32)
+    assert without_small([0, 2, 3, 5, 6], pixels, 2) == [0, 2, 6]
+    assert without_small([0, 2, 3, 5, 6], pixels, 100) == [0, 6]
+    assert without_small([0, 2, 3, 5, 6], pixels, 0) == [0, 2, 3, 5, 6]
+
+
 def test_its_settings_count_where_it_is_used_alone() -> None:
     changed = ForegroundConfig(threshold=30)
     unused = DetectorConfig(foreground=changed)
@@ -144,7 +201,9 @@ def test_its_settings_count_where_it_is_used_alone() -> None:
     assert to_dict(used.identity())["foreground"]["threshold"] == 30
 
 
-@pytest.mark.parametrize(("name", "value"), [("threshold", 0), ("close", 4), ("min_area", -1.0), ("most", 1.5)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("threshold", 0), ("close", 4), ("min_area", -1.0), ("valley", 0.0), ("most", 1.5)]
+)
 def test_settings_that_make_no_sense_are_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"detector.foreground.{name} must .*, got {value}"):
         ForegroundConfig(**{name: value})  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 from hf2vad.errors import LeaseError
 from hf2vad.storage import list_dir
 from hf2vad.walk.lease import Lease
+from tests.site import wait_until
 
 HOLD = """
 import sys, time
@@ -62,38 +64,44 @@ def test_of_many_at_once_one_gets_it(prefix: str) -> None:
     assert len(got) == 1
 
 
-@pytest.mark.slow
 def test_a_term_is_renewed_while_the_work_goes_on(tmp_path: Path) -> None:
-    with Lease(str(tmp_path), seconds=3.0, skew=0.0) as lease:
-        time.sleep(4.0)
+    now = [1000.0]
+
+    def until() -> float:
+        (term,) = (tmp_path / "lease").glob("*.json")
+        return float(json.loads(term.read_text())["until"])
+
+    with Lease(str(tmp_path), seconds=0.4, skew=0.0, clock=lambda: now[0]) as lease:
+        for _ in range(3):
+            now[0] += 0.3
+            wait_until(lambda: until() == now[0] + 0.4, seconds=30, what="the next term")
         assert not lease.lost
-        with pytest.raises(LeaseError), Lease(str(tmp_path), skew=0.0):
+        with pytest.raises(LeaseError), Lease(str(tmp_path), skew=0.0, clock=lambda: now[0]):
             pass
 
 
 @pytest.mark.slow
 def test_a_killed_owner_keeps_others_out_until_its_term_ends(prefix: str) -> None:
-    with subprocess.Popen([sys.executable, "-c", HOLD, prefix, "4"], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen([sys.executable, "-c", HOLD, prefix, "600"], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         owner = holder.stdout.readline().strip()
         holder.kill()
     with pytest.raises(LeaseError, match=owner), Lease(prefix, skew=0.0):
         pass
-    time.sleep(4.2)
-    with Lease(prefix, skew=0.0) as lease:
+    with Lease(prefix, skew=0.0, clock=lambda: time.time() + 601) as lease:
         assert lease.owner != owner
 
 
 def test_an_owner_that_was_held_up_stops_when_another_has_begun(tmp_path: Path) -> None:
     now = [1000.0]
-    with Lease(str(tmp_path), seconds=2.0, skew=0.0, clock=lambda: now[0]) as held_up:
+    with Lease(str(tmp_path), seconds=0.4, skew=0.0, clock=lambda: now[0]) as held_up:
         now[0] += 3.0
         assert held_up.lost
-        with Lease(str(tmp_path), seconds=2.0, skew=0.0, clock=lambda: now[0]) as other:
-            time.sleep(1.0)  # the first one's next renewal finds the second one's generation
+        with Lease(str(tmp_path), seconds=0.4, skew=0.0, clock=lambda: now[0]) as other:
+            time.sleep(0.4)  # the first one's next renewal finds the second one's generation
             assert held_up.lost
             assert not other.lost
-    with Lease(str(tmp_path), seconds=2.0, skew=0.0, clock=lambda: now[0]):
+    with Lease(str(tmp_path), seconds=0.4, skew=0.0, clock=lambda: now[0]):
         pass
 
 

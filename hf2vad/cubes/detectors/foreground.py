@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from hf2vad.cubes.detectors.detector import NO_BOXES, Detections, Detector, FrameContext, Resources, box_order
 from hf2vad.cubes.detectors.motion import grown
 from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.opencv import cv2
-from hf2vad.schema import F32, U8
+from hf2vad.schema import F32, I32, U8
 
 GROW = 2
 """Pixels added on each side of a box, and of an earlier detector's box before what is in it is ignored."""
@@ -18,6 +22,9 @@ LONGEST = 10
 """Boxes whose longer side is at least so many times the shorter one are dropped."""
 SPARSE = 4
 """One pixel in so many, across and down, tells how bright a picture is."""
+
+Contour = npt.NDArray[np.integer[Any] | np.floating[Any]]
+"""(N, 1, 2) points, as OpenCV's stubs type them."""
 
 
 class ForegroundDetector(Detector):
@@ -31,6 +38,7 @@ class ForegroundDetector(Detector):
 
     def __init__(self, settings: ForegroundConfig, resources: Resources) -> None:
         self._settings = settings
+        self._ground: tuple[U8, Ground] | None = None
 
     def boxes(self, frame: FrameContext, earlier: F32) -> Detections:
         """Boxes of the foreground of `frame`, sorted by y1, x1, y2, x2; none where it has no background."""
@@ -38,7 +46,9 @@ class ForegroundDetector(Detector):
             return Detections(NO_BOXES)
         settings = self._settings
         height, width = frame.image.shape[:2]
-        mask = foreground(frame.image, frame.background, settings.threshold)
+        if self._ground is None or self._ground[0] is not frame.background:
+            self._ground = frame.background, Ground.of(frame.background)
+        mask = foreground(frame.image, self._ground[1], settings.threshold)
         if mask.mean() > settings.most:
             return Detections(NO_BOXES)
         for x1, y1, x2, y2 in grown(earlier, GROW, width, height):
@@ -47,21 +57,101 @@ class ForegroundDetector(Detector):
         contours, _ = cv2.findContours(
             cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
         )
-        boxes = []
-        for contour in contours:
-            x, y, w, h = cv2.boundingRect(contour)
-            if cv2.contourArea(contour) > settings.min_area and max(w, h) < LONGEST * min(w, h):
-                boxes.append((x, y, x + w, y + h))
+        boxes = [
+            box
+            for contour in contours
+            if cv2.contourArea(contour) > settings.min_area
+            for box in self._objects(contour, mask)
+        ]
         around = grown(np.array(boxes, np.float32).reshape(-1, 4), GROW, width, height)
         return Detections(around[box_order(around)])
 
+    def _objects(self, contour: Contour, mask: U8) -> Iterator[tuple[int, int, int, int]]:
+        """Boxes of the parts that a component of foreground is cut into, from left to right.
 
-def foreground(image: U8, background: U8, threshold: int) -> U8:
-    """(H, W), 1 where `image` differs from `background` by more than `threshold` in some channel, 0 elsewhere.
+        Its upper contour is that of `mask`, where gaps are not closed: people side by side are apart there.
+        """
+        x, y, width, height = cv2.boundingRect(contour)
+        inside = np.zeros((height, width), np.uint8)
+        cv2.drawContours(inside, [contour], -1, 1, cv2.FILLED, offset=(-x, -y))
+        inside &= mask[y : y + height, x : x + width]
+        heights = np.where(inside.any(axis=0), height - inside.argmax(axis=0), 0).tolist()
+        cuts = [0, *valleys(heights, self._settings.valley), width]
+        cuts = without_small(cuts, inside.sum(axis=0, dtype=np.int32), self._settings.min_area)
+        parts = [(0, 0, width, height)]
+        if len(cuts) > 2:
+            rects = ((left, cv2.boundingRect(inside[:, left:right])) for left, right in pairwise(cuts))
+            parts = [(left + part_x, part_y, w, h) for left, (part_x, part_y, w, h) in rects]
+        for part_x, part_y, w, h in parts:
+            if max(w, h) < LONGEST * min(w, h):
+                yield x + part_x, y + part_y, x + part_x + w, y + part_y + h
 
-    Both (H, W, 3) BGR. The background is first made as bright as the image, in the median.
+
+@dataclass(frozen=True)
+class Ground:
+    """A background as `foreground` compares frames with it."""
+
+    smoothed: U8
+    """(H, W, 3) BGR."""
+    brightness: float
+    """Median grey level."""
+
+    @classmethod
+    def of(cls, background: U8) -> Self:
+        return cls(np.asarray(cv2.GaussianBlur(background, (3, 3), 0), np.uint8), brightness(background))
+
+
+def brightness(picture: U8) -> float:
+    """Median grey level of a (H, W, 3) picture, at least 1."""
+    return max(1.0, float(np.median(picture[::SPARSE, ::SPARSE])))
+
+
+def foreground(image: U8, ground: Ground, threshold: int) -> U8:
+    """(H, W), 1 where `image` differs from `ground` by more than `threshold` in some channel, 0 elsewhere.
+
+    image: (H, W, 3) BGR. The background is first made as bright as the image, in the median.
     """
-    bright, dark = (max(1.0, float(np.median(picture[::SPARSE, ::SPARSE]))) for picture in (image, background))
-    lit = cv2.convertScaleAbs(cv2.GaussianBlur(background, (3, 3), 0), alpha=bright / dark)
+    lit = cv2.convertScaleAbs(ground.smoothed, alpha=brightness(image) / ground.brightness)
     blue, green, red = cv2.split(cv2.absdiff(cv2.GaussianBlur(image, (3, 3), 0), lit))
     return (np.asarray(cv2.max(cv2.max(blue, green), red), np.uint8) > threshold).view(np.uint8)
+
+
+def valleys(heights: Sequence[int], depth: float) -> list[int]:
+    """Columns in the middle of the valleys between heads, given the height of an object's upper contour in each column.
+
+    A valley counts where it is deeper than `depth` of the height of each head beside it: the shoulder of a person is
+    no head, and neither are the two feet, which the contour passes above.
+    """
+    middles: list[int] = []
+    head = lowest = heights[0]
+    first = last = 0
+    falling = False
+    for column, height in enumerate(heights):
+        if not falling:
+            head = max(head, height)
+            if height < (1 - depth) * head:
+                falling, lowest, first, last = True, height, column, column
+        elif height < lowest:
+            lowest, first, last = height, column, column
+        elif height == lowest:
+            last = column
+        elif lowest < (1 - depth) * height:
+            middles.append((first + last + 1) // 2)
+            falling, head = False, height
+    return middles
+
+
+def without_small(cuts: Sequence[int], pixels: I32, least: float) -> list[int]:
+    """`cuts` between parts of more than `least` pixels each; a smaller part goes to the smaller one beside it.
+
+    cuts: first columns of the parts, and the column after the last one. pixels: (columns,) of the object.
+    """
+    kept = list(cuts)
+    while len(kept) > 2:
+        sizes = np.add.reduceat(pixels, kept[:-1])
+        smallest = int(sizes.argmin())
+        if sizes[smallest] > least:
+            break
+        to_left = smallest > 0 and (smallest == len(sizes) - 1 or sizes[smallest - 1] <= sizes[smallest + 1])
+        del kept[smallest if to_left else smallest + 1]
+    return kept

@@ -94,6 +94,10 @@ class ForegroundConfig:
     min_area: float = 100.0
     """Smallest contour that becomes a box, in square pixels."""
 
+    valley: float = 1.0
+    """Depth of a valley in an object's upper contour, as a share of the height of the lower head beside it, above which
+    the object is cut there, because it is people who touch: 0.1 for crowds. 1: never."""
+
     most: float = 0.5
     """Share of the picture above which nothing is foreground: the light changed, or the camera moved."""
 
@@ -102,6 +106,7 @@ class ForegroundConfig:
         require(0 < self.threshold < 255, f"{name}.threshold must lie between 1 and 254, got {self.threshold}")
         require(self.close > 0 and self.close % 2 == 1, f"{name}.close must be odd and positive, got {self.close}")
         require(self.min_area >= 0, f"{name}.min_area must not be negative, got {self.min_area}")
+        require(0 < self.valley <= 1, f"{name}.valley must be above 0 and at most 1, got {self.valley}")
         require(0 < self.most <= 1, f"{name}.most must be above 0 and at most 1, got {self.most}")
 
 

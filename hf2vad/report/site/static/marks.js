@@ -2,25 +2,19 @@
 // Marks on events: what was said of which, kept by the review server or, without one, by this browser.
 hf2vad.marks = (() => {
   const PREFIX = "hf2vad.mark.";
-  const POLL_MS = 5000;
-  const RETRY_MS = 2000;
   const byEvent = new Map();
   const byVideo = new Map();
   const waiting = new Map();
-  const listeners = [];
-  let tag = "";
-  let state = "";
-  let sending = false;
+  const sync = hf2vad.sync("marks", {
+    pending: () => (waiting.size ? { "hf2vad.marks": 1, marks: [...waiting.values()] } : null),
+    accepted: ({ marks }) => marks.filter((mark) => waiting.get(mark.event) === mark).forEach((mark) => waiting.delete(mark.event)),
+    received: ({ marks }) => [...marks, ...waiting.values()].forEach(put),
+  });
 
   function put(mark) {
     byEvent.set(mark.event, mark);
     const others = (byVideo.get(mark.video_key) ?? []).filter((other) => other.event !== mark.event);
     byVideo.set(mark.video_key, [...others, mark]);
-  }
-
-  function changed(now) {
-    state = now;
-    listeners.forEach((listener) => listener());
   }
 
   const frames = (one) => one.end_frame - one.start_frame + 1;
@@ -45,12 +39,11 @@ hf2vad.marks = (() => {
     if (hf2vad.server) {
       put(mark);
       waiting.set(mark.event, mark);
-      changed("Saving …");
-      send();
+      sync.save();
     } else {
       mark.marked_at = new Date().toISOString();
       put(mark);
-      changed(keep(mark) ? "Kept in this browser" : "This browser keeps nothing for such pages: save the marks before you leave");
+      sync.changed(keep(mark) ? "Kept in this browser" : "This browser keeps nothing for such pages: save the marks before you leave");
     }
   }
 
@@ -61,38 +54,6 @@ hf2vad.marks = (() => {
     } catch {
       return false;
     }
-  }
-
-  // One request at a time; what the server has not acknowledged is sent again.
-  async function send() {
-    if (sending || !waiting.size) return;
-    sending = true;
-    const batch = [...waiting.values()];
-    try {
-      const body = JSON.stringify({ "hf2vad.marks": 1, marks: batch });
-      const answer = await fetch("marks", { method: "POST", headers: { "Content-Type": "application/json" }, body });
-      if (!answer.ok) throw new Error(await answer.text());
-      batch.filter((mark) => waiting.get(mark.event) === mark).forEach((mark) => waiting.delete(mark.event));
-      changed(waiting.size ? "Saving …" : "Saved");
-    } catch (error) {
-      changed(`Not saved yet, trying again: ${error.message}`);
-      setTimeout(send, RETRY_MS);
-      return;
-    } finally {
-      sending = false;
-    }
-    send();
-  }
-
-  // What others have marked meanwhile.
-  async function poll() {
-    const answer = await fetch("marks", { headers: tag ? { "If-None-Match": tag } : {} });
-    if (answer.status === 304) return;
-    if (!answer.ok) throw new Error(await answer.text());
-    tag = answer.headers.get("ETag") ?? "";
-    (await answer.json()).marks.forEach(put);
-    waiting.forEach(put);
-    changed(state);
   }
 
   function readBrowser() {
@@ -106,18 +67,17 @@ hf2vad.marks = (() => {
 
   if (hf2vad.server) {
     hf2vad.server.marks.forEach(put);
-    setInterval(() => poll().catch((error) => changed(`No answer from the server: ${error.message}`)), POLL_MS);
-    window.addEventListener("beforeunload", (event) => { if (waiting.size) event.preventDefault(); });
+    sync.follow();
   } else {
     readBrowser();
-    window.addEventListener("storage", () => { readBrowser(); changed(state); });
+    window.addEventListener("storage", () => { readBrowser(); sync.changed(); });
   }
 
   return {
     of,
     set,
-    listen: (listener) => listeners.push(listener),
+    listen: sync.listen,
     all: () => [...byEvent.values()].filter((mark) => mark.verdict),
-    state: () => state,
+    state: sync.state,
   };
 })();
