@@ -44,6 +44,9 @@ SMALL = (
 )
 """A network of full structure that trains in seconds."""
 
+TINY = (*SMALL, "--model.flow-root=2", *("--model.cvae-widths", "4", "8", "8", "8"))
+"""The same of half the width, for what is scored again and again."""
+
 
 @dataclass(frozen=True)
 class RayCluster:

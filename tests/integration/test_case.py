@@ -19,7 +19,7 @@ from hf2vad.errors import ConfigError, MismatchError
 from hf2vad.evidence.choose import event_key
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.jobs.case import CaseJob, case_job
-from tests.browser import chromium
+from tests.browser import chromium, until
 from tests.evidence import VIDEOS, Scored
 
 KEYS = tuple(event_key(video, 4) for video in VIDEOS)
@@ -78,9 +78,8 @@ def test_its_page_opens_in_a_browser_and_plays(unpacked: Path) -> None:
         loaded = (
             "(e => e.every(x => x.naturalWidth || x.readyState >= 1))([...document.querySelectorAll('img, video')])"
         )
-        page.wait_for_timeout(500)
-        assert page.evaluate(loaded)
         assert page.locator("video").count() == 4
+        until(page, loaded, seconds=30)
 
 
 def test_the_same_case_is_the_same_bytes(scored: Scored, tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
-"""The walk with everything in S3, submitted to a running Ray cluster as an operator would."""
+"""The walk with everything in S3, on a Ray cluster. docs/operations.md submits such a job, and is run by test_docs."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,7 +9,7 @@ import pytest
 
 from hf2vad.storage import list_files, put_bytes, read_json, read_table
 from tests.seaweed import SeaweedServer
-from tests.site import ROOT, SMALL, RayCluster, Site, environment, run_job, upload
+from tests.site import TINY, Site, run_job, upload
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -24,31 +22,10 @@ def bucket(site: Site, s3: SeaweedServer) -> str:
     return "s3://cameras"
 
 
-def submit(cluster: RayCluster, *command: str) -> str:
-    """`ray job submit` of a job, to its end; returns its log."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", cluster.dashboard),
-            *("--working-dir", ".", "--", *command),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment(),
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    return done.stdout
-
-
-def test_a_submitted_job_scores_an_archive_from_s3_into_s3(
-    bucket: str, site: Site, ray_cluster: RayCluster, tmp_path: Path
-) -> None:
-    command = ["python", "jobs/score_archive.py", "--archive", f"{bucket}/2026"]
-    command += ["--bundle", f"{bucket}/bundles/street", "--out", f"{bucket}/scores", "--shard-frames", "25"]
-    command += ["--verbose"]
-    log = submit(ray_cluster, *command)
-    assert "video_hours_per_day" in log
+def test_an_archive_in_s3_is_scored_into_s3_as_one_on_disk(bucket: str, site: Site, tmp_path: Path) -> None:
+    places = ("--archive", f"{bucket}/2026", "--bundle", f"{bucket}/bundles/street", "--out", f"{bucket}/scores")
+    done = run_job("score_archive", *places, "--shard-frames", 25, "--verbose")
+    assert "video_hours_per_day" in done.stdout
     (run,) = list_files(f"{bucket}/scores/runs", ".json")
     record = read_json(run.uri)
     assert (record["videos"], record["frames"], record["failures"], record["shards"]) == (3, 180, 0, 9)
@@ -70,7 +47,7 @@ def test_every_job_of_the_walk_works_on_s3(bucket: str, site: Site) -> None:
     there = sorted(entry.name for entry in list_files("s3://cameras/stc/stc", ".parquet"))
     frames = [[name.split("/", 1)[1].rsplit("-", 1)[0] for name in names] for names in (there, made)]
     assert frames[0] == frames[1]
-    run_job("train", "--stc", "s3://cameras/stc", "--out", "s3://cameras/bundles/other", *SMALL)
+    run_job("train", "--stc", "s3://cameras/stc", "--out", "s3://cameras/bundles/other", *TINY)
     run_job(
         "score_archive", "--archive", f"{bucket}/2026", "--bundle", "s3://cameras/bundles/other", "--out", f"{bucket}/b"
     )

@@ -16,6 +16,7 @@ import pytest
 from hf2vad.schema import EVENTS, FRAMES_TABLE, OBJECTS
 from tests.site import (
     SMALL,
+    TINY,
     Site,
     environment,
     job,
@@ -111,8 +112,9 @@ def test_the_same_run_gives_the_same_bytes(site: Site, quiet: Path, tmp_path: Pa
 def test_a_killed_worker_costs_its_shard_another_try_and_nothing_else(site: Site, quiet: Path, tmp_path: Path) -> None:
     def kill_one(over: threading.Event) -> None:
         wait_until(lambda: list(tmp_path.rglob("shards/**/*.parquet")), seconds=90, what="first shard")
-        wait_until(lambda: ray_workers("run_shard"), seconds=30, what="a busy worker")
-        os.kill(ray_workers("run_shard")[0], signal.SIGKILL)
+        busy: list[int] = []
+        wait_until(lambda: busy.extend(ray_workers("run_shard")) or busy, seconds=30, what="a busy worker")
+        os.kill(busy[0], signal.SIGKILL)
 
     with meanwhile(kill_one):
         score(site, tmp_path, "--shard-frames", 10)
@@ -142,7 +144,7 @@ def test_a_killed_driver_loses_no_finished_shard(site: Site, quiet: Path, tmp_pa
 
 
 def test_extraction_goes_on_where_it_stopped(site: Site, tmp_path: Path) -> None:
-    arguments = ("--archive", site.train, "--out", tmp_path, "--shard-frames", 50)
+    arguments = ("--archive", site.train, "--out", tmp_path, "--flow.scale", 1, "--shard-frames", 50)
     run_job("extract_stc", *arguments, "--include", "normal_01.mp4")
     run_job("extract_stc", *arguments)
     assert (last_run(tmp_path)["videos_skipped"], last_run(tmp_path)["shards"]) == (1, 2)
@@ -176,16 +178,17 @@ def test_evaluation_of_the_scores(site: Site, quiet: Path, tmp_path: Path) -> No
 
 def test_training_again_with_the_same_settings_has_nothing_to_do(site: Site) -> None:
     before = (site.bundle / "bundle.json").read_bytes()
-    done = run_job("train", "--stc", site.stc, "--out", site.bundle, *SMALL)
+    done = run_job("train", "--stc", site.stc, "--out", site.bundle, *TINY)
     assert "already trained" in done.stdout
     assert (site.bundle / "bundle.json").read_bytes() == before
-    refused = run_job("train", "--stc", site.stc, "--out", site.bundle, *SMALL, "--training.seed", 1, expect=2)
+    refused = run_job("train", "--stc", site.stc, "--out", site.bundle, *TINY, "--training.seed", 1, expect=2)
     assert "choose another --out" in refused.stderr
 
 
 def test_select_puts_what_it_saw_into_the_bundle_and_scoring_follows_its_choice(site: Site, tmp_path: Path) -> None:
+    run_job("extract_stc", "--archive", site.train, "--out", tmp_path / "stc", "--shard-frames", 50)
     small = ("--selection.slots", 4, "--selection.steps", 4, "--selection.cubes", 100)
-    done = run_job("train", "--stc", site.stc, "--out", tmp_path / "bundle", *SMALL, "--select", *small)
+    done = run_job("train", "--stc", tmp_path / "stc", "--out", tmp_path / "bundle", *SMALL, "--select", *small)
     assert "no label was read" in done.stdout
     known = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
     figures = known["provenance"]["selection"]
@@ -194,7 +197,7 @@ def test_select_puts_what_it_saw_into_the_bundle_and_scoring_follows_its_choice(
         "last.safetensors",
         "selection.json",
     ]
-    again = run_job("train", "--stc", site.stc, "--out", tmp_path / "bundle", *SMALL, "--select", *small)
+    again = run_job("train", "--stc", tmp_path / "stc", "--out", tmp_path / "bundle", *SMALL, "--select", *small)
     assert "nothing to do" in again.stdout
     run_job("score_archive", "--archive", site.test, "--bundle", tmp_path / "bundle", "--out", tmp_path / "scores")
     (path, *_) = (tmp_path / "scores").glob("bundle=*/objects/*.parquet")

@@ -70,14 +70,14 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(site: Site, ray_cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Watched:
-    """A backfill of three nights, and one file that is no video; one worker, 36 shards."""
+    """A backfill of three nights, and one file that is no video; one worker, 60 shards."""
     folder = tmp_path_factory.mktemp("watched")
     for night, clip in zip(NIGHTS, sorted(site.test.glob("*.mp4")), strict=True):
         (folder / "archive" / night).mkdir(parents=True)
         shutil.copy(clip, folder / "archive" / night / "a.mp4")
     (folder / "archive" / NIGHTS[1] / "torn.mp4").write_bytes(b"no video")
     places = ("--archive", folder / "archive", "--bundle", site.bundle, "--out", folder / "out")
-    how = ("--pattern", "{camera}/{date}/*", "--min-age-minutes", 0, "--shard-frames", 5, "--ray.workers", 1)
+    how = ("--pattern", "{camera}/{date}/*", "--min-age-minutes", 0, "--shard-frames", 3, "--ray.workers", 1)
     command = job("backfill", *places, *how, "--engine", "eager", "--log", "json")
     during, records = [], []
     with (folder / "log").open("w") as log:
@@ -118,7 +118,7 @@ def test_its_last_figures_are_those_of_its_record(watched: Watched) -> None:
     for name in ("frames", "cubes"):
         assert end[f"hf2vad_{name}"] == {(): record[name]}
     assert end["hf2vad_video_bytes"] == {(): record["bytes"]}
-    assert end["hf2vad_shards"] == {("done",): record["shards"]} == {("done",): 36}
+    assert end["hf2vad_shards"] == {("done",): record["shards"]} == {("done",): 60}
     videos = {"listed": record["videos"], "finished": record["videos_finished"], "failed": record["failures"]}
     assert end["hf2vad_videos"] == {(outcome,): count for outcome, count in videos.items()}
     assert videos == {"listed": 4, "finished": 4, "failed": 1}
@@ -153,7 +153,7 @@ def test_the_log_tells_of_every_video_and_shard(watched: Watched) -> None:
     assert sorted(line["video"] for line in told["video opened"]) == clips
     assert sorted(line["video"] for line in told["video finished"]) == clips
     shards = sorted((line["video"], *line["shard"]) for line in told["shard done"])
-    assert shards == [(clip, start, start + 5) for clip in clips for start in range(0, 60, 5)]
+    assert shards == [(clip, start, start + 3) for clip in clips for start in range(0, 60, 3)]
     assert sum(line["cubes"] for line in told["shard done"]) == watched.record["cubes"]
     (failed,) = told["video failed"]
     assert (failed["level"], failed["video"]) == ("warning", "gate/2026-11-24/torn.mp4")
