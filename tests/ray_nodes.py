@@ -104,6 +104,7 @@ class RayNodes:
         number = next(_numbers)
         mark = f"{os.getpid()} node {number}"
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        command += ["--include-log-monitor=false"]  # drivers do not ask for what workers print
         command += ["--num-cpus=1", "--object-store-memory=100000000", "--node-ip-address=127.0.0.1"]
         command += ["--min-worker-port=0", "--max-worker-port=0", f"--dashboard-agent-listen-port={free_port()}"]
         log = self._folder / f"node-{number}.log"

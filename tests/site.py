@@ -102,6 +102,7 @@ def ray_head(folder: Path, *, cpus: int = 2, env: dict[str, str] | None = None) 
         "--object-store-memory=200000000",
         f"--temp-dir={folder}",
         "--disable-usage-stats",
+        "--include-log-monitor=false",  # drivers do not ask for what workers print
     ]
     command += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
     marked = {**environment(), MARK: str(os.getpid()), **(env or {})}

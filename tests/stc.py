@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.models.settings import ModelConfig
-from hf2vad.schema import F16, STC, U8, CubeBatch, pack_metadata
+from hf2vad.schema import F16, STC, STC_CLASSES, U8, CubeBatch, pack_metadata
 from hf2vad.settings import to_dict
 from hf2vad.storage import put_table
 from hf2vad.tables.cubes import cubes_to_arrow
@@ -29,10 +29,20 @@ def make_cubes(count: int, seed: int) -> tuple[U8, F16]:
     return appearance.clip(0, 255).astype(np.uint8), flow.astype(np.float16)
 
 
-def frame_cubes(frame: int, appearance: U8, flow: F16) -> CubeBatch:
-    """The cubes of one frame, at 25 frames a second; their boxes lie side by side."""
+def frame_cubes(frame: int, appearance: U8, flow: F16, classes: Sequence[int] | None = None) -> CubeBatch:
+    """The cubes of one frame, at 25 frames a second; their boxes lie side by side. `classes`: -1 without one."""
     boxes = np.array([(40 * i, frame, 40 * i + 30, frame + 20) for i in range(len(flow))], np.float32).reshape(-1, 4)
-    return CubeBatch(frame=frame, pts_s=frame / 25, status="scored", boxes=boxes, appearance=appearance, flow=flow)
+    kinds = None if classes is None else np.array(classes, np.int32)
+    return CubeBatch(
+        frame=frame,
+        pts_s=frame / 25,
+        status="scored",
+        boxes=boxes,
+        appearance=appearance,
+        flow=flow,
+        classes=kinds,
+        class_scores=None if kinds is None else np.where(kinds < 0, 0, 0.75).astype(np.float32),
+    )
 
 
 def put_clip(
@@ -45,18 +55,23 @@ def put_clip(
     rows: int = 16,
     extraction: ExtractionConfig | None = None,
     content: tuple[U8, F16] | None = None,
+    classes: Sequence[int] | None = None,
 ) -> Path:
-    """Put the file of frames start … stop of `video`, with `cubes[frame]` cubes in a frame, `rows` a row group."""
+    """Put the file of frames start … stop of `video`, with `cubes[frame]` cubes in a frame, `rows` a row group.
+
+    classes: class of each cube of a frame, the same in all of them.
+    """
     total = sum(cubes.values())
     appearance, flow = content or make_cubes(total, seed)
+    schema = STC if classes is None else STC_CLASSES
     batches, done = [], 0
     for frame, count in sorted(cubes.items()):
         part = slice(done, done + count)
-        batches.append(cubes_to_arrow(video, frame_cubes(frame, appearance[part], flow[part])))
+        batches.append(cubes_to_arrow(video, frame_cubes(frame, appearance[part], flow[part], classes), schema))
         done += count
     settings = to_dict(extraction or ExtractionConfig())
     values = {"video": video, "fingerprint": "1", "start": frames[0], "stop": frames[1], "extraction": settings}
     path = folder / video / f"{frames[0]:08d}-{frames[1]:08d}.parquet"
-    table = pa.Table.from_batches(batches, STC).replace_schema_metadata(pack_metadata("stc", values))
+    table = pa.Table.from_batches(batches, schema).replace_schema_metadata(pack_metadata("stc", values))
     put_table(str(path), table, row_group_size=rows)
     return path

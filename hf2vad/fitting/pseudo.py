@@ -20,7 +20,7 @@ from hf2vad.schema import F32, F64, FLOWS, SIZE, U8
 from hf2vad.scoring.smooth import smooth
 from hf2vad.training.data import StcTable
 
-Kind = Literal["speed2", "speed3", "against", "content", "size", "place"]
+Kind = Literal["speed2", "speed3", "against", "content", "size", "place", "class"]
 KINDS: Mapping[Kind, str] = {
     "speed2": "every second frame skipped: flows of two steps, summed",
     "speed3": "two of three frames skipped: flows of three steps, summed",
@@ -28,9 +28,19 @@ KINDS: Mapping[Kind, str] = {
     "content": "another object of the same clip that moves as this one does",
     "size": "in a box as large as another object's of the same clip",
     "place": "where another object of the same clip is",
+    "class": "of a class that no detector has",
 }
-FAMILIES: tuple[tuple[Kind, ...], ...] = (("speed2", "speed3"), ("against",), ("content",), ("size",), ("place",))
-"""Kinds of anomaly, each of which counts the same. There is none for a class never seen: cubes have no classes."""
+FAMILIES: tuple[tuple[Kind, ...], ...] = (
+    ("speed2", "speed3"),
+    ("against",),
+    ("content",),
+    ("size",),
+    ("place",),
+    ("class",),
+)
+"""Kinds of anomaly, each of which counts the same."""
+NEVER_SEEN = np.iinfo(np.int32).max
+"""Number of a class that no detector has."""
 
 SAME_OBJECT = 0.3
 """Intersection over union from which a box in the next frame is the same object."""
@@ -50,6 +60,13 @@ class HeldOut:
     def __len__(self) -> int:
         return len(self.frame)
 
+    @property
+    def kinds(self) -> list[Kind]:
+        """Kinds of anomaly that can be made of these cubes: `class` where a detector has given some of them a class."""
+        classes = self.cubes.classes
+        classed = classes is not None and bool((classes >= 0).any())
+        return [kind for kind in KINDS if kind != "class" or classed]
+
 
 def cubes_of(table: StcTable, most: int) -> HeldOut:
     """The first cubes of each video of `table`, about `most` in all."""
@@ -61,14 +78,22 @@ def cubes_of(table: StcTable, most: int) -> HeldOut:
         if taken[file.video] < share:
             taken[file.video] += len(cubes)
             number = np.full(len(cubes), videos.index(file.video), np.int64)
-            parts.append((number, cubes.frame, cubes.boxes, cubes.flow, cubes.appearance))
-    video, frame, boxes, flow, appearance = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return HeldOut(video, frame, CubeArrays(boxes=boxes, flow=flow, appearance=appearance))
+            read = (cubes.boxes, cubes.flow, cubes.appearance, cubes.classes, cubes.class_scores)
+            parts.append((number, cubes.frame, *read))
+    video, frame, boxes, flow, appearance, classes, sure = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    arrays = CubeArrays(boxes=boxes, flow=flow, appearance=appearance, classes=classes, class_scores=sure)
+    return HeldOut(video, frame, arrays)
 
 
 def pseudo_anomalies(held: HeldOut, kind: Kind, *, seed: int = 0) -> CubeArrays:
-    """Every cube of `held` made unusual in the way of `kind`; pixels and flow still say the same."""
+    """Every cube of `held` made unusual in the way of `kind`, one of `held.kinds`; pixels and flow still say the same.
+
+    Objects without a class stay without one. Pixels of another object bring its class with them.
+    """
     boxes, flow, frames = held.cubes.boxes, held.cubes.flow, held.cubes.pixels
+    classes, sure = held.cubes.classes, held.cubes.class_scores
     step = flow.astype(np.float32)
     if kind == "speed2":
         first, second = step[:, 0] + step[:, 1], step[:, 2] + step[:, 3]
@@ -82,15 +107,20 @@ def pseudo_anomalies(held: HeldOut, kind: Kind, *, seed: int = 0) -> CubeArrays:
         flow = np.stack([jump] * FLOWS, axis=1).astype(np.float16)
     elif kind == "against":
         frames, flow = frames[:, ::-1].copy(), -flow[:, ::-1]
+    elif kind == "class":
+        assert classes is not None
+        classes = np.where(classes < 0, classes, NEVER_SEEN)
     else:
         other = _others(held, seed)
         if kind == "content":
             still = frames[other, -1]
             before = [_moved_back(still, step[:, since:].sum(1), boxes) for since in range(FLOWS)]
             frames = np.stack([*before, still], axis=1)
+            classes = None if classes is None else classes[other]
+            sure = None if sure is None else sure[other]
         else:
             boxes = (_in_size_of if kind == "size" else _at_place_of)(boxes, boxes[other])
-    return CubeArrays(boxes=boxes, flow=flow, appearance=frames)
+    return CubeArrays(boxes=boxes, flow=flow, appearance=frames, classes=classes, class_scores=sure)
 
 
 def _others(held: HeldOut, seed: int) -> npt.NDArray[np.int64]:

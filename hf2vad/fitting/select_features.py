@@ -15,7 +15,7 @@ from hf2vad.features.motion import DensityConfig, Motion
 from hf2vad.features.perspective import fit_perspective
 from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FEATURES, FusionConfig
-from hf2vad.fitting.pseudo import KINDS, HeldOut, cubes_of, figure_row, first_best, pseudo_anomalies, separation
+from hf2vad.fitting.pseudo import HeldOut, cubes_of, figure_row, first_best, pseudo_anomalies, separation
 from hf2vad.schema import F64
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer, ZScore, in_heights
@@ -56,10 +56,10 @@ def choose_features(
     """
     training_cubes = cubes_of(fit, cubes)
     sample = CubeSample(cubes=training_cubes.cubes, perspective=fit_perspective(training_cubes.cubes.boxes), seed=seed)
-    unusual: dict[str, CubeArrays] = {kind: pseudo_anomalies(held, kind, seed=seed) for kind in KINDS}
+    unusual: dict[str, CubeArrays] = {kind: pseudo_anomalies(held, kind, seed=seed) for kind in held.kinds}
 
     def row(step: str, candidate: str, normal: F64, scores: Mapping[str, F64]) -> dict[str, Any]:
-        figures = {kind: separation(held, normal, scores[kind], smoothing=smoothing) for kind in KINDS}
+        figures = {kind: separation(held, normal, scores[kind], smoothing=smoothing) for kind in held.kinds}
         return figure_row(step, candidate, figures)
 
     motions = [Motion(config).fit(sample) for config in DENSITIES]
@@ -114,7 +114,7 @@ def _fusions(
         clip: np.stack([scale.term(clip_values[name], 1.0) for name, scale in scales.items()], axis=1)
         for clip, clip_values in values.items()
     }
-    fitted = fitted_weights(deviations["held"], [deviations[kind] for kind in KINDS])
+    fitted = fitted_weights(deviations["held"], [each for clip, each in deviations.items() if clip != "held"])
     if fitted.any():
         fusions["fitted"] = FusionConfig.of(dict(zip(scales, fitted.tolist(), strict=True)))
     return fusions

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hf2vad.features.settings import FusionConfig
-from hf2vad.fitting.pseudo import KINDS, HeldOut, figure_row, pseudo_anomalies, separation
+from hf2vad.fitting.pseudo import HeldOut, figure_row, pseudo_anomalies, separation
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
 
@@ -27,13 +27,13 @@ def choose_parts(
     One after the other, the feature without which the mean is highest is dropped, as long as the mean falls by no more
     than `margin` with it. scorer: that of the preset, with the tails of footage which is not of `held`.
     """
-    clips = {"held": held.cubes} | {str(kind): pseudo_anomalies(held, kind, seed=seed) for kind in KINDS}
+    clips = {"held": held.cubes} | {str(kind): pseudo_anomalies(held, kind, seed=seed) for kind in held.kinds}
     values = {clip: features.measure(cubes) for clip, cubes in clips.items()}
 
     def row(candidate: str, names: Sequence[str]) -> dict[str, Any]:
         part = replace(scorer, weights={name: scorer.weights[name] for name in names})
         scores = {clip: part.sums(found) for clip, found in values.items()}
-        figures = {kind: separation(held, scores["held"], scores[kind], smoothing=smoothing) for kind in KINDS}
+        figures = {kind: separation(held, scores["held"], scores[kind], smoothing=smoothing) for kind in held.kinds}
         return figure_row("fusion", candidate, figures)
 
     kept = list(preset.weights)

@@ -24,7 +24,8 @@ class Plan:
     """What is done to a run."""
 
     every_s: tuple[float, float] = (5.0, 10.0)
-    """Shortest and longest time from one killed worker to the next."""
+    """Shortest and longest time from one killed worker to the next; a shard is computed in between, however long that
+    takes on a busy machine."""
     drivers_at: tuple[float, ...] = (0.25, 0.65)
     """Shares of the shards after which the driver is killed."""
     node_at: float = 0.45
@@ -58,9 +59,9 @@ class Ran:
         return sum(kill.shards for kill in self.kills)
 
 
-def quiet_run(site: ChaosSite, *, seconds: float = 600) -> Ran:
-    """Score the archive under `quiet`, undisturbed."""
-    return _Run(site, "quiet", seconds).to_the_end(None, 0)
+def quiet_run(site: ChaosSite, *more: object, seconds: float = 600) -> Ran:
+    """Score the archive under `quiet`, undisturbed; `more`: options of the driver."""
+    return _Run(site, "quiet", seconds, more).to_the_end(None, 0)
 
 
 def chaos_run(site: ChaosSite, plan: Plan, shards: int, *, seconds: float = 900) -> Ran:
@@ -77,6 +78,7 @@ class _Run:
     site: ChaosSite
     name: str
     limit_s: float
+    more: tuple[object, ...] = ()
     kills: list[Kill] = field(default_factory=list)
 
     def to_the_end(self, plan: Plan | None, shards: int) -> Ran:
@@ -84,7 +86,7 @@ class _Run:
         computed = self.site.watch(self.name)
         started = time.monotonic()
         try:
-            self._driver = self.site.start(self.name)
+            self._driver = self.site.start(self.name, *self.more)
             if plan:
                 self._disturb(plan, computed, shards)
             code, shown = self._driver.end(max(1.0, started + self.limit_s - time.monotonic()))
@@ -100,7 +102,7 @@ class _Run:
         rng = random.Random(plan.seed)
         drivers = [share * shards for share in plan.drivers_at]
         node = plan.node_at * shards
-        next_worker = time.monotonic()
+        next_worker, then = time.monotonic(), -1
         orphans: list[tuple[Kill, set[int]]] = []
         until = time.monotonic() + self.limit_s
         while self._driver.process.poll() is None and time.monotonic() < until:
@@ -117,8 +119,9 @@ class _Run:
                 lost = self.site.nodes.nodes[-1]
                 self._note("node", lost.workers(*TASKS))
                 lost.lose()
-            elif time.monotonic() >= next_worker and (running := self._running()):
+            elif time.monotonic() >= next_worker and computed.shards > then and (running := self._running()):
                 self._note("worker", [0])
+                then = computed.shards
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(rng.choice(running), signal.SIGKILL)
                 next_worker = time.monotonic() + rng.uniform(*plan.every_s)

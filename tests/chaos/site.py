@@ -66,11 +66,11 @@ class ChaosSite:
         where = ("--archive", f"{self.bucket}/archive", "--bundle", f"{self.bucket}/bundle")
         return (*where, "--out", f"{self.bucket}/{run}", "--engine", "eager", *self.options)
 
-    def start(self, run: str) -> Driver:
-        """A driver at work."""
+    def start(self, run: str, *more: object) -> Driver:
+        """A driver at work; `more`: options of its own."""
         env = {**environment(), "AWS_ENDPOINT_URL": self.proxy.endpoint, "RAY_ADDRESS": self.nodes.address}
         log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the driver; a pipe would fill up
-        command = job("score_archive", *self.arguments(run))
+        command = job("score_archive", *self.arguments(run), *more)
         return Driver(subprocess.Popen(command, stdout=log, stderr=log, env=env, cwd=ROOT), log)
 
     def watch(self, run: str) -> Computed:

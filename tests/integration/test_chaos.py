@@ -9,10 +9,10 @@ import pytest
 from tests.chaos.run import Both, Plan, chaos_run, quiet_run
 from tests.chaos.site import chaos_site
 from tests.seaweed import SeaweedServer
-from tests.site import run_process, wait_until
+from tests.site import run_job, wait_until
 
 pytestmark = pytest.mark.timeout(900)
-"""Two whole runs on three nodes, one of them disturbed: a busy machine takes its time."""
+"""A whole run on three nodes that is disturbed all the time: a busy machine takes its time."""
 
 PLAN = Plan(every_s=(4.0, 8.0), drivers_at=(0.2, 0.6), node_at=0.4)
 
@@ -21,7 +21,7 @@ PLAN = Plan(every_s=(4.0, 8.0), drivers_at=(0.2, 0.6), node_at=0.4)
 def both(s3: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("chaos") / "archive"
     with chaos_site(s3, folder, bucket="chaos", nodes=3, videos=14, corrupt=4, frames=16) as made:
-        quiet = quiet_run(made, seconds=300)
+        quiet = quiet_run(made, "--ray.address", "none", seconds=300)
         chaos = chaos_run(made, PLAN, quiet.computed.shards, seconds=500)
         found = Both(made, quiet, chaos)
         print(found.figures())
@@ -29,7 +29,6 @@ def both(s3: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_everything_that_the_plan_names_was_killed_and_failed(both: Both) -> None:
-    assert both.quiet.record["workers"] == 3
     assert both.chaos.count("worker") >= 2
     assert both.chaos.count("driver") == 2
     assert both.chaos.count("node") == 1
@@ -37,7 +36,7 @@ def test_everything_that_the_plan_names_was_killed_and_failed(both: Both) -> Non
     assert failed > 0.05 * sum(both.chaos.requests.values())
 
 
-def test_chaos_leaves_the_same_bytes_as_quiet(both: Both) -> None:
+def test_chaos_leaves_the_same_bytes_as_one_process_in_quiet(both: Both) -> None:
     quiet = both.site.outputs("quiet")
     assert sum("/frames/" in key for key in quiet) >= 10
     assert both.differences() == []
@@ -56,7 +55,7 @@ def test_failures_are_the_corrupt_videos_and_no_others(both: Both) -> None:
     assert failures == both.site.failures("quiet")
 
 
-def test_a_driver_whose_cluster_is_lost_says_so_and_the_next_cluster_goes_on(both: Both) -> None:
+def test_a_driver_whose_cluster_is_lost_says_so_and_the_next_run_goes_on(both: Both) -> None:
     site = both.site
     computed = site.watch("lost")
     driver = site.start("lost")
@@ -68,6 +67,6 @@ def test_a_driver_whose_cluster_is_lost_says_so_and_the_next_cluster_goes_on(bot
         driver.kill()
     assert code == 2, shown
     assert shown.strip().splitlines()[-1].startswith("error: ")
-    run_process("score_archive", *site.arguments("lost"), "--ray.address", "local", expect=3)
+    run_job("score_archive", *site.arguments("lost"), "--ray.address", "none", expect=3)
     assert computed.shards + site.record("lost")["shards"] == both.quiet.computed.shards
     assert site.differences("quiet", "lost") == []

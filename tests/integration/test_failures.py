@@ -121,9 +121,13 @@ def test_a_bucket_that_vanishes_ends_the_run_and_a_vanished_object_its_video(
 
 
 def test_two_writers_to_one_output_end_with_the_tables_of_one(site: Site, quiet: Path, tmp_path: Path) -> None:
+    """Each has worker processes of its own, which are there sooner than workers of Ray."""
     arguments = ("--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--shard-frames", 10)
     with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(run_process, "score_archive", *arguments, "--engine", "eager") for _ in range(2)]
+        both = [
+            pool.submit(run_process, "score_archive", *arguments, "--engine", "eager", env={"RAY_ADDRESS": ""})
+            for _ in range(2)
+        ]
         for one in both:
             one.result()
     assert tables(tmp_path) == tables(quiet)

@@ -9,6 +9,8 @@ from sklearn.metrics import roc_auc_score
 
 from hf2vad.features.feature import CubeArrays
 from hf2vad.fitting.pseudo import (
+    KINDS,
+    NEVER_SEEN,
     HeldOut,
     Kind,
     cubes_of,
@@ -76,9 +78,36 @@ def test_sizes_and_places_are_those_of_another_object_of_the_clip() -> None:
     assert size.flow is cubes.cubes.flow
 
 
+def test_a_class_never_seen_is_given_to_objects_that_have_one() -> None:
+    plain = held([1, 1, 2])
+    sure = np.array([0.9, 0, 0.5], np.float32)
+    classed = replace(plain, cubes=replace(plain.cubes, classes=np.array([0, -1, 2], np.int32), class_scores=sure))
+    unusual = pseudo_anomalies(classed, "class")
+    assert unusual.classes is not None
+    assert unusual.classes.tolist() == [NEVER_SEEN, -1, NEVER_SEEN]
+    assert unusual.class_scores is sure
+    assert unusual.pixels is plain.cubes.pixels
+    assert unusual.flow is plain.cubes.flow
+    assert classed.kinds == list(KINDS)
+    none = replace(plain, cubes=replace(plain.cubes, classes=np.full(3, -1, np.int32), class_scores=sure))
+    for without in (plain, none):
+        assert without.kinds == [kind for kind in KINDS if kind != "class"]
+
+
+def test_pixels_of_another_object_bring_its_class_and_other_kinds_leave_the_class() -> None:
+    plain = held([1, 1])
+    sure = np.array([0.9, 0.4], np.float32)
+    cubes = replace(plain, cubes=replace(plain.cubes, classes=np.array([0, 7], np.int32), class_scores=sure))
+    content = pseudo_anomalies(cubes, "content")
+    assert content.classes is not None
+    assert content.class_scores is not None
+    assert (content.classes.tolist(), content.class_scores.tolist()) == ([7, 0], sure[::-1].tolist())
+    assert pseudo_anomalies(cubes, "against").classes is cubes.cubes.classes
+
+
 def test_each_family_of_kinds_counts_the_same() -> None:
     speeds: dict[Kind, float] = {"speed2": 0.5, "speed3": 1.0}
-    others: dict[Kind, float] = {"against": 0.5, "content": 0.6, "size": 0.7, "place": 0.8}
+    others: dict[Kind, float] = {"against": 0.5, "content": 0.6, "size": 0.7, "place": 0.8, "class": 0.9}
     assert figure_row("fusion", "x", speeds | others)["mean"] == pytest.approx(np.mean([0.75, *others.values()]))
     assert figure_row("network", "x", speeds)["mean"] == 0.75
 
@@ -135,6 +164,16 @@ def test_the_first_cubes_of_each_video_are_taken(tmp_path: Path) -> None:
     assert np.bincount(found.video).tolist() == [24, 20]
     assert found.frame.max() < 70
     assert len(found) == len(found.cubes.flow) == len(found.cubes.pixels) == len(found.cubes.boxes) == 44
+    assert found.kinds == [kind for kind in KINDS if kind != "class"]
+
+
+def test_classes_are_taken_with_the_cubes(tmp_path: Path) -> None:
+    put_clip(tmp_path, "a", (0, 50), {10: 3, 11: 3}, classes=[2, -1, 5])
+    found = cubes_of(StcTable(str(tmp_path)), 40)
+    assert found.cubes.classes is not None
+    assert found.cubes.class_scores is not None
+    assert found.cubes.classes.tolist() == [2, -1, 5] * 2
+    assert found.cubes.class_scores.tolist() == [0.75, 0, 0.75] * 2
 
 
 def test_what_comes_later_must_be_better_by_the_margin() -> None:

@@ -49,6 +49,8 @@ def selector(table: StcTable, out: Path, config: SelectionConfig) -> Selector:
     return Selector(table, recipe, config, torch.device("cpu"), lambda name: str(out / f"{name}.safetensors"))
 
 
+WITHOUT_CLASSES = set(KINDS) - {"class"}
+"""What pseudo-anomalies there are of motion boxes."""
 CONFIG = SelectionConfig(slots=(4,), steps=3, cubes=80)
 
 
@@ -78,7 +80,7 @@ def test_every_candidate_has_a_row_of_figures(selection: Selection) -> None:
         families = [[row[kind] for kind in family if kind in row] for family in FAMILIES]
         assert row["mean"] == pytest.approx(np.mean([np.mean(family) for family in families if family]))
         assert all(0 <= value <= 1 for family in families for value in family)
-    assert all(set(KINDS) <= set(row) for row in selection.figures if row["step"] != "network")
+    assert all(set(row) & set(KINDS) == WITHOUT_CLASSES for row in selection.figures if row["step"] != "network")
 
 
 @pytest.mark.slow
@@ -118,9 +120,9 @@ def test_a_margin_that_nothing_can_beat_leaves_the_preset_as_it_is(table: StcTab
 def surprise(table: StcTable, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Selection]:
     """Chooses among features by surprise."""
 
-    def choose(*names: str, margin: float, stages: tuple[StageName, ...]) -> Selection:
+    def choose(*names: str, margin: float, stages: tuple[StageName, ...], cubes: StcTable = table) -> Selection:
         base = selector(
-            table, tmp_path_factory.mktemp("surprise"), replace(CONFIG, slots=(), cosine=False, margin=margin)
+            cubes, tmp_path_factory.mktemp("surprise"), replace(CONFIG, slots=(), cosine=False, margin=margin)
         )
         recipe = replace(
             base.recipe,
@@ -150,7 +152,7 @@ def test_by_surprise_features_are_dropped_as_long_as_that_costs_no_more_than_the
         best = max(rows[start : start + count], key=lambda row: row["mean"])
         following = rows[start + count : start + 2 * count - 1]
         assert all(dropped(best) < dropped(row) for row in following)
-    assert all(set(KINDS) <= set(row) for row in rows)
+    assert all(set(row) & set(KINDS) == WITHOUT_CLASSES for row in rows)
 
 
 def test_by_surprise_a_choice_needs_no_network_and_keeps_what_helps(surprise: Callable[..., Selection]) -> None:
@@ -162,6 +164,19 @@ def test_by_surprise_a_choice_needs_no_network_and_keeps_what_helps(surprise: Ca
     assert kept["mean"] >= choice.figures[0]["mean"] - 0.02 * len(left_out)
     last = choice.figures[-len(choice.fusion.weights) :]
     assert len(choice.fusion.weights) == 1 or all(row["mean"] < kept["mean"] - 0.02 for row in last)
+
+
+def test_by_surprise_classes_are_kept_where_a_detector_gives_them_for_what_they_alone_find(
+    surprise: Callable[..., Selection], tmp_path: Path
+) -> None:
+    for number in range(4):
+        put_clip(tmp_path, f"{number}", (0, 30), dict.fromkeys(range(4, 24), 3), seed=number, classes=[-1, 0, 0])
+    choice = surprise("energy", "classes", margin=0.02, stages=(), cubes=StcTable(str(tmp_path)))
+    assert "classes" in choice.fusion.weights
+    rows = {row["candidate"]: row for row in choice.figures}
+    assert all(set(row) >= set(KINDS) for row in rows.values())
+    assert rows["without classes"]["class"] == pytest.approx(0.5)
+    assert rows["without energy"]["class"] > 0.8
 
 
 def test_stages_of_networks_that_do_not_count_are_left_out() -> None:

@@ -23,6 +23,8 @@ LONGEST = 10
 SPARSE = 4
 """One pixel in so many, across and down, tells how bright a picture is."""
 
+Rect = Sequence[int]
+"""x, y, width, height, in pixels."""
 Contour = npt.NDArray[np.integer[Any] | np.floating[Any]]
 """(N, 1, 2) points, as OpenCV's stubs type them."""
 
@@ -58,33 +60,37 @@ class ForegroundDetector(Detector):
             cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
         )
         boxes = [
-            box
+            (x, y, x + w, y + h)
             for contour in contours
             if cv2.contourArea(contour) > settings.min_area
-            for box in self._objects(contour, mask)
+            for x, y, w, h in self._objects(contour, mask)
+            if max(w, h) < LONGEST * min(w, h)
         ]
         around = grown(np.array(boxes, np.float32).reshape(-1, 4), GROW, width, height)
         return Detections(around[box_order(around)])
 
-    def _objects(self, contour: Contour, mask: U8) -> Iterator[tuple[int, int, int, int]]:
-        """Boxes of the parts that a component of foreground is cut into, from left to right.
+    def _objects(self, contour: Contour, mask: U8) -> Iterator[Rect]:
+        """The rectangles (x, y, width, height) of the parts that a component of foreground is cut into, from left to
+        right.
 
         Its upper contour is that of `mask`, where gaps are not closed: people side by side are apart there.
         """
-        x, y, width, height = cv2.boundingRect(contour)
+        whole = x, y, width, height = cv2.boundingRect(contour)
+        if self._settings.valley == 1:
+            yield whole
+            return
         inside = np.zeros((height, width), np.uint8)
         cv2.drawContours(inside, [contour], -1, 1, cv2.FILLED, offset=(-x, -y))
         inside &= mask[y : y + height, x : x + width]
         heights = np.where(inside.any(axis=0), height - inside.argmax(axis=0), 0).tolist()
         cuts = [0, *valleys(heights, self._settings.valley), width]
         cuts = without_small(cuts, inside.sum(axis=0, dtype=np.int32), self._settings.min_area)
-        parts = [(0, 0, width, height)]
-        if len(cuts) > 2:
-            rects = ((left, cv2.boundingRect(inside[:, left:right])) for left, right in pairwise(cuts))
-            parts = [(left + part_x, part_y, w, h) for left, (part_x, part_y, w, h) in rects]
-        for part_x, part_y, w, h in parts:
-            if max(w, h) < LONGEST * min(w, h):
-                yield x + part_x, y + part_y, x + part_x + w, y + part_y + h
+        if len(cuts) == 2:
+            yield whole
+            return
+        for left, right in pairwise(cuts):
+            part_x, part_y, part_width, part_height = cv2.boundingRect(inside[:, left:right])
+            yield x + left + part_x, y + part_y, part_width, part_height
 
 
 @dataclass(frozen=True)
