@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -338,17 +336,3 @@ def test_bf16_is_within_its_own_tolerance(bundle: Bundle) -> None:
     assert 1e-5 < found < 3e-2
     with pytest.raises(EngineError, match="differs from eager"):
         check_parity(engine, inputs, EngineSpec(name="compiled"))
-
-
-def test_who_asks_for_an_engine_does_not_import_torch_and_whoever_gets_ready_to_answer_does() -> None:
-    asking = """
-import pickle, sys
-from hf2vad.engines.request import EngineRequest, answer_here
-request = EngineRequest(bundle_uri="/b", bundle_id="0", wanted="auto", precision="fp32", cache="/c",
-                        networks=("flow",), batch=64, device="cpu", threads=1)
-message = pickle.dumps((answer_here, (request,)))
-assert "torch" not in sys.modules
-assert pickle.loads(message) == (answer_here, (request,))
-assert "torch" in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", asking], check=True)

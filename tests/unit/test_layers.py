@@ -214,3 +214,17 @@ def test_what_is_called_on_a_cluster_stands_in_a_module_of_workers() -> None:
         called += [(str(path), name, origin.get(name)) for name in functions]
     assert [call for call in called if call[2] not in WORKER_MODULES] == []
     assert called, "the search finds nothing"
+
+
+def test_who_asks_for_an_engine_does_not_import_torch_and_whoever_gets_ready_to_answer_does() -> None:
+    asking = """
+import pickle, sys
+from hf2vad.engines.request import EngineRequest, answer_here
+request = EngineRequest(bundle_uri="/b", bundle_id="0", wanted="auto", precision="fp32", cache="/c",
+                        networks=("flow",), batch=64, device="cpu", threads=1)
+message = pickle.dumps((answer_here, (request,)))
+assert "torch" not in sys.modules
+assert pickle.loads(message) == (answer_here, (request,))
+assert "torch" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", asking], check=True)
