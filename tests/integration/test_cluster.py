@@ -97,7 +97,7 @@ def test_a_retry_waits_for_its_pause_and_is_told_of(
 
 
 def test_what_has_not_begun_can_be_taken_back(opened: Open, tmp_path: Path) -> None:
-    cluster = opened(workers=1)
+    cluster = opened(workers=1, cpus=2)
     for number in range(5):
         cluster.submit(Call(note, (str(tmp_path / f"{number}"), 1.0), number))
     first = cluster.wait()
@@ -105,14 +105,12 @@ def test_what_has_not_begun_can_be_taken_back(opened: Open, tmp_path: Path) -> N
     ended = outcomes(cluster) | {first.call.tag: first}
     assert sorted(ended) == [0, 1, 2, 3, 4]
     assert ended[2].cause is None
-    for number, one in ended.items():
-        if one.cause is Cause.DROPPED:
-            assert not (tmp_path / str(number)).exists()
-            assert (one.value, one.failure) == (None, "taken back")
-        else:
-            assert one.value
-    # Ray promises no order: of five calls one has ended, one may have begun and one was to stay.
-    assert sum(one.cause is Cause.DROPPED for one in ended.values()) >= 2
+    dropped = {number: one for number, one in ended.items() if one.cause is Cause.DROPPED}
+    assert all(one.value for number, one in ended.items() if number not in dropped)
+    assert all((one.value, one.failure) == (None, "taken back") for one in dropped.values())
+    # Ray promises no order, so the oldest of those left need not be the one that has begun: another is interrupted.
+    assert len(dropped) >= 2
+    assert sum((tmp_path / str(number)).exists() for number in dropped) <= (1 if isinstance(cluster, RayCluster) else 0)
 
 
 def test_a_call_that_waits_for_its_retry_can_be_taken_back(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
