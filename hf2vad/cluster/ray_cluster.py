@@ -106,8 +106,8 @@ class RayCluster(RetryingCluster):
             self._ended.append(end)
 
     def _withdraw(self, which: Callable[[Call], bool], begun: bool) -> list[Attempt]:
-        """Ray does not report which calls have begun. They begin in about the order of submission, so all but the oldest
-        `capacity` count as not begun; one that has begun all the same is interrupted."""
+        """Ray does not report which calls have begun. They begin in about the order of submission, so all but the
+        oldest `capacity` count as not begun; one that has begun all the same is interrupted."""
         for ref, attempt in list(self._attempts.items())[0 if begun else self.capacity :]:
             if which(attempt.call):
                 attempt.taken_back = True
