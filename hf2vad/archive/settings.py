@@ -21,7 +21,7 @@ class DecodeConfig:
 
     skip_loop_filter: Literal["none", "noref", "all"] = field(default="none", metadata={OMIT_DEFAULT: True})
     """Pictures that FFmpeg decodes without the deblocking of H.264 and H.265. `noref`: those that no other picture
-    refers to. `all`: every one, so that small errors grow until the next keyframe. It saves time in large pictures."""
+    refers to. `all`: every one, so that small errors grow until the next keyframe. It saves a tenth at most."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,12 @@ import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.parsers import AioResponseParserFactory, AioRestXMLParser
 from aiobotocore.session import AioSession
-from botocore.handlers import _handle_200_error
+from botocore import handlers
 
 HEAD = 256
 """Bytes at the beginning of an answer that name what it is."""
+_handle_200_error = getattr(handlers, "_handle_200_error", None)
+"""Private to botocore, so a release may lack it: listings are then read as botocore reads them."""
 
 
 class OnceSession(AIOHTTPSession):  # type: ignore[misc]
@@ -49,6 +51,8 @@ def read_listings_once(session: AioSession) -> None:
 
     It reads each answer's XML for that, and then once more for what the answer says: a third of a listing's time.
     """
+    if _handle_200_error is None:
+        return
     events = session.get_component("event_emitter")
     events.unregister("before-parse.s3.*", _handle_200_error)
     events.register_first("before-parse.s3.*", _note_error)
@@ -56,5 +60,5 @@ def read_listings_once(session: AioSession) -> None:
 
 def _note_error(operation_model: Any, response_dict: dict[str, Any], **more: Any) -> None:
     is_listing = operation_model.name == "ListObjectsV2" and b"<ListBucketResult" in response_dict["body"][:HEAD]
-    if not is_listing:
+    if not is_listing and _handle_200_error is not None:
         _handle_200_error(operation_model, response_dict, **more)
