@@ -35,7 +35,10 @@ hf2vad.regionFilter = (() => {
       else field.value = hf2vad.region.text(points);
     }
 
-    byId("region-keys").addEventListener("click", () => layer?.element.focus());
+    byId("region-keys").addEventListener("click", () => {
+      if (!layer) changed();  // opened a moment ago: its event is yet to come
+      layer?.element.focus();
+    });
     byId("region-undo").addEventListener("click", () => layer?.undo());
     byId("region-clear").addEventListener("click", () => { set([]); changed(); });
     place.addEventListener("toggle", changed);

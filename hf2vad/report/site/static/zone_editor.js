@@ -65,7 +65,12 @@ hf2vad.zoneEditor = (() => {
     });
     byId("zone-undo").addEventListener("click", layer.undo);
     byId("zone-clear").addEventListener("click", () => layer.set([]));
-    byId("zone-keys").addEventListener("click", () => layer.element.focus());
+    // The element that opens tells of it later, and what is off takes no focus.
+    const open = () => layer.element.classList.toggle("off", !place.open);
+    byId("zone-keys").addEventListener("click", () => {
+      open();
+      layer.element.focus();
+    });
     byId("zone-save").hidden = Boolean(hf2vad.server);
     byId("zone-save").addEventListener("click", hf2vad.zones.save);
     byId("zone-said").append(layer.said);
@@ -73,7 +78,6 @@ hf2vad.zoneEditor = (() => {
     const under = page.media.src ? byId("player") : still(page);
     if (!page.media.src) byId("zone-picture").append(under);
     under.append(layer.element);
-    const open = () => layer.element.classList.toggle("off", !place.open);
     place.addEventListener("toggle", open);
     open();
     hf2vad.zones.follow(summary.pattern, changed);
