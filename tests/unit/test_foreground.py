@@ -15,6 +15,7 @@ from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
 from hf2vad.errors import ConfigError
+from hf2vad.presets import preset
 from hf2vad.schema import F32, U8
 from hf2vad.settings import to_dict
 from hf2vad.video import shards
@@ -76,6 +77,15 @@ def test_who_stands_still_has_a_whole_box_and_motion_finds_none(tmp_path: Path) 
     assert not any(len(by_frame[frame]) for frame in [*range(STANDS[0]), *range(STANDS[1], COUNT)])
     moving = extract(only_video(tmp_path), 1000, Extractor(ExtractionConfig()))
     assert not any(len(batch) for batch in moving[STANDS[0] + 2 : STANDS[1] - 2])
+
+
+@pytest.mark.parametrize(("name", "finds"), [("compact", True), ("features", True), ("compact_eq9", False), ("ped2", False)])
+def test_by_default_who_stands_still_is_found_and_by_the_papers_presets_only_who_moves(
+    name: str, finds: bool, tmp_path: Path
+) -> None:
+    write_video(tmp_path / "clip.mp4", standing())
+    batches = extract(only_video(tmp_path), 1000, Extractor(preset(name).extraction))
+    assert all(len(batch) == finds for batch in batches[STANDS[0] + 2 : STANDS[1] - 2])
 
 
 def test_images_of_a_folder_have_a_background(tmp_path: Path) -> None:
