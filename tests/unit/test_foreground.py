@@ -79,7 +79,9 @@ def test_who_stands_still_has_a_whole_box_and_motion_finds_none(tmp_path: Path) 
     assert not any(len(batch) for batch in moving[STANDS[0] + 2 : STANDS[1] - 2])
 
 
-@pytest.mark.parametrize(("name", "finds"), [("compact", True), ("features", True), ("compact_eq9", False), ("ped2", False)])
+@pytest.mark.parametrize(
+    ("name", "finds"), [("compact", True), ("features", True), ("compact_eq9", False), ("ped2", False)]
+)
 def test_by_default_who_stands_still_is_found_and_by_the_papers_presets_only_who_moves(
     name: str, finds: bool, tmp_path: Path
 ) -> None:
