@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-READY = "body[data-ready=yes]"
+READY = "body[data-ready=yes]:not([data-visited])"
+AT_REST = """for (const name of ["seeked", "pause"]) {
+    addEventListener(name, (event) => { event.target.restedAt = event.target.currentTime; }, true);
+}"""
+"""Notes on a player where it came to rest, when its page has been told."""
 
 
 @contextlib.contextmanager
@@ -50,8 +54,9 @@ class Visit:
         return self.arrived()
 
     def arrived(self) -> Page:
-        """The page that a link has led to, when its data are there."""
+        """The page that a link has led to, when its data are there; never the one that the link was on."""
         self.page.locator(READY).wait_for(state="attached")
+        self.page.evaluate("document.body.dataset.visited = 'yes'")
         return self.page
 
 
@@ -69,6 +74,7 @@ def visit(browser: Browser, site: Path, **settings: Any) -> Iterator[Visit]:
     context = browser.new_context(accept_downloads=True, **settings)
     context.set_default_timeout(15_000)
     page = context.new_page()
+    page.add_init_script(AT_REST)
     made = Visit(page, site)
     page.on("console", lambda message: made.complaints.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: made.complaints.append(f"error: {error}"))

@@ -33,6 +33,14 @@ def note(path: str, seconds: float = 0.0) -> int:
     return os.getpid()
 
 
+def pass_gate(gate: str, begun: str) -> int:
+    """Leave the file `begun`, and wait for the file `gate`; returns the process id."""
+    Path(begun).touch()
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    return os.getpid()
+
+
 def die(pids: str) -> None:
     """Leave the process id in a file, and kill the process."""
     with open(pids, "a") as file:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
+POLL_MS = 5000
+
+
 @dataclass
 class Server:
     process: subprocess.Popen[str]
@@ -82,10 +85,11 @@ def serving(site: Path | str, *options: str, env: dict[str, str] | None = None) 
 
 @contextlib.contextmanager
 def page_of(browser: Browser, url: str) -> Iterator[Page]:
-    """A page in a browser of its own; fails in the end when something went wrong on it."""
+    """A page in a browser of its own, whose clock can be put forward; fails when something went wrong on it."""
     context = browser.new_context()
     context.set_default_timeout(15_000)
     page = context.new_page()
+    page.clock.install()
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(message.text))
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -94,6 +98,11 @@ def page_of(browser: Browser, url: str) -> Iterator[Page]:
     yield page
     context.close()
     assert not wrong
+
+
+def ask_again(page: Page) -> None:
+    """Let a page ask the server now for what others have changed, and send again what was not accepted."""
+    page.clock.fast_forward(POLL_MS)
 
 
 def left(page: Page) -> str:

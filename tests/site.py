@@ -281,3 +281,21 @@ def ray_workers(task: str) -> list[int]:
                 if title.startswith(f"ray::{task}") and mark in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
     return found
+
+
+def kill_busy(task: str) -> None:
+    """Kill a worker while it runs `task`: it is stopped first, or it might end the task before the signal comes."""
+    killed: list[int] = []
+
+    def one_is_killed() -> bool:
+        for pid in ray_workers(task):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+                if pid in ray_workers(task):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+                    break
+                os.kill(pid, signal.SIGCONT)
+        return bool(killed)
+
+    _until(one_is_killed, seconds=90, what=f"a worker that runs {task}")

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.runs.evidence import EvidenceJob, gather_evidence
 from hf2vad.storage import list_files, read_json
 from tests.seaweed import SeaweedServer
-from tests.site import Site, ray_workers, run_job, wait_until
+from tests.site import Site, kill_busy, run_job
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -36,10 +35,7 @@ def gather(places: dict[str, str], *, kill: bool = False, **settings: Any) -> di
     with ThreadPoolExecutor(1) as pool:
         counts = pool.submit(gather_evidence, job)
         if kill:
-            busy: list[int] = []
-            wait_until(lambda: busy or busy.extend(ray_workers("show_video")), seconds=90, what="a busy worker")
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(busy[0], signal.SIGKILL)
+            kill_busy("show_video")
         return counts.result(150)
 
 

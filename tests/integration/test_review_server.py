@@ -26,7 +26,7 @@ from hf2vad.storage import put_bytes
 from tests.browser import until
 from tests.review import FIRST, PATTERN, put_night
 from tests.seaweed import SeaweedServer
-from tests.server import Server, left, page_of, sent, serving, url
+from tests.server import Server, ask_again, left, page_of, sent, serving, url
 from tests.site import upload
 
 if TYPE_CHECKING:
@@ -244,10 +244,15 @@ def test_two_browsers_see_each_others_marks(night: Night, browser: Browser) -> N
         one.locator("#events > li").nth(0).get_by_role("button", name="Normal").click()
         two.locator("#events > li").nth(1).get_by_role("button", name="Interesting").click()
         for page in (one, two):
-            until(page, "document.getElementById('triage-left').textContent === '3 of 5 left to review'", seconds=15)
+            until(page, "document.getElementById('triage-state').textContent === 'Saved'")
+        for page in (one, two):
+            ask_again(page)
+            until(page, "document.getElementById('triage-left').textContent === '3 of 5 left to review'")
             assert page.locator("#events > li:not([hidden])").count() == 3
         one.locator("#triage-undo").click()
-        until(two, "document.getElementById('triage-left').textContent === '4 of 5 left to review'", seconds=15)
+        until(one, "document.getElementById('triage-state').textContent === 'Saved'")
+        ask_again(two)
+        until(two, "document.getElementById('triage-left').textContent === '4 of 5 left to review'")
     marks = read_reviews([str(night.site)])
     assert [mark.verdict for mark in marks] == ["interesting"]
 
@@ -255,14 +260,26 @@ def test_two_browsers_see_each_others_marks(night: Night, browser: Browser) -> N
 def test_marks_wait_for_a_server_that_is_away(night: Night, browser: Browser) -> None:
     context: Any = browser.new_context()
     page = context.new_page()
+    page.clock.install()
+
+    def says(words: str) -> None:
+        until(page, f"document.getElementById('triage-state').textContent.startsWith('{words}')")
+
     with serving(night.site) as server:
         page.goto(url(server, "events.html"))
         page.locator("body[data-ready=yes]").wait_for(state="attached")
         server.end(signal.SIGKILL)
         page.locator("#events > li").nth(0).get_by_role("button", name="Normal").click()
-        until(page, "document.getElementById('triage-state').textContent.startsWith('Not saved yet')")
+        says("Not saved yet")
+    with serving(night.site, "--port", str(server.port)) as server:
+        ask_again(page)
+        says("Saved")
+        server.end(signal.SIGKILL)
+        ask_again(page)
+        says("No answer from the server")
     with serving(night.site, "--port", str(server.port)):
-        until(page, "document.getElementById('triage-state').textContent === 'Saved'", seconds=15)
+        ask_again(page)
+        says("Saved")
     context.close()
     assert len(read_reviews([str(night.site)])) == 1
 

@@ -166,8 +166,8 @@ def start(site: Site, out: Path, *more: object) -> subprocess.Popen[bytes]:
     """Score the site's clips, and return once the run's record is there."""
     places = ("--archive", site.test, "--bundle", site.bundle, "--out", out, "--engine", "eager")
     command = job("score_archive", *places, "--shard-frames", 2, *more)
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
     known = len(list(out.glob("runs/*.json")))
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
     wait_until(lambda: len(list(out.glob("runs/*.json"))) > known, seconds=90, what="the record")
     return process
 

@@ -17,10 +17,10 @@ from hf2vad.review.zone_store import read_zones
 from tests.browser import Visit, until, visit
 from tests.integration.conftest import Night
 from tests.review import FIRST, PATTERN, SQUARE
-from tests.server import page_of, serving, url
+from tests.server import ask_again, page_of, serving, url
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import APIResponse, Browser, Page, Route
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 VIDEO = f"video.html#video={video_key(FIRST)}"
@@ -146,14 +146,35 @@ def test_two_people_draw_at_once_on_a_server_and_see_each_others_zones(browser: 
             click(page, corners)
         for page in (one, other):
             page.get_by_role("button", name="Add zone").click()
+            until(page, "document.getElementById('zone-state').textContent === 'Saved'")
         for page in (one, other):
+            ask_again(page)
             until(page, "document.querySelectorAll('#zone-list li').length === 2")
-            assert page.locator("#zone-state").inner_text() == "Saved"
         assert len(read_zones(str(site)).cameras["cam-a"].zones) == 2
         other.get_by_role("button", name="Remove: Zone 1").click()
+        until(other, "document.getElementById('zone-state').textContent === 'Saved'")
+        ask_again(one)
         until(one, "document.querySelectorAll('#zone-list li').length === 1")
         assert one.get_by_role("button", name="Save zones").is_hidden()
         assert len(read_zones(str(site)).cameras["cam-a"].zones) == 1
+
+
+def test_an_answer_from_before_a_change_takes_nothing_away(browser: Browser, site: Path) -> None:
+    late: list[tuple[Route, APIResponse]] = []
+    with serving(site) as server, page_of(browser, url(server, VIDEO)) as page:
+        opened(page)
+        click(page, LOWER)
+        page.route("**/zones", lambda route: late.append((route, route.fetch())), times=1)
+        ask_again(page)
+        while not late:
+            page.wait_for_timeout(20)
+        page.get_by_role("button", name="Add zone").click()
+        until(page, "document.getElementById('zone-state').textContent === 'Saved'")
+        ((route, answer),) = late
+        with page.expect_event("requestfinished"):
+            route.fulfill(response=answer)
+        page.evaluate("new Promise(requestAnimationFrame)")
+        assert listed(page) == ["Ignore, 4 corners"]
 
 
 def test_zones_wait_for_a_server_that_is_away_and_a_refusal_is_told(browser: Browser, site: Path) -> None:

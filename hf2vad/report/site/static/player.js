@@ -26,11 +26,14 @@ hf2vad.player = (() => {
     function inVideo(place) {
       return cuts.reduce((seconds, [after, length]) => (seconds >= after - length - 1e-3 ? seconds + length : seconds), place - media.offset_s);
     }
-    const now = () => inVideo(video.currentTime);
-    let wanted = null;
-    function show(place, seconds) {
-      wanted = place;
-      if (video.readyState >= 1) video.currentTime = wanted;
+    // Before the file has answered, the position is the one that was asked for.
+    let loaded = false;
+    let wanted = 0;
+    const place = () => (loaded ? video.currentTime : wanted);
+    const now = () => inVideo(place());
+    function show(next, seconds) {
+      wanted = next;
+      if (loaded) video.currentTime = next;
       heard(seconds);
     }
     // In step with the pictures, not with the four events a second that a browser owes.
@@ -41,7 +44,10 @@ hf2vad.player = (() => {
     video.addEventListener("play", follow);
     video.addEventListener("seeked", () => { heard(now()); if (video.paused) settled(now()); });
     video.addEventListener("pause", () => settled(now()));
-    video.addEventListener("loadedmetadata", () => { if (wanted !== null) video.currentTime = wanted; });
+    video.addEventListener("loadedmetadata", () => {
+      loaded = true;
+      video.currentTime = wanted;
+    });
     return {
       element: video,
       now,
@@ -53,9 +59,8 @@ hf2vad.player = (() => {
       },
       // By the file's clock: a step from behind a pause would end inside it, where the file has nothing, and so go nowhere.
       step: (seconds) => {
-        const from = video.readyState >= 1 ? video.currentTime : wanted ?? 0;
-        const place = Math.min(Math.max(0, media.offset_s, from + seconds), inFile(last));
-        show(place, inVideo(place));
+        const next = Math.min(Math.max(0, media.offset_s, place() + seconds), inFile(last));
+        show(next, inVideo(next));
       },
     };
   }

@@ -5,8 +5,10 @@ hf2vad.sync = (path, { pending, accepted, refused, received }) => {
   const RETRY_MS = 2000;
   const listeners = [];
   let state = "";
+  let lost = "";
   let tag = "";
   let sending = false;
+  let accepts = 0;
 
   function changed(now = state) {
     state = now;
@@ -20,12 +22,14 @@ hf2vad.sync = (path, { pending, accepted, refused, received }) => {
     sending = true;
     try {
       const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+      lost = "";
       if (answer.status === 400 && refused) {
         const why = await answer.text();
         refused();
         changed(`Not saved: ${why.trim()}`);
       } else if (answer.ok) {
         accepted(body, await answer.json());
+        accepts += 1;
         changed(pending() ? "Saving …" : "Saved");
       } else throw new Error(await answer.text());
     } catch (error) {
@@ -38,18 +42,27 @@ hf2vad.sync = (path, { pending, accepted, refused, received }) => {
     send();
   }
 
-  // Changes that others have made meanwhile.
+  // Changes that others have made meanwhile. An answer from before a change was accepted may lack that change.
   async function poll() {
+    const before = accepts;
     const answer = await fetch(path, { headers: tag ? { "If-None-Match": tag } : {} });
     if (answer.status === 304) return;
     if (!answer.ok) throw new Error(await answer.text());
+    const now = await answer.json();
+    if (before !== accepts) return;
     tag = answer.headers.get("ETag") ?? "";
-    received(await answer.json());
+    received(now);
+    changed();
+  }
+
+  function heard(why) {
+    if (why === lost) return;
+    lost = why;
     changed();
   }
 
   function follow() {
-    setInterval(() => poll().catch((error) => changed(`No answer from the server: ${error.message}`)), POLL_MS);
+    setInterval(() => poll().then(() => heard(""), (error) => heard(`No answer from the server: ${error.message}`)), POLL_MS);
     window.addEventListener("beforeunload", (event) => { if (pending()) event.preventDefault(); });
   }
 
@@ -61,6 +74,6 @@ hf2vad.sync = (path, { pending, accepted, refused, received }) => {
       changed("Saving …");
       send();
     },
-    state: () => state,
+    state: () => (pending() ? state : lost || state),
   };
 };
