@@ -7,12 +7,40 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hf2vad.profile import span
 from hf2vad.schema import U8
 from hf2vad.video.decode import Sized, as_stored, decode_all
-from hf2vad.video.shards import Stretch
+from hf2vad.video.shards import Shard, Stretch
 
 ROWS = 16
 """Rows of the pictures whose median is taken at once, so that they stay in the processor's cache."""
+
+
+class Backgrounds:
+    """The backgrounds of videos, those of the last two stretches kept: shards at the border of two need both."""
+
+    KEPT = 2
+
+    def __init__(self, sized: Sized = as_stored) -> None:
+        """`sized`: size of the pictures as `decode` takes it."""
+        self._sized = sized
+        self._kept: dict[tuple[str, str, int], U8 | None] = {}
+
+    def at(self, shard: Shard, index: int) -> U8 | None:
+        """The background of the stretch that frame `index` of a shard lies in; None where the shard names none.
+
+        Raises VideoError when the video cannot be read.
+        """
+        stretch = next((stretch for stretch in reversed(shard.stretches) if stretch.start <= index), None)
+        if stretch is None:
+            return None
+        key = shard.video.uri, shard.video.fingerprint, stretch.start
+        if key not in self._kept:
+            while len(self._kept) >= self.KEPT:
+                del self._kept[next(iter(self._kept))]
+            with span("background"):
+                self._kept[key] = background(stretch, self._sized)
+        return self._kept[key]
 
 
 def background(stretch: Stretch, sized: Sized = as_stored) -> U8 | None:
