@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -124,6 +125,7 @@ def cut_shards(
     stop = timeline.frame_count if stop is None else min(stop, timeline.frame_count)
     worked = worked_frames(timeline, fps)
     detected = detection_frames(timeline.pts_s[worked], 0.0 if timeline.names else detector_fps)
+    stretches = _Stretches(video, timeline)
     for begin in range(start, stop, shard_frames):
         end = min(begin + shard_frames, stop)
         low, high = (int(order) for order in np.searchsorted(worked, (begin, end)))
@@ -139,7 +141,7 @@ def cut_shards(
             detected=detected[before:after].copy(),
             fps=0.0 if timeline.names else fps,
         )
-        yield replace(shard, stretches=tuple(_stretches(video, timeline, shard))) if background else shard
+        yield replace(shard, stretches=stretches.around(shard)) if background else shard
 
 
 def _shard(
@@ -179,17 +181,39 @@ def _shard(
     )
 
 
-def _stretches(video: Video, timeline: Timeline, shard: Shard) -> Iterator[Stretch]:
-    """The stretches that the frames of a shard, and those around it, lie in."""
-    numbers = np.floor(timeline.pts_s / STRETCH_S)
-    for number in np.unique(numbers[shard.first : shard.last]):
-        start, stop = (int(np.searchsorted(numbers, number, side=side)) for side in ("left", "right"))
+class _Stretches:
+    """The stretches of a video. The last one is kept: most shards lie in that of the shard before."""
+
+    def __init__(self, video: Video, timeline: Timeline) -> None:
+        self._video, self._timeline = video, timeline
+        self._last: tuple[int, Stretch] | None = None
+
+    def around(self, shard: Shard) -> tuple[Stretch, ...]:
+        """The stretches that the frames of a shard, and those around it, lie in, in order."""
+        return tuple(map(self._stretch, dict.fromkeys(map(_stretch_number, shard.pts_s.tolist()))))
+
+    def _stretch(self, number: int) -> Stretch:
+        if self._last is None or self._last[0] != number:
+            self._last = number, self._cut(number)
+        return self._last[1]
+
+    def _cut(self, number: int) -> Stretch:
+        """Stretch `number`, from 0."""
+        timeline = self._timeline
+        start, stop = (bisect_left(timeline.pts_s, edge, key=_stretch_number) for edge in (number, number + 1))
         chosen, runs = _samples(timeline, start, stop)
         samples = [
-            _shard(video, timeline, (int(own[0]), int(own[-1]) + 1), own, before=int(own[0]), detected=own, fps=1.0)
+            _shard(
+                self._video, timeline, (int(own[0]), int(own[-1]) + 1), own, before=int(own[0]), detected=own, fps=1.0
+            )
             for own in np.split(chosen, runs)
         ]
-        yield Stretch(start, tuple(samples))
+        return Stretch(start, tuple(samples))
+
+
+def _stretch_number(pts_s: float) -> int:
+    """Number, from 0, of the stretch that a frame lies in, by its time."""
+    return int(pts_s // STRETCH_S)
 
 
 def _samples(timeline: Timeline, start: int, stop: int) -> tuple[Numbers, Numbers]:
