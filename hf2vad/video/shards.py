@@ -31,6 +31,10 @@ STRETCH_S = 600.0
 """Seconds of footage that share a background. Light changes little in them, and few people stand still for half."""
 SAMPLES = 25
 """Frames that a background is made of."""
+FEW_KEYFRAMES = 5
+"""Keyframes of a stretch below which the frames right behind them would show too few moments."""
+DECODED = 500
+"""Frames that are decoded for a background, at most, where a stretch has so many keyframes but too few for all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +223,8 @@ def _stretch_number(pts_s: float) -> int:
 def _samples(timeline: Timeline, start: int, stop: int) -> tuple[Numbers, Numbers]:
     """Numbers of the sampled frames of a stretch, and the places in them at which decoding begins anew.
 
-    Keyframes cost a tenth of other frames, so they are taken where there are enough. Otherwise the stretch is decoded
+    Keyframes cost a tenth of other frames, so they are taken where there are enough. With fewer, in more frames than
+    DECODED, samples are spread over the beginnings of what lies between keyframes. Otherwise the stretch is decoded
     from its first sample to its last.
     """
     spread = start + (np.arange(SAMPLES) + 0.5) * (stop - start) / SAMPLES
@@ -232,7 +237,12 @@ def _samples(timeline: Timeline, start: int, stop: int) -> tuple[Numbers, Number
         starts = np.array([0, *(restart.frame for restart in timeline.restarts)], np.int64)
     starts = np.unique(starts[(starts >= start) & (starts < stop)])
     if len(starts) < SAMPLES // 2:
-        return frames, np.empty(0, np.int64)
+        if len(starts) < FEW_KEYFRAMES or frames[-1] - frames[0] < DECODED:
+            return frames, np.empty(0, np.int64)
+        each = -(-SAMPLES // len(starts))
+        decoded = np.minimum(np.diff(np.append(starts, stop)), DECODED // len(starts))
+        frames = np.unique(starts[:, None] + np.arange(each) * decoded[:, None] // each)
+        return frames, np.searchsorted(frames, starts[1:])
     places = np.searchsorted(starts, frames, side="right") - 1
     keys = np.unique(starts[np.maximum(places, 0)])
     return keys, np.arange(1, len(keys))

@@ -26,6 +26,7 @@ from hf2vad.schema import F32, U8
 from hf2vad.settings import to_dict
 from hf2vad.video import shards
 from hf2vad.video.background import background
+from hf2vad.video.decode import decode
 from hf2vad.video.timeline import probe
 from tests.moving import COUNT, HEIGHT, WIDTH, content, extract, only_video, scene, write_video
 
@@ -108,6 +109,30 @@ def test_a_stretch_with_many_keyframes_is_sampled_at_keyframes_alone(
     (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
     (sample,) = shard.stretches[0].samples
     assert len(sample.worked) == 20, "too few keyframes: decoded from the first sample to the last"
+
+
+@pytest.mark.parametrize("decoded", [16, 40])
+def test_a_long_stretch_with_few_keyframes_is_decoded_in_part(
+    clip: Path, decoded: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keyframes are 0, 12, 24 and 36."""
+    monkeypatch.setattr(shards, "FEW_KEYFRAMES", 4)
+    monkeypatch.setattr(shards, "SAMPLES", 12)
+    monkeypatch.setattr(shards, "DECODED", decoded)
+    video = only_video(clip)
+    (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
+    samples = shard.stretches[0].samples
+    apart = decoded // 4 / 3
+    assert [each.worked.tolist() for each in samples] == [
+        [key + int(number * apart) for number in range(3)] for key in (0, 12, 24, 36)
+    ]
+    whole = list(decode(shard))
+    for each in samples:
+        for frame in decode(each):
+            assert np.array_equal(frame.image, whole[frame.index].image)
+    monkeypatch.setattr(shards, "DECODED", COUNT)
+    (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
+    assert len(shard.stretches[0].samples) == 1, "short enough to be decoded from the first sample to the last"
 
 
 def test_no_background_is_named_where_no_detector_needs_one(clip: Path) -> None:
