@@ -38,15 +38,20 @@ def scoring(site: Site, out: Path) -> ScoreJob:
     return replace(job, engine="eager", device="cpu")
 
 
+def shard_files(out: Path) -> set[Path]:
+    """Files of shards; what a shard looked like lies beside them, under a name of the same form."""
+    return {path for path in out.rglob("*-*-*.parquet") if "looks" not in path.parts}
+
+
 @contextlib.contextmanager
 def sigterm_after(out: Path, shards: int, wait: float, *, times: int = 1) -> Iterator[None]:
     """Signal this process `wait` seconds after `shards` new shard files have appeared under `out`."""
-    over, seen = threading.Event(), set(out.rglob("shards/**/*.parquet"))
+    over, seen = threading.Event(), shard_files(out)
 
     def send() -> None:
         new: set[Path] = set()
         while len(new) < shards and not over.is_set():
-            new |= set(out.rglob("**/*-*-*.parquet")) - seen
+            new |= shard_files(out) - seen
             time.sleep(0.005)
         if not over.wait(wait):
             for _ in range(times):
