@@ -163,6 +163,16 @@ def test_brightness_is_the_median_of_every_fourth_pixel(shape: tuple[int, ...]) 
         assert brightness(picture) == max(1.0, float(np.median(picture[::4, ::4])))
 
 
+def test_who_comes_into_a_half_dark_and_half_bright_picture_does_not_change_its_light() -> None:
+    ground = np.full((240, 320, 3), 60, np.uint8)
+    ground[:114] = 200
+    image = ground.copy()
+    image[130:, :60] = 230
+    assert brightness(image) > 3 * brightness(ground)
+    (box,) = found(image, ground)
+    assert np.abs(box - [0, 130, 60, 240]).max() <= 3
+
+
 def boxes_of_whole_picture(image: U8, ground: U8, config: ForegroundConfig) -> list[list[float]]:
     """Foreground boxes where every step is done to the whole picture."""
     height, width = ground.shape[:2]

@@ -13,6 +13,10 @@ from hf2vad.schema import U8
 
 SPARSE = 4
 """One pixel in so many, across and down, tells how bright a picture is."""
+APART_LEVELS = 1.125
+"""Factor between two measures of brightness from which on the levels' median is not trusted."""
+LEVELS = 16, 240
+"""Lowest and highest level of a pixel that tells a ratio: darker ones are noise, brighter ones cut off."""
 
 APART = 4
 """Pixels between the two places of an edge."""
@@ -27,6 +31,8 @@ FEWEST = 32
 SHOWN = 0.2
 """Share of the edges across, or down, below which a picture is of something else than the background."""
 
+_GRID = (slice(CELL // 2, None, CELL), slice(CELL // 2, None, CELL))
+
 
 class Ground:
     """A background with what is computed of it once for all frames."""
@@ -40,8 +46,20 @@ class Ground:
         self._lit = 1.0, self._smooth
 
     def gain(self, image: U8) -> float:
-        """Factor that makes the background as bright as a (H, W, 3) picture, in the median."""
-        return brightness(image) / self._brightness
+        """Factor that makes the background as bright as a (H, W, 3) picture.
+
+        It is the ratio of the median levels. Of a picture that is half dark and half bright, someone who comes or goes
+        moves the median from one to the other; where it is far from the median ratio of the pixels, that counts.
+        """
+        of_levels = brightness(image) / self._brightness
+        before, now = self._smooth[_GRID].ravel(), image[_GRID].ravel()
+        low, high = LEVELS
+        telling = (before >= low) & (before <= high) & (now <= high)
+        if np.count_nonzero(telling) < FEWEST:
+            return of_levels
+        of_pixels = float(np.median(now[telling] / before[telling]))
+        trusted = of_pixels < APART_LEVELS * of_levels and of_levels < APART_LEVELS * of_pixels
+        return of_levels if trusted else of_pixels
 
     def lit(self, gain: float) -> U8:
         """(H, W, 3) BGR: the smoothed background, `gain` times as bright."""
