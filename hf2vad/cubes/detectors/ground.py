@@ -13,8 +13,8 @@ from hf2vad.schema import U8
 
 SPARSE = 4
 """One pixel in so many, across and down, tells how bright a picture is."""
-APART_LEVELS = 1.125
-"""Factor between two measures of brightness from which on the levels' median is not trusted."""
+AGREE = 1.125
+"""Factor between two measures of brightness from which on the median level is not trusted."""
 LEVELS = 16, 240
 """Lowest and highest level of a pixel that tells a ratio: darker ones are noise, brighter ones cut off."""
 
@@ -27,7 +27,7 @@ KEPT = 1 / 3
 CELL = 16
 """Pixels along a side of the squares of a background, of each of which the strongest edge counts."""
 FEWEST = 32
-"""Squares with an edge below which those of a background tell nothing: one person may stand before all of them."""
+"""Squares with an edge, or levels of pixels, below which they tell nothing: one person may stand before all of them."""
 SHOWN = 0.2
 """Share of the edges across, or down, below which a picture is of something else than the background."""
 
@@ -44,6 +44,9 @@ class Ground:
         self._brightness = brightness(background)
         self._edges = [Edges.of(self._smooth, axis) for axis in (0, 1)]
         self._lit = 1.0, self._smooth
+        grid = self._smooth[_GRID].ravel()
+        self._telling = np.flatnonzero((grid >= LEVELS[0]) & (grid <= LEVELS[1]))
+        self._before = grid[self._telling].astype(np.float32)
 
     def gain(self, image: U8) -> float:
         """Factor that makes the background as bright as a (H, W, 3) picture.
@@ -52,13 +55,12 @@ class Ground:
         moves the median from one to the other; where it is far from the median ratio of the pixels, that counts.
         """
         of_levels = brightness(image) / self._brightness
-        before, now = self._smooth[_GRID].ravel(), image[_GRID].ravel()
-        low, high = LEVELS
-        telling = (before >= low) & (before <= high) & (now <= high)
-        if np.count_nonzero(telling) < FEWEST:
+        now = image[_GRID].ravel()[self._telling]
+        ratios = (now / self._before)[now <= LEVELS[1]]
+        if len(ratios) < FEWEST:
             return of_levels
-        of_pixels = float(np.median(now[telling] / before[telling]))
-        trusted = of_pixels < APART_LEVELS * of_levels and of_levels < APART_LEVELS * of_pixels
+        of_pixels = float(np.median(ratios))
+        trusted = of_pixels < AGREE * of_levels and of_levels < AGREE * of_pixels
         return of_levels if trusted else of_pixels
 
     def lit(self, gain: float) -> U8:
