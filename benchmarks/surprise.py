@@ -53,10 +53,11 @@ from hf2vad.training.data import StcFile, StcTable
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = [name for name in FEATURES if not networks_for([name]) and name not in ("classes", "embedding")]
 SMOOTHING = 17
-WHOLE = "_whole"
-"""Ending of the names of results with boxes of whole objects: `--detector.kinds foreground motion`."""
+MOTION = "_motion"
+"""Ending of the names of results with boxes of what moves alone: `--detector.kinds motion`."""
 TRUE = "_true"
 """Ending of the names of results with the boxes of the demo's actors."""
+SCENES = "surprise_demo_"
 LOCALISED = ("features", "features, one camera", "features, added in frames", "energy", "speed")
 ALSO = ("rbdc", "tbdc", "told", "anomalies", "false_alarms", "false_alarms_per_hour")
 
@@ -130,6 +131,7 @@ def fusions(chosen: FusionConfig) -> dict[str, FusionConfig]:
         "features, silent 0": replace(chosen, silent=0.0),
         "features, silent 2": replace(chosen, silent=2.0),
         "features, one camera": chosen,
+        "features and motion": replace(chosen, motion=1.0),
         "features and place": replace(chosen, place=1.0),
         "features and look": replace(chosen, look=1.0),
         "features, Eq. 9": FusionConfig.of(weights),
@@ -219,33 +221,35 @@ def _boxes(table: StcTable, file: StcFile) -> F64:
     return np.concatenate([np.empty((0, 4)), *table.only([file]).boxes()])
 
 
-def results(ending: str = "") -> list[dict[str, Any]]:
-    """Results, by name: with the default detector, or with the boxes that the name's `ending` says."""
+def results() -> dict[str, dict[str, Any]]:
+    """Results by name. A name says the source of boxes, where it is not the default."""
     paths = sorted((ROOT / "benchmarks" / "results").glob("surprise_*.json"))
-    named = {path: next((other for other in (WHOLE, TRUE) if path.stem.endswith(other)), "") for path in paths}
-    return [json.loads(path.read_text()) for path, found in named.items() if found == ending]
+    return {path.stem: json.loads(path.read_text()) for path in paths}
+
+
+def shown() -> list[dict[str, Any]]:
+    """Results with the default boxes and, on Ped2, with all others."""
+    return [
+        result for name, result in results().items() if not (name.startswith(SCENES) and name.endswith((MOTION, TRUE)))
+    ]
 
 
 def whole_objects_table() -> str:
     """Frame AUROC, micro / macro, of the features with motion boxes, with whole objects, and with true boxes."""
-    moving, whole, true = (
-        {result["benchmark"].removesuffix(ending): result["auroc"] for result in results(ending)}
-        for ending in ("", WHOLE, TRUE)
-    )
+    rows = {name: result["auroc"] for name, result in results().items()}
     lines = [["footage", "`motion`", "`foreground motion`", "… and `place`", "true boxes", "… and `place`"]]
-    for name, rows in whole.items():
-        sources = (rows, true.get(name, {}))
+    for name in [name for name in rows if name + MOTION in rows]:
+        sources = (rows[name], rows.get(name + TRUE, {}))
         both = [auroc.get(row, []) for auroc in sources for row in ("features", "features and place")]
-        cells = [_cell(each) for each in (moving[name]["features"], *both)]
-        lines.append([name.removeprefix("surprise_").replace("_", " "), *cells])
+        cells = [_cell(each) for each in (rows[name + MOTION]["features"], *both)]
+        lines.append([_title(name), *cells])
     return _markdown(lines)
 
 
 def table() -> str:
     """Frame AUROC, micro / macro, mean over seeds, of each feature alone and of their sums."""
-    found = results()
-
-    head = ["", *(result["benchmark"].removeprefix("surprise_").replace("_", " ") for result in found)]
+    found = shown()
+    head = ["", *(_title(result["benchmark"]) for result in found)]
     names = list(dict.fromkeys(name for result in found for name in result["auroc"]))
     lines = [[name, *(_cell(result["auroc"].get(name, [])) for result in found)] for name in names]
     fused = [result["auroc"]["features"] for result in found]
@@ -259,7 +263,7 @@ def table() -> str:
 def localisation_table() -> str:
     """Regions and tracks found, and what events tell, mean over seeds."""
     lines = [["boxes", "score", "RBDC", "TBDC", "regions with a box", "anomalies detected", "false alarms", "an hour"]]
-    for result in results():
+    for result in shown():
         for name in LOCALISED:
             rows = result["auroc"].get(name, [])
             if rows and "rbdc" in rows[0]:
@@ -267,9 +271,12 @@ def localisation_table() -> str:
                 places = [f"{100 * mean[key]:.1f}" for key in ("rbdc", "tbdc", "regions_with_a_box")]
                 told = f"{mean['told']:.1f} of {mean['anomalies']:.0f}"
                 alarms = [f"{mean['false_alarms']:.1f}", f"{mean['false_alarms_per_hour']:.0f}"]
-                where = result["benchmark"].removeprefix("surprise_").replace("_", " ")
-                lines.append([where, name, *places, told, *alarms])
+                lines.append([_title(result["benchmark"]), name, *places, told, *alarms])
     return _markdown(lines)
+
+
+def _title(name: str) -> str:
+    return name.removeprefix("surprise_").replace("_", " ")
 
 
 def _cell(rows: list[dict[str, Any]]) -> str:

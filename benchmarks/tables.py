@@ -84,8 +84,11 @@ def headline() -> str:
     for name, shown in (
         ("ped2_published", ["UCSD Ped2", "published by VEC"]),
         ("ped2_own", ["UCSD Ped2", "motion and YOLOX-nano"]),
-        ("ped2_motion", ["UCSD Ped2", "motion"]),
-        ("demo_street", ["generated street", "motion"]),
+        ("ped2_motion", ["UCSD Ped2", "motion alone"]),
+        ("ped2", ["UCSD Ped2", "the default"]),
+        ("demo_street", ["generated street", "the default"]),
+        ("demo_corridor", ["generated corridor", "the default"]),
+        ("demo_road", ["generated road", "the default"]),
     ):
         (features,), compact = results(f"surprise_{name}.json"), results(f"compact_{name}.json")
         rows.append([*shown, _micro(features, "features"), _micro(compact[0], "compact") if compact else "–"])

@@ -50,14 +50,14 @@ SHORT_TRAINING = TrainingConfig(
     frame=StageConfig(epochs=1, lr=1e-3),
     joint=StageConfig(epochs=1, lr=1e-4),
 )
-SURPRISE = FusionConfig.of(
-    {"motion": 1.0, "energy": 1.0, "motion_grid": 1.0, "shape": 1.0, "size": 1.0}, rule="surprise"
-)
+SURPRISE = FusionConfig.of({"energy": 1.0, "motion_grid": 1.0, "shape": 1.0, "size": 1.0}, rule="surprise")
 """Features without a network, added by surprise."""
 DENSITY = DensityConfig(kind="exemplars", height="speed", exemplars=1024)
 PED2 = _extraction(3, 18, 10**2, 0.5, 10**2, 0.6)
 OURS = replace(PED2, flow=FlowConfig(region="boxes"), detector=replace(PED2.detector, fps=5.0))
 """The thresholds of Ped2; flow around boxes alone, and networks that detect on five frames a second."""
+WHOLE = replace(OURS, detector=replace(OURS.detector, kinds=("foreground", "motion")))
+"""Boxes of whole objects, and of what moves outside of them."""
 
 PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
     {
@@ -77,7 +77,7 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
             fusion=FusionConfig(flow=0.02, frame=1.0),
         ),
         "compact": Preset(
-            extraction=OURS,
+            extraction=WHOLE,
             model=replace(SMALL_NETWORK, flow_input="frames", flow_error="min", flow_residual="mean", flow_pooling=2),
             training=replace(
                 SHORT_TRAINING, stages=("flow",), flow=StageConfig(epochs=2, lr=1e-3, decay=0.3, decay_every=1)
@@ -87,7 +87,7 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
         ),
         "compact_eq9": Preset(extraction=OURS, model=SMALL_NETWORK, training=SHORT_TRAINING),
         "features": Preset(
-            extraction=OURS,
+            extraction=WHOLE,
             training=TrainingConfig(stages=()),
             fusion=SURPRISE,
             density=DENSITY,

@@ -27,7 +27,7 @@ from hf2vad.heap import give_back_freed
 from hf2vad.profile import span, spans
 from hf2vad.schema import F32, FRAMES, U8, CubeBatch, FrameStatus
 from hf2vad.threads import prefetch
-from hf2vad.video.background import background
+from hf2vad.video.background import Backgrounds
 from hf2vad.video.decode import Frame, decode
 from hf2vad.video.sampled import tempo
 from hf2vad.video.shards import BOXES_AFTER, Shard, cut_shards
@@ -96,8 +96,7 @@ class Extractor:
         self._finder = BoxFinder(config, boxes_uri, threads=threads)
         self._ahead = BOXES_AFTER if config.flow.region == "boxes" else 0
         """Frames before and after a shard whose boxes decide where its flow is computed."""
-        self._stretch: tuple[str, int] | None = None
-        self._background: U8 | None = None
+        self._backgrounds = Backgrounds(config.working.size)
 
     def shards(
         self, video: Video, timeline: Timeline, length: int, *, start: int = 0, stop: int | None = None
@@ -230,23 +229,12 @@ class Extractor:
             index=frame.index,
             image=frame.image,
             neighbours=neighbours,
-            background=self._background_of(shard, frame.index),
+            background=self._backgrounds.at(shard, frame.index),
         )
         with span("boxes"):
             detections = self._detections(shard, recent[-1], near[shard.detected_on(order)])
             boxes = self._finder.boxes(context, working, detections)
         return _Boxed(frame, status, boxes, zones.keeps(boxes.in_source, frame.size), recent)
-
-    def _background_of(self, shard: Shard, index: int) -> U8 | None:
-        """The background of the stretch that frame `index` lies in; None where no detector needs it."""
-        stretch = next((stretch for stretch in reversed(shard.stretches) if stretch.start <= index), None)
-        if stretch is None:
-            return None
-        if self._stretch != (shard.video.uri, stretch.start):
-            with span("background"):
-                self._background = background(stretch, self._config.working.size)
-            self._stretch = shard.video.uri, stretch.start
-        return self._background
 
     def _detections(self, shard: Shard, item: _Prepared, source: _Prepared) -> Sequence[Detections]:
         """Detections of networks in `source`, carried to `item`.

@@ -15,9 +15,11 @@ Found = tuple[I32, F32]
 
 
 class Classes(Feature[NoSettings]):
-    """−log10 of the share of the object's class among training objects, times how sure the detector is of it.
+    """−log10 of the share of training objects whose class is as rare as the object's or rarer, times how sure the
+    detector is of the class.
 
-    0 for an object without a class: motion boxes have none. A table without classes does not fit it, and it is 0.
+    0 for the most usual class, and for an object without one: motion boxes have none. A table without classes does not
+    fit it, and it is 0.
     """
 
     name = "classes"
@@ -25,6 +27,7 @@ class Classes(Feature[NoSettings]):
     topic: ClassVar[Topic] = "class"
     says = "is a kind of object that is rare here"
     needs: ClassVar[frozenset[Need]] = frozenset({"classes"})
+    counted = True
     Settings = NoSettings
 
     @property
@@ -73,15 +76,17 @@ def _counted(cubes: CubeArrays) -> F32:
 
 
 def _shares(counts: F32, classes: I32, fold: I32 | None) -> F64:
-    """(B,) above 0: share of each class among the objects counted, those of the cube's own fold left out.
+    """(B,) above 0: share of the objects counted whose class is as rare as each cube's or rarer, those of the cube's
+    own fold left out.
 
-    A class that was never met is taken for half an object.
+    One object more is counted, of a class that was never met: with n objects no class is rarer than 1 / (n + 1).
     """
     folds, known = counts.shape
     count = np.zeros((folds, known + 1))  # the last column: classes that were never met
     count[:, :-1] = counts
+    whole = count.sum()
+    count = count.sum(0, keepdims=True) if fold is None else count.sum(0) - count
+    as_rare = np.where(count[:, None] <= count[:, :, None], count[:, None], 0.0).sum(2)
+    share = as_rare / np.maximum(count.sum(1, keepdims=True), 1.0)
     column = np.minimum(np.maximum(classes, 0), known)
-    met, of = count.sum(0)[column], np.full(len(classes), count.sum())
-    if fold is not None:
-        met, of = met - count[fold, column], of - count.sum(1)[fold]
-    return np.asarray((met + 0.5) / (of + 1), np.float64)
+    return np.asarray((share[0 if fold is None else fold, column] * whole + 1) / (whole + 1), np.float64)

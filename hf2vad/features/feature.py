@@ -202,6 +202,9 @@ class Feature(ABC, Generic[S]):
     length_power: ClassVar[int] = 0
     """The value of an object seen half as tall is 2 to the minus this of it. `--fusion.perspective` divides by that
     power of the expected height: 1 for a length in pixels, 2 for its square, 0 for what does not depend on size."""
+    counted: ClassVar[bool] = False
+    """True if the value is −log10 of a counted share, so that few different values occur. No tail is then fitted above
+    those of the training cubes."""
     Settings: ClassVar[type[Any]] = NoSettings
     """Frozen dataclass of settings with defaults; they travel in the bundle."""
 

@@ -129,3 +129,23 @@ def fit_tail(values: F32 | F64) -> Tail:
         scale=max(mean, narrowest),
         cubes=count,
     )
+
+
+def counted_tail(values: F32 | F64) -> Tail:
+    """The distribution of (B,) training values, at least one, that are −log10 of counted shares, or sums of these.
+
+    No exponential is fitted: where most values are equal, it would make any other one in millions. With n values none
+    is rarer than 1 in n + 1, which is where a value of log10(n + 1) lies, unless training values are as large.
+    """
+    knots, times = np.unique(values.astype(np.float64), return_counts=True)
+    as_large = times[::-1].cumsum()[::-1]
+    rarest = math.log10(len(values) + 1)
+    surprises = rarest - np.log10(as_large + 1)
+    kept = np.unique(np.searchsorted(surprises, np.linspace(0.0, surprises[-1], LEVELS)))
+    beyond = (rarest,) if knots[-1] < rarest else ()
+    return Tail(
+        values=(*map(float, knots[kept]), *beyond),
+        surprises=(*map(float, surprises[kept]), *beyond),
+        scale=1 / math.log(10),
+        cubes=len(values),
+    )

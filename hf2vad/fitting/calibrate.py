@@ -18,8 +18,9 @@ from hf2vad.bundle.calibration import Calibration, Moments
 from hf2vad.errors import TrainingError
 from hf2vad.features.feature import CubeArrays
 from hf2vad.features.perspective import Perspective
+from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
-from hf2vad.features.tail import fit_tail, own_share
+from hf2vad.features.tail import counted_tail, fit_tail, own_share
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.folds import Folds
 from hf2vad.fitting.running_moments import RunningMoments
@@ -256,10 +257,16 @@ def _calibration(
     )
     if fusion.rule == "eq9":
         return _with_thresholds(rough, files, Scorer.eq9(fusion, rough), smoothing)
-    tails = {name: fit_tail(np.concatenate([file.values[name] for file in sources[name]])) for name in fusion.weights}
+    counted = {name: feature_classes()[name].counted for name in fusion.weights}
+    tails = {
+        name: (counted_tail if counted[name] else fit_tail)(
+            np.concatenate([file.values[name] for file in sources[name]])
+        )
+        for name in fusion.weights
+    }
     rough = replace(rough, tails=tails)
     sums = _sums(files, Scorer.surprise(fusion, rough, overall or rough))
-    rough = replace(rough, total=fit_tail(sums))
+    rough = replace(rough, total=(counted_tail if all(counted.values()) else fit_tail)(sums))
     own = _with_thresholds(rough, files, Scorer.surprise(fusion, rough, overall or rough), smoothing)
     return own if overall is None else _shrunk(own, overall)
 

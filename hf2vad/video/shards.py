@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,10 @@ STRETCH_S = 600.0
 """Seconds of footage that share a background. Light changes little in them, and few people stand still for half."""
 SAMPLES = 25
 """Frames that a background is made of."""
+FEW_KEYFRAMES = 5
+"""Keyframes of a stretch below which the frames right behind them would show too few moments."""
+DECODED = 500
+"""Frames that are decoded for a background, at most, where a stretch has so many keyframes but too few for all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +129,7 @@ def cut_shards(
     stop = timeline.frame_count if stop is None else min(stop, timeline.frame_count)
     worked = worked_frames(timeline, fps)
     detected = detection_frames(timeline.pts_s[worked], 0.0 if timeline.names else detector_fps)
+    stretches = _Stretches(video, timeline)
     for begin in range(start, stop, shard_frames):
         end = min(begin + shard_frames, stop)
         low, high = (int(order) for order in np.searchsorted(worked, (begin, end)))
@@ -139,7 +145,7 @@ def cut_shards(
             detected=detected[before:after].copy(),
             fps=0.0 if timeline.names else fps,
         )
-        yield replace(shard, stretches=tuple(_stretches(video, timeline, shard))) if background else shard
+        yield replace(shard, stretches=stretches.around(shard)) if background else shard
 
 
 def _shard(
@@ -179,23 +185,46 @@ def _shard(
     )
 
 
-def _stretches(video: Video, timeline: Timeline, shard: Shard) -> Iterator[Stretch]:
-    """The stretches that the frames of a shard, and those around it, lie in."""
-    numbers = np.floor(timeline.pts_s / STRETCH_S)
-    for number in np.unique(numbers[shard.first : shard.last]):
-        start, stop = (int(np.searchsorted(numbers, number, side=side)) for side in ("left", "right"))
+class _Stretches:
+    """The stretches of a video. The last one is kept: most shards lie in that of the shard before."""
+
+    def __init__(self, video: Video, timeline: Timeline) -> None:
+        self._video, self._timeline = video, timeline
+        self._last: tuple[int, Stretch] | None = None
+
+    def around(self, shard: Shard) -> tuple[Stretch, ...]:
+        """The stretches that the frames of a shard, and those around it, lie in, in order."""
+        return tuple(map(self._stretch, dict.fromkeys(map(_stretch_number, shard.pts_s.tolist()))))
+
+    def _stretch(self, number: int) -> Stretch:
+        if self._last is None or self._last[0] != number:
+            self._last = number, self._cut(number)
+        return self._last[1]
+
+    def _cut(self, number: int) -> Stretch:
+        """Stretch `number`, from 0."""
+        timeline = self._timeline
+        start, stop = (bisect_left(timeline.pts_s, edge, key=_stretch_number) for edge in (number, number + 1))
         chosen, runs = _samples(timeline, start, stop)
         samples = [
-            _shard(video, timeline, (int(own[0]), int(own[-1]) + 1), own, before=int(own[0]), detected=own, fps=1.0)
+            _shard(
+                self._video, timeline, (int(own[0]), int(own[-1]) + 1), own, before=int(own[0]), detected=own, fps=1.0
+            )
             for own in np.split(chosen, runs)
         ]
-        yield Stretch(start, tuple(samples))
+        return Stretch(start, tuple(samples))
+
+
+def _stretch_number(pts_s: float) -> int:
+    """Number, from 0, of the stretch that a frame lies in, by its time."""
+    return int(pts_s // STRETCH_S)
 
 
 def _samples(timeline: Timeline, start: int, stop: int) -> tuple[Numbers, Numbers]:
     """Numbers of the sampled frames of a stretch, and the places in them at which decoding begins anew.
 
-    Keyframes cost a tenth of other frames, so they are taken where there are enough. Otherwise the stretch is decoded
+    Keyframes cost a tenth of other frames, so they are taken where there are enough. With fewer, in more frames than
+    DECODED, samples are spread over the beginnings of what lies between keyframes. Otherwise the stretch is decoded
     from its first sample to its last.
     """
     spread = start + (np.arange(SAMPLES) + 0.5) * (stop - start) / SAMPLES
@@ -208,7 +237,12 @@ def _samples(timeline: Timeline, start: int, stop: int) -> tuple[Numbers, Number
         starts = np.array([0, *(restart.frame for restart in timeline.restarts)], np.int64)
     starts = np.unique(starts[(starts >= start) & (starts < stop)])
     if len(starts) < SAMPLES // 2:
-        return frames, np.empty(0, np.int64)
+        if len(starts) < FEW_KEYFRAMES or frames[-1] - frames[0] < DECODED:
+            return frames, np.empty(0, np.int64)
+        each = -(-SAMPLES // len(starts))
+        decoded = np.minimum(np.diff(np.append(starts, stop)), DECODED // len(starts))
+        frames = np.unique(starts[:, None] + np.arange(each) * decoded[:, None] // each)
+        return frames, np.searchsorted(frames, starts[1:])
     places = np.searchsorted(starts, frames, side="right") - 1
     keys = np.unique(starts[np.maximum(places, 0)])
     return keys, np.arange(1, len(keys))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf2vad.bundle.bundle import load_bundle
+from hf2vad.bundle.calibration import Calibration
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError, MismatchError, TrainingError
@@ -20,11 +22,13 @@ from hf2vad.features.embedding import Embedding, EmbeddingConfig, _encoder, enla
 from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, NoSettings
 from hf2vad.features.perspective import fit_perspective
 from hf2vad.features.settings import FusionConfig
+from hf2vad.fitting.calibrate import MeasuredFile, calibrate
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.schema import STC, STC_CLASSES, U8
-from hf2vad.training.data import StcTable
+from hf2vad.scoring.scorer import Scorer
+from hf2vad.training.data import StcFile, StcTable
 from tests.onnx_network import EncoderNetwork, QueryNetwork
 
 HERE = RayConfig(address="none")
@@ -53,10 +57,15 @@ def classes() -> Classes:
 
 def test_a_class_is_as_unusual_as_it_is_rare_and_sure(classes: Classes) -> None:
     usual, rare, new, beyond = classes.measure(objects([0, 2, 1, 70]))
-    assert usual == pytest.approx(-np.log10(90.5 / 100), abs=1e-5)
-    assert rare == pytest.approx(-np.log10(9.5 / 100), abs=1e-5)
-    assert new == beyond == pytest.approx(-np.log10(0.5 / 100), abs=1e-5)
+    assert usual == 0
+    assert rare == pytest.approx(1.0)
+    assert new == beyond == pytest.approx(2.0)
     assert classes.measure(objects([2], [0.5]))[0] == pytest.approx(rare / 2)
+
+
+def test_two_rare_classes_are_as_usual_as_both_together() -> None:
+    feature = Classes(NoSettings()).fit(sample(objects([0] * 979 + [2] * 10 + [5] * 10)))
+    assert feature.measure(objects([2, 5, 7])) == pytest.approx([-np.log10(21 / 1000)] * 2 + [3.0])
 
 
 def test_an_object_without_a_class_is_no_evidence(classes: Classes) -> None:
@@ -68,8 +77,43 @@ def test_an_object_without_a_class_is_no_evidence(classes: Classes) -> None:
 def test_a_training_object_does_not_vouch_for_its_own_class() -> None:
     cubes = objects([0] * 50 + [4] * 50, fold=np.repeat(np.arange(2, dtype=np.int32), 50))
     feature = Classes(NoSettings()).fit(sample(cubes))
-    assert feature.measure(cubes).min() > 1
-    assert feature.measure(replace(cubes, fold=None)).max() < 0.5
+    assert feature.measure(cubes).min() == feature.measure(objects([9]))[0]
+    assert feature.measure(replace(cubes, fold=None)).max() == 0
+
+
+@pytest.mark.parametrize("others", [0, 30, 300])
+def test_a_class_that_was_never_seen_is_as_rare_as_the_footage_supports(others: int) -> None:
+    count = 20_000
+    sure = np.random.default_rng(0).uniform(0.3, 0.95, count)
+    cubes = objects([0] * (count - others) + [2] * others, sure.tolist(), fold=np.arange(count, dtype=np.int32) % 4)
+    feature = Classes(NoSettings()).fit(sample(cubes))
+    calibration = calibrated(feature, cubes)
+    scorer = Scorer.surprise(FusionConfig.of({"classes": 1.0}, rule="surprise"), calibration, calibration)
+    usual, rare, new = feature.measure(objects([0, 2, 7], [1.0, sure[-others:].min(), 1.0]))
+    surprise = calibration.tails["classes"].surprise(np.array([usual, rare, new]))
+    assert surprise[0] == 0
+    assert surprise[2] == pytest.approx(math.log10(count + 1))
+    if others:
+        assert surprise[1] == pytest.approx(-math.log10((others + 1) / (count + 1)), abs=0.01)
+    scores = scorer.score({"classes": np.array([usual, rare, new], np.float32)})
+    assert 2 < scores[2] <= math.log10(count + 1)
+
+
+def test_a_class_that_only_one_clip_has_is_as_usual_as_its_objects_are() -> None:
+    cubes = objects([0] * 950 + [2] * 50, fold=np.repeat(np.arange(20, dtype=np.int32), 50))
+    feature = Classes(NoSettings()).fit(sample(cubes))
+    surprise = calibrated(feature, cubes).tails["classes"].surprise(feature.measure(objects([7])))
+    assert surprise[0] == pytest.approx(-math.log10(51 / 1001))
+
+
+def calibrated(feature: Classes, cubes: CubeArrays) -> Calibration:
+    file = MeasuredFile(
+        StcFile("file", "video", 0, len(cubes), (len(cubes),)),
+        np.arange(len(cubes), dtype=np.int32),
+        {"classes": feature.measure(cubes)},
+    )
+    fusion = FusionConfig.of({"classes": 1.0}, rule="surprise")
+    return calibrate([file], fusion=fusion, smoothing=1, where="here").overall
 
 
 def test_a_camera_has_classes_of_its_own(classes: Classes) -> None:

@@ -10,15 +10,24 @@ import numpy as np
 import pytest
 
 from hf2vad.cubes.detectors.detector import NO_BOXES, FrameContext, Resources
-from hf2vad.cubes.detectors.foreground import ForegroundDetector, Ground, foreground, valleys, without_small
+from hf2vad.cubes.detectors.foreground import (
+    ForegroundDetector,
+    Ground,
+    brightness,
+    foreground,
+    valleys,
+    without_small,
+)
 from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
 from hf2vad.errors import ConfigError
+from hf2vad.presets import preset
 from hf2vad.schema import F32, U8
 from hf2vad.settings import to_dict
 from hf2vad.video import shards
 from hf2vad.video.background import background
+from hf2vad.video.decode import decode
 from hf2vad.video.timeline import probe
 from tests.moving import COUNT, HEIGHT, WIDTH, content, extract, only_video, scene, write_video
 
@@ -78,6 +87,17 @@ def test_who_stands_still_has_a_whole_box_and_motion_finds_none(tmp_path: Path) 
     assert not any(len(batch) for batch in moving[STANDS[0] + 2 : STANDS[1] - 2])
 
 
+@pytest.mark.parametrize(
+    ("name", "finds"), [("compact", True), ("features", True), ("compact_eq9", False), ("ped2", False)]
+)
+def test_by_default_who_stands_still_is_found_and_by_the_papers_presets_only_who_moves(
+    name: str, finds: bool, tmp_path: Path
+) -> None:
+    write_video(tmp_path / "clip.mp4", standing())
+    batches = extract(only_video(tmp_path), 1000, Extractor(preset(name).extraction))
+    assert all(len(batch) == finds for batch in batches[STANDS[0] + 2 : STANDS[1] - 2])
+
+
 def test_images_of_a_folder_have_a_background(tmp_path: Path) -> None:
     for number, image in enumerate(standing()):
         path = tmp_path / "clip" / f"{number:03d}.png"
@@ -103,6 +123,30 @@ def test_a_stretch_with_many_keyframes_is_sampled_at_keyframes_alone(
     assert len(sample.worked) == 20, "too few keyframes: decoded from the first sample to the last"
 
 
+@pytest.mark.parametrize("decoded", [16, 40])
+def test_a_long_stretch_with_few_keyframes_is_decoded_in_part(
+    clip: Path, decoded: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keyframes are 0, 12, 24 and 36."""
+    monkeypatch.setattr(shards, "FEW_KEYFRAMES", 4)
+    monkeypatch.setattr(shards, "SAMPLES", 12)
+    monkeypatch.setattr(shards, "DECODED", decoded)
+    video = only_video(clip)
+    (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
+    samples = shard.stretches[0].samples
+    apart = decoded // 4 / 3
+    assert [each.worked.tolist() for each in samples] == [
+        [key + int(number * apart) for number in range(3)] for key in (0, 12, 24, 36)
+    ]
+    whole = list(decode(shard))
+    for each in samples:
+        for frame in decode(each):
+            assert np.array_equal(frame.image, whole[frame.index].image)
+    monkeypatch.setattr(shards, "DECODED", COUNT)
+    (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
+    assert len(shard.stretches[0].samples) == 1, "short enough to be decoded from the first sample to the last"
+
+
 def test_no_background_is_named_where_no_detector_needs_one(clip: Path) -> None:
     video = only_video(clip)
     for config, stretches in ((ExtractionConfig(), 0), (FOREGROUND, 1)):
@@ -114,7 +158,48 @@ def test_a_picture_that_is_brighter_as_a_whole_has_no_foreground() -> None:
     ground = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     ground[20:40, 30:60] = (120, 60, 40)
     bright = cv2.convertScaleAbs(ground, alpha=1.4)
-    assert not foreground(np.asarray(bright, np.uint8), Ground.of(ground), 22).any()
+    assert not foreground(np.asarray(bright, np.uint8), Ground(ground), 22).any()
+
+
+@pytest.mark.parametrize("shape", [(HEIGHT, WIDTH, 3), (61, 83, 3), (4, 4, 3), (12, 8, 3)])
+def test_brightness_is_the_median_of_every_fourth_pixel(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(shape[0])
+    for highest in (2, 256):
+        picture = rng.integers(0, highest, shape, np.uint8)
+        assert brightness(picture) == max(1.0, float(np.median(picture[::4, ::4])))
+
+
+def boxes_of_whole_picture(image: U8, ground: U8, config: ForegroundConfig) -> list[list[float]]:
+    """Foreground boxes where every step is done to the whole picture."""
+    height, width = ground.shape[:2]
+    gain = brightness(image) / brightness(ground)
+    lit = cv2.convertScaleAbs(cv2.GaussianBlur(ground, (3, 3), 0), alpha=gain)
+    mask = (cv2.absdiff(cv2.GaussianBlur(image, (3, 3), 0), lit).max(axis=2) > config.threshold).astype(np.uint8)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (config.close, config.close))
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
+    contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    rectangles = [cv2.boundingRect(contour) for contour in contours if cv2.contourArea(contour) > config.min_area]
+    return sorted(
+        [max(0, x - 2), max(0, y - 2), min(width, x + w + 2), min(height, y + h + 2)]
+        for x, y, w, h in rectangles
+        if max(w, h) < 10 * min(w, h)
+    )
+
+
+@pytest.mark.parametrize("close", [3, 7, 31])
+def test_boxes_are_those_of_the_whole_picture_though_only_a_part_of_it_is_looked_at(close: int) -> None:
+    rng = np.random.default_rng(close)
+    ground = cv2.GaussianBlur(rng.integers(60, 160, (HEIGHT, WIDTH, 3), np.uint8), (7, 7), 0)
+    config, seen = ForegroundConfig(close=close, min_area=20), 0
+    for _ in range(40):
+        image = cv2.convertScaleAbs(ground, alpha=float(rng.choice([1.0, 1.1])))
+        for _ in range(rng.integers(0, 4)):
+            x, y, w, h = rng.integers(-8, WIDTH), rng.integers(-8, HEIGHT), rng.integers(4, 30), rng.integers(4, 30)
+            image[max(0, y) : y + h, max(0, x) : x + w] = rng.integers(0, 256, 3)
+        boxes = found(np.asarray(image, np.uint8), np.asarray(ground, np.uint8), config=config)
+        assert sorted(boxes.tolist()) == boxes_of_whole_picture(image, ground, config)
+        seen += len(boxes)
+    assert seen > 20
 
 
 def test_a_change_of_the_whole_picture_gives_no_boxes() -> None:

@@ -198,7 +198,8 @@ def test_people_read_why_an_object_is_an_event_and_what_about_it_is_usual(demo: 
     assert given.sentence == "Has an unusual outline; moves as usual."
     assert given.kind == given.parts[0].name == "shape"
     least = int(10 ** settings.calibration.tails["shape"].supported / 100) * 100
-    assert [part.text for part in given.parts] == [f"beyond 1 in {least:,}", *["usual"] * 4]
+    others = len(settings.fusion.weights) - 1
+    assert [part.text for part in given.parts] == [f"beyond 1 in {least:,}", *["usual"] * others]
     assert given.rarity.endswith("as far as the footage learnt from can tell")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf2vad.errors import BundleError
-from hf2vad.features.tail import CENSORED, SHRINK, CameraTail, Tail, fit_tail, own_share
+from hf2vad.features.tail import CENSORED, LEVELS, SHRINK, CameraTail, Tail, counted_tail, fit_tail, own_share
 from hf2vad.scoring.words import duration_words, one_in, rarity_words, score_rarity
 
 finite = st.floats(-1e6, 1e6, width=32)
@@ -60,6 +60,28 @@ def test_equal_training_values_make_any_larger_one_surprising_and_stay_usual_the
         0.0,
         pytest.approx(0.5 / tail.scale / math.log(10)),
     ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(shares=st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.4, 1.3, 2.7, 9.0]), min_size=1, max_size=300))
+def test_values_that_were_counted_are_as_rare_as_they_are_and_none_is_rarer_than_the_footage_supports(
+    shares: list[float],
+) -> None:
+    values = np.array(shares)
+    tail = counted_tail(values)
+    for value, surprise in zip(values, tail.surprise(values), strict=True):
+        assert surprise == pytest.approx(math.log10((len(values) + 1) / ((values >= value).sum() + 1)))
+    largest = max(values.max(), math.log10(len(values) + 1))
+    assert tail.surprise(np.array([largest]))[0] <= math.log10(len(values) + 1) + 1e-9
+
+
+def test_a_distribution_of_many_counted_values_is_kept_in_few_points() -> None:
+    values = np.random.default_rng(5).exponential(0.3, 20_000)
+    tail = counted_tail(values)
+    assert len(tail.values) <= LEVELS + 1
+    for surprise in (1.0, 2.0, 3.0):
+        value = np.quantile(values, 1 - 10.0**-surprise)
+        assert tail.surprise(np.array([value]))[0] == pytest.approx(surprise, abs=0.1)
 
 
 def test_a_tail_survives_the_bundles_json_unchanged() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +39,7 @@ class ForegroundDetector(Detector):
 
     def __init__(self, settings: ForegroundConfig, resources: Resources) -> None:
         self._settings = settings
-        self._ground: tuple[U8, Ground] | None = None
+        self._ground: Ground | None = None
 
     def boxes(self, frame: FrameContext, earlier: F32) -> Detections:
         """Boxes of the foreground of `frame`, sorted by y1, x1, y2, x2; none where it has no background."""
@@ -48,17 +47,17 @@ class ForegroundDetector(Detector):
             return Detections(NO_BOXES)
         settings = self._settings
         height, width = frame.image.shape[:2]
-        if self._ground is None or self._ground[0] is not frame.background:
-            self._ground = frame.background, Ground.of(frame.background)
-        mask = foreground(frame.image, self._ground[1], settings.threshold)
-        if mask.mean() > settings.most:
+        if self._ground is None or self._ground.background is not frame.background:
+            self._ground = Ground(frame.background)
+        mask = foreground(frame.image, self._ground, settings.threshold)
+        if not 0 < cv2.countNonZero(mask) <= settings.most * mask.size:
             return Detections(NO_BOXES)
         for x1, y1, x2, y2 in grown(earlier, GROW, width, height):
             mask[int(np.floor(y1)) : int(np.ceil(y2)), int(np.floor(x1)) : int(np.ceil(x2))] = 0
+        corner, part = _extent(mask, margin=settings.close)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (settings.close, settings.close))
-        contours, _ = cv2.findContours(
-            cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
-        )
+        closed = cv2.morphologyEx(part, cv2.MORPH_CLOSE, kernel)
+        contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=corner)
         boxes = [
             (x, y, x + w, y + h)
             for contour in contours
@@ -93,23 +92,30 @@ class ForegroundDetector(Detector):
             yield x + left + part_x, y + part_y, part_width, part_height
 
 
-@dataclass(frozen=True)
 class Ground:
     """A background as `foreground` compares frames with it."""
 
-    smoothed: U8
-    """(H, W, 3) BGR."""
-    brightness: float
-    """Median grey level."""
+    def __init__(self, background: U8) -> None:
+        """background: (H, W, 3) BGR."""
+        self.background = background
+        self._smoothed = _smooth(background)
+        self._brightness = brightness(background)
+        self._lit = 1.0, self._smoothed
 
-    @classmethod
-    def of(cls, background: U8) -> Self:
-        return cls(np.asarray(cv2.GaussianBlur(background, (3, 3), 0), np.uint8), brightness(background))
+    def lit(self, level: float) -> U8:
+        """(H, W, 3) BGR: the smoothed background, as bright as a picture whose `brightness` is `level`."""
+        gain = level / self._brightness
+        if gain != self._lit[0]:
+            self._lit = gain, np.asarray(cv2.convertScaleAbs(self._smoothed, alpha=gain), np.uint8)
+        return self._lit[1]
 
 
 def brightness(picture: U8) -> float:
-    """Median grey level of a (H, W, 3) picture, at least 1."""
-    return max(1.0, float(np.median(picture[::SPARSE, ::SPARSE])))
+    """Median of the channels' levels in a (H, W, 3) picture, at least 1."""
+    sample = np.stack([picture[::SPARSE, ::SPARSE, channel] for channel in range(3)])
+    below = cv2.calcHist([sample.reshape(1, -1)], [0], None, [256], [0, 256]).cumsum()
+    middle = np.searchsorted(below, ((sample.size - 1) // 2, sample.size // 2), side="right")
+    return max(1.0, float(middle.mean()))
 
 
 def foreground(image: U8, ground: Ground, threshold: int) -> U8:
@@ -117,9 +123,32 @@ def foreground(image: U8, ground: Ground, threshold: int) -> U8:
 
     image: (H, W, 3) BGR. The background is first made as bright as the image, in the median.
     """
-    lit = cv2.convertScaleAbs(ground.smoothed, alpha=brightness(image) / ground.brightness)
-    blue, green, red = cv2.split(cv2.absdiff(cv2.GaussianBlur(image, (3, 3), 0), lit))
-    return (np.asarray(cv2.max(cv2.max(blue, green), red), np.uint8) > threshold).view(np.uint8)
+    difference = np.asarray(cv2.absdiff(_smooth(image), ground.lit(brightness(image))), np.uint8)
+    mask = np.zeros(difference.shape[:2], np.uint8)
+    rows = np.flatnonzero(difference.reshape(len(mask), -1).max(axis=1) > threshold)
+    if len(rows):
+        part = slice(rows[0], rows[-1] + 1)
+        blue, green, red = cv2.split(difference[part])
+        mask[part] = np.asarray(cv2.max(cv2.max(blue, green), red), np.uint8) > threshold
+    return mask
+
+
+def _smooth(picture: U8) -> U8:
+    return np.asarray(cv2.GaussianBlur(picture, (3, 3), 0), np.uint8)
+
+
+def _extent(mask: U8, margin: int) -> tuple[tuple[int, int], U8]:
+    """The rectangle around the ones in a (H, W) `mask` and `margin` pixels more: its upper left corner, and the part of
+    the mask inside it."""
+    height, width = mask.shape
+    x, y, across, down = cv2.boundingRect(mask)
+    x1, y1, x2, y2 = (
+        max(0, x - margin),
+        max(0, y - margin),
+        min(width, x + across + margin),
+        min(height, y + down + margin),
+    )
+    return (x1, y1), mask[y1:y2, x1:x2]
 
 
 def valleys(heights: Sequence[int], depth: float) -> list[int]:
