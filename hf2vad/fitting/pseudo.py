@@ -13,7 +13,6 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
 
 from hf2vad.features.feature import CubeArrays
 from hf2vad.schema import F32, F64, FLOWS, SIZE, U8
@@ -205,6 +204,8 @@ def separation(held: HeldOut, normal: F64, unusual: F64, *, smoothing: int, repe
     cuts = np.flatnonzero(np.diff(frames) != 1) + 1
     smoothed = [np.concatenate([smooth(part, smoothing) for part in np.split(clip, cuts)]) for clip in clips]
     truth = np.repeat([False] + [True] * repeats, len(frames))
+    from sklearn.metrics import roc_auc_score  # seconds and megabytes that only --select pays
+
     return float(roc_auc_score(truth, np.concatenate(smoothed)))
 
 

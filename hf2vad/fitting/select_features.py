@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from hf2vad.engines.eager import Engine
 from hf2vad.features.feature import CubeArrays, CubeSample
@@ -127,6 +126,8 @@ def fitted_weights(normal: F64, unusual: list[F64]) -> F64:
     A feature with a negative weight is left out and the others fitted again. Deviations are cut at ±10: beyond, they
     are told apart anyway, and would rule the fit.
     """
+    from sklearn.linear_model import LogisticRegression  # seconds and megabytes that only --select pays
+
     values = np.clip(np.concatenate([normal, *unusual]), -10, 10)
     truth = np.repeat([False, True], [len(normal), sum(map(len, unusual))])
     kept = np.arange(values.shape[1])

@@ -1,4 +1,4 @@
-"""A walk through killed workers, a lost node, killed drivers and a store that fails; `make chaos` is its long form."""
+"""A walk through killed workers, a lost node, a killed driver and a store that fails; `make chaos` is its long form."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tests.seaweed import SeaweedServer
 from tests.site import run_job, wait_until
 
 pytestmark = pytest.mark.timeout(900)
-"""A whole run on three nodes that is disturbed all the time: a busy machine takes its time."""
+"""A whole run on two nodes that is disturbed all the time: a busy machine takes its time."""
 
-PLAN = Plan(every_s=(4.0, 8.0), drivers_at=(0.2, 0.6), node_at=0.4)
+PLAN = Plan(every_s=(4.0, 8.0), drivers_at=(0.25,), node_at=0.5)
 
 
 @pytest.fixture(scope="module")
 def both(s3: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("chaos") / "archive"
-    with chaos_site(s3, folder, bucket="chaos", nodes=3, videos=14, corrupt=4, frames=16) as made:
+    with chaos_site(s3, folder, bucket="chaos", nodes=2, videos=14, corrupt=4, frames=16) as made:
         quiet = quiet_run(made, "--ray.address", "none", seconds=300)
         chaos = chaos_run(made, PLAN, quiet.computed.shards, seconds=500)
         found = Both(made, quiet, chaos)
@@ -30,7 +30,7 @@ def both(s3: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def test_everything_that_the_plan_names_was_killed_and_failed(both: Both) -> None:
     assert both.chaos.count("worker") >= 2
-    assert both.chaos.count("driver") == 2
+    assert both.chaos.count("driver") == len(PLAN.drivers_at)
     assert both.chaos.count("node") == 1
     failed = sum(number for fate, number in both.chaos.requests.items() if fate not in ("passed", "delayed"))
     assert failed > 0.05 * sum(both.chaos.requests.values())

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,10 @@ def guarded(token: Path) -> Iterator[RayCluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def strangers(tmp_path: Path) -> dict[str, dict[str, str]]:
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """What those have in their environment who lack the token."""
-    wrong = tmp_path / "wrong"
+    wrong = tmp_path_factory.mktemp("strangers") / "wrong"
     wrong.write_text("another-token-" + "1" * 20)
     return {
         "without": {"RAY_AUTH_MODE": "disabled"},
@@ -51,6 +52,31 @@ def clean(env: dict[str, str], home: Path) -> dict[str, str]:
     """The environment of a job, where no token lies in the home folder and no cluster is named."""
     kept = {name: value for name, value in environment().items() if name not in ("RAY_ADDRESS", "AWS_PROFILE")}
     return {**kept, "HOME": str(home), **env}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A scoring job of a stranger, and the folder that it was to write to."""
+
+    done: Future[subprocess.CompletedProcess[str]]
+    out: Path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def refused(
+    guarded: RayCluster, site: Site, strangers: dict[str, dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Refused]]:
+    """Jobs that run beside the other tests: Ray waits for many seconds before it gives up."""
+    home = tmp_path_factory.mktemp("refused")
+
+    def score(who: str) -> subprocess.CompletedProcess[str]:
+        arguments = ("--archive", site.test, "--bundle", site.bundle, "--out", home / who)
+        command = job("score_archive", *arguments, "--ray.address", guarded.address)
+        env = clean(strangers[who], home)
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=200)
+
+    with ThreadPoolExecutor(len(strangers)) as pool:
+        yield {who: Refused(pool.submit(score, who), home / who) for who in strangers}
 
 
 def submit(cluster: RayCluster, env: dict[str, str], home: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -78,25 +104,6 @@ def test_with_the_token_it_runs_and_the_log_does_not_hold_it(guarded: RayCluster
     assert TOKEN not in done.stdout + done.stderr
 
 
-def test_scoring_jobs_without_the_token_end_and_say_so(
-    guarded: RayCluster, site: Site, strangers: dict[str, dict[str, str]], tmp_path: Path
-) -> None:
-    """Both at once: Ray waits for many seconds before it gives up."""
-
-    def score(who: str) -> subprocess.CompletedProcess[str]:
-        arguments = ("--archive", site.test, "--bundle", site.bundle, "--out", tmp_path / "out" / who)
-        command = job("score_archive", *arguments, "--ray.address", guarded.address)
-        env = clean(strangers[who], tmp_path)
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=200)
-
-    with ThreadPoolExecutor(len(strangers)) as pool:
-        done = dict(zip(strangers, pool.map(score, strangers), strict=True))
-    for who, ended in done.items():
-        assert ended.returncode == 2, f"{who}\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}"
-        assert "RAY_AUTH_MODE" in ended.stderr, who
-        assert not list((tmp_path / "out").rglob("*.parquet"))
-
-
 def test_a_scoring_job_with_the_token_scores(guarded: RayCluster, site: Site, token: Path, tmp_path: Path) -> None:
     arguments = ("--archive", site.test, "--bundle", site.bundle, "--out", tmp_path / "out", "--include", "01_*")
     command = job("score_archive", *arguments, "--ray.address", guarded.address)
@@ -107,3 +114,11 @@ def test_a_scoring_job_with_the_token_scores(guarded: RayCluster, site: Site, to
     assert len(written) >= 5
     assert not [path for path in written if TOKEN.encode() in path.read_bytes()]
     assert os.stat(token).st_mode & 0o077 == 0
+
+
+def test_scoring_jobs_without_the_token_end_and_say_so(refused: dict[str, Refused]) -> None:
+    for who, scoring in refused.items():
+        ended = scoring.done.result()
+        assert ended.returncode == 2, f"{who}\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}"
+        assert "RAY_AUTH_MODE" in ended.stderr, who
+        assert not list(scoring.out.rglob("*.parquet"))

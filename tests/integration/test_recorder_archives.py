@@ -44,11 +44,11 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Path]:
 
 
 def archive(folder: Path, recorder: str, clips: Sequence[Path]) -> Path:
-    """Two cameras, of each four files on two days."""
+    """Two cameras, each with all clips, half of them on each of two days."""
     form, cameras = LAYOUTS[recorder]
     for camera in cameras:
         for number, clip in enumerate(clips):
-            day, hour = DAYS[number // 2], f"{20 + number % 2}"
+            day, hour = DAYS[2 * number // len(clips)], f"{20 + number}"
             path = folder / form.format(camera=camera, day=day, digits=day.replace("-", ""), hour=hour)
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(clip, path)
@@ -76,7 +76,7 @@ def test_a_recorders_camera_is_one_in_training_scoring_and_on_the_site(
 
 
 def test_the_jobs_one_by_one_take_the_same_cameras_and_say_which(clips: Sequence[Path], tmp_path: Path) -> None:
-    videos = archive(tmp_path / "videos", "Frigate", clips)
+    videos = archive(tmp_path / "videos", "Frigate", clips[:2])
     stc, bundle, out = tmp_path / "stc", tmp_path / "bundle", tmp_path / "scores"
     all_of_them = "cameras from names (Frigate): front, yard\n"
     assert all_of_them in run_job("extract", videos, "--out", stc, "--preset", "features", *HERE).stdout
@@ -93,19 +93,19 @@ def test_a_bundle_whose_cameras_were_named_otherwise_scores_by_what_all_have_in_
 ) -> None:
     """As those were that were trained before recorders' names were read: each day's folder was a camera."""
     before = tmp_path / "before"
-    for number, clip in enumerate(clips):
-        (before / DAYS[number // 2]).mkdir(parents=True, exist_ok=True)
-        shutil.copy(clip, before / DAYS[number // 2] / f"{number}.mp4")
+    for day, clip in zip(DAYS, clips, strict=False):
+        (before / day).mkdir(parents=True)
+        shutil.copy(clip, before / day / "0.mp4")
     stc, bundle, out = tmp_path / "stc", tmp_path / "bundle", tmp_path / "scores"
     assert "cameras from names" not in run_job("extract", before, "--out", stc, "--preset", "features", *HERE).stdout
     run_job("train", stc, "--out", bundle, "--preset", "features")
     settings = load_bundle_settings(str(bundle))
     assert list(settings.cameras) == list(DAYS)
-    videos = archive(tmp_path / "videos", "Frigate", clips)
+    videos = archive(tmp_path / "videos", "Frigate", clips[:2])
     said = run_job("score", videos, "--bundle", bundle, "--out", out, *HERE).stdout
     line = f"camera front: scored by what is usual for all cameras; bundle {settings.id} has not learnt it apart\n"
     assert said.count(line) == 1
     assert "camera yard" not in said
     scored = [video.path for video in scored_videos(scores_prefix(str(out)))]
-    assert len(scored) == 8
+    assert len(scored) == 4
     assert all(settings.calibration_of(path) is settings.calibration for path in scored)

@@ -18,29 +18,30 @@ LARGEST = 300_000
 """Bytes of a picture in the docs."""
 
 
-def built(site: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(site), *options]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site, in which no link or anchor leads nowhere."""
+    site = tmp_path_factory.mktemp("docs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(site), "--strict"]
     env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=200)
-
-
-@pytest.mark.slow
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    done = built(tmp_path, "--strict")
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "index.html").read_text()
-    assert "fonts.googleapis.com" not in page
-    assert not list(tmp_path.rglob("*.py"))
+    return site
 
 
 @pytest.mark.slow
-def test_the_search_works_from_disk_and_nothing_leaves_the_site(tmp_path: Path) -> None:
-    assert built(tmp_path).returncode == 0
+def test_the_site_builds_without_a_warning(site: Path) -> None:
+    assert "fonts.googleapis.com" not in (site / "index.html").read_text()
+    assert not list(site.rglob("*.py"))
+
+
+@pytest.mark.slow
+def test_the_search_works_from_disk_and_nothing_leaves_the_site(site: Path) -> None:
     asked: list[str] = []
     with chromium() as browser:
         page = browser.new_page()
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"file://{tmp_path}/index.html")
+        page.goto(f"file://{site}/index.html")
         page.keyboard.press("f")
         page.keyboard.type("lease")
         page.locator(".md-search-result__item").first.wait_for(state="attached")
