@@ -10,14 +10,8 @@ import numpy as np
 import pytest
 
 from hf2vad.cubes.detectors.detector import NO_BOXES, FrameContext, Resources
-from hf2vad.cubes.detectors.foreground import (
-    ForegroundDetector,
-    Ground,
-    brightness,
-    foreground,
-    valleys,
-    without_small,
-)
+from hf2vad.cubes.detectors.foreground import ForegroundDetector, valleys, without_small
+from hf2vad.cubes.detectors.ground import Ground, brightness, smooth
 from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
@@ -158,7 +152,7 @@ def test_a_picture_that_is_brighter_as_a_whole_has_no_foreground() -> None:
     ground = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     ground[20:40, 30:60] = (120, 60, 40)
     bright = cv2.convertScaleAbs(ground, alpha=1.4)
-    assert not foreground(np.asarray(bright, np.uint8), Ground(ground), 22).any()
+    assert len(found(np.asarray(bright, np.uint8), ground)) == 0
 
 
 @pytest.mark.parametrize("shape", [(HEIGHT, WIDTH, 3), (61, 83, 3), (4, 4, 3), (12, 8, 3)])
@@ -167,6 +161,16 @@ def test_brightness_is_the_median_of_every_fourth_pixel(shape: tuple[int, ...]) 
     for highest in (2, 256):
         picture = rng.integers(0, highest, shape, np.uint8)
         assert brightness(picture) == max(1.0, float(np.median(picture[::4, ::4])))
+
+
+def test_who_comes_into_a_half_dark_and_half_bright_picture_does_not_change_its_light() -> None:
+    ground = np.full((240, 320, 3), 60, np.uint8)
+    ground[:114] = 200
+    image = ground.copy()
+    image[130:, :60] = 230
+    assert brightness(image) > 3 * brightness(ground)
+    (box,) = found(image, ground)
+    assert np.abs(box - [0, 130, 60, 240]).max() <= 3
 
 
 def boxes_of_whole_picture(image: U8, ground: U8, config: ForegroundConfig) -> list[list[float]]:
@@ -208,6 +212,56 @@ def test_a_change_of_the_whole_picture_gives_no_boxes() -> None:
     other[: HEIGHT * 45 // 100] = (255, 0, 0)
     assert len(found(other, ground)) == 1
     assert len(found(other, ground, config=ForegroundConfig(most=0.4))) == 0
+
+
+def view(left: int) -> U8:
+    """What a camera sees that looks at a long textured wall, from column `left` on."""
+    wall = np.random.default_rng(8).integers(0, 256, (10, 40, 3), np.uint8)
+    large = cv2.resize(wall, (960, 240), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(large[:, left : left + 320], np.uint8)
+
+
+@pytest.mark.parametrize("light", [0.6, 1.0, 1.2])
+def test_a_camera_that_has_turned_shows_other_edges_and_one_that_sees_people_or_other_light_does_not(
+    light: float,
+) -> None:
+    ground, lit = Ground(view(0)), np.linspace(light, 1, 320)[:, None]
+
+    def shown(picture: U8) -> bool:
+        seen = (picture * lit).clip(0, 255).astype(np.uint8)
+        return ground.shown_in(smooth(seen), ground.gain(seen))
+
+    crowded = view(0)
+    crowded[40:, :130] = crowded[80:, 160:260] = (30, 30, 30)
+    assert shown(view(0))
+    assert shown(crowded)
+    assert not shown(view(396))
+
+
+def test_a_turned_camera_has_no_foreground() -> None:
+    whatever = ForegroundConfig(most=1)
+    ground, turned = (view(left) // 8 + 60 for left in (0, 396))
+    assert len(found(turned, ground, config=whatever)) > 0, "too little contrast to tell"
+    ground, turned = (view(left) // 3 + 60 for left in (0, 396))
+    with_thing = ground.copy()
+    with_thing[20:50, 30:50] = 250
+    assert len(found(with_thing, ground)) == 1
+    assert len(found(turned, ground, config=whatever)) == 0
+
+
+def test_a_background_with_few_edges_never_says_that_the_camera_has_turned() -> None:
+    plain = np.full((240, 320, 3), 90, np.uint8)
+    for poles, shown in ((1, True), (4, False)):
+        ground = plain.copy()
+        for left in range(40, 40 * (poles + 1), 40):
+            ground[:, left : left + 3] = 200
+        assert Ground(ground).shown_in(plain, 1.0) == shown
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 3), (3, 90, 3), (90, 2, 3)])
+def test_a_tiny_background_has_no_edges(shape: tuple[int, ...]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    assert Ground(picture).shown_in(255 - picture, 1.0)
 
 
 def test_earlier_boxes_are_left_out_and_no_background_gives_no_boxes() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf2vad.cubes.detectors.detector import NO_BOXES, Detections, Detector, FrameContext, Resources, box_order
+from hf2vad.cubes.detectors.ground import Ground, smooth
 from hf2vad.cubes.detectors.motion import grown
 from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.opencv import cv2
@@ -19,8 +20,6 @@ GROW = 2
 """Pixels added on each side of a box, and of an earlier detector's box before what is in it is ignored."""
 LONGEST = 10
 """Boxes whose longer side is at least so many times the shorter one are dropped."""
-SPARSE = 4
-"""One pixel in so many, across and down, tells how bright a picture is."""
 
 Rect = Sequence[int]
 """x, y, width, height, in pixels."""
@@ -42,15 +41,20 @@ class ForegroundDetector(Detector):
         self._ground: Ground | None = None
 
     def boxes(self, frame: FrameContext, earlier: F32) -> Detections:
-        """Boxes of the foreground of `frame`, sorted by y1, x1, y2, x2; none where it has no background."""
+        """Boxes of the foreground of `frame`, sorted by y1, x1, y2, x2.
+
+        None where the frame has no background, or shows another place.
+        """
         if frame.background is None or frame.background.shape != frame.image.shape:
             return Detections(NO_BOXES)
         settings = self._settings
         height, width = frame.image.shape[:2]
         if self._ground is None or self._ground.background is not frame.background:
             self._ground = Ground(frame.background)
-        mask = foreground(frame.image, self._ground, settings.threshold)
-        if not 0 < cv2.countNonZero(mask) <= settings.most * mask.size:
+        gain, image = self._ground.gain(frame.image), smooth(frame.image)
+        mask = foreground(image, self._ground.lit(gain), settings.threshold)
+        few = 0 < cv2.countNonZero(mask) <= settings.most * mask.size
+        if not few or not self._ground.shown_in(image, gain):
             return Detections(NO_BOXES)
         for x1, y1, x2, y2 in grown(earlier, GROW, width, height):
             mask[int(np.floor(y1)) : int(np.ceil(y2)), int(np.floor(x1)) : int(np.ceil(x2))] = 0
@@ -92,38 +96,12 @@ class ForegroundDetector(Detector):
             yield x + left + part_x, y + part_y, part_width, part_height
 
 
-class Ground:
-    """A background as `foreground` compares frames with it."""
-
-    def __init__(self, background: U8) -> None:
-        """background: (H, W, 3) BGR."""
-        self.background = background
-        self._smoothed = _smooth(background)
-        self._brightness = brightness(background)
-        self._lit = 1.0, self._smoothed
-
-    def lit(self, level: float) -> U8:
-        """(H, W, 3) BGR: the smoothed background, as bright as a picture whose `brightness` is `level`."""
-        gain = level / self._brightness
-        if gain != self._lit[0]:
-            self._lit = gain, np.asarray(cv2.convertScaleAbs(self._smoothed, alpha=gain), np.uint8)
-        return self._lit[1]
-
-
-def brightness(picture: U8) -> float:
-    """Median of the channels' levels in a (H, W, 3) picture, at least 1."""
-    sample = np.stack([picture[::SPARSE, ::SPARSE, channel] for channel in range(3)])
-    below = cv2.calcHist([sample.reshape(1, -1)], [0], None, [256], [0, 256]).cumsum()
-    middle = np.searchsorted(below, ((sample.size - 1) // 2, sample.size // 2), side="right")
-    return max(1.0, float(middle.mean()))
-
-
-def foreground(image: U8, ground: Ground, threshold: int) -> U8:
+def foreground(image: U8, ground: U8, threshold: int) -> U8:
     """(H, W), 1 where `image` differs from `ground` by more than `threshold` in some channel, 0 elsewhere.
 
-    image: (H, W, 3) BGR. The background is first made as bright as the image, in the median.
+    Both are (H, W, 3) BGR, smoothed.
     """
-    difference = np.asarray(cv2.absdiff(_smooth(image), ground.lit(brightness(image))), np.uint8)
+    difference = np.asarray(cv2.absdiff(image, ground), np.uint8)
     mask = np.zeros(difference.shape[:2], np.uint8)
     rows = np.flatnonzero(difference.reshape(len(mask), -1).max(axis=1) > threshold)
     if len(rows):
@@ -131,10 +109,6 @@ def foreground(image: U8, ground: Ground, threshold: int) -> U8:
         blue, green, red = cv2.split(difference[part])
         mask[part] = np.asarray(cv2.max(cv2.max(blue, green), red), np.uint8) > threshold
     return mask
-
-
-def _smooth(picture: U8) -> U8:
-    return np.asarray(cv2.GaussianBlur(picture, (3, 3), 0), np.uint8)
 
 
 def _extent(mask: U8, margin: int) -> tuple[tuple[int, int], U8]:
