@@ -28,8 +28,9 @@ def test_every_job_has_settings() -> None:
 
 
 def test_every_option_of_a_job_stands_in_its_own_part_of_the_page() -> None:
+    text = page()
     for name, kind in job_settings().items():
-        (part,) = re.findall(rf"^### hf2vad {name}$(.*?)^##", page(), re.MULTILINE | re.DOTALL)
+        (part,) = re.findall(rf"^### hf2vad {name}$(.*?)^##", text, re.MULTILINE | re.DOTALL)
         for option in {option.split(".")[0] for option in options(kind)}:
             assert f"`{option}`" in part, f"hf2vad {name}: {option}"
 
