@@ -16,6 +16,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from benchmarks import toy
 from benchmarks.toy_digits import picture
 from benchmarks.toy_digits.digits import Digits, read_digits
 from benchmarks.toy_digits.experiment import Schedule, nearest, reconstruct, run, slots_kept, train
@@ -281,11 +282,12 @@ def test_the_command_shows_progress_and_a_table_and_writes_both_files(mnist: Pat
     assert json.loads((tmp_path / "out" / "toy_mnist.json").read_text())["machine"]["torch"] == torch.__version__
 
 
-@pytest.mark.slow
-def test_a_folder_without_mnist_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    done = command("--mnist", tmp_path, "--out", tmp_path / "out")
-    assert done.returncode == 2
-    assert done.stderr == f"error: {tmp_path}: neither train-{IMAGES} nor train-{IMAGES}.gz is there\n"
+def test_a_folder_without_mnist_is_one_line_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["toy", "--mnist", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert toy.main() == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}: neither train-{IMAGES} nor train-{IMAGES}.gz is there\n"
     assert not (tmp_path / "out").exists()
 
 
