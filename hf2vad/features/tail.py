@@ -140,7 +140,7 @@ def counted_tail(values: F32 | F64) -> Tail:
     knots, times = np.unique(values.astype(np.float64), return_counts=True)
     as_large = times[::-1].cumsum()[::-1]
     rarest = math.log10(len(values) + 1)
-    surprises = rarest - np.log10(as_large + 1)
+    surprises = np.log10((len(values) + 1) / (as_large + 1))  # of the lowest value exactly 0
     kept = np.unique(np.searchsorted(surprises, np.linspace(0.0, surprises[-1], LEVELS)))
     beyond = (rarest,) if knots[-1] < rarest else ()
     return Tail(
