@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import itertools
 import textwrap
@@ -152,6 +153,11 @@ def require_options(options: Iterable[Option], arguments: Sequence[str], prog: s
 
 def field_docs(kind: type[Any]) -> dict[str, str]:
     """The docstring that follows each field of a class, and of its bases."""
+    return _field_docs(kind)  # type: ignore[arg-type]  # mypy takes no class for hashable
+
+
+@functools.cache
+def _field_docs(kind: type[Any]) -> dict[str, str]:
     documented: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if not is_dataclass(base):
