@@ -7,6 +7,7 @@ what runs may take as long as it does. SIGINT (Ctrl-C) is no part of this: it en
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 import time
@@ -76,3 +77,17 @@ class Stop:
 
     def _note(self, number: int, frame: object) -> None:
         self._signals.append(time.monotonic())
+
+
+class StopWord:
+    """Passes the word to stop on to workers on any node; run as an actor, whose process imports no more than this."""
+
+    def __init__(self) -> None:
+        self._said = asyncio.Event()
+
+    async def say(self) -> None:
+        self._said.set()
+
+    async def told(self) -> None:
+        """Returns when it was said."""
+        await self._said.wait()

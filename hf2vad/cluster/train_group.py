@@ -9,7 +9,6 @@ What happens when a worker does not end well:
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import tempfile
@@ -27,7 +26,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from hf2vad.cluster.connection import connected
 from hf2vad.cluster.policy import Cause, cause_of
 from hf2vad.cluster.settings import RayConfig
-from hf2vad.cluster.stop import Stop
+from hf2vad.cluster.stop import Stop, StopWord
 from hf2vad.errors import DispatchError, Hf2vadError, StoppedError, TrainingError
 
 LOOK_SECONDS = 0.1
@@ -45,26 +44,12 @@ class Share:
     """CPU threads."""
     gpu: bool
     word: Any
-    """Handle of the _Word."""
+    """Handle of the StopWord."""
 
     def listen(self) -> Callable[[], bool]:
         """Return a function that tells whether the driver was asked to stop."""
         told = self.word.told.remote().future()
         return lambda: told.done() and told.exception() is None
-
-
-class _Word:
-    """An actor beside the driver, through which it tells workers on any node to stop."""
-
-    def __init__(self) -> None:
-        self._said = asyncio.Event()
-
-    async def say(self) -> None:
-        self._said.set()
-
-    async def told(self) -> None:
-        """Returns when it was said."""
-        await self._said.wait()
 
 
 def run_group(
@@ -98,9 +83,9 @@ def run_group(
 
 
 def _word() -> Any:
-    """A _Word on this node, where Ray Train has its controller too: what loses one of them loses all three."""
+    """A StopWord on this node, where Ray Train has its controller too: what loses one of them loses all three."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return ray.remote(_Word).options(num_cpus=0, scheduling_strategy=here).remote()
+    return ray.remote(StopWord).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 def _gpus(config: RayConfig, workers: int, device: str) -> float:
