@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,17 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+from hf2vad.bundle.bundle import load_bundle
+from hf2vad.engines.choose import choose_engine
+from hf2vad.engines.eager import EagerEngine
+from hf2vad.engines.make import make_engine
+from hf2vad.engines.network import NetworkEngine
+from hf2vad.engines.settings import EngineSpec
+from hf2vad.models.settings import NETWORKS, Network
 from tests.site import ROOT, SMALL, Site, last_run, run_job
+from tests.stc import make_cubes
 
 DATA = ROOT.parent / "shared" / "data" / "ped2"
 BATCH = ("--batch", 16)
@@ -80,6 +90,45 @@ def test_a_package_is_built_once(bundle: Path, scored: Scored) -> None:
     assert "nothing to do" in again.stdout
     assert sorted(path.name for path in scored.cache.iterdir()) == before
     assert [name.split("-")[0] for name in before] == ["aot", "aot"]
+
+
+@pytest.fixture
+def flow_engine(bundle: Path, scored: Scored) -> Iterator[tuple[EngineSpec, NetworkEngine]]:
+    """The package of the flow network alone, in this process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as it was built
+    spec = EngineSpec(name="aot", cache=str(scored.cache), networks=("flow",))
+    engine = make_engine(spec, load_bundle(str(bundle)), device=torch.device("cpu"), batch=BATCH[1])
+    assert isinstance(engine, NetworkEngine)
+    yield spec, engine
+    torch.set_num_threads(before)
+
+
+def test_a_package_of_the_flow_network_alone_gives_its_errors_without_pixels(
+    flow_engine: tuple[EngineSpec, NetworkEngine], bundle: Path, scored: Scored
+) -> None:
+    _, engine = flow_engine
+    _, flow = make_cubes(19, 5)
+    found = engine.errors(None, flow)
+    assert found.keys() == {"flow"}
+    eager = EagerEngine(load_bundle(str(bundle)).build(engine.device), device=engine.device, batch=BATCH[1])
+    np.testing.assert_allclose(found["flow"], eager.errors(*make_cubes(19, 5))["flow"], rtol=1e-5)
+    (about,) = scored.cache.glob("*.json")
+    assert json.loads(about.read_text())["networks"] == ["flow"]
+
+
+def test_a_package_of_the_flow_network_is_no_package_of_both(
+    flow_engine: tuple[EngineSpec, NetworkEngine], bundle: Path
+) -> None:
+    spec, engine = flow_engine
+    chosen: dict[tuple[Network, ...], str] = {
+        networks: choose_engine(
+            "auto", cache=spec.cache, precision="fp32", networks=networks, bundle_id=load_bundle(str(bundle)).id,
+            device=engine.device, batch=BATCH[1],
+        ).spec.label
+        for networks in (("flow",), NETWORKS)
+    }  # fmt: skip
+    assert chosen == {("flow",): "aot fp32", NETWORKS: "eager fp32"}
 
 
 def test_a_changed_package_ends_the_run_with_one_line(site: Site, bundle: Path, scored: Scored, tmp_path: Path) -> None:

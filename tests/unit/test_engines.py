@@ -43,6 +43,11 @@ def put_bundle(folder: Path | str, model: torch.nn.Module, config: ModelConfig, 
     return load_bundle(str(folder))
 
 
+def reading_frames(folder: Path, residual: FlowResidual) -> Bundle:
+    config = replace(TINY, flow_input="frames", flow_residual=residual, flow_error="min")
+    return put_bundle(folder, golden_network(config), config, ProbeCubes(*make_cubes(5, 1)))
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("bundle")
@@ -55,11 +60,17 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> EngineSpec:
 
 
 @pytest.fixture(scope="module")
-def aot(bundle: Bundle, spec: EngineSpec) -> Iterator[NetworkEngine]:
-    """Built once for this module."""
+def framed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle whose flow network reads frames too."""
+    return reading_frames(tmp_path_factory.mktemp("framed"), "quarters")
+
+
+@pytest.fixture(scope="module")
+def aot(framed: Bundle, spec: EngineSpec) -> Iterator[NetworkEngine]:
+    """A package of both networks, built once for this module."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    engine = make_engine(spec, bundle, device=CPU, batch=BATCH)
+    engine = make_engine(spec, framed, device=CPU, batch=BATCH)
     assert isinstance(engine, NetworkEngine)
     yield engine
     torch.set_num_threads(before)
@@ -79,24 +90,26 @@ def package(bundle: Bundle, spec: EngineSpec) -> Package:
 
 
 @pytest.mark.slow
-def test_a_package_scores_as_eager_does(aot: NetworkEngine, bundle: Bundle) -> None:
+def test_a_package_scores_as_eager_does_where_the_flow_network_reads_frames_too(
+    aot: NetworkEngine, framed: Bundle
+) -> None:
     found = aot.errors(*CUBES)
-    assert_close(found, eager(bundle))
-    assert not np.array_equal(found["frame"], eager(bundle)["frame"])  # it is another program
+    assert_close(found, eager(framed))
+    assert not np.array_equal(found["frame"], eager(framed)["frame"])  # it is another program
     again = aot.errors(CUBES[0][9:10], CUBES[1][9:10])
     assert (again["flow"][0], again["frame"][0]) == (found["flow"][9], found["frame"][9])
     assert aot.overflows == 0
 
 
 @pytest.mark.slow
-def test_a_package_says_what_it_is_and_is_not_built_again(aot: NetworkEngine, bundle: Bundle, spec: EngineSpec) -> None:
-    kept = package(bundle, spec)
+def test_a_package_says_what_it_is_and_is_not_built_again(aot: NetworkEngine, framed: Bundle, spec: EngineSpec) -> None:
+    kept = package(framed, spec)
     before = json.loads(Path(kept.about).read_text())
-    assert (before["engine"], before["bundle"], before["batch"]) == ("aot", bundle.id, BATCH)
+    assert (before["engine"], before["bundle"], before["batch"]) == ("aot", framed.id, BATCH)
     assert before["place"]["device"] == this_target(CPU).device
     assert before["difference"] < 1e-5
     assert (Path(spec.cache) / before["file"]).stat().st_size == before["bytes"]
-    assert_close(make_engine(spec, bundle, device=CPU, batch=BATCH).errors(*CUBES), eager(bundle))
+    assert_close(make_engine(spec, framed, device=CPU, batch=BATCH).errors(*CUBES), eager(framed))
     assert json.loads(Path(kept.about).read_text()) == before
 
 
@@ -107,49 +120,49 @@ def copied(spec: EngineSpec, tmp_path: Path) -> EngineSpec:
 
 @pytest.mark.slow
 def test_a_package_that_was_changed_is_not_loaded(
-    aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path
+    aot: NetworkEngine, framed: Bundle, spec: EngineSpec, tmp_path: Path
 ) -> None:
     spec = copied(spec, tmp_path)
     file = next((tmp_path / "engines").glob("*.pt2"))
     data = file.read_bytes()
     file.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
     with pytest.raises(EngineError, match=r"\.pt2: not what .*\.json was written for; build it again"):
-        make_engine(spec, bundle, device=CPU, batch=BATCH)
+        make_engine(spec, framed, device=CPU, batch=BATCH)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["../secret.pt2", "other.pt2", None])
 def test_a_package_that_names_another_file_is_not_loaded(
-    aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path, name: Any
+    aot: NetworkEngine, framed: Bundle, spec: EngineSpec, tmp_path: Path, name: Any
 ) -> None:
     spec = copied(spec, tmp_path)
-    about = Path(package(bundle, spec).about)
+    about = Path(package(framed, spec).about)
     about.write_text(json.dumps({**json.loads(about.read_text()), "file": name}))
     with pytest.raises(EngineError, match="names another engine's file"):
-        make_engine(spec, bundle, device=CPU, batch=BATCH)
+        make_engine(spec, framed, device=CPU, batch=BATCH)
 
 
 @pytest.mark.slow
 def test_a_package_of_other_weights_is_refused(
-    aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path
+    aot: NetworkEngine, framed: Bundle, spec: EngineSpec, tmp_path: Path
 ) -> None:
-    model = bundle.build(CPU)
+    model = framed.build(CPU)
     with torch.no_grad():
         model.cvae.decoder.head.bias += 0.01
-    other = put_bundle(tmp_path / "other", model, TINY, bundle.probe)
+    other = put_bundle(tmp_path / "other", model, framed.settings.model, framed.probe)
     forged = replace(spec, cache=str(tmp_path / "engines"))
-    package(other, forged).put(package(bundle, spec).fetch(tmp_path), {})
+    package(other, forged).put(package(framed, spec).fetch(tmp_path), {})
     with pytest.raises(EngineError, match=r"engine aot fp32 differs from eager by .* and 1e-05 is allowed"):
         make_engine(forged, other, device=CPU, batch=BATCH)
 
 
 @pytest.mark.slow
 def test_a_package_travels_through_s3(
-    aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, s3: SeaweedServer, tmp_path: Path
+    aot: NetworkEngine, framed: Bundle, spec: EngineSpec, s3: SeaweedServer, tmp_path: Path
 ) -> None:
     there = replace(spec, cache="s3://engines-of-test-engines/site")
-    package(bundle, there).put(package(bundle, spec).fetch(tmp_path), {})
-    assert_close(make_engine(there, bundle, device=CPU, batch=BATCH).errors(*CUBES), eager(bundle))
+    package(framed, there).put(package(framed, spec).fetch(tmp_path), {})
+    assert_close(make_engine(there, framed, device=CPU, batch=BATCH).errors(*CUBES), eager(framed))
 
 
 def test_a_batch_that_keeps_too_many_slots_is_scored_by_eager() -> None:
@@ -189,18 +202,18 @@ def choose(bundle: Bundle, wanted: Any, cache: str, **changes: Any) -> tuple[str
 
 @pytest.mark.slow
 def test_auto_takes_a_package_that_fits_and_eager_where_none_does(
-    aot: NetworkEngine, bundle: Bundle, spec: EngineSpec, tmp_path: Path
+    aot: NetworkEngine, framed: Bundle, spec: EngineSpec, tmp_path: Path
 ) -> None:
-    label, why = choose(bundle, "auto", spec.cache)
+    label, why = choose(framed, "auto", spec.cache)
     assert (label, spec.cache in why) == ("aot fp32", True)
     for changes in ({"batch": 9}, {"bundle_id": "0" * 16}, {"precision": "bf16"}, {"networks": ("flow",)}):
-        label, why = choose(bundle, "auto", spec.cache, **changes)
+        label, why = choose(framed, "auto", spec.cache, **changes)
         assert (label, "hf2vad build-engine" in why) == ("eager fp32", True)
-    assert choose(bundle, "auto", str(tmp_path))[0] == "eager fp32"
-    assert choose(bundle, "compiled", str(tmp_path))[0] == "compiled fp32"
+    assert choose(framed, "auto", str(tmp_path))[0] == "eager fp32"
+    assert choose(framed, "compiled", str(tmp_path))[0] == "compiled fp32"
     torch.set_num_threads(2)
     try:
-        assert choose(bundle, "auto", spec.cache)[0] == "eager fp32"  # it was built for one thread
+        assert choose(framed, "auto", spec.cache)[0] == "eager fp32"  # it was built for one thread
     finally:
         torch.set_num_threads(1)
 
@@ -230,53 +243,6 @@ def test_a_key_is_of_one_bundle_device_precision_batch_and_set_of_versions() -> 
 def test_the_key_of_a_package_of_both_networks_is_that_of_earlier_releases() -> None:
     target = Target(device="EPYC", ability="AVX512", threads=1, versions=(("torch", "2.13"),))
     assert engine_key(EngineSpec(name="aot"), "a", target, batch=64) == "d6afcb14c56eb77a"
-
-
-@pytest.fixture(scope="module")
-def flow_engine(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EngineSpec, NetworkEngine]]:
-    """A package of the flow network alone."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    spec = EngineSpec(name="aot", cache=str(tmp_path_factory.mktemp("flow")), networks=("flow",))
-    engine = make_engine(spec, bundle, device=CPU, batch=BATCH)
-    assert isinstance(engine, NetworkEngine)
-    yield spec, engine
-    torch.set_num_threads(before)
-
-
-@pytest.mark.slow
-def test_a_package_of_the_flow_network_alone_gives_its_errors_without_pixels(
-    flow_engine: tuple[EngineSpec, NetworkEngine], bundle: Bundle
-) -> None:
-    spec, engine = flow_engine
-    found = engine.errors(None, CUBES[1])
-    assert found.keys() == {"flow"}
-    np.testing.assert_allclose(found["flow"], eager(bundle)["flow"], rtol=1e-5)
-    assert json.loads(Path(package(bundle, spec).about).read_text())["networks"] == ["flow"]
-
-
-@pytest.mark.slow
-def test_a_package_of_the_flow_network_is_no_package_of_both(
-    flow_engine: tuple[EngineSpec, NetworkEngine], bundle: Bundle
-) -> None:
-    spec, _ = flow_engine
-    assert choose(bundle, "auto", spec.cache, networks=("flow",))[0] == "aot fp32"
-    assert choose(bundle, "auto", spec.cache)[0] == "eager fp32"
-
-
-def reading_frames(folder: Path, residual: FlowResidual) -> Bundle:
-    """A bundle whose flow network reads frames too."""
-    config = replace(TINY, flow_input="frames", flow_residual=residual, flow_error="min")
-    return put_bundle(folder, golden_network(config), config, ProbeCubes(*make_cubes(5, 1)))
-
-
-@pytest.mark.slow
-def test_a_package_of_a_flow_network_that_reads_frames_gives_its_errors(tmp_path: Path) -> None:
-    frames = reading_frames(tmp_path / "bundle", "quarters")
-    spec = EngineSpec(name="aot", cache=str(tmp_path / "engines"), networks=("flow",))
-    engine = make_engine(spec, frames, device=CPU, batch=BATCH)
-    assert engine.reads_pixels
-    np.testing.assert_allclose(engine.errors(*CUBES)["flow"], eager(frames)["flow"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("residual", ["pixels", "quarters", "mean"])
