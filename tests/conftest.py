@@ -88,11 +88,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         here = ("--ray.address", "none")
         places = ("--archive", archive.train, "--out", folder / "stc")
         run_job("extract_stc", *places, "--shard-frames", 50, "--flow.scale", 1, *here)
-        run_job("train", "--stc", folder / "stc", "--out", folder / "bundle", *TINY)
+        run_job("train", "--stc", folder / "stc", "--out", folder / "bundle", "--preset", "features")
+        run_job("train", "--stc", folder / "stc", "--out", folder / "network", *TINY)
 
     folder = made_once(tmp_path_factory, "site", make)
     archive = folder / "archive"
-    return Site(archive / "train", archive / "test", archive / "labels.parquet", folder / "stc", folder / "bundle")
+    return Site(
+        train=archive / "train",
+        test=archive / "test",
+        labels=archive / "labels.parquet",
+        stc=folder / "stc",
+        bundle=folder / "bundle",
+        network=folder / "network",
+    )
 
 
 @pytest.fixture(scope="session")

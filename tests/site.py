@@ -81,6 +81,9 @@ class Site:
     labels: Path
     stc: Path
     bundle: Path
+    """Of preset `features`, with which workers start without PyTorch, and a shard takes little time."""
+    network: Path
+    """A bundle whose score needs both networks, for tests in which these count, or that catch a run at its work."""
 
 
 def environment() -> dict[str, str]:

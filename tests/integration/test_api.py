@@ -96,7 +96,7 @@ def test_the_network_is_a_module_and_cubes_are_a_dataset(site: Site) -> None:
         _ = data[len(data)]
     batch = next(iter(torch.utils.data.DataLoader(data, batch_size=8, shuffle=True)))
     assert batch["appearance"].shape == (8, 5, 32, 32, 3)
-    network = hf2vad.load(site.bundle).network()
+    network = hf2vad.load(site.network).network()
     assert isinstance(network, torch.nn.Module)
     assert not network.training
 

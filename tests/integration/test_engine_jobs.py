@@ -153,7 +153,7 @@ def test_a_changed_package_ends_the_run_with_one_line(site: Site, bundle: Path, 
 def test_an_engine_that_cannot_be_is_one_line(
     site: Site, tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
-    arguments = ("--archive", site.test, "--bundle", site.bundle, "--out", tmp_path)
+    arguments = ("--archive", site.test, "--bundle", site.network, "--out", tmp_path)
     done = run_job("score_archive", *arguments, *options, expect=2)
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

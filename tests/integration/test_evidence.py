@@ -44,11 +44,11 @@ def places(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
     """Scores in which every clip has one event, from its first scored frame on."""
     folder = tmp_path_factory.mktemp("evidence")
     always = ("--events.threshold=-1e9", "--events.low=-1e9")
-    run_job("score_archive", "--archive", site.test, "--bundle", site.bundle, "--out", folder / "scores", *always)
+    run_job("score_archive", "--archive", site.test, "--bundle", site.network, "--out", folder / "scores", *always)
     return {
         "scores": str(folder / "scores"),
         "archive": str(site.test),
-        "bundle": str(site.bundle),
+        "bundle": str(site.network),
         "site": str(folder / "review"),
     }
 

@@ -48,7 +48,7 @@ class Profiled:
 @pytest.fixture(scope="module", params=sorted(LANES))
 def profiled(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Profiled:
     out = tmp_path_factory.mktemp("profiled")
-    bundle = ("--bundle", site.bundle, "--batch", 8) if request.param == "score_archive" else ()
+    bundle = ("--bundle", site.network, "--batch", 8) if request.param == "score_archive" else ()
     arguments = ("--archive", site.test, *bundle, "--out", out, "--shard-frames", 25)
     done = run_job(request.param, *arguments, "--profile")
     record = last_run(out)
@@ -123,7 +123,7 @@ def test_the_summary_says_where_time_went(profiled: Profiled) -> None:
 
 
 def test_without_the_option_seconds_are_counted_and_no_trace_is_written(site: Site, tmp_path: Path) -> None:
-    done = run_job("score_archive", "--archive", site.test, "--bundle", site.bundle, "--out", tmp_path)
+    done = run_job("score_archive", "--archive", site.test, "--bundle", site.network, "--out", tmp_path)
     record = last_run(tmp_path)
     assert "trace" not in record
     assert not list(tmp_path.rglob("*.trace.json.gz"))

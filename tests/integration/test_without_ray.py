@@ -53,7 +53,7 @@ def test_extraction_without_ray_leaves_the_same_cubes(site: Site, tmp_path: Path
 
 def test_scoring_and_evidence_without_ray_are_the_same(site: Site, tmp_path: Path) -> None:
     always = ("--events.threshold=-1e9", "--events.low=-1e9")
-    job = ("score_archive", "--archive", site.test, "--bundle", site.bundle, "--shard-frames", 20, *always)
+    job = ("score_archive", "--archive", site.test, "--bundle", site.network, "--shard-frames", 20, *always)
     without_ray(*job, "--out", tmp_path / "here")
     run_job(*job, "--out", tmp_path / "ray")
     assert tables(tmp_path / "here") == tables(tmp_path / "ray")
@@ -61,7 +61,7 @@ def test_scoring_and_evidence_without_ray_are_the_same(site: Site, tmp_path: Pat
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("here/runs/*.json"))
     assert (record["status"], record["workers"], record["gpus_per_worker"]) == ("finished", 1, 0)
     assert (record["shards"], record["model_loads"]) == (9, 1)
-    review = ("report", "--archive", site.test, "--bundle", site.bundle, "--scores", tmp_path / "here")
+    review = ("report", "--archive", site.test, "--bundle", site.network, "--scores", tmp_path / "here")
     without_ray(*review, "--out", tmp_path / "here-site")
     run_job(*review, "--out", tmp_path / "ray-site")
     assert evidence(tmp_path / "here-site") == evidence(tmp_path / "ray-site")
