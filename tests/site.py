@@ -97,11 +97,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def ray_head(folder: Path, *, cpus: int = 2, env: dict[str, str] | None = None) -> Iterator[RayCluster]:
-    """A head node of its own, in the foreground of a process that is ended with the block; `env`: more for it."""
-    port, dashboard, metrics = free_port(), free_port(), free_port()
+def ray_head(
+    folder: Path, *, cpus: int = 2, dashboard: bool = True, env: dict[str, str] | None = None
+) -> Iterator[RayCluster]:
+    """A head node of its own, in the foreground of a process that is ended with the block; `env`: more for it.
+
+    dashboard: start what jobs are submitted to, which is a dozen processes.
+    """
+    port, board, metrics = free_port(), free_port(), free_port()
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
-    command += [f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1"]
+    command += [f"--dashboard-port={board}", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1"]
+    command += [f"--include-dashboard={str(dashboard).lower()}"]
     command += [f"--metrics-export-port={metrics}"]
     command += [
         f"--num-cpus={cpus}",
@@ -115,9 +121,11 @@ def ray_head(folder: Path, *, cpus: int = 2, env: dict[str, str] | None = None) 
     with (folder / "head.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=marked, start_new_session=True)
         try:
-            _until(lambda: _answers(dashboard), seconds=90, what=f"Ray head (see {folder / 'head.log'})")
+            started = folder / "head.log"
+            up = (lambda: _answers(board)) if dashboard else (lambda: "Ray runtime started" in started.read_text())
+            _until(up, seconds=90, what=f"Ray head (see {started})")
             scraped = f"http://127.0.0.1:{metrics}/metrics"
-            yield RayCluster(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", process, scraped)
+            yield RayCluster(f"127.0.0.1:{port}", f"http://127.0.0.1:{board}", process, scraped)
         finally:
             end_session(process)
 

@@ -24,7 +24,7 @@ def nodes(s3: SeaweedServer) -> Iterator[RayCluster]:
     """A cluster with the CPUs that the manifests ask for, by its own count."""
     folder = Path(tempfile.mkdtemp(prefix="hf2vad-ray-"))  # short: Ray's sockets have paths of at most 107 bytes
     try:
-        with ray_head(folder, cpus=8) as head:
+        with ray_head(folder, cpus=8, dashboard=False) as head:
             yield head
     finally:
         shutil.rmtree(folder, ignore_errors=True)
