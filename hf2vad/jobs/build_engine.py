@@ -18,7 +18,7 @@ from typing import Literal
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.engines.settings import EngineSpec, Precision
-from hf2vad.errors import ConfigError
+from hf2vad.settings import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,7 @@ class BuildJob:
     threads."""
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ConfigError(f"--batch must be at least 1, got {self.batch}")
+        require(self.batch >= 1, f"--batch must be at least 1, got {self.batch}")
         EngineSpec(name=self.engine, precision=self.precision)
 
 

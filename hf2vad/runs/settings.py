@@ -13,7 +13,7 @@ from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
 from hf2vad.errors import ConfigError
 from hf2vad.health.settings import HealthConfig
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.settings import require
+from hf2vad.settings import require, require_odd
 from hf2vad.walk.settings import WalkSettings
 
 OF_BUNDLE = tuple(item.name for item in fields(ExtractionConfig))
@@ -87,15 +87,12 @@ class ScoreSettings(ZoneSettings, WalkSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch < 1:
-            raise ConfigError(f"--batch must be at least 1, got {self.batch}")
-        if self.vectors < 0:
-            raise ConfigError(f"--vectors must not be negative, got {self.vectors}")
+        require(self.batch >= 1, f"--batch must be at least 1, got {self.batch}")
+        require(self.vectors >= 0, f"--vectors must not be negative, got {self.vectors}")
         if self.engine != "auto":
             EngineSpec(name=self.engine, precision=self.precision)
-        if self.smoothing is not None and (self.smoothing < 1 or self.smoothing % 2 == 0):
-            raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
-
+        if self.smoothing is not None:
+            require_odd("--smoothing", self.smoothing)
         if self.alarms and self.events.threshold is not None:
             raise ConfigError(f"--alarms {self.alarms} and events.threshold contradict each other; give one of them")
 
