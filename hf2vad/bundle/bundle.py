@@ -15,8 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from hf2vad.bundle.examples import NO_EXAMPLES, NormalExamples
-from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
+from hf2vad.bundle.kept import NO_EXAMPLES, NO_PROBE, NormalExamples, ProbeCubes
 from hf2vad.bundle.settings import SETTINGS, BundleSettings, content_id, read_bundle_json, settings_from_json
 from hf2vad.errors import BundleError, MismatchError
 from hf2vad.features.feature import Feature

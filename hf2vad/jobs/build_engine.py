@@ -61,8 +61,8 @@ class BuildJob:
 def build_engine_job(job: BuildJob) -> int:
     """Build, check and put the package; returns the exit code. Nothing is done where it is there already."""
     from hf2vad.bundle.settings import load_bundle_settings
+    from hf2vad.cluster.calls import ask_for_engine
     from hf2vad.cluster.dispatch import open_cluster
-    from hf2vad.cluster.engine import ask_for_engine
     from hf2vad.engines.request import EngineRequest, cache_of
     from hf2vad.features.registry import networks_for
     from hf2vad.features.settings import FEATURES

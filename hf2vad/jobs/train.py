@@ -255,7 +255,7 @@ def _already_there(plan: TrainingPlan, table: StcTable) -> int:
 
 def _select(job: TrainJob, plan: TrainingPlan, table: StcTable, device: torch.device) -> None:
     """Choose what --select chooses, unless it was chosen before."""
-    from hf2vad.fitting.selection import put_selection
+    from hf2vad.fitting.select import put_selection
     from hf2vad.report.training import print_selection
 
     selection = put_selection(plan, table, job.selection, device)
