@@ -14,11 +14,12 @@ from hf2vad.archive.parts import Parts
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.zone_map import Zones
 from hf2vad.bundle.settings import load_bundle_settings
-from hf2vad.evidence.moments import clock, highest_scores, moments
+from hf2vad.evidence.moments import highest_scores, moments
 from hf2vad.jobs.extract import ExtractJob
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob
 from hf2vad.jobs.train import TrainJob, train_job
+from hf2vad.plurals import clock
 from hf2vad.progress import stage
 from hf2vad.report.site.night import Site, write_site
 from hf2vad.runs.extraction import extraction_task, run_extraction
