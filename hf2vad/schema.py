@@ -81,7 +81,7 @@ class CubeBatch:
         return len(self.boxes)
 
     @classmethod
-    def empty(cls, *, frame: int, pts_s: float, status: FrameStatus, dropped: int = 0) -> CubeBatch:
+    def empty(cls, *, frame: int, pts_s: float, status: FrameStatus) -> CubeBatch:
         """A frame without cubes."""
         return cls(
             frame=frame,
@@ -90,7 +90,6 @@ class CubeBatch:
             boxes=np.empty((0, 4), np.float32),
             appearance=np.empty((0, *APPEARANCE_SHAPE), np.uint8),
             flow=np.empty((0, *FLOW_SHAPE), np.float16),
-            dropped=dropped,
         )
 
 
