@@ -251,19 +251,15 @@ class _Above(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """Encoding of the stream."""
         return self._stream.encoding
 
     def isatty(self) -> bool:
-        """True: a terminal is below."""
         return True
 
     def fileno(self) -> int:
-        """File descriptor of the stream."""
         return self._stream.fileno()
 
     def writable(self) -> bool:
-        """True."""
         return True
 
     def write(self, text: str) -> int:

@@ -46,7 +46,7 @@ score. `undecodable`: it, or a frame that its cubes need, could not be decoded, 
 
 TimeKind = Literal["time_back", "time_jump", "time_order", "time_doubled", "time_missing"]
 HealthKind = Literal["undecodable", "black", "blinded", "frozen", "moved", "gap", "rate", "resized", TimeKind]
-"""Kind of fault in footage. health/episodes.py defines each."""
+"""Kind of fault in footage. docs/operations.md defines each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +234,7 @@ HEALTH = pa.schema(
     )
 )
 """One row a stretch of unhealthy footage, by start: frames `start_frame` … `stop_frame`, the end exclusive. What
-`value` is depends on the kind (health/episodes.py)."""
+`value` is depends on the kind (docs/operations.md)."""
 
 LABELS = pa.schema(
     _fields(("video", pa.string(), False), ("frame", pa.int64(), False), ("anomalous", pa.bool_(), False))

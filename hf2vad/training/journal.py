@@ -133,16 +133,13 @@ class Journals:
         return bool(self._journals)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Some figures, by name."""
         for journal in self._journals:
             journal.scalars(step, values)
 
     def image(self, step: int, name: str, pixels: U8) -> None:
-        """A picture, (H, W, 3) RGB."""
         for journal in self._journals:
             journal.image(step, name, pixels)
 
     def epoch_end(self) -> None:
-        """An epoch is over."""
         for journal in self._journals:
             journal.epoch_end()
