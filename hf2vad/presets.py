@@ -54,8 +54,14 @@ SURPRISE = FusionConfig.of({"energy": 1.0, "motion_grid": 1.0, "shape": 1.0, "si
 """Features without a network, added by surprise."""
 DENSITY = DensityConfig(kind="exemplars", height="speed", exemplars=1024)
 PED2 = _extraction(3, 18, 10**2, 0.5, 10**2, 0.6)
-OURS = replace(PED2, flow=FlowConfig(region="boxes"), detector=replace(PED2.detector, fps=5.0))
-"""The thresholds of Ped2; flow around boxes alone, and networks that detect on five frames a second."""
+OURS = replace(
+    PED2,
+    working=WorkingConfig(longest=640),
+    flow=FlowConfig(region="boxes"),
+    detector=replace(PED2.detector, fps=5.0),
+)
+"""The thresholds of Ped2; a smaller working size, flow around boxes alone, and networks that detect on five frames a
+second."""
 WHOLE = replace(OURS, detector=replace(OURS.detector, kinds=("foreground", "motion")))
 """Boxes of whole objects, and of what moves outside of them."""
 

@@ -19,6 +19,8 @@ def main() -> None:
     parser.add_argument("--train-clips", type=int, default=8, help="normal clips")
     parser.add_argument("--test-clips", type=int, default=7, help="clips with something unusual")
     parser.add_argument("--frames", type=int, default=200, help="frames of each clip, at 12.5 a second")
+    parser.add_argument("--width", type=int, default=320, help="of the pictures, in pixels")
+    parser.add_argument("--height", type=int, default=240, help="of the pictures, in pixels")
     parser.add_argument("--far-runner", action="store_true", help="add a clip with someone who runs far away")
     options = parser.parse_args()
     archive = generate(**vars(options))

@@ -64,8 +64,8 @@ def test_a_bundle_of_another_schema_version(site: Site, tmp_path: Path) -> None:
 
 def test_extraction_settings_that_are_not_the_bundles(site: Site, tmp_path: Path) -> None:
     arguments = ("--archive", site.test, "--bundle", site.bundle, "--out", tmp_path)
-    line = complaint("score_archive", *arguments, "--flow.scale", 1.5, "--working.longest", 640)
-    assert "working.longest: 960 in the bundle, 640 given; flow.scale: 1.0 in the bundle, 1.5 given" in line
+    line = complaint("score_archive", *arguments, "--flow.scale", 1.5, "--working.longest", 960)
+    assert "working.longest: 640 in the bundle, 960 given; flow.scale: 1.0 in the bundle, 1.5 given" in line
 
 
 def test_a_settings_file_with_a_misspelt_key(site: Site, tmp_path: Path) -> None:
