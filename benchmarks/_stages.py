@@ -25,7 +25,7 @@ from hf2vad.demo.archive import render_clip
 from hf2vad.demo.street import Street
 from hf2vad.presets import preset
 from hf2vad.schema import F32, FRAMES, U8
-from hf2vad.video.container import decoded_frames, opened, video_stream
+from hf2vad.video.container import decode_packets, opened, video_stream
 from hf2vad.video.decode import Converter
 from hf2vad.video.shards import Shard, cut_shards
 from hf2vad.video.timeline import probe
@@ -81,7 +81,8 @@ def stages(shard: Shard, config: ExtractionConfig, cuts: list[Cut] | None = None
     convert = Converter(config.working.size)
     window: deque[tuple[U8, U8, U8, F32 | None]] = deque(maxlen=FRAMES + 1)
     with opened(shard.video, pixels=LimitsConfig().pixels) as container:
-        decoded = decoded_frames(container, video_stream(container, shard.video))
+        stream = video_stream(container, shard.video)
+        decoded = decode_packets(container.demux(stream), stream)
         while True:
             with lap("decode"):
                 frame = next(decoded, None)

@@ -34,7 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import interleave, save, summary
 from hf2vad.bundle.bundle import load_bundle
-from hf2vad.bundle.probe import ProbeCubes
+from hf2vad.bundle.kept import ProbeCubes
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.engines.compiled import compiled_engine
 from hf2vad.engines.eager import BatchEngine, EagerEngine

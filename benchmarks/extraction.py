@@ -34,7 +34,7 @@ from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.jobs.extract import ExtractJob
 from hf2vad.runs.extraction import extraction_task
 from hf2vad.schema import APPEARANCE_BYTES, F32, FLOW_BYTES, FRAMES, U8
-from hf2vad.video.container import decoded_frames, opened, video_stream
+from hf2vad.video.container import decode_packets, opened, video_stream
 from hf2vad.video.decode import Converter
 from hf2vad.video.images import scaled_down
 from hf2vad.video.shards import Shard
@@ -141,7 +141,8 @@ def scaling(shards: Mapping[str, Shard], repeats: int) -> dict[str, dict[str, di
         if working == (shard.width, shard.height):
             continue
         with opened(shard.video, pixels=LimitsConfig().pixels) as container:
-            frame = next(decoded_frames(container, video_stream(container, shard.video)))
+            stream = video_stream(container, shard.video)
+            frame = next(decode_packets(container.demux(stream), stream))
         one, two = Converter(settings().working.size), Converter()
 
         def in_two(convert: Converter = two, frame: Any = frame, size: tuple[int, int] = working) -> object:

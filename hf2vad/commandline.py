@@ -80,13 +80,10 @@ class Job(Generic[T]):
         job SIGTERM is ignored, so that the process ends with that code.
         """
         if argv is not None:
-            return self._run(argv, prog=f"hf2vad {self.name}")
-        code = self._run(sys.argv[1:], prog=os.path.relpath(sys.argv[0]))
+            return main(self, argv)
+        code = main(self, sys.argv[1:], os.path.relpath(sys.argv[0]))
         wind_up()
         return code
-
-    def _run(self, argv: Sequence[str], prog: str) -> int:
-        return main(self, argv, prog)
 
 
 def wind_up() -> None:

@@ -1,4 +1,4 @@
-"""Numbers of things in words. No other module writes a plural after a number."""
+"""Numbers of things in words, and times in figures. No other module writes a plural after a number."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ def plural(what: str) -> str:
     if what.endswith("y") and what[-2:-1] not in "aeiou":
         return f"{what[:-1]}ies"
     return f"{what}es" if what.endswith(("s", "x", "ch", "sh")) else f"{what}s"
+
+
+def clock(seconds: float) -> str:
+    """A time in a video: `1:02:03`."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -22,7 +22,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -88,7 +87,7 @@ class _Open:
         self._outer, self._lane.open = self._lane.open, self
         self._start = time.perf_counter()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         took = time.perf_counter() - self._start
         lane = self._lane
         lane.open = self._outer

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -69,7 +68,7 @@ class Screen:
         self._stack.callback(self._progress.stop)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def label(self, text: str) -> None:
@@ -175,7 +174,7 @@ class ProgressBar:
             self._bar = self._screen.begin(self._label, self._total)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._screen is not None:
             self._screen.end(self._bar)
         else:
@@ -252,19 +251,15 @@ class _Above(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """Encoding of the stream."""
         return self._stream.encoding
 
     def isatty(self) -> bool:
-        """True: a terminal is below."""
         return True
 
     def fileno(self) -> int:
-        """File descriptor of the stream."""
         return self._stream.fileno()
 
     def writable(self) -> bool:
-        """True."""
         return True
 
     def write(self, text: str) -> int:

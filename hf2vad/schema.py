@@ -46,7 +46,7 @@ score. `undecodable`: it, or a frame that its cubes need, could not be decoded, 
 
 TimeKind = Literal["time_back", "time_jump", "time_order", "time_doubled", "time_missing"]
 HealthKind = Literal["undecodable", "black", "blinded", "frozen", "moved", "gap", "rate", "resized", TimeKind]
-"""Kind of fault in footage. health/episodes.py defines each."""
+"""Kind of fault in footage. docs/operations.md defines each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class CubeBatch:
         return len(self.boxes)
 
     @classmethod
-    def empty(cls, *, frame: int, pts_s: float, status: FrameStatus, dropped: int = 0) -> CubeBatch:
+    def empty(cls, *, frame: int, pts_s: float, status: FrameStatus) -> CubeBatch:
         """A frame without cubes."""
         return cls(
             frame=frame,
@@ -90,7 +90,6 @@ class CubeBatch:
             boxes=np.empty((0, 4), np.float32),
             appearance=np.empty((0, *APPEARANCE_SHAPE), np.uint8),
             flow=np.empty((0, *FLOW_SHAPE), np.float16),
-            dropped=dropped,
         )
 
 
@@ -235,7 +234,7 @@ HEALTH = pa.schema(
     )
 )
 """One row a stretch of unhealthy footage, by start: frames `start_frame` … `stop_frame`, the end exclusive. What
-`value` is depends on the kind (health/episodes.py)."""
+`value` is depends on the kind (docs/operations.md)."""
 
 LABELS = pa.schema(
     _fields(("video", pa.string(), False), ("frame", pa.int64(), False), ("anomalous", pa.bool_(), False))

@@ -29,6 +29,11 @@ def require(holds: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def require_odd(name: str, frames: int) -> None:
+    """Raise ConfigError unless the setting `name` is a window with a middle: an odd number of frames."""
+    require(frames > 0 and frames % 2 == 1, f"{name} must be odd and positive, got {frames}")
+
+
 def with_fields(defaults: Mapping[str, Callable[[], Any]]) -> Callable[[type[T]], type[T]]:
     """Class decorator for use below `@dataclass`: adds a field of each name that the class does not declare itself.
 

@@ -9,8 +9,7 @@ import torch
 
 from hf2vad.bundle.bundle import Bundle
 from hf2vad.bundle.calibration import Calibration, Moments
-from hf2vad.bundle.examples import NormalExamples
-from hf2vad.bundle.probe import noise_cubes
+from hf2vad.bundle.kept import NormalExamples, noise_cubes
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.engines.eager import Engine

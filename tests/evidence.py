@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 
 from hf2vad.bundle.bundle import save_bundle
-from hf2vad.bundle.examples import NormalExamples
+from hf2vad.bundle.kept import NormalExamples
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, WorkingConfig
 from hf2vad.demo.archive import generate

@@ -67,8 +67,8 @@ _MEMORIES: Mapping[int, Mapping[str, Any]] = {
 """Memories come with the skip into their level: a skip without a memory behind it lets every flow through."""
 
 
-def _flow(preset: str, scale: float, units: str = "source") -> Mapping[str, Any]:
-    return {"flow": {"preset": preset, "scale": scale, "units": units}}
+def _flow(preset: str, scale: float) -> Mapping[str, Any]:
+    return {"flow": {"preset": preset, "scale": scale, "units": "source"}}
 
 
 def _boxes(*kinds: str) -> Mapping[str, Any]:

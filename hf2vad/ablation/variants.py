@@ -133,13 +133,13 @@ def aurocs(raw: Mapping[str, F64], labels: VideoLabels, smoothings: Sequence[Smo
 
 
 def auroc_interval(
-    raw: Mapping[str, F64], labels: VideoLabels, smoothing: Smoothing, *, resamples: int = 1000
+    raw: Mapping[str, F64], labels: VideoLabels, smoothing: Smoothing
 ) -> tuple[float | None, float | None]:
-    """The 95 % interval of the micro AUROC over draws of videos, as an evaluation has it."""
+    """The 95 % interval of the micro AUROC over 1000 draws of videos, as an evaluation has it."""
     videos = _compared(raw, labels, smoothing)
     if len(videos) < 2:
         return None, None
-    bounds, _ = interval(resampled_micro(videos, draw_videos(len(videos), resamples, 0)))
+    bounds, _ = interval(resampled_micro(videos, draw_videos(len(videos), 1000, 0)))
     return (None, None) if bounds is None else (bounds[0], bounds[1])
 
 

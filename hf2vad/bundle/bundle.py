@@ -15,14 +15,14 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from hf2vad.bundle.examples import NO_EXAMPLES, NormalExamples
-from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
-from hf2vad.bundle.settings import SETTINGS, BundleSettings, content_id, read_bundle_json, settings_from_json
+from hf2vad.bundle.kept import NO_EXAMPLES, NO_PROBE, NormalExamples, ProbeCubes
+from hf2vad.bundle.settings import SETTINGS, BundleSettings, read_bundle_json, settings_from_json
 from hf2vad.errors import BundleError, MismatchError
 from hf2vad.features.feature import Feature
 from hf2vad.features.registry import feature_classes, networks_for
 from hf2vad.features.taught import NO_TAUGHT, TaughtCubes
 from hf2vad.models.settings import Network, networks_of
+from hf2vad.settings import fingerprint
 from hf2vad.storage import join, put_bytes, put_json, read_bytes
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def save_bundle(uri: str, bundle: Bundle) -> Bundle:
     arrays |= {TAUGHT + name: array for name, array in bundle.taught.arrays.items()}
     data = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
     decisive = bundle.settings.to_json(hashlib.sha256(data).hexdigest())
-    content = {"id": content_id(decisive), **decisive, "provenance": bundle.provenance}
+    content = {"id": fingerprint(decisive), **decisive, "provenance": bundle.provenance}
     put_bytes(join(uri, WEIGHTS), data)
     put_json(join(uri, SETTINGS), content)
     return replace(bundle, settings=settings_from_json(uri, content))

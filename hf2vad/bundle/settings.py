@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -17,7 +16,7 @@ from hf2vad.features.perspective import Perspective
 from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import ModelConfig
-from hf2vad.settings import from_dict, to_dict
+from hf2vad.settings import fingerprint, from_dict, to_dict
 from hf2vad.storage import join, read_bytes
 
 BUNDLE_VERSION = 3
@@ -89,12 +88,6 @@ class BundleSettings:
         return written
 
 
-def content_id(decisive: Mapping[str, Any]) -> str:
-    """The id of a bundle whose bundle.json holds `decisive` beside id and provenance."""
-    canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
 def load_bundle_settings(uri: str) -> BundleSettings:
     """The settings of the bundle under `uri`; its arrays are not read.
 
@@ -140,7 +133,7 @@ def settings_from_json(uri: str, content: Mapping[str, Any]) -> BundleSettings:
     where = join(uri, SETTINGS)
     try:
         decisive = {key: value for key, value in content.items() if key not in ("id", "provenance")}
-        if content["id"] != content_id(decisive):
+        if content["id"] != fingerprint(decisive):
             raise BundleError(f"{where}: changed after it was written (its id does not match); train again")
         _ = content["provenance"]
         return BundleSettings(

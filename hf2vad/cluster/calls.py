@@ -1,10 +1,12 @@
-"""Calls in order, as many at once as a cluster takes: what a job does that is not a walk."""
+"""Calls that are no walk: many in order, as many at once as a cluster takes, or the one that chooses an engine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from hf2vad.cluster.dispatch import Call, Cluster, Outcome
+from hf2vad.engines.request import EngineAnswer, EngineRequest, answer_here
+from hf2vad.errors import DispatchError
 
 
 def run_calls(next_call: Callable[[], Call | None], cluster: Cluster) -> Iterator[Outcome]:
@@ -19,3 +21,16 @@ def run_calls(next_call: Callable[[], Call | None], cluster: Cluster) -> Iterato
         if not cluster.running:
             return
         yield cluster.wait()
+
+
+def ask_for_engine(request: EngineRequest, cluster: Cluster) -> EngineAnswer:
+    """Let a worker choose the engine, and build the package of a named one that is not there yet.
+
+    Raises EngineError or ConfigError when it cannot run there, DispatchError when the worker died.
+    """
+    cluster.submit(Call(answer_here, (request,), None))
+    outcome = cluster.wait()
+    if outcome.failure is not None:
+        raise DispatchError(f"the engine could not be chosen: {outcome.failure}")
+    answer: EngineAnswer = outcome.value
+    return answer

@@ -58,21 +58,17 @@ class RetryingCluster(ABC):
 
     @property
     def running(self) -> int:
-        """Submitted calls whose outcome `poll` has not returned yet."""
         return self._started + len(self._paused) + len(self._dropped)
 
     def submit(self, call: Call) -> None:
-        """Queue `call`; returns at once."""
         self._start(Attempt(call))
 
     def wait(self) -> Outcome:
-        """The next outcome, however long it takes. Raises what `poll` raises."""
         while True:
             if (outcome := self.poll()) is not None:
                 return outcome
 
     def poll(self, seconds: float = LOOK_SECONDS) -> Outcome | None:
-        """The next outcome, or None when no call ends within about `seconds`; raises the error that ends the run."""
         if self._dropped:
             return self._dropped.popleft()
         until = time.monotonic() + seconds
@@ -86,7 +82,6 @@ class RetryingCluster(ABC):
                 return None
 
     def take_back(self, which: Callable[[Call], bool] = lambda call: True, *, begun: bool = False) -> None:
-        """Withdraw the calls for which `which` holds: only those that no worker has begun, unless `begun`."""
         self._drop(paused for paused in self._paused if which(paused.call))
         self._paused = [paused for paused in self._paused if not which(paused.call)]
         self._drop(self._withdraw(which, begun))

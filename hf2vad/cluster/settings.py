@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hf2vad.errors import ConfigError
+from hf2vad.settings import require
 
 GRACE_SECONDS = 25.0
 """Seconds that running work may take to finish after SIGTERM: less than Kubernetes gives a pod (30 s) and spot
@@ -51,8 +51,7 @@ class RayConfig:
         least_of = {"workers": 0, "cpus": 0.01, "memory_gib": 0, "retries": 0, "node_retries": 0, "gpus": 0}
         for name, least in least_of.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"ray.{name} must be at least {least}, got {value}")
+            require(value is None or value >= least, f"ray.{name} must be at least {least}, got {value}")
 
     @property
     def uses_ray(self) -> bool:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 
 from hf2vad.cluster.settings import GRACE_SECONDS
 
@@ -64,9 +64,7 @@ class Stop:
         self.listen()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._before)  # type: ignore[arg-type]
 

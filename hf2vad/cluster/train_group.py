@@ -130,12 +130,8 @@ class _StopAtOnce(UserCallback):
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         for error in worker_exceptions.values():
-            if isinstance(error, Hf2vadError) and not _may_heal(error):
+            if isinstance(error, Hf2vadError) and cause_of(error) is not Cause.STORAGE:
                 raise error
-
-
-def _may_heal(error: Hf2vadError) -> bool:
-    return cause_of(error) is Cause.STORAGE
 
 
 def _cause(error: TrainingFailedError) -> Hf2vadError:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hf2vad.bundle.probe import ProbeCubes
+from hf2vad.bundle.kept import ProbeCubes
 from hf2vad.engines.eager import BatchEngine, EagerEngine, numerics
 from hf2vad.engines.settings import TOLERANCE, EngineSpec, Precision, check_precision
 from hf2vad.errors import EngineError

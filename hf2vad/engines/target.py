@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import hf2vad
 from hf2vad.engines.settings import EngineSpec
+from hf2vad.hashes import hash_of
 from hf2vad.models.settings import NETWORKS
 
 if TYPE_CHECKING:
@@ -69,9 +68,8 @@ def engine_key(spec: EngineSpec, bundle_id: str, target: Target, *, batch: int) 
 
     Which networks it holds is part of it where they are not both.
     """
-    facts = [spec.name, bundle_id, asdict(target), spec.precision, batch]
-    facts += [list(spec.networks)] if spec.networks != NETWORKS else []
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    networks = [spec.networks] if spec.networks != NETWORKS else []
+    return hash_of(spec.name, bundle_id, asdict(target), spec.precision, batch, *networks)
 
 
 def _processor() -> str:

@@ -10,8 +10,8 @@ import numpy as np
 
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.schema import F64
-from hf2vad.scoring.smooth import runs
 from hf2vad.tables.read import name_in, scored_videos
+from hf2vad.video.times import runs
 
 Span = tuple[int, int]
 """Frames from the first up to the last, which is inclusive."""

@@ -24,9 +24,9 @@ from sklearn.metrics import auc
 
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.frames import FEATURE_PARTS, Part, column_part
-from hf2vad.evaluation.tracks import BOX, Tracks, VideoTracks
+from hf2vad.evaluation.tracks import Tracks, VideoTracks
 from hf2vad.plurals import count_words
-from hf2vad.schema import F64
+from hf2vad.schema import BOX, F64
 from hf2vad.tables.held import shown_objects
 from hf2vad.tables.read import VideoTables, name_in, scored_videos
 

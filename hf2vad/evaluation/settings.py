@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hf2vad.settings import require
+from hf2vad.settings import require, require_odd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,7 @@ class Protocol:
     def __post_init__(self) -> None:
         if self.window is not None:
             require(self.smoothing != "none", f"protocol.window is {self.window}, but protocol.smoothing is none")
-            odd = self.window > 0 and self.window % 2 == 1
-            require(odd, f"protocol.window must be odd and positive, got {self.window}")
+            require_odd("protocol.window", self.window)
         if self.sigma is not None:
             only = f"protocol.sigma is {self.sigma}, but protocol.smoothing is {self.smoothing}; it is for gaussian"
             require(self.smoothing == "gaussian", only)

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from hf2vad.errors import ConfigError
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.schema import F64
-from hf2vad.scoring.smooth import runs
+from hf2vad.video.times import runs
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from hf2vad.errors import EvaluationError
-from hf2vad.schema import F64, TRACKS, require_columns
+from hf2vad.schema import BOX, F64, TRACKS, require_columns
 from hf2vad.storage import read_table
-
-BOX = ("x1", "y1", "x2", "y2")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import heapq
-import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,18 +51,14 @@ def choose_events(
     `archives`: names that ids of videos may begin with; `scope` is of paths in them. Besides those that it returns, it
     holds the events of the tables that are being read. Empty without scores.
     """
-    order = itertools.count(0, -1)
-    found: list[tuple[float, int, Chosen]] = []
-    for chosen in _events(prefix, scope, archives):
-        item = (float(chosen.row["peak_score"]), next(order), chosen)
-        if config.above is not None:
-            if item[0] >= config.above:
-                found.append(item)
-        elif len(found) < config.events:
-            heapq.heappush(found, item)
-        elif found:
-            heapq.heappushpop(found, item)
-    return [chosen for _, _, chosen in sorted(found, key=lambda item: item[:2], reverse=True)]
+    found = _events(prefix, scope, archives)
+    if config.above is None:
+        return heapq.nlargest(config.events, found, key=_peak)
+    return sorted((chosen for chosen in found if _peak(chosen) >= config.above), key=_peak, reverse=True)
+
+
+def _peak(chosen: Chosen) -> float:
+    return float(chosen.row["peak_score"])
 
 
 def _events(prefix: str, scope: PathFilter, archives: Collection[str]) -> Iterator[Chosen]:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import av
-import av.codec
 import cv2
 import numpy as np
 
@@ -20,18 +16,13 @@ from hf2vad.evidence.footage import Footage, fitted
 from hf2vad.evidence.objects import Range
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.schema import F32, U8
+from hf2vad.video.encode import Encoder
 from hf2vad.video.timeline import Timeline
 
 WIDTH = 640
 """Pixels of a clip's width, at most."""
-TICK = Fraction(1, 90_000)
-"""Time base, in seconds: what H.264 in mp4 usually has."""
-ENCODERS: Mapping[str, dict[str, str]] = {
-    "libx264": {"crf": "26", "preset": "veryfast", "g": "50"},
-    "libopenh264": {"b": "1500000", "g": "50"},
-}
-"""H.264 encoders that builds of FFmpeg have, the better first, and their options. A keyframe every 50 frames, so that a
-player seeks quickly."""
+CRF = 26
+"""Loss of the clips."""
 ORANGE, WHITE = (12, 89, 232), (255, 255, 255)
 
 
@@ -58,7 +49,7 @@ def clip_files(footage: Footage, start: int, stop: int) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("clip.mp4", "clip_boxes.mp4")]
         with contextlib.ExitStack() as opened:
-            plain, boxed = (opened.enter_context(contextlib.closing(_Encoder(path, size))) for path in paths)
+            plain, boxed = (opened.enter_context(contextlib.closing(Encoder(path, size, CRF))) for path in paths)
             for frame in footage.frames(start, stop, size):
                 if frame.image is not None:
                     time = frame.pts_s - float(footage.timeline.pts_s[start])
@@ -68,42 +59,6 @@ def clip_files(footage: Footage, start: int, stop: int) -> dict[str, bytes]:
         if not written:
             raise VideoError(f"{footage.video.id}: no frame of {start}-{stop} can be decoded")
         return {path.name: path.read_bytes() for path in paths}
-
-
-@lru_cache(maxsize=1)
-def h264_encoder() -> str:
-    """The name of an encoder that this FFmpeg has. Raises VideoError for none."""
-    for name in ENCODERS:
-        with contextlib.suppress(av.codec.codec.UnknownCodecError):
-            return str(av.codec.Codec(name, "w").name)
-    raise VideoError(f"no H.264 encoder in this build of PyAV (looked for {', '.join(ENCODERS)}), so no clips")
-
-
-class _Encoder:
-    """An mp4 file whose index comes first, so that it plays while it loads."""
-
-    def __init__(self, path: Path, size: tuple[int, int]) -> None:
-        name = h264_encoder()
-        self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
-        stream = self._container.add_stream(name, rate=25, options=ENCODERS[name])
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = TICK
-        stream.codec_context.thread_count = 1
-        self._stream, self._frames = stream, 0
-
-    def add(self, image: U8, time: float) -> None:
-        """Append a (H, W, 3) BGR picture, shown from `time` on, in seconds."""
-        frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-        frame.pts, frame.time_base = round(time / TICK), TICK
-        self._container.mux(self._stream.encode(frame))
-        self._frames += 1
-
-    def close(self) -> None:
-        if self._frames:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
 
 
 def _with_boxes(image: U8, footage: Footage, frame: int, size: tuple[int, int]) -> U8:

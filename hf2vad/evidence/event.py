@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hf2vad.bundle.bundle import Bundle
-from hf2vad.bundle.examples import NormalExamples
+from hf2vad.bundle.kept import NormalExamples
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import Hf2vadError, NotFoundError, StorageError, VideoError
 from hf2vad.evidence.choose import Chosen

@@ -54,12 +54,6 @@ def highest_scores(prefix: str, most: int) -> list[float]:
     return heapq.nlargest(most, (peak for peak in peaks if peak is not None))
 
 
-def clock(seconds: float) -> str:
-    """A time in a video: `1:02:03`."""
-    whole = int(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
 def _peak(tables: VideoTables) -> float | None:
     values = tables.table("frames")["score"].drop_null().to_numpy()
     return float(values.max()) if len(values) else None

@@ -6,11 +6,12 @@ Motion boxes are often parts of a thing: a cart's pillar, a pair of legs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hf2vad.evidence.objects import Objects
 from hf2vad.schema import BOX, F32, F64
 
 I64 = npt.NDArray[np.int64]
@@ -29,31 +30,19 @@ BESIDE = 0.75
 """Two boxes side by side whose heights and places are alike to this share are two people, and not one thing."""
 
 
-class Rows(Protocol):
-    """Rows of the table `objects`, in the order of their frames."""
-
-    @property
-    def frame(self) -> npt.NDArray[np.int32]: ...
-    @property
-    def boxes(self) -> F32: ...
-    @property
-    def speed(self) -> F32: ...
-    def of(self, start: int, stop: int) -> slice: ...
-
-
-def whole_boxes(rows: Rows, frame: int) -> F32:
+def whole_boxes(objects: Objects, frame: int) -> F32:
     """(N, 4): for each box of a frame, the box of the whole object that it is part of.
 
     Whether boxes move alike is told by the last frame before that has boxes, and by their speeds.
     """
-    here = rows.of(frame, frame + 1)
-    last = int(rows.frame[here.start - 1]) if here.start else frame
-    boxes, before = rows.boxes[here], rows.of(last, min(last + 1, frame))
-    shifts = _shifts(boxes, rows.boxes[before])
+    here = objects.of(frame, frame + 1)
+    last = int(objects.frame[here.start - 1]) if here.start else frame
+    boxes, before = objects.boxes[here], objects.of(last, min(last + 1, frame))
+    shifts = _shifts(boxes, objects.boxes[before])
     groups = np.arange(len(boxes))
     for i, j in _touching(boxes):
         joined = (groups == groups[i]) | (groups == groups[j])
-        if _alike(i, j, shifts, rows.speed[here]) and not _side_by_side(boxes[i], boxes[j]) and _fill(boxes[joined]):
+        if _alike(i, j, shifts, objects.speed[here]) and not _side_by_side(boxes[i], boxes[j]) and _fill(boxes[joined]):
             groups[joined] = groups[i]
     whole = boxes.copy()
     for group in np.unique(groups):
@@ -62,12 +51,12 @@ def whole_boxes(rows: Rows, frame: int) -> F32:
     return whole
 
 
-def whole_of(rows: Rows, row: Mapping[str, Any]) -> list[float]:
+def whole_of(objects: Objects, row: Mapping[str, Any]) -> list[float]:
     """The box of the whole object that a row of `objects` is part of."""
-    here = rows.of(row["frame"], row["frame"] + 1)
+    here = objects.of(row["frame"], row["frame"] + 1)
     asked = np.array([row[name] for name in BOX], np.float32)
-    number = int(np.abs(rows.boxes[here] - asked).sum(1).argmin())
-    return [float(corner) for corner in whole_boxes(rows, row["frame"])[number]]
+    number = int(np.abs(objects.boxes[here] - asked).sum(1).argmin())
+    return [float(corner) for corner in whole_boxes(objects, row["frame"])[number]]
 
 
 def overlaps(boxes: F32, others: F32) -> F64:

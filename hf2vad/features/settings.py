@@ -87,10 +87,10 @@ class FusionConfig:
         require(not self.perspective or self.rule == "eq9", _UNIT_OF_ITS_OWN)
 
     @classmethod
-    def of(cls, weights: Mapping[str, float], *, rule: Rule = "eq9", perspective: bool = False) -> Self:
+    def of(cls, weights: Mapping[str, float], *, rule: Rule = "eq9") -> Self:
         """These weights by name, all others 0."""
         values: dict[str, Any] = {**dict.fromkeys(FEATURES, 0.0), **weights}
-        return cls(rule=rule, perspective=perspective, **values)
+        return cls(rule=rule, **values)
 
     @property
     def weights(self) -> Mapping[str, float]:

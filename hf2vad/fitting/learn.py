@@ -21,11 +21,10 @@ from hf2vad.features.registry import networks_for
 from hf2vad.fitting.calibrate import calibrate, measure_normal
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.hold_out import hold_out
-from hf2vad.fitting.learnt import example_cameras, learnt_seconds
-from hf2vad.fitting.probe import normal_examples, probe_cubes
+from hf2vad.fitting.probe import example_cameras, learnt_seconds, normal_examples, probe_cubes
 from hf2vad.fitting.recipe import TrainingPlan
 from hf2vad.fitting.sample import NO_CAMERAS, fit_features
-from hf2vad.fitting.selection import read_selection
+from hf2vad.fitting.select import read_selection
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import NETWORKS, Network
 from hf2vad.scoring.feature_set import FeatureSet, counted_features

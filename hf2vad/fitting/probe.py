@@ -1,17 +1,21 @@
-"""Training cubes that travel in the bundle: for comparing engines, and for showing beside events."""
+"""Training cubes that travel in the bundle, to compare engines on and to show beside events, and their footage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from hf2vad.bundle.examples import NO_EXAMPLES, NormalExamples
-from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
+from hf2vad.bundle.kept import NO_EXAMPLES, NO_PROBE, NormalExamples, ProbeCubes
+from hf2vad.fitting.cameras import Cameras
 from hf2vad.schema import F16, U8
-from hf2vad.training.data import StcTable, read_piece
+from hf2vad.storage import open_parquet
+from hf2vad.training.data import StcFile, StcTable, read_piece
+
+SAMPLED = 200
+"""Files whose times are read, at most; the others are taken to have the median frame rate of these."""
 
 
 def probe_cubes(table: StcTable, count: int) -> ProbeCubes:
@@ -47,3 +51,29 @@ def _evenly(table: StcTable, count: int) -> Iterator[tuple[U8, F16]]:
         cubes = read_piece(replace(group, start=start, stop=int(rows[-1]) + 1), appearance=True)
         assert cubes.appearance is not None
         yield cubes.appearance[rows - start], cubes.flow[rows - start]
+
+
+def learnt_seconds(table: StcTable) -> float:
+    """Length of the footage whose cubes are in `table`, in seconds; 0 where no file has cubes of two frames."""
+    sampled = table.files[:: -(-len(table.files) // SAMPLED)]
+    steps = {file.uri: step for file in sampled if (step := _frame_seconds(file)) is not None}
+    usual = float(np.median(list(steps.values()))) if steps else 0.0
+    return float(sum((file.stop - file.start) * steps.get(file.uri, usual) for file in table.files))
+
+
+def example_cameras(table: StcTable, count: int, cameras: Cameras) -> Sequence[str]:
+    """The camera of each of the `count` normal examples of `table`, in their order."""
+    paths = {file.uri: file.path for file in table.files}
+    starts = [group.first + group.start for group in table.groups]
+    places = np.searchsorted(starts, evenly_spaced(table, count), side="right") - 1
+    return [cameras.of_path(paths[table.groups[place].uri]) for place in places]
+
+
+def _frame_seconds(file: StcFile) -> float | None:
+    """Seconds between frames of a file, by its first and last cube; None where they are of one frame."""
+    times = open_parquet(file.uri).read(columns=["frame", "pts_s"])
+    if not len(times):
+        return None
+    frame, pts_s = times["frame"].to_numpy(), times["pts_s"].to_numpy()
+    frames = int(frame[-1]) - int(frame[0])
+    return float(pts_s[-1] - pts_s[0]) / frames if frames > 0 else None

@@ -25,7 +25,7 @@ from hf2vad.fitting.calibrate import calibrate, measure_normal
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.hold_out import hold_out
 from hf2vad.fitting.pseudo import HeldOut, Kind, cubes_of, figure_row, first_best, pseudo_anomalies, separation
-from hf2vad.fitting.recipe import Recipe, Selection
+from hf2vad.fitting.recipe import Recipe, Selection, TrainingPlan
 from hf2vad.fitting.sample import fit_features
 from hf2vad.fitting.select_features import choose_features
 from hf2vad.fitting.select_parts import choose_parts
@@ -35,6 +35,8 @@ from hf2vad.models.settings import FlowError, ModelConfig
 from hf2vad.schema import F64
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
+from hf2vad.settings import from_dict, to_dict
+from hf2vad.storage import delete, exists, list_files, put_json, read_json
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
@@ -174,3 +176,31 @@ class Selector:
         checkpoints = Checkpoints(self.checkpoint(name), settings=settings)
         Trainer(network, fit, training, self.recipe.loss, self.device, checkpoints).run()
         return network.eval()
+
+
+def put_selection(
+    plan: TrainingPlan, table: StcTable, config: SelectionConfig, device: torch.device
+) -> Selection | None:
+    """Choose and put the choice; None where one of the same recipe and table is there already.
+
+    The checkpoints of what is tried go when the choice is made.
+    """
+    identity = plan.recipe.identity(table)
+    if exists(plan.choice) and read_json(plan.choice).get("settings") == identity:
+        return None
+    selection = Selector(table, plan.recipe, config, device, plan.candidate).run()
+    put_json(plan.choice, {"settings": identity, **to_dict(selection)})
+    for entry in list(list_files(plan.candidates)):
+        delete(entry.uri)
+    return selection
+
+
+def read_selection(uri: str) -> Selection:
+    """The choice at `uri`."""
+    kept = read_json(uri)
+    return Selection(
+        model=from_dict(ModelConfig, kept["model"], where=uri),
+        fusion=from_dict(FusionConfig, kept["fusion"], where=uri),
+        density=from_dict(DensityConfig, kept["density"], where=uri),
+        figures=kept["figures"],
+    )

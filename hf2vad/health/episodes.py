@@ -1,22 +1,7 @@
 """Episodes of unhealthy footage, from the statistics of all frames of a video and their times.
 
-| kind | what it is | `value` |
-|---|---|---|
-| undecodable | pictures that are missing or damaged | how many |
-| black | no contrast, and dark | mean grey level |
-| blinded | no contrast: covered, sprayed, overexposed | mean grey level |
-| frozen | the same picture again and again | seconds |
-| moved | the camera moved: the frames in which it may have | pixels, null where nothing of the old view is left |
-| gap | more time before a frame than between others | seconds more |
-| rate | frames come faster or slower than in the rest of the video | frames a second |
-| resized | the first picture of another size | its width in pixels |
-| time_back | the clock went back; times after it go on from the frame before | seconds |
-| time_jump | the clock went ahead by more than a recording pauses, or one frame's time did | seconds |
-| time_order | times in the order of decoding, which were sorted | how many |
-| time_doubled | frames that had the time of the frame before | how many |
-| time_missing | frames without a time | how many |
-
-The last three say nothing of pictures, so no frame is marked by them.
+Kinds, and what `value` is of each: docs/operations.md, Footage health. `time_order`, `time_doubled` and `time_missing`
+say nothing of pictures, so no frame is marked by them.
 """
 
 from __future__ import annotations

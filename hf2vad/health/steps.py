@@ -8,6 +8,7 @@ import numpy as np
 
 from hf2vad.health.settings import HealthConfig
 from hf2vad.schema import F64
+from hf2vad.video.times import runs
 
 
 def median_step(pts_s: F64) -> float:
@@ -40,6 +41,5 @@ def odd_rates(pts_s: F64, config: HealthConfig) -> Iterator[tuple[int, int, floa
     known = number[last] > number[first]
     rate = np.where(known, (number[last] - number[first]) / np.maximum(time[last] - time[first], 1e-9), 1 / usual)
     odd = np.abs(rate * usual - 1) > config.rate
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], odd, [False]]).astype(np.int8))).reshape(-1, 2)
-    for start, stop in edges:
-        yield int(start) + 1, int(stop) + 1, float(np.median(rate[start:stop]))
+    for start, stop in runs(odd):
+        yield start + 1, stop + 1, float(np.median(rate[start:stop]))

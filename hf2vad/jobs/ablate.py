@@ -22,11 +22,10 @@ from hf2vad.ablation.settings import Schedule
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job, required_missing
 from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.errors import ConfigError
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.settings import to_dict
+from hf2vad.settings import require, to_dict
 
 if TYPE_CHECKING:
     from hf2vad.ablation.plan import Base
@@ -90,8 +89,8 @@ class AblationJob(ExtractionConfig):
         return cls(**{**required_missing(cls), **settings})
 
     def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError(f"--seeds must name at least one seed, and none twice, got {self.seeds}")
+        distinct = bool(self.seeds) and len(set(self.seeds)) == len(self.seeds)
+        require(distinct, f"--seeds must name at least one seed, and none twice, got {self.seeds}")
 
 
 def ablate_job(job: AblationJob) -> int:
@@ -139,10 +138,10 @@ def ablate_job(job: AblationJob) -> int:
 
 
 def _check_boxes(job: AblationJob) -> None:
-    if bool(job.boxes_train) != bool(job.boxes_test):
-        raise ConfigError("--boxes-train and --boxes-test come together; give both or neither")
-    if "boxes" in job.detector.kinds and not job.boxes_train:
-        raise ConfigError("detector.kinds with boxes needs --boxes-train and --boxes-test")
+    together = bool(job.boxes_train) == bool(job.boxes_test)
+    require(together, "--boxes-train and --boxes-test come together; give both or neither")
+    given = "boxes" not in job.detector.kinds or bool(job.boxes_train)
+    require(given, "detector.kinds with boxes needs --boxes-train and --boxes-test")
 
 
 def _base(job: AblationJob) -> Base:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.commandline import EXIT_OK, Job
-from hf2vad.errors import ConfigError
 from hf2vad.plurals import count_words
 from hf2vad.scoring.settings import EventConfig
+from hf2vad.settings import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +53,9 @@ class AlarmJob:
     """Seeds those draws."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.per_hour < 3600:
-            raise ConfigError(f"--per-hour must be above 0 and below 3600, got {self.per_hour}")
-        if self.resamples < 0:
-            raise ConfigError(f"--resamples must not be negative, got {self.resamples}")
-        if self.events.threshold is not None:
-            raise ConfigError("events.threshold is what this job finds; leave it out")
+        require(0 < self.per_hour < 3600, f"--per-hour must be above 0 and below 3600, got {self.per_hour}")
+        require(self.resamples >= 0, f"--resamples must not be negative, got {self.resamples}")
+        require(self.events.threshold is None, "events.threshold is what this job finds; leave it out")
         PathPattern.of_camera(self.camera_pattern)
 
 

@@ -25,8 +25,9 @@ from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.path_filter import PathFilterSettings
 from hf2vad.cluster.stop import Stop, StopReason
 from hf2vad.commandline import EXIT_BUSY, Job
-from hf2vad.errors import ConfigError, EvaluationError, LeaseError, NotFoundError
+from hf2vad.errors import EvaluationError, LeaseError, NotFoundError
 from hf2vad.runs.settings import OF_BUNDLE, WHY_HIDDEN, ScoreSettings
+from hf2vad.settings import require
 
 if TYPE_CHECKING:
     from hf2vad.cluster.dispatch import Cluster
@@ -74,10 +75,10 @@ class BackfillJob(PathFilterSettings, ScoreSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in (("limit", 0), ("hours", 0), ("min_age_minutes", 0), ("tries", 0), ("lease_seconds", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}")
-        if self.compact and not self.scope.depth:
-            raise ConfigError(f"--compact needs a --pattern with {{date}} or {{year}}, got {self.pattern!r}")
+            value = getattr(self, name)
+            require(value >= least, f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+        dated = not self.compact or bool(self.scope.depth)
+        require(dated, f"--compact needs a --pattern with {{date}} or {{year}}, got {self.pattern!r}")
         if isinstance(self.archive, tuple):  # else it is still to be given
             _ = self.sections
 

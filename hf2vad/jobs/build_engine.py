@@ -18,7 +18,7 @@ from typing import Literal
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_OK, Job
 from hf2vad.engines.settings import EngineSpec, Precision
-from hf2vad.errors import ConfigError
+from hf2vad.settings import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +54,15 @@ class BuildJob:
     threads."""
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ConfigError(f"--batch must be at least 1, got {self.batch}")
+        require(self.batch >= 1, f"--batch must be at least 1, got {self.batch}")
         EngineSpec(name=self.engine, precision=self.precision)
 
 
 def build_engine_job(job: BuildJob) -> int:
     """Build, check and put the package; returns the exit code. Nothing is done where it is there already."""
     from hf2vad.bundle.settings import load_bundle_settings
+    from hf2vad.cluster.calls import ask_for_engine
     from hf2vad.cluster.dispatch import open_cluster
-    from hf2vad.cluster.engine import ask_for_engine
     from hf2vad.engines.request import EngineRequest, cache_of
     from hf2vad.features.registry import networks_for
     from hf2vad.features.settings import FEATURES

@@ -19,11 +19,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf2vad.archive.settings import LimitsConfig
-from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError
 from hf2vad.evidence.settings import EvidenceConfig
+from hf2vad.runs.settings import EvidenceSettings
 from hf2vad.settings import require
 
 if TYPE_CHECKING:
@@ -34,11 +33,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaseJob:
+class CaseJob(EvidenceSettings):
     """Settings of hf2vad case."""
-
-    scores: str
-    """Output of `hf2vad score` or backfill, or one bundle=<id> folder in it."""
 
     archive: tuple[str, ...]
     """The videos that were scored; of several archives, each as name=uri."""
@@ -49,22 +45,14 @@ class CaseJob:
     out: str
     """The zip: a file, or s3://bucket/key."""
 
-    bundle: str = ""
-    """The bundle that scored them, for the reasons; empty: pictures and clips only."""
-
     title: str = "Case"
     """Heading of its page."""
 
-    image_fps: float = 25.0
-    """Frame rate of folders of images, as they were scored with."""
-
     evidence: EvidenceConfig = field(default_factory=lambda: EvidenceConfig(clips=True))
-    limits: LimitsConfig = field(default_factory=LimitsConfig)
-    ray: RayConfig = field(default_factory=RayConfig)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(bool(self.events), "--events: name the events of the case, or a file that the review site saved")
-        require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")
 
 
 def case_job(job: CaseJob) -> int:
@@ -77,17 +65,7 @@ def case_job(job: CaseJob) -> int:
     from hf2vad.versions import versions
 
     with tempfile.TemporaryDirectory() as site:
-        gather = EvidenceJob(
-            scores=job.scores,
-            archive=job.archive,
-            site=site,
-            bundle=job.bundle,
-            image_fps=job.image_fps,
-            evidence=job.evidence,
-            limits=job.limits,
-            ray=job.ray,
-        )
-        task = evidence_task(gather)
+        task = evidence_task(EvidenceJob.of(job, site=site))
         chosen = _chosen(job, task.sources)
         counts = gather_chosen(task, chosen, job.ray)
         hashes = {event.row["video"]: source_sha256(task.sources, event.row["video"]) for event in chosen}

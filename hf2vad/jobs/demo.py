@@ -16,13 +16,13 @@ from pathlib import Path
 
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
-from hf2vad.errors import ConfigError
 from hf2vad.jobs.evaluate import EvaluateJob, put_evaluation
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.plurals import count_words
+from hf2vad.settings import require
 from hf2vad.summary import print_lines, quietly
 
 
@@ -58,10 +58,9 @@ class DemoJob:
     ray: RayConfig = field(default_factory=RayConfig)
 
     def __post_init__(self) -> None:
-        if not 0 < self.first_part < 100:
-            raise ConfigError(f"--first-part must lie between 0 and 100, got {self.first_part}")
-        if min(self.train_clips, self.test_clips, self.frames, self.flow_epochs) < 1:
-            raise ConfigError("--train-clips, --test-clips, --frames and --flow-epochs must be positive")
+        require(0 < self.first_part < 100, f"--first-part must lie between 0 and 100, got {self.first_part}")
+        least = min(self.train_clips, self.test_clips, self.frames, self.flow_epochs)
+        require(least > 0, "--train-clips, --test-clips, --frames and --flow-epochs must be positive")
 
 
 def demo_job(job: DemoJob) -> int:

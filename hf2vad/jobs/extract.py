@@ -58,7 +58,7 @@ def extract_job(job: ExtractJob) -> int:
     first = some_videos(job.archive, job.include, passed, job.scope)
     listing = partial(catalogue, job.archive, job.include, job.scope)
     task = extraction_task(job, extraction, zones_of(job.zones, [ArchiveRef("", job.archive)]))
-    return run_extraction("extract", job, task, first, listing, passed)
+    return run_extraction(job, task, first, listing, passed)
 
 
 JOB = Job(

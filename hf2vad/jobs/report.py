@@ -17,22 +17,16 @@ usage, or a location that cannot be used.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from hf2vad.archive.settings import LimitsConfig
-from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_OK, Job
-from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.report.site.job import ReportJob
+from hf2vad.runs.settings import EvidenceSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReviewJob(ReportJob):
+class ReviewJob(ReportJob, EvidenceSettings):
     """Settings of hf2vad report."""
-
-    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
-    limits: LimitsConfig = field(default_factory=LimitsConfig)
-    ray: RayConfig = field(default_factory=RayConfig)
 
 
 def review_job(job: ReviewJob) -> int:
@@ -56,19 +50,7 @@ def gathered(job: ReviewJob) -> dict[str, int]:
 
     if not job.sources:
         return {}
-    return gather_evidence(
-        EvidenceJob(
-            scores=job.scores,
-            archive=job.archive,
-            site=job.out,
-            bundle=job.bundle,
-            image_fps=job.image_fps,
-            scope=job.scope,
-            evidence=job.evidence,
-            limits=job.limits,
-            ray=job.ray,
-        )
-    )
+    return gather_evidence(EvidenceJob.of(job, site=job.out, scope=job.scope))
 
 
 JOB = Job(

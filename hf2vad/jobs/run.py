@@ -30,7 +30,7 @@ from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError, NotFoundError
 from hf2vad.presets import PresetName
-from hf2vad.settings import from_dict
+from hf2vad.settings import from_dict, require
 
 if TYPE_CHECKING:
     from hf2vad.archive.archive_refs import ArchiveRef
@@ -74,8 +74,7 @@ class RunJob:
     ray: RayConfig = field(default_factory=RayConfig)
 
     def __post_init__(self) -> None:
-        if not 0 < self.learn < 100:
-            raise ConfigError(f"--learn must lie between 0 and 100 percent, got {self.learn}")
+        require(0 < self.learn < 100, f"--learn must lie between 0 and 100 percent, got {self.learn}")
 
 
 def run_job(job: RunJob) -> int:

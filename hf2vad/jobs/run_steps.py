@@ -14,11 +14,12 @@ from hf2vad.archive.parts import Parts
 from hf2vad.archive.passed import PassedOver
 from hf2vad.archive.zone_map import Zones
 from hf2vad.bundle.settings import load_bundle_settings
-from hf2vad.evidence.moments import clock, highest_scores, moments
+from hf2vad.evidence.moments import highest_scores, moments
 from hf2vad.jobs.extract import ExtractJob
 from hf2vad.jobs.report import ReviewJob, gathered
 from hf2vad.jobs.score import ScoreJob
 from hf2vad.jobs.train import TrainJob, train_job
+from hf2vad.plurals import clock
 from hf2vad.progress import stage
 from hf2vad.report.site.night import Site, write_site
 from hf2vad.runs.extraction import extraction_task, run_extraction
@@ -66,7 +67,7 @@ class Steps:
         base = ExtractJob.base({"preset": self.job.preset, "boxes": None})
         base = replace(base, archive=self.sources[0].uri, out=self._place("stc"))
         base = replace(base, limits=self.job.limits, ray=self.job.ray)
-        with self._stage(1, "Reading what is normal", bars=2):
+        with self._stage(1, "Reading what is normal"):
             for dataset, frames, videos in (
                 ("older", ":", self.parts.learned_whole(self.videos)),
                 ("halves", f":{self.job.learn:g}%", self.parts.shared(self.videos)),
@@ -75,7 +76,7 @@ class Steps:
                     job = replace(base, dataset=dataset, frames=frames)
                     listed = list(videos)
                     task = extraction_task(job, job.extraction, self.zones)
-                    code = run_extraction("extract", job, task, iter(listed), partial(iter, listed))
+                    code = run_extraction(job, task, iter(listed), partial(iter, listed))
                     self.codes.append(code)
 
     def train(self) -> None:
@@ -83,12 +84,12 @@ class Steps:
         if self.job.bundle or exists(join(self._bundle, "bundle.json")):
             return
         base = TrainJob.base({"preset": self.job.preset})
-        with self._stage(2, "Learning", bars=2):
+        with self._stage(2, "Learning"):
             self.codes.append(train_job(replace(base, stc=self._place("stc"), out=self._bundle)))
 
     def score(self) -> Found:
         """Score the rest; where nothing reaches the threshold, take the highest moments below it."""
-        with self._stage(3, "Scoring", bars=2):
+        with self._stage(3, "Scoring"):
             self._score(None)
             prefix = self._scores
             found = self._moments(prefix, below=False)
@@ -111,7 +112,7 @@ class Steps:
             limits=self.job.limits,
             ray=self.job.ray,
         )
-        with self._stage(4, "Making the site", bars=2):
+        with self._stage(4, "Making the site"):
             gathered(review)
             return write_site(review)
 
@@ -150,8 +151,8 @@ class Steps:
         return join(self.job.out, name)
 
     @contextlib.contextmanager
-    def _stage(self, number: int, what: str, bars: int) -> Iterator[None]:
-        """Show a step of `bars` progress bars as a part of the job's; what it prints is left out without --verbose."""
+    def _stage(self, number: int, what: str) -> Iterator[None]:
+        """Show a step of two progress bars as a part of the job's; what it prints is left out without --verbose."""
         done, share = sum(self.shares[: number - 1]), self.shares[number - 1]
-        with stage(f"{number}/{len(self.shares)} {what}", done, share, bars), quietly():
+        with stage(f"{number}/{len(self.shares)} {what}", done, share, bars=2), quietly():
             yield

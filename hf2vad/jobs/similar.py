@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hf2vad.commandline import EXIT_OK, Job
-from hf2vad.plurals import count_words
+from hf2vad.plurals import clock, count_words
 from hf2vad.settings import require
 
 AROUND_S = 1.0
@@ -46,7 +46,6 @@ class SimilarJob:
 
 def similar_job(job: SimilarJob) -> int:
     """Print the moments that are most like the one asked for; returns the exit code."""
-    from hf2vad.evidence.moments import clock
     from hf2vad.review.similar import VectorIndex, event_frames, prefixes_of
     from hf2vad.storage import readable
 

@@ -33,7 +33,7 @@ from hf2vad.features.registry import feature_classes, feature_settings, networks
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
-from hf2vad.settings import to_dict, with_files
+from hf2vad.settings import require, require_odd, to_dict, with_files
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -126,19 +126,15 @@ class TrainJob:
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
-        if self.max_cubes < 0:
-            raise ConfigError(f"--max-cubes must be at least 0, got {self.max_cubes}")
-        if self.workers < 0:
-            raise ConfigError(f"--workers must not be negative, got {self.workers}")
+        require(self.max_cubes >= 0, f"--max-cubes must be at least 0, got {self.max_cubes}")
+        require(self.workers >= 0, f"--workers must not be negative, got {self.workers}")
         if self.workers > 1 and not self.ray.uses_ray:
             raise ConfigError(
                 f"--workers {self.workers} are started by Ray, which ray.address = none leaves out; give --workers 1, "
                 "or another address (local starts Ray here)"
             )
-        if self.grace_seconds < 0:
-            raise ConfigError(f"--grace-seconds must be at least 0, got {self.grace_seconds}")
-        if self.smoothing < 1 or self.smoothing % 2 == 0:
-            raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
+        require(self.grace_seconds >= 0, f"--grace-seconds must be at least 0, got {self.grace_seconds}")
+        require_odd("--smoothing", self.smoothing)
         if self.init and self.select:
             raise ConfigError("--select tries networks of other shapes than that of --init; give one of the two")
         if self.select and not self.training.stages and self.fusion.rule == "eq9":
@@ -259,7 +255,7 @@ def _already_there(plan: TrainingPlan, table: StcTable) -> int:
 
 def _select(job: TrainJob, plan: TrainingPlan, table: StcTable, device: torch.device) -> None:
     """Choose what --select chooses, unless it was chosen before."""
-    from hf2vad.fitting.selection import put_selection
+    from hf2vad.fitting.select import put_selection
     from hf2vad.report.training import print_selection
 
     selection = put_selection(plan, table, job.selection, device)

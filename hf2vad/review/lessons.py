@@ -19,7 +19,6 @@ from hf2vad.archive.zone_map import WHOLE_PICTURES, Zones
 from hf2vad.bundle.bundle import Bundle
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import AccessDeniedError, NotFoundError, VideoError
-from hf2vad.features.feature import CubeArrays
 from hf2vad.fitting.teach import Lesson
 from hf2vad.plurals import count_words
 from hf2vad.report.site.evidence import video_key
@@ -27,6 +26,7 @@ from hf2vad.review.marks import Mark
 from hf2vad.schema import CubeBatch
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
+from hf2vad.scoring.shard import cubes_of
 from hf2vad.summary import print_lines, print_whole
 from hf2vad.video.timeline import Timeline, probe
 
@@ -86,7 +86,7 @@ class Teacher:
             for batch in self.extractor.cubes(shard, zones=self.zones.of(video))
             if len(batch) and mark.start_frame <= batch.frame < stop
         ]
-        cubes = _joined(cut)
+        cubes = cubes_of(cut or [CubeBatch.empty(frame=0, pts_s=0.0, status="scored")])
         own = self.features.of_camera(settings.camera_of(video.path))
         scorer = Scorer.of(settings, video.path)
         scores = scorer.score(scorer.in_units(own.measure(cubes), cubes.boxes)) if len(cubes) else np.empty(0)
@@ -103,19 +103,6 @@ def _row(mark: Mark) -> dict[str, Any]:
         "verdict": mark.verdict,
         "marked_at": mark.marked_at.isoformat(timespec="seconds"),
     }
-
-
-def _joined(batches: Sequence[CubeBatch]) -> CubeArrays:
-    empty = CubeBatch.empty(frame=0, pts_s=0.0, status="scored")
-    frames = batches or [empty]
-    classed = all(batch.classes is not None and batch.class_scores is not None for batch in batches) and bool(batches)
-    return CubeArrays(
-        boxes=np.concatenate([batch.boxes for batch in frames]),
-        flow=np.concatenate([batch.flow for batch in frames]),
-        appearance=np.concatenate([batch.appearance for batch in frames]),
-        classes=np.concatenate([batch.classes for batch in frames]) if classed else None,
-        class_scores=np.concatenate([batch.class_scores for batch in frames]) if classed else None,
-    )
 
 
 def print_lessons(lessons: Sequence[Lesson], taught: Bundle, missing: Sequence[tuple[Mark, str]], *, last: str) -> None:

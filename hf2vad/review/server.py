@@ -193,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_kept(review.zones.version, lambda: review.zones.zones().to_json())
         elif path == f"{site}similar" and review.similar is not None:
             try:
-                self._send_json(200, review.similar(query))
+                self._send_json(review.similar(query))
             except ConfigError as error:
                 raise _RefusedError(404, str(error)) from None
         else:
@@ -219,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) < int(length):
             raise ConnectionResetError
         try:
-            self._send_json(200, keep(body))
+            self._send_json(keep(body))
         except ConfigError as error:
             raise _RefusedError(400, str(error)) from None
         except StorageError as error:
@@ -242,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(304, b"", "", {"ETag": tag})
             return
         try:
-            self._send_json(200, values(), {"ETag": tag})
+            self._send_json(values(), {"ETag": tag})
         except Hf2vadError as error:
             raise _RefusedError(500, str(error)) from None
 
@@ -287,8 +287,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(data)
                 left -= len(data)
 
-    def _send_json(self, status: int, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
-        self._send(status, json.dumps(values).encode(), "application/json", headers)
+    def _send_json(self, values: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        self._send(200, json.dumps(values).encode(), "application/json", headers)
 
     def _send(self, status: int, body: bytes, kind: str, headers: Mapping[str, str] | None = None) -> None:
         self._head(status, len(body), kind, headers or {})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
+from typing import Self
 
 from hf2vad.archive.archive_refs import parse_archives
 from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.path_filter import PathFilter
-from hf2vad.archive.settings import LimitsConfig
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster.calls import run_calls
 from hf2vad.cluster.dispatch import Call, Cluster, open_cluster
@@ -17,8 +17,8 @@ from hf2vad.cluster.settings import RayConfig
 from hf2vad.errors import MismatchError, VideoError
 from hf2vad.evidence.choose import Chosen, choose_events
 from hf2vad.evidence.folder import other_folders
-from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.progress import ProgressBar
+from hf2vad.runs.settings import EvidenceSettings
 from hf2vad.storage import absolute
 from hf2vad.tables.archives import archive_names
 from hf2vad.tables.read import scores_prefix
@@ -30,24 +30,18 @@ THREADS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvidenceJob:
+class EvidenceJob(EvidenceSettings):
     """Events to gather material for, its sources, and the site to write."""
 
-    scores: str
-    """Output of `hf2vad score`, or one bundle=<id> folder in it."""
-    archive: str | tuple[str, ...]
-    """The videos that were scored; of several archives, each as name=uri."""
     site: str
     """Folder or s3:// prefix; files go to <site>/events/<key>/."""
-    bundle: str = ""
-    """The bundle that scored them; empty: thumbnails and clips only, and no reasons."""
-    image_fps: float = 25.0
-    """Frame rate of folders of images."""
     scope: PathFilter = EVERYTHING
     """Only events of its videos."""
-    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
-    limits: LimitsConfig = field(default_factory=LimitsConfig)
-    ray: RayConfig = field(default_factory=RayConfig)
+
+    @classmethod
+    def of(cls, job: EvidenceSettings, *, site: str, scope: PathFilter = EVERYTHING) -> Self:
+        """The evidence that a job's settings ask for, in a site."""
+        return cls(site=site, scope=scope, **{item.name: getattr(job, item.name) for item in fields(EvidenceSettings)})
 
 
 def gather_evidence(job: EvidenceJob) -> dict[str, int]:

@@ -28,7 +28,6 @@ from hf2vad.walk.run import run_walk, shard_plan, walk_config
 
 
 def run_extraction(
-    name: str,
     job: ExtractSettings,
     task: ExtractionTask,
     first: Iterator[Video],
@@ -40,7 +39,7 @@ def run_extraction(
     listing: gives the same videos again. passed: what listing `first` passes over. Places of `job` are absolute.
     """
     if not job.max_cubes:
-        return run_walk(name, job, task, first, passed=passed)
+        return run_walk("extract", job, task, first, passed=passed)
     recorders = RecorderCameras()
     sample = FootageSample(
         first=first if job.pattern else recorders.watched(first),
@@ -61,7 +60,7 @@ def run_extraction(
     def then(cluster: Cluster, stop: Stop) -> dict[str, Any]:
         return sample.trim(task)
 
-    return run_walk(name, job, task, sample.videos(), plan=sample, prepare=prepare, then=then, passed=passed)
+    return run_walk("extract", job, task, sample.videos(), plan=sample, prepare=prepare, then=then, passed=passed)
 
 
 def extraction_task(

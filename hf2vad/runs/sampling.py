@@ -30,6 +30,7 @@ from hf2vad.threads import in_threads
 from hf2vad.video.shards import Range, Shard
 from hf2vad.video.timeline import Timeline
 from hf2vad.walk.limits import ShardPlan, WalkLimits
+from hf2vad.walk.markers import MarkIndex
 from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.walk import Walk, WorkerCalls
 from hf2vad.walk.worker import leave_video
@@ -143,7 +144,6 @@ class FootageSample:
             yield video
 
     def shards(self, video: Video, timeline: Timeline) -> Iterator[Shard]:
-        """The shards of a video, in order."""
         if video.id not in self._picks:
             return self.plan.shards(video, timeline)
         return (
@@ -153,7 +153,6 @@ class FootageSample:
         )
 
     def count(self, video: Video, timeline: Timeline) -> int:
-        """Frames of a video that are walked."""
         if video.id not in self._picks:
             return self.plan.count(video, timeline)
         return sum(stop - start for start, stop in self._segments(video, timeline))
@@ -245,7 +244,8 @@ class FootageSample:
         least = min(LEAST, self.most // 8)
         while todo and stop.reason is None:
             self.counts = dict.fromkeys(todo, count)
-            calls, limits = WorkerCalls(close=leave_video), WalkLimits(index=_NothingDone())
+            calls = WorkerCalls(close=leave_video)
+            limits = WalkLimits(index=MarkIndex(iter(())))  # without marks: a look opens all that it looks at
             walk = Walk(cluster, looking, self, limits=limits, breaker=breaker, stop=stop, calls=calls)
             counts = walk.run(self.videos(), "look")
             busy, stretches = busy + counts.figures.get("busy_s", 0.0), stretches + counts.shards
@@ -299,13 +299,6 @@ class FootageSample:
 
 _File = tuple[str, Range, int]
 """URI, frames and cubes of a shard."""
-
-
-class _NothingDone:
-    """No video was finished before: a look opens all it looks at."""
-
-    def find(self, video: Video, state: str) -> None:
-        return None
 
 
 def _files(task: ExtractionTask, video: Video) -> list[_File]:

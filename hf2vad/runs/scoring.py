@@ -12,8 +12,8 @@ from hf2vad.archive.place import RecorderCameras
 from hf2vad.archive.zone_map import WHOLE_PICTURES, Zones
 from hf2vad.bundle.bundle import load_bundle
 from hf2vad.bundle.settings import BundleSettings
+from hf2vad.cluster.calls import ask_for_engine
 from hf2vad.cluster.dispatch import Cluster
-from hf2vad.cluster.engine import ask_for_engine
 from hf2vad.cluster.stop import Stop
 from hf2vad.cubes.detect import resolve_detector
 from hf2vad.cubes.settings import extraction_difference

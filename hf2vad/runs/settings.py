@@ -1,4 +1,4 @@
-"""Settings of extraction and of scoring, which several jobs have in common."""
+"""Settings of extraction, of scoring and of evidence, which several jobs have in common."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar, Self
 
 from hf2vad.archive.path_filter import PathFilterSettings
-from hf2vad.archive.settings import ZoneSettings
+from hf2vad.archive.settings import LimitsConfig, ZoneSettings
+from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import required_missing
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.engines.settings import EngineChoice, EngineSpec, Precision
 from hf2vad.errors import ConfigError
+from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.health.settings import HealthConfig
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.settings import require
+from hf2vad.settings import require, require_odd
 from hf2vad.walk.settings import WalkSettings
 
 OF_BUNDLE = tuple(item.name for item in fields(ExtractionConfig))
@@ -87,15 +89,12 @@ class ScoreSettings(ZoneSettings, WalkSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch < 1:
-            raise ConfigError(f"--batch must be at least 1, got {self.batch}")
-        if self.vectors < 0:
-            raise ConfigError(f"--vectors must not be negative, got {self.vectors}")
+        require(self.batch >= 1, f"--batch must be at least 1, got {self.batch}")
+        require(self.vectors >= 0, f"--vectors must not be negative, got {self.vectors}")
         if self.engine != "auto":
             EngineSpec(name=self.engine, precision=self.precision)
-        if self.smoothing is not None and (self.smoothing < 1 or self.smoothing % 2 == 0):
-            raise ConfigError(f"--smoothing must be odd and positive, got {self.smoothing}")
-
+        if self.smoothing is not None:
+            require_odd("--smoothing", self.smoothing)
         if self.alarms and self.events.threshold is not None:
             raise ConfigError(f"--alarms {self.alarms} and events.threshold contradict each other; give one of them")
 
@@ -127,3 +126,27 @@ class ExtractSettings(PathFilterSettings, ZoneSettings, WalkSettings):
         super().__post_init__()
         require(self.max_cubes >= 0, f"--max-cubes must be at least 0, got {self.max_cubes}")
         _ = self.scope
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceSettings:
+    """Settings of every job that shows events of scored videos."""
+
+    scores: str
+    """Output of `hf2vad score` or `hf2vad backfill`, or one bundle=<id> folder in it."""
+
+    archive: str | tuple[str, ...]
+    """The videos that were scored; of several archives, each as name=uri."""
+
+    bundle: str = ""
+    """The bundle that scored them, for the reasons of each event; empty: pictures and clips only."""
+
+    image_fps: float = 25.0
+    """Frames a second of folders of images, as they were scored with."""
+
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
+
+    def __post_init__(self) -> None:
+        require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")

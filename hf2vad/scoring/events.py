@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hf2vad.bundle.calibration import Calibration
 from hf2vad.schema import F64
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.scoring.smooth import runs
+from hf2vad.video.times import runs
 
 
 @dataclass(frozen=True)

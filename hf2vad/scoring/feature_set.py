@@ -78,12 +78,7 @@ class FeatureSet:
         """Run the networks; the values of the features that need them."""
         if self.engine is None:
             return {}
-        ran = CubeArrays(
-            boxes=cubes.boxes,
-            flow=cubes.flow,
-            appearance=cubes.appearance,
-            errors=self.engine.errors(cubes.appearance, cubes.flow),
-        )
+        ran = replace(cubes, errors=self.engine.errors(cubes.appearance, cubes.flow))
         return {name: found.measure(ran) for name, found in self.features.items() if _needs_network(found)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,28 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hf2vad.archive.zones import CameraZones
 from hf2vad.bundle.calibration import Calibration
 from hf2vad.features.settings import YARDSTICK
-from hf2vad.schema import BOX, EVENTS, FEATURE_COLUMNS, FRAMES_TABLE, OBJECTS, SHARD, HealthKind, pack_metadata
+from hf2vad.schema import (
+    BOX,
+    EVENTS,
+    F32,
+    FEATURE_COLUMNS,
+    FRAMES_TABLE,
+    OBJECTS,
+    SHARD,
+    VECTORS,
+    HealthKind,
+    pack_metadata,
+)
 from hf2vad.scoring.events import find_events
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.smooth import smooth
 from hf2vad.tables.held import held_frames
+from hf2vad.tables.layout import Metadata
+from hf2vad.tables.sizes import sizes_of
 from hf2vad.video.sampled import holders
 
 
@@ -152,3 +166,39 @@ def event_table(
             }
         )
     return pa.Table.from_pylist(rows, schema=schema)
+
+
+def narrowed_shard(frames: pa.Table, objects: pa.Table, zones: CameraZones, metadata: Metadata) -> pa.Table:
+    """The rows of SHARD behind the tables `frames` and `objects` of a video, without the objects that `zones` drop.
+
+    metadata: of the frame table. A frame without a score is `undecodable`, for whatever reason it has none; one that
+    has a box and no object of its own repeats the frame before it, and is `between`.
+    """
+    boxes: F32 = np.stack([objects[name].to_numpy() for name in BOX], axis=1)
+    sizes = sizes_of(metadata, objects["frame"].to_numpy(), (metadata["width"], metadata["height"]))
+    kept = objects.filter(pa.array(zones.keeps(boxes, sizes)))
+    number = frames["frame"].to_numpy()
+    repeats = frames["x1"].is_valid().to_numpy() & ~np.isin(number, objects["frame"].to_numpy())
+    unscored = np.isnan(frames["score_raw"].to_numpy())
+    status = np.where(repeats, "between", np.where(unscored, "undecodable", "scored")).astype(object)
+    rest = frames.select(["video", "frame", "pts_s"]).append_column("status", pa.array(status, pa.string()))
+    rest = rest.filter(pc.invert(pc.is_in(frames["frame"], kept["frame"].combine_chunks())))
+    scored = kept.append_column("status", pa.array(["scored"] * len(kept), pa.string()))
+    parts = [part.replace_schema_metadata(None) for part in (SHARD.empty_table(), scored, rest)]
+    return pa.concat_tables(parts, promote_options="permissive").select(SHARD.names).sort_by("frame")
+
+
+def top_vectors(shards: Iterable[pa.Table], a_second: int, metadata: Mapping[str, Any]) -> pa.Table:
+    """The table `vectors` of a video from those of its shards: at most `a_second` objects of each second, by frame."""
+    parts = [
+        shard.filter(pc.is_valid(shard["vector"])).select(VECTORS.names).replace_schema_metadata(None)
+        for shard in shards
+    ]
+    empty = pa.schema([item.with_nullable(True) for item in VECTORS]).empty_table()
+    rows = pa.concat_tables([empty, *parts], promote_options="permissive").combine_chunks()
+    second = np.floor(rows["pts_s"].to_numpy()).astype(np.int64)
+    order = np.lexsort((-rows["score"].to_numpy(), second))
+    first = np.flatnonzero(np.diff(second[order], prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(first, np.diff([*first, len(order)]))
+    top = rows.take(pa.array(np.sort(order[rank < a_second]))).sort_by("frame")
+    return top.cast(VECTORS).replace_schema_metadata(pack_metadata("vectors", metadata))

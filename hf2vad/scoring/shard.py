@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -90,10 +90,10 @@ def _ready(batches: Generator[CubeBatch, None, None], features: FeatureSet) -> G
             held += len(batch)
             if held >= features.batch:
                 left = held % features.batch
-                yield _joined(_taken(waiting, held - left), features)
+                yield _measured(_taken(waiting, held - left), features)
                 held = left
     if waiting:
-        yield _joined(_taken(waiting, held), features)
+        yield _measured(_taken(waiting, held), features)
 
 
 def _taken(waiting: list[CubeBatch], count: int) -> list[CubeBatch]:
@@ -111,18 +111,23 @@ def _taken(waiting: list[CubeBatch], count: int) -> list[CubeBatch]:
     return taken
 
 
-def _joined(frames: list[CubeBatch], features: FeatureSet) -> _Ready:
+def _measured(frames: list[CubeBatch], features: FeatureSet) -> _Ready:
     with span("batch"):
-        cubes = CubeArrays(
-            boxes=np.concatenate([batch.boxes for batch in frames]),
-            flow=np.concatenate([batch.flow for batch in frames]),
-            appearance=np.concatenate([batch.appearance for batch in frames]),
-            **_classes(frames),
-        )
+        cubes = cubes_of(frames)
         return _Ready(frames, cubes, features.measure_plain(cubes))
 
 
-def _classes(frames: list[CubeBatch]) -> dict[str, Any]:
+def cubes_of(frames: Sequence[CubeBatch]) -> CubeArrays:
+    """The cubes of one frame or more."""
+    return CubeArrays(
+        boxes=np.concatenate([batch.boxes for batch in frames]),
+        flow=np.concatenate([batch.flow for batch in frames]),
+        appearance=np.concatenate([batch.appearance for batch in frames]),
+        **_classes(frames),
+    )
+
+
+def _classes(frames: Sequence[CubeBatch]) -> dict[str, Any]:
     """Classes of the cubes as CubeArrays has them; empty where nobody says them."""
     said = [(batch.classes, batch.class_scores) for batch in frames if len(batch)]
     if not said or any(classes is None for classes, _ in said):

@@ -1,4 +1,4 @@
-"""Smoothing of frame scores over time, and runs of frames."""
+"""Smoothing of frame scores over time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from hf2vad.errors import ConfigError
 from hf2vad.schema import F64
+from hf2vad.video.times import runs
 
 
 def smooth(scores: F64, window: int) -> F64:
@@ -22,9 +23,3 @@ def smooth(scores: F64, window: int) -> F64:
     for start, stop in runs(~np.isnan(scores)):
         smoothed[start:stop] = median_filter(scores[start:stop], window, mode="nearest")
     return smoothed
-
-
-def runs(holds: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
-    """Start and end (exclusive) of each unbroken run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], holds, [False]]).astype(np.int8)))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

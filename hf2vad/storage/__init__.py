@@ -204,10 +204,10 @@ def list_files(uri: str, suffix: str = "") -> Iterator[Entry]:
         yield from (entry for entry in found if entry.name.endswith(suffix))
 
 
-def put_table(uri: str, table: pa.Table, *, compression: str = "zstd", row_group_size: int | None = None) -> None:
+def put_table(uri: str, table: pa.Table, *, row_group_size: int | None = None) -> None:
     """Put a Parquet file. The same table gives the same bytes. `row_group_size`: rows, none for pyarrow's choice."""
     with atomic_writer(uri) as file:
-        pq.write_table(table, file, compression=compression, row_group_size=row_group_size)
+        pq.write_table(table, file, compression="zstd", row_group_size=row_group_size)
 
 
 def open_parquet(uri: str) -> pq.ParquetFile:

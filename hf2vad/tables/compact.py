@@ -12,8 +12,6 @@ The tables of single videos stay as they are; they are what runs go by.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf2vad.errors import NotFoundError, SchemaError
+from hf2vad.hashes import hash_of
 from hf2vad.schema import FEATURE_COLUMNS, TABLES, pack_metadata, unpack_metadata
 from hf2vad.storage import (
     delete,
@@ -77,8 +76,7 @@ class CameraDay:
     @property
     def sources(self) -> str:
         """Hash of what the files are made of."""
-        named = [[piece.key, piece.version] for piece in self.pieces]
-        return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
+        return hash_of(*([piece.key, piece.version] for piece in self.pieces))
 
 
 def compact(day: CameraDay, *, grace_s: float = GRACE_S) -> dict[str, int]:

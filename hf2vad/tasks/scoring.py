@@ -20,12 +20,10 @@ from hf2vad.plurals import count_words
 from hf2vad.schema import F64, HealthKind, pack_metadata, unpack_metadata
 from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.feature_set import FeatureSet
-from hf2vad.scoring.final import FinalTables, event_table, finalise
-from hf2vad.scoring.narrowed import narrowed_shard
+from hf2vad.scoring.final import FinalTables, event_table, finalise, narrowed_shard, top_vectors
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
-from hf2vad.scoring.vectors import top_vectors
 from hf2vad.settings import to_dict
 from hf2vad.storage import read_table
 from hf2vad.tables.layout import Metadata, ScoreLayout

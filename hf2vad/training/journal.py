@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from tensorboardX import summary
@@ -124,7 +123,7 @@ class Journals:
     def __enter__(self) -> Journals:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         for journal in self._journals:
             journal.close()
 
@@ -134,16 +133,13 @@ class Journals:
         return bool(self._journals)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Some figures, by name."""
         for journal in self._journals:
             journal.scalars(step, values)
 
     def image(self, step: int, name: str, pixels: U8) -> None:
-        """A picture, (H, W, 3) RGB."""
         for journal in self._journals:
             journal.image(step, name, pixels)
 
     def epoch_end(self) -> None:
-        """An epoch is over."""
         for journal in self._journals:
             journal.epoch_end()

@@ -96,11 +96,6 @@ def _unknown_codecs(container: InputContainer) -> str:
     return "; FFmpeg has no decoder for its codec, convert it: ffmpeg -i IN -c:v libx264 OUT.mkv" if unknown else ""
 
 
-def decoded_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """All frames from where the container stands, in presentation order; what cannot be decoded is left out."""
-    return decode_packets(container.demux(stream), stream)
-
-
 def decode_packets(packets: Iterable[Packet[VideoStream]], stream: VideoStream) -> Iterator[VideoFrame]:
     """The frames of `packets`; a damaged packet, or the end of a truncated file, costs its frames alone."""
     with contextlib.suppress(av.FFmpegError):

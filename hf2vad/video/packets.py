@@ -17,9 +17,8 @@ from av.video.stream import VideoStream
 
 from hf2vad.archive.catalog import Video
 from hf2vad.errors import VideoError
-from hf2vad.video.refresh import refreshes_gradually
 from hf2vad.video.times import NEAR
-from hf2vad.video.units import IS_SLICE, length_bytes, picture_header, units
+from hf2vad.video.units import IS_SLICE, length_bytes, picture_header, refreshes_gradually, units
 
 FIRST_PACKETS = 32
 """Packets of a file that are decoded to learn what its pictures are like."""

@@ -16,7 +16,6 @@ Times are made up evenly between their neighbours, at most one usual step apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -68,9 +67,9 @@ def repaired(own: F64, *, step: float, reordered: bool) -> tuple[F64, tuple[Repa
         return np.arange(len(own), dtype=np.float64) * step, ()
     _make_up(times, usual)
     alone = np.isnan(own) & missing
-    repairs += [Repair("time_missing", start, stop, stop - start) for start, stop in _runs(alone)]
+    repairs += [Repair("time_missing", start, stop, stop - start) for start, stop in runs(alone)]
     doubled = np.concatenate([[False], np.diff(times) <= 0])
-    repairs += [Repair("time_doubled", start, stop, stop - start) for start, stop in _runs(doubled)]
+    repairs += [Repair("time_doubled", start, stop, stop - start) for start, stop in runs(doubled)]
     _spread(times, doubled, usual)
     return times, tuple(sorted(repairs, key=lambda repair: repair.start))
 
@@ -129,7 +128,7 @@ def _sort(times: F64, repairs: list[Repair]) -> None:
 
 def _make_up(times: F64, usual: float) -> None:
     """Times for NaN, in place; there is one time at least."""
-    for start, stop in list(_runs(np.isnan(times))):
+    for start, stop in runs(np.isnan(times)):
         count = stop - start
         if start == 0:
             times[:stop] = times[stop] - usual * np.arange(count, 0, -1)
@@ -140,11 +139,12 @@ def _make_up(times: F64, usual: float) -> None:
 
 def _spread(times: F64, doubled: Flags, usual: float) -> None:
     """Move `doubled` times, which are that of their predecessor, apart, in place."""
-    for start, stop in list(_runs(doubled)):
+    for start, stop in runs(doubled):
         room = (times[stop] - times[start - 1]) / (stop - start + 1) if stop < len(times) else usual
         times[start:stop] = times[start - 1] + min(usual, room) * np.arange(1, stop - start + 1)
 
 
-def _runs(marked: Flags) -> Iterator[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8))).reshape(-1, 2)
-    return ((int(start), int(stop)) for start, stop in edges)
+def runs(holds: Flags) -> list[tuple[int, int]]:
+    """Start and end (exclusive) of each unbroken run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], holds, [False]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

@@ -34,8 +34,6 @@ class RunCounts:
     """Their shards that have no result; not counting videos that were not opened yet."""
     listed: bool = False
     """True if the whole catalogue was read."""
-    retried: int = 0
-    """Calls started again after a worker died or storage failed."""
     finished: int = 0
     """Videos that this run closed, with a failure row or without."""
     failed: int = 0

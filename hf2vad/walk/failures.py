@@ -19,8 +19,6 @@ class Failure:
     reason: str
     ranges: Sequence[Range] = ()
     """Frames concerned; empty: all of them."""
-    tries: int = 1
-    """Number of attempts."""
     cause: Cause = Cause.INPUT
 
 

@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from types import TracebackType
 
 from hf2vad import logs
 from hf2vad.errors import LeaseError, NotFoundError, StorageError
@@ -71,7 +70,7 @@ class Lease:
         self._renewer.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Give it back, unless it was lost."""
         self._done.set()
         if self._renewer is not None:

@@ -38,7 +38,6 @@ class ShardPlan:
     """Settings that the shards are extracted by."""
 
     def shards(self, video: Video, timeline: Timeline) -> Iterator[Shard]:
-        """The shards of a video, in order."""
         start, stop = self.frames.within(timeline.frame_count)
         return self.cut(video, timeline, start, stop)
 
@@ -47,7 +46,6 @@ class ShardPlan:
         return cut_shards(video, timeline, self.shard_frames, start=start, stop=stop, **self.extraction.cutting)
 
     def count(self, video: Video, timeline: Timeline) -> int:
-        """Frames of a video that are walked."""
         start, stop = self.frames.within(timeline.frame_count)
         return stop - start
 

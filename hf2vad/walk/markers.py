@@ -113,7 +113,6 @@ class MarkIndex:
         self._head = next(names, None)
 
     def find(self, video: Video, state: str) -> Ending | None:
-        """Completion of `video` in `state`, or None without a mark."""
         mark = _mark(video, state)
         failed = mark + FAILED
         while self._head is not None and self._head <= failed:
@@ -136,7 +135,6 @@ class PartitionIndex:
         self._index = MarkIndex(iter(()))
 
     def find(self, video: Video, state: str) -> Ending | None:
-        """Completion of `video` in `state`, or None without a mark."""
         section = self._sections.of(video)
         if section != self._section:
             scope, below = self._sections.scope_of(section), section.source.below

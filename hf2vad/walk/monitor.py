@@ -30,7 +30,7 @@ class RunMonitor:
 
     def __init__(self, record: RunRecord, backlog: Backlog) -> None:
         self.counts = RunCounts()
-        """Counts of the run."""
+        """Counts of the run. The monitor itself counts failed shards and finished videos, the walk all else."""
         self._record, self._backlog = record, backlog
         self._cluster: Cluster | None = None
         self._metrics: Metrics | None = None
@@ -51,7 +51,7 @@ class RunMonitor:
         self._thread.start()
 
     def ended(self, outcome: Outcome, tag: Tag) -> None:
-        """A call of the walk came to its end."""
+        """A call of the walk came to its end; `tag` says what it was about."""
         if outcome.cause is Cause.DROPPED:
             return
         match tag:

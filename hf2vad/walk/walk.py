@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from hf2vad.archive.catalog import Video
 from hf2vad.cluster.dispatch import DROP_SECONDS, Call, Cluster, Outcome
@@ -24,6 +24,7 @@ from hf2vad.walk.counts import SHOWN_FAILURES, RunCounts
 from hf2vad.walk.failures import Failure, failure_reason
 from hf2vad.walk.limits import Plan, WalkLimits
 from hf2vad.walk.markers import Marks
+from hf2vad.walk.monitor import RunMonitor
 from hf2vad.walk.settings import BreakerConfig
 from hf2vad.walk.task import WalkTask
 from hf2vad.walk.video import LOST_SHARDS, Closing, Opening, OpenVideo, Tag, Working
@@ -39,17 +40,6 @@ class WorkerCalls:
     close: Callable[[Any, Video, Timeline | None, Sequence[Range], Sequence[Failure]], dict[str, Any]] = close_video
 
 
-class WalkMonitor(Protocol):
-    """Observer of a walk."""
-
-    @property
-    def counts(self) -> RunCounts:
-        """Counts of the walk. The monitor itself counts failed shards and finished videos."""
-
-    def ended(self, outcome: Outcome, tag: Tag) -> None:
-        """A call came to its end; `tag` says what it was about."""
-
-
 class Walk:
     """One walk of `task`; `run` makes it."""
 
@@ -62,7 +52,7 @@ class Walk:
         limits: WalkLimits | None = None,
         breaker: BreakerConfig | None = None,
         stop: Stop | None = None,
-        monitor: WalkMonitor | None = None,
+        monitor: RunMonitor | None = None,
         calls: WorkerCalls | None = None,
     ) -> None:
         """`calls`: what workers call in place of walk/worker.py, to measure the walk without its work."""
@@ -115,7 +105,6 @@ class Walk:
             outcome = cluster.poll()
             if outcome is not None:
                 self._over(outcome)
-        self._counts.retried = cluster.retried
         if self._stopping:
             self._count_what_is_left(videos)
 
@@ -157,7 +146,7 @@ class Walk:
             frames = (shard.start, shard.stop)
             if video.hopeless:
                 reason = f"not tried after {LOST_SHARDS} others that killed their workers"
-                video.failures.append(Failure(reason, [frames], 0, Cause.WORKER))
+                video.failures.append(Failure(reason, [frames], Cause.WORKER))
                 self._bar.advance(shard.stop - shard.start)
                 continue
             video.running += 1
@@ -247,7 +236,7 @@ class Walk:
         if outcome.cause is Cause.DROPPED:
             return
         if outcome.cause is not None:
-            self._end(video, None, [], [Failure(outcome.failure or "", [], outcome.tries, outcome.cause)])
+            self._end(video, None, [], [Failure(outcome.failure or "", [], outcome.cause)])
             return
         opened: Opened = outcome.value
         if opened.timeline is None:
@@ -272,7 +261,7 @@ class Walk:
         if outcome.cause is Cause.DROPPED:
             video.left += 1
         elif outcome.cause is not None:
-            video.failures.append(Failure(outcome.failure or "", [frames], outcome.tries, outcome.cause))
+            video.failures.append(Failure(outcome.failure or "", [frames], outcome.cause))
         else:
             self._counts.shards += 1
             self._counts.add(outcome.value)

@@ -16,8 +16,7 @@ import torch
 
 from hf2vad.bundle.bundle import Bundle, load_bundle, save_bundle
 from hf2vad.bundle.calibration import Calibration
-from hf2vad.bundle.examples import NormalExamples
-from hf2vad.bundle.probe import ProbeCubes, noise_cubes
+from hf2vad.bundle.kept import NormalExamples, ProbeCubes, noise_cubes
 from hf2vad.bundle.settings import load_bundle_settings, load_provenance
 from hf2vad.cubes.settings import ExtractionConfig, FlowConfig
 from hf2vad.errors import BundleError, NotFoundError, SchemaError

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hf2vad.bundle.bundle import Bundle, load_bundle, save_bundle
-from hf2vad.bundle.probe import NO_PROBE, ProbeCubes
+from hf2vad.bundle.kept import NO_PROBE, ProbeCubes
 from hf2vad.engines.aot import export_network
 from hf2vad.engines.choose import choose_engine
 from hf2vad.engines.compiled import no_compiler

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hf2vad.bundle.examples import NO_EXAMPLES, NormalExamples
+from hf2vad.bundle.kept import NO_EXAMPLES, NormalExamples
 from hf2vad.errors import BundleError
 from hf2vad.evidence.pictures import error_colours, flow_colours, jpeg, magnified, png
 from hf2vad.evidence.pixelate import LEAST, pixelated, pixelated_crop, regions

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.export import ExportedProgram
 
-from hf2vad.bundle.probe import ProbeCubes
+from hf2vad.bundle.kept import ProbeCubes
 from hf2vad.engines.aot import export_network
 from hf2vad.engines.network import EngineInputs
 from tests.data.make_golden import golden_network

@@ -10,8 +10,7 @@ import pytest
 
 from hf2vad.archive.zones import CameraZones, Zone
 from hf2vad.schema import BOX, SHARD
-from hf2vad.scoring.final import FinalTables, finalise
-from hf2vad.scoring.narrowed import narrowed_shard
+from hf2vad.scoring.final import FinalTables, finalise, narrowed_shard
 from hf2vad.scoring.settings import EventConfig
 from tests.scores import CALIBRATION
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf2vad.bundle.probe import NO_PROBE, noise_cubes
+from hf2vad.bundle.kept import NO_PROBE, noise_cubes
 from hf2vad.fitting.probe import probe_cubes
 from hf2vad.schema import F16
 from hf2vad.training.data import StcTable

@@ -28,7 +28,7 @@ from hf2vad.report.site.heat import UNKNOWN, Curve, HeatMap, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
-from hf2vad.report.site.why import peak_reasons
+from hf2vad.report.site.video import peak_reasons
 from hf2vad.schema import OBJECTS
 from hf2vad.storage import put_json, read_table
 from tests.bundles import make_bundle

@@ -14,7 +14,8 @@ from hf2vad.features.perspective import Perspective
 from hf2vad.features.settings import FusionConfig
 from hf2vad.schema import F32, F64
 from hf2vad.scoring.scorer import FeatureValues, Scorer, frame_scores, in_heights
-from hf2vad.scoring.smooth import runs, smooth
+from hf2vad.scoring.smooth import smooth
+from hf2vad.video.times import runs
 from tests.bundles import normal
 
 CALIBRATION = normal(flow=(10.0, 2.0), frame=(100.0, 50.0))

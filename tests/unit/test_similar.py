@@ -13,7 +13,7 @@ from hf2vad.jobs.score import ScoreJob
 from hf2vad.jobs.similar import SimilarJob, similar_job
 from hf2vad.review.similar import APART_S, VectorIndex
 from hf2vad.schema import SHARD_VECTORS, VECTOR_BYTES, VECTORS
-from hf2vad.scoring.vectors import top_vectors
+from hf2vad.scoring.final import top_vectors
 from tests.stc import make_cubes
 
 

@@ -10,8 +10,7 @@ from av.packet import Packet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf2vad.video.refresh import refreshes_gradually
-from hf2vad.video.units import IS_SLICE, length_bytes, picture_header, units
+from hf2vad.video.units import IS_SLICE, length_bytes, picture_header, refreshes_gradually, units
 from tests.clips import Clip, write_clip
 
 HEVC = {"preset": "ultrafast", "x265-params": "log-level=none:pools=1:keyint=10"}

@@ -6,8 +6,8 @@ import numpy as np
 
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.schema import F64
-from hf2vad.scoring.smooth import runs
 from hf2vad.tables.read import name_in
+from hf2vad.video.times import runs
 
 MOST_POINTS = 2000
 """Points of a curve; of a longer video, each is the highest frame of some."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hf2vad.archive.place import Place
+from hf2vad.plurals import clock
 from hf2vad.schema import F64
 
 LADDER = (1, 5, 15, 60, 300, 900, 3600, 21_600, 86_400)
@@ -177,12 +178,6 @@ class HeatMap:
         if isinstance(key, date):
             return key.isoformat()
         return clock(key * self._unit)
-
-
-def clock(seconds: float) -> str:
-    """Whole seconds as h:mm:ss."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def _events(cells: Mapping[str, Cell]) -> int:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hf2vad.archive.archive_refs import ArchiveRef, parse_archives
-from hf2vad.archive.path_filter import PathFilter, parse_day
+from hf2vad.archive.path_filter import PathFilterSettings
 from hf2vad.errors import ConfigError
 from hf2vad.settings import require
 from hf2vad.storage import is_local
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportJob:
+class ReportJob(PathFilterSettings):
     """Settings of hf2vad report."""
 
     scores: str
@@ -38,15 +38,6 @@ class ReportJob:
     pattern: str = ""
     """Pattern of video paths, such as `{camera}/{date}/{time}.mp4`; also `{year}`, `{month}`, `{day}`, `{hour}`,
     `{minute}`, `{second}`. Without `{camera}` the first folder is the camera."""
-
-    cameras: tuple[str, ...] = ()
-    """Only these cameras."""
-
-    since: str = ""
-    """Only videos from this day on, such as 2026-11-24."""
-
-    until: str = ""
-    """Only videos up to this day."""
 
     media: Literal["link", "copy", "transcode", "none"] = "link"
     """Source of the player. `link`: the archive's own files, if a browser can play them. `copy`: copies of them in the
@@ -90,12 +81,6 @@ class ReportJob:
     def sources(self) -> tuple[ArchiveRef, ...]:
         """The archives that were scored. Raises ConfigError."""
         return parse_archives(tuple(filter(None, self.archive)))
-
-    @property
-    def scope(self) -> PathFilter:
-        """Filter for the videos on the site. Raises ConfigError."""
-        since, until = parse_day(self.since, "--since"), parse_day(self.until, "--until")
-        return PathFilter(self.pattern, self.cameras, since, until)
 
 
 def _can_be_linked(archive: str, out: str) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -17,15 +17,12 @@ from hf2vad.errors import VideoError
 from hf2vad.schema import F64, U8
 from hf2vad.video.decode import Frame
 from hf2vad.video.decode import decode as decoded
+from hf2vad.video.encode import Encoder
 from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import DEFAULT_DECODE, probe
 
-BASE = Fraction(1, 90_000)
-"""Time base, in seconds: what H.264 in mp4 usually has."""
-OPTIONS = {"crf": "27", "preset": "veryfast", "g": "50"}
-"""A keyframe every 50 frames, so that the player seeks quickly."""
-
-
+CRF = 27
+"""Loss of the copies."""
 LONG_PAUSE = 30.0
 """Seconds between frames that are cut short in the copy: nobody watches them, and H.264 has no room for hours."""
 PAUSE_LEFT = 1.0
@@ -79,20 +76,13 @@ def _without_pauses(frames: Iterator[Frame], times: F64) -> Iterator[tuple[float
 def _encode(path: Path, frames: Iterator[tuple[float, Frame]], width: int, height: int) -> int:
     """Returns how many frames were written."""
     written = 0
-    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=25, options=OPTIONS)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.time_base = BASE
-        stream.codec_context.thread_count = 1
+    with contextlib.closing(Encoder(path, (width, height), CRF)) as encoder:
         for seconds, frame in frames:
             if frame.image is None:
                 continue
             image: U8 = frame.image
             if image.shape[:2] != (height, width):
                 image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-            picture = av.VideoFrame.from_ndarray(image, format="bgr24")
-            picture.pts, picture.time_base = round(seconds / BASE), BASE
-            container.mux(stream.encode(picture))
+            encoder.add(image, seconds)
             written += 1
-        container.mux(stream.encode(None))
     return written

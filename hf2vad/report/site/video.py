@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from hf2vad.archive.archive_refs import split_id
 from hf2vad.archive.place import Place, place_of
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.evidence.choose import event_key
-from hf2vad.evidence.reasons import Knowledge
+from hf2vad.evidence.reasons import Knowledge, Reasons, reasons
 from hf2vad.report.site.boxes import player_boxes
 from hf2vad.report.site.curve import labelled_spans, thinned
 from hf2vad.report.site.evidence import NOTHING, read_evidence, video_key
@@ -22,7 +24,6 @@ from hf2vad.report.site.heat import Curve, Spread, spread
 from hf2vad.report.site.job import ReportJob
 from hf2vad.report.site.media import media_of
 from hf2vad.report.site.tables import Scored
-from hf2vad.report.site.why import peak_reasons
 from hf2vad.report.site.write import put_data
 from hf2vad.schema import BOX, F64
 from hf2vad.storage import readable
@@ -181,3 +182,15 @@ def _when(place: Place, seconds: float) -> str:
     if place.start is not None:
         return (place.start + timedelta(seconds=seconds)).isoformat(sep=" ", timespec="seconds")
     return place.day.isoformat() if place.day else ""
+
+
+def peak_reasons(event: Mapping[str, Any], objects: pa.Table, knowledge: Knowledge, path: str) -> Reasons:
+    """Why the peak's box is an event; nothing for a peak without a box.
+
+    The smoothed peak frame may hold several boxes: the event's own is taken. `path`: of the video in its archive.
+    """
+    if event["x1"] is None:
+        return Reasons()
+    rows = objects.filter(pc.equal(objects["frame"], event["peak_frame"])).to_pylist()
+    row = next((row for row in rows if all(row[name] == event[name] for name in BOX)), None)
+    return Reasons() if row is None else reasons(rows, row, knowledge, path)
