@@ -43,7 +43,12 @@ class _Ready:
     frames: list[CubeBatch]
     """Frames of the cubes, in order, including frames without any."""
     cubes: CubeArrays
+    """The cubes of the frames, filled up to a whole batch."""
     values: FeatureValues
+    """Of all cubes in `cubes`."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self.frames))
 
 
 def score_shard(
@@ -71,8 +76,9 @@ def score_shard(
                 measured = {**batch.values, **features.measure_networks(batch.cubes)}
                 values = features.excused(measured, batch.cubes, scorer.weights)
             with span("rows"):
-                score = scorer.score(scorer.in_units(values, batch.cubes.boxes))
-                kept = object_vectors(batch.cubes) if vectors else None
+                score = scorer.score(scorer.in_units(values, batch.cubes.boxes))[: len(batch)]
+                kept = object_vectors(batch.cubes)[: len(batch)] if vectors else None
+                values = {name: own[: len(batch)] for name, own in values.items()}
                 rows.append(_rows(video, batch.frames, values, score, kept))
                 if len(rows) >= JOIN:
                     joined, rows = [*joined, pa.concat_batches(rows)], []
@@ -81,17 +87,17 @@ def score_shard(
 
 
 def _ready(batches: Generator[CubeBatch, None, None], features: FeatureSet) -> Generator[_Ready, None, None]:
-    """`batches` joined to whole batches of the engine, the last one aside."""
+    """`batches` joined to batches of one size: the last digits of a matrix product depend on its number of rows, and
+    how many cubes are measured at once depends on where shards are cut."""
     waiting: list[CubeBatch] = []
     held = 0
     with closing(batches):
         for batch in batches:
             waiting.append(batch)
             held += len(batch)
-            if held >= features.batch:
-                left = held % features.batch
-                yield _measured(_taken(waiting, held - left), features)
-                held = left
+            while held >= features.batch:
+                yield _measured(_taken(waiting, features.batch), features)
+                held -= features.batch
     if waiting:
         yield _measured(_taken(waiting, held), features)
 
@@ -114,6 +120,8 @@ def _taken(waiting: list[CubeBatch], count: int) -> list[CubeBatch]:
 def _measured(frames: list[CubeBatch], features: FeatureSet) -> _Ready:
     with span("batch"):
         cubes = cubes_of(frames)
+        if 0 < len(cubes) < features.batch:
+            cubes = cubes.part(np.minimum(np.arange(features.batch), len(cubes) - 1))
         return _Ready(frames, cubes, features.measure_plain(cubes))
 
 
