@@ -45,7 +45,7 @@ class _Ready:
     cubes: CubeArrays
     """The cubes of the frames, filled up to a whole batch."""
     values: FeatureValues
-    """Of all cubes in `cubes`."""
+    """Features without a network of all cubes in `cubes`, by name."""
 
     def __len__(self) -> int:
         return sum(map(len, self.frames))

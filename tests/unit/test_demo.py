@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from hf2vad.demo.__main__ import main
 from hf2vad.demo.archive import SCENES, DemoArchive, SceneName, generate, render_clip
 from hf2vad.demo.street import Street
 
@@ -89,6 +90,18 @@ def test_an_archive_that_is_there_is_left_as_it_is_and_another_replaces_it(tmp_p
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mp4")} == before
     generate(tmp_path, train_clips=1, test_clips=1, frames=10)
     assert [path.name for path in made.train.iterdir()] == ["normal_01.mp4"]
+
+
+def test_the_command_renders_pictures_of_the_size_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = ("--width", "160", "--height", "128")
+    counts = ("--train-clips", "1", "--test-clips", "1", "--frames", "5")
+    monkeypatch.setattr("sys.argv", ["demo", "--out", str(tmp_path), *sizes, *counts])
+    main()
+    for clip in (tmp_path / "train").iterdir():
+        with av.open(str(clip)) as container:
+            assert (container.streams.video[0].width, container.streams.video[0].height) == (160, 128)
 
 
 def test_a_folder_that_is_not_ours_is_not_cleared(tmp_path: Path) -> None:
