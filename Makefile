@@ -20,6 +20,8 @@ endif
 TORCH = $(shell sed -n 's/^ *"\(torch[<>=].*\)",/\1/p' pyproject.toml)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_AUTH_MODE ?= token
+# Where an environment forbids it, every process that a test starts would compile the package anew, and pytest the tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Options of uv where versions are chosen for test-oldest and test-newest, and the Python of the latter.
 UV_OPTIONS ?= $(if $(TORCH_INDEX),--torch-backend cpu)
