@@ -50,7 +50,7 @@ def _main() -> int:
         meant = f"did you mean {close[0]}? " if close else ""
         print(f"error: hf2vad {name}: no such job; {meant}There are {', '.join(JOBS)}", file=sys.stderr)
         return EXIT_USAGE
-    code = load(name).main(sys.argv[2:])
+    code = load(name).main(sys.argv[2:], alone=True)
     wind_up()
     return code
 

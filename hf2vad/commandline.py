@@ -26,6 +26,7 @@ from typing import Any, Generic, TypeVar
 import tyro
 
 from hf2vad import logs
+from hf2vad.arrow import without_pandas
 from hf2vad.errors import ConfigError, Hf2vadError, StoppedError
 from hf2vad.helptext import full_help, short_help
 from hf2vad.options import full_arguments, options_of, require_options
@@ -73,15 +74,17 @@ class Job(Generic[T]):
         """The first line of the description."""
         return (self.description or "").partition("\n")[0]
 
-    def main(self, argv: Sequence[str] | None = None) -> int:
+    def main(self, argv: Sequence[str] | None = None, *, alone: bool = False) -> int:
         """Run the job with the options `argv`, by default those of this process; returns the exit code.
+
+        `alone`: nothing but the job runs in this process, as is the case with its own options.
 
         A mistake in the options raises SystemExit with code 2, and --help with code 0. At the end of the process's own
         job SIGTERM is ignored, so that the process ends with that code.
         """
         if argv is not None:
-            return main(self, argv)
-        code = main(self, sys.argv[1:], os.path.relpath(sys.argv[0]))
+            return main(self, argv, alone=alone)
+        code = main(self, sys.argv[1:], os.path.relpath(sys.argv[0]), alone=True)
         wind_up()
         return code
 
@@ -91,12 +94,15 @@ def wind_up() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def main(job: Job[T], argv: Sequence[str], prog: str = "") -> int:
+def main(job: Job[T], argv: Sequence[str], prog: str = "", *, alone: bool = False) -> int:
     """Parse `argv`, run the job and return its exit code; an Hf2vadError becomes one line on stderr."""
     speaks = any(word.partition("=")[0] in ("--log", "-h", "--help", "--help-all") for word in argv)
     try:
         with contextlib.nullcontext() if speaks else screen(f"Starting hf2vad {job.name}"):
-            return job.run(parse(job, argv, prog or f"hf2vad {job.name}"))
+            settings = parse(job, argv, prog or f"hf2vad {job.name}")
+            if alone:
+                without_pandas()
+            return job.run(settings)
     except StoppedError as error:
         logs.end_with(f"stopped: {error}")
         return EXIT_STOPPED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def note(path: str, seconds: float = 0.0) -> int:
         file.write(".")
     time.sleep(seconds)
     return os.getpid()
+
+
+def modules_with_an_array() -> set[str]:
+    """Names of what is imported once pyarrow has made an array."""
+    import pyarrow as pa
+
+    pa.array([1.5])
+    return set(sys.modules)
 
 
 def pass_gate(gate: str, begun: str) -> int:

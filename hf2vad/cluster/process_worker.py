@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import os
 import pickle
 import queue
@@ -12,6 +11,8 @@ import threading
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
+
+from hf2vad.arrow import without_pandas
 
 Message = tuple[bool, bytes]
 """A flag that asks to make the call, and the call: a pickled function with its arguments. Both ends are processes of
@@ -30,7 +31,7 @@ class Worker:
         """Make calls until the driver closes the pipe; SIGINT interrupts the one that is being made."""
         signal.signal(signal.SIGINT, self._interrupt)
         threading.Thread(target=self._receive, name="receive", daemon=True).start()
-        _without_pandas()
+        without_pandas()
         while True:
             run, message = self._messages.get()
             if run:
@@ -67,25 +68,6 @@ def _portable(error: BaseException) -> BaseException:
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
-
-
-class _NoPandas(importlib.abc.MetaPathFinder):
-    """Finds no pandas."""
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError(fullname)
-
-
-def _without_pandas() -> None:
-    """Have pyarrow take pandas for absent in this process: to see whether what becomes an array is of pandas, it would
-    import it, which takes half a second."""
-    import pyarrow as pa
-
-    finder = _NoPandas()
-    sys.meta_path.insert(0, finder)
-    pa.array([0])  # looks for pandas, once for all
-    sys.meta_path.remove(finder)
 
 
 if __name__ == "__main__":

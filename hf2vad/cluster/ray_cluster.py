@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ import ray.util.client
 from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 from ray.util.metrics import Counter, Gauge
 
+from hf2vad.arrow import without_pandas
 from hf2vad.cluster.connection import check_answers
 from hf2vad.cluster.dispatch import Call, Figure
 from hf2vad.cluster.gpu import watched
@@ -70,7 +72,7 @@ class RayCluster(RetryingCluster):
     def _start(self, attempt: Attempt) -> None:
         call = attempt.call
         if call.function not in self._remotes:
-            self._remotes[call.function] = ray.remote(watched(call.function)).options(**self._options)
+            self._remotes[call.function] = ray.remote(_in_worker(call.function)).options(**self._options)
         self._attempts[self._remotes[call.function].remote(*call.args)] = attempt
 
     def _next_end(self, seconds: float) -> End | None:
@@ -126,6 +128,18 @@ class RayCluster(RetryingCluster):
                 f"the Ray cluster is lost: its head node no longer answers at {self._head}; what is done is kept, run "
                 "the same command again on another cluster to go on"
             ) from None
+
+
+def _in_worker(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as a worker calls it."""
+    guarded = watched(function)
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:  # pickled by value, so what it needs of this module are functions
+        without_pandas()
+        return guarded(*args)
+
+    return call
 
 
 def _end(attempt: Attempt, ref: Any) -> End:

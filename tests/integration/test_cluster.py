@@ -18,7 +18,7 @@ from hf2vad.cluster.policy import Cause
 from hf2vad.cluster.ray_cluster import RayCluster
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.errors import DispatchError, Hf2vadError
-from tests.calls import busy, die, fail, fail_on_the_gpu, fail_times, note, pass_gate
+from tests.calls import busy, die, fail, fail_on_the_gpu, fail_times, modules_with_an_array, note, pass_gate
 from tests.site import wait_until
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -243,3 +243,10 @@ def test_a_call_that_has_begun_can_be_interrupted_and_cleans_up(tmp_path: Path) 
 def test_a_cluster_too_small_for_one_call_says_what_to_lower() -> None:
     with pytest.raises(DispatchError, match=r"a worker needs 99.0 CPUs.*lower --ray\.cpus"):
         RayCluster(RayConfig(cpus=99.0), use_gpu=False)
+
+
+def test_a_worker_of_ray_needs_no_pandas() -> None:
+    with open_cluster(RayConfig()) as cluster:
+        loaded = outcome(cluster, modules_with_an_array).value
+    assert {"pyarrow", "numpy"} <= loaded
+    assert "pandas" not in loaded

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = [
-    {"errors", "logs", "plurals", "profile", "versions"},
+    {"arrow", "errors", "logs", "plurals", "profile", "versions"},
     {"settings"},
     {"schema", "progress", "threads", "heap", "options", "summary"},
     {"storage", "helptext"},

@@ -210,3 +210,16 @@ def test_features_are_scored_without_the_imports_that_take_seconds_with_the_same
     assert (record["workers"], record["shards"], record["retried"], record["gpus_per_worker"]) == (2, 3, 0, 0)
     worker = subprocess.run([sys.executable, "-c", WORK], cwd=ROOT, capture_output=True, text=True, check=True)
     assert worker.stdout.strip() == "[]", "a worker"
+
+
+def test_a_command_and_its_table_need_no_pandas_and_to_pandas_is_there_all_the_same(tmp_path: Path) -> None:
+    code = "import sys; from hf2vad.__main__ import main; import pyarrow as pa; code = main(); "
+    code += f"a = pa.array([1.5]); {SHOW}; print(code, a.to_pandas().sum())"
+    made = generate(tmp_path / "archive", train_clips=1, test_clips=0, frames=8)
+    stc = ("extract", made.train, "--out", tmp_path / "stc", "--preset", "features", "--ray.address", "none")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, stc)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded, rest = done.stdout.splitlines()[-2:]
+    assert "pandas" not in loaded
+    assert rest == "0 1.5"
