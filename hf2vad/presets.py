@@ -9,6 +9,7 @@ from typing import Literal
 
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig, WorkingConfig
 from hf2vad.errors import ConfigError
+from hf2vad.features.flow import ResidualConfig
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import ModelConfig
@@ -26,6 +27,7 @@ class Preset:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     density: DensityConfig = field(default_factory=DensityConfig)
+    residual: ResidualConfig = field(default_factory=ResidualConfig)
 
 
 WORKING = WorkingConfig(longest=960)
@@ -84,12 +86,15 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
         ),
         "compact": Preset(
             extraction=WHOLE,
-            model=replace(SMALL_NETWORK, flow_input="frames", flow_error="min", flow_residual="mean", flow_pooling=2),
+            model=replace(
+                SMALL_NETWORK, flow_input="frames", flow_error="min", flow_residual="quarters", flow_pooling=2
+            ),
             training=replace(
                 SHORT_TRAINING, stages=("flow",), flow=StageConfig(epochs=2, lr=1e-3, decay=0.3, decay_every=1)
             ),
             fusion=replace(SURPRISE, flow=1.0),
             density=DENSITY,
+            residual=ResidualConfig(unit="expected_speed"),
         ),
         "compact_eq9": Preset(extraction=OURS, model=SMALL_NETWORK, training=SHORT_TRAINING),
         "features": Preset(
