@@ -139,7 +139,7 @@ def flow_regions(boxes: F32, size: tuple[int, int], margin: int) -> list[Region]
         return []
     low = np.floor((boxes[:, :2].astype(np.float64) - margin) / GRID) * GRID
     high = np.ceil((boxes[:, 2:].astype(np.float64) + margin) / GRID) * GRID
-    high = np.minimum(high, size)
+    high = np.clip(high, np.minimum(GRID, size), size)
     low = np.clip(np.minimum(low, high - GRID), 0, None)
     regions = _joined(np.concatenate([low, high], axis=1))
     if _areas(regions).sum() > MOST_OF_FRAME * width * height:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import threading
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,16 @@ def test_boxes_of_no_area_are_dropped_and_counted(clip: Video, tmp_path: Path) -
     batches = extract(clip, COUNT, Extractor(BOXES, str(path)), start=9, stop=12)
     assert [(len(b), b.dropped, b.status) for b in batches] == [(0, 0, "scored"), (1, 2, "scored"), (0, 0, "scored")]
     assert batches[1].boxes.tolist() == [[5, 5, 30, 40]]
+
+
+@pytest.mark.parametrize("flow", [FlowConfig(), AROUND, MOVING], ids=["frame", "boxes", "moving"])
+def test_boxes_outside_of_the_picture_are_dropped_and_counted(flow: FlowConfig, clip: Video, tmp_path: Path) -> None:
+    rows = {"x1": [-60.0, 5.0, 5.0, 200.0], "y1": [5.0, -90.0, 5.0, 5.0]}
+    rows |= {"x2": [-40.0, 30.0, 30.0, 220.0], "y2": [30.0, -60.0, 30.0, 40.0]}
+    path = tmp_path / "boxes.parquet"
+    pq.write_table(pa.table({"video": [clip.id] * 4, "frame": [10] * 4, **rows}), path)
+    (batch,) = extract(clip, COUNT, Extractor(replace(BOXES, flow=flow), str(path)), start=10, stop=11)
+    assert (batch.boxes.tolist(), batch.dropped) == ([[5, 5, 30, 30]], 3)
 
 
 def prefetching() -> list[threading.Thread]:
