@@ -90,7 +90,9 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
                 SMALL_NETWORK, flow_input="frames", flow_error="min", flow_residual="quarters", flow_pooling=2
             ),
             training=replace(
-                SHORT_TRAINING, stages=("flow",), flow=StageConfig(epochs=2, lr=1e-3, decay=0.3, decay_every=1)
+                SHORT_TRAINING,
+                stages=("flow",),
+                flow=StageConfig(epochs=2, lr=1e-3, decay=0.3, decay_every=1, least_steps=600),
             ),
             fusion=replace(SURPRISE, flow=1.0),
             density=DENSITY,
