@@ -14,13 +14,15 @@ import numpy as np
 from hf2vad.archive.catalog import Video, catalogue
 from hf2vad.archive.zones import NO_ZONES, CameraZones
 from hf2vad.cubes.extract import Extractor
-from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, MotionConfig
+from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig
 from hf2vad.schema import U8, CubeBatch
 from hf2vad.video.timeline import probe
 
 WIDTH, HEIGHT, COUNT = 96, 72, 45
 MOTION = ExtractionConfig(motion=MotionConfig(blur=3, min_area=40))
 BOXES = ExtractionConfig(detector=DetectorConfig(kinds=("boxes",)))
+AROUND = FlowConfig(region="boxes", margin=4)
+MOVING = FlowConfig(region="moving", margin=4, preset="fast_half", scale=1.0)
 
 
 def scene(count: int, width: int = WIDTH, height: int = HEIGHT) -> Iterator[U8]:

@@ -18,7 +18,7 @@ from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detect import NO_FRAME_BOXES, BoxFinder, FrameBoxes
 from hf2vad.cubes.detectors.detector import Detections, FrameContext, Neighbours
 from hf2vad.cubes.detectors.motion import blurred
-from hf2vad.cubes.flow import FlowEstimator, flow_regions
+from hf2vad.cubes.flow import FlowEstimator, flow_regions, moving_parts
 from hf2vad.cubes.opencv import cv2
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.cubes.working import Working
@@ -94,7 +94,7 @@ class Extractor:
         """
         self._config = config
         self._finder = BoxFinder(config, boxes_uri, threads=threads)
-        self._ahead = BOXES_AFTER if config.flow.region == "boxes" else 0
+        self._ahead = 0 if config.flow.region == "frame" else BOXES_AFTER
         """Frames before and after a shard whose boxes decide where its flow is computed."""
         self._backgrounds = Backgrounds(config.working.size)
 
@@ -113,8 +113,8 @@ class Extractor:
         worked on, those of the halo too, in another thread, before the stream ends.
 
         Decoding, finding boxes and flow run in threads of their own. Flow between two frames is computed only when a
-        cube needs it, and with region `boxes` only where one does. Memory depends on the size of a frame and the boxes
-        in it, not on the length of the shard. Raises VideoError when the video cannot be read.
+        cube needs it, and with regions `boxes` and `moving` only where one does. Memory depends on the size of a frame
+        and the boxes in it, not on the length of the shard. Raises VideoError when the video cannot be read.
         """
         with closing(prefetch(self._flowing(shard, look, zones), depth=AHEAD, name="flow")) as ready:
             following = shard.start
@@ -161,6 +161,8 @@ class Extractor:
                 pair = range(after.frame.order, after.frame.order + FRAMES - 1)
                 of_pair = [item for item in window if item.frame.order in pair and _same_size(item, after)]
                 boxes = np.concatenate([item.boxes.in_working for item in of_pair])
+                if self._config.flow.region == "moving":
+                    boxes = moving_parts(boxes, before.grey, after.grey, self._config.motion.threshold / 2)
                 regions = flow_regions(boxes, estimator.size, self._config.flow.margin)
                 after.flow = estimator.around(before.grey, after.grey, regions)
             if fps:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hf2vad.cubes.cut import pixel_boxes
 from hf2vad.cubes.opencv import cv2
 from hf2vad.cubes.settings import FlowConfig
 from hf2vad.errors import VideoError
@@ -30,6 +31,7 @@ Region = tuple[int, int, int, int]
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "fast_half": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
 
@@ -52,7 +54,8 @@ class FlowEstimator:
         self._unit = np.array([self._large[0] / unit[0], self._large[1] / unit[1]], np.float32)
         self._scale = scale
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
-        self._finest = self._dis.getFinestScale()
+        self._finest = 1 if config.preset == "fast_half" else self._dis.getFinestScale()
+        """Power of 2 by which the finest flow is smaller than the picture that it is computed of."""
 
     def prepare(self, grey: U8) -> U8:
         """A (H, W) grey frame enlarged by `flow.scale`, as `between` takes it."""
@@ -92,6 +95,38 @@ class FlowEstimator:
         return self._dis.calc(before, after, None)  # type: ignore[call-overload]
 
 
+def moving_parts(boxes: F32, before: U8, after: U8, threshold: float) -> F32:
+    """(M, 4): for each of (N, 4) `boxes` in which something moves, the smallest rectangle that holds it.
+
+    It is the pixels of the box that differ between two (H, W) grey frames by more than `threshold`, without those that
+    belong to no square of 2×2 such pixels, which are noise.
+    """
+    height, width = before.shape
+    whole = pixel_boxes(boxes, width, height)
+    whole = whole[(whole[:, 2:] > whole[:, :2]).all(axis=1)]
+    if not len(whole):
+        return np.empty((0, 4), np.float32)
+    # One pixel more on each side, so that what a box holds does not depend on the boxes beside it.
+    left, top = np.maximum(whole[:, :2].min(axis=0) - 1, 0).tolist()
+    right, bottom = (whole[:, 2:].max(axis=0) + 1).tolist()
+    difference = cv2.absdiff(before[top:bottom, left:right], after[top:bottom, left:right])
+    moving = _opened(cv2.threshold(difference, threshold, 1, cv2.THRESH_BINARY)[1])
+    parts = []
+    for x1, y1, x2, y2 in whole.tolist():
+        x, y, across, down = cv2.boundingRect(moving[y1 - top : y2 - top, x1 - left : x2 - left])
+        if across:
+            parts.append((x1 + x, y1 + y, x1 + x + across, y1 + y + down))
+    return np.array(parts, np.float32).reshape(-1, 4)
+
+
+def _opened(mask: cv2.typing.MatLike) -> cv2.typing.MatLike:
+    """(H, W) `mask` without what is in no square of 2×2 pixels."""
+    # OpenCV's own opening by an even kernel shifts what it keeps by a pixel, and keeps single pixels at the border.
+    square = np.ones((2, 2), np.uint8)
+    squares = cv2.erode(mask, square, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return cv2.dilate(squares, square, anchor=(1, 1))
+
+
 def flow_regions(boxes: F32, size: tuple[int, int], margin: int) -> list[Region]:
     """The regions of a frame of `size` (width, height) that hold (N, 4) `boxes` with `margin` pixels around each.
 
@@ -104,7 +139,7 @@ def flow_regions(boxes: F32, size: tuple[int, int], margin: int) -> list[Region]
         return []
     low = np.floor((boxes[:, :2].astype(np.float64) - margin) / GRID) * GRID
     high = np.ceil((boxes[:, 2:].astype(np.float64) + margin) / GRID) * GRID
-    high = np.minimum(high, size)
+    high = np.clip(high, np.minimum(GRID, size), size)
     low = np.clip(np.minimum(low, high - GRID), 0, None)
     regions = _joined(np.concatenate([low, high], axis=1))
     if _areas(regions).sum() > MOST_OF_FRAME * width * height:

@@ -29,8 +29,10 @@ class FlowConfig:
 
     CONSTANTS: ClassVar[Mapping[str, Any]] = {"method": "dis"}
 
-    preset: Literal["ultrafast", "fast", "medium"] = "fast"
-    """DIS preset. `medium` has the same median speed as `fast` but outliers that rule a squared error."""
+    preset: Literal["ultrafast", "fast", "fast_half", "medium"] = "fast"
+    """DIS preset. `medium` has the same median speed as `fast` but outliers that rule a squared error. `fast_half` is
+    `fast` that goes on to half of the resolution that it is given, where `fast` ends at a quarter: at scale 1 it is as
+    fine as `fast` at scale 2, and no frame is enlarged."""
 
     scale: float = 2.0
     """Frames are enlarged by this factor before flow is computed."""
@@ -38,12 +40,14 @@ class FlowConfig:
     units: Literal["source", "enlarged"] = "source"
     """Vectors in pixels of the source frame, or of the enlarged one (as the paper's release had them)."""
 
-    region: Literal["frame", "boxes"] = field(default="frame", metadata={OMIT_DEFAULT: True})
+    region: Literal["frame", "boxes", "moving"] = field(default="frame", metadata={OMIT_DEFAULT: True})
     """`frame`: flow of whole frames. `boxes`: only around the boxes whose cubes need it, which takes a third of the
-    time or less where most of the picture is still."""
+    time or less where most of the picture is still. `moving`: only around what moves in these boxes, the pixels that
+    differ between the two frames by more than half of `motion.threshold`. Elsewhere flow is 0."""
 
     margin: int = field(default=16, metadata={OMIT_DEFAULT: True})
-    """Least margin around each box that flow is computed over with region `boxes`, in pixels."""
+    """Least margin around each box, or what moves in it, that flow is computed over with regions `boxes` and `moving`,
+    in pixels."""
 
     def __post_init__(self) -> None:
         require(0 < self.scale <= 8, f"flow.scale must be above 0 and at most 8, got {self.scale}")

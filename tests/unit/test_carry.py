@@ -27,10 +27,8 @@ from hf2vad.video.decode import decode
 from hf2vad.video.sampled import DETECTED_APART, detection_frames
 from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import probe
-from tests.moving import COUNT, HEIGHT, MOTION, WIDTH, content, extract, only_video, scene, write_video
+from tests.moving import AROUND, COUNT, HEIGHT, MOTION, MOVING, WIDTH, content, extract, only_video, scene, write_video
 from tests.onnx_network import PixelNetwork
-
-AROUND = FlowConfig(region="boxes", margin=4)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +139,7 @@ def test_the_rate_means_the_same_at_any_rate_of_frames() -> None:
 
 
 @pytest.mark.parametrize("kinds", [("onnx",), ("onnx", "motion")], ids="+".join)
-@pytest.mark.parametrize("flow", [FlowConfig(), AROUND], ids=["frame", "boxes"])
+@pytest.mark.parametrize("flow", [FlowConfig(), AROUND, MOVING], ids=["frame", "boxes", "moving"])
 @pytest.mark.parametrize(("fps", "worked"), [(5.0, 0.0), (1.0, 0.0), (5.0, 12.5)])
 def test_shards_do_not_show(
     fps: float, worked: float, flow: FlowConfig, kinds: tuple[str, ...], clip: Video, network: str

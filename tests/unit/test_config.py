@@ -140,3 +140,11 @@ def test_either_spelling_of_the_kinds_is_read(kinds: tuple[str, ...]) -> None:
     for spelling in ({"kind": "+".join(kinds)}, {"kinds": list(kinds)}, {"kinds": ["+".join(kinds)]}):
         assert from_dict(DetectorConfig, {"model": "a.onnx", **spelling}) == expected
     assert from_dict(DetectorConfig, to_dict(expected)) == expected
+
+
+def test_flow_of_what_moves_travels_in_settings_and_makes_other_cubes() -> None:
+    moving = replace(PRESETS["features"].extraction, flow=FlowConfig(region="moving", preset="fast_half", scale=1.0))
+    flow = to_dict(moving)["flow"]
+    assert (flow["region"], flow["preset"], "margin" in flow) == ("moving", "fast_half", False)
+    assert from_dict(ExtractionConfig, to_dict(moving)) == moving
+    assert extraction_fingerprint(moving) != extraction_fingerprint(PRESETS["features"].extraction)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import threading
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,38 @@ from hf2vad.archive.catalog import Video
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detectors.motion import blurred, motion_boxes
 from hf2vad.cubes.extract import Extractor
-from hf2vad.cubes.flow import FlowEstimator, flow_regions
+from hf2vad.cubes.flow import FlowEstimator, Region, flow_regions, moving_parts
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig
-from hf2vad.schema import U8
+from hf2vad.schema import U8, CubeBatch
 from hf2vad.video.decode import decode
 from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import probe
-from tests.moving import BOXES, COUNT, HEIGHT, MOTION, WIDTH, content, extract, only_video, scene, write_video
+from tests.moving import (
+    AROUND,
+    BOXES,
+    COUNT,
+    HEIGHT,
+    MOTION,
+    MOVING,
+    WIDTH,
+    content,
+    extract,
+    only_video,
+    scene,
+    write_video,
+)
 from tests.onnx_network import PixelNetwork, QueryNetwork
 
 SHARED = Path(__file__).parents[2] / "../shared"
-AROUND = FlowConfig(region="boxes", margin=4)
-KINDS = ["motion", "boxes", "onnx+motion", "detr+boxes", "motion, flow around boxes", "boxes, flow around boxes"]
+KINDS = [
+    "motion",
+    "boxes",
+    "onnx+motion",
+    "detr+boxes",
+    "motion, flow around boxes",
+    "boxes, flow around boxes",
+    "boxes, flow around what moves",
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +91,9 @@ def extractors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Extractor]
         "motion, flow around boxes": Extractor(ExtractionConfig(motion=MOTION.motion, flow=AROUND)),
         "boxes, flow around boxes": Extractor(
             ExtractionConfig(detector=BOXES.detector, flow=AROUND), str(folder / "boxes.parquet")
+        ),
+        "boxes, flow around what moves": Extractor(
+            ExtractionConfig(detector=BOXES.detector, flow=MOVING), str(folder / "boxes.parquet")
         ),
     }
 
@@ -162,6 +186,16 @@ def test_boxes_of_no_area_are_dropped_and_counted(clip: Video, tmp_path: Path) -
     batches = extract(clip, COUNT, Extractor(BOXES, str(path)), start=9, stop=12)
     assert [(len(b), b.dropped, b.status) for b in batches] == [(0, 0, "scored"), (1, 2, "scored"), (0, 0, "scored")]
     assert batches[1].boxes.tolist() == [[5, 5, 30, 40]]
+
+
+@pytest.mark.parametrize("flow", [FlowConfig(), AROUND, MOVING], ids=["frame", "boxes", "moving"])
+def test_boxes_outside_of_the_picture_are_dropped_and_counted(flow: FlowConfig, clip: Video, tmp_path: Path) -> None:
+    rows = {"x1": [-60.0, 5.0, 5.0, 200.0], "y1": [5.0, -90.0, 5.0, 5.0]}
+    rows |= {"x2": [-40.0, 30.0, 30.0, 220.0], "y2": [30.0, -60.0, 30.0, 40.0]}
+    path = tmp_path / "boxes.parquet"
+    pq.write_table(pa.table({"video": [clip.id] * 4, "frame": [10] * 4, **rows}), path)
+    (batch,) = extract(clip, COUNT, Extractor(replace(BOXES, flow=flow), str(path)), start=10, stop=11)
+    assert (batch.boxes.tolist(), batch.dropped) == ([[5, 5, 30, 30]], 3)
 
 
 def prefetching() -> list[threading.Thread]:
@@ -278,6 +312,78 @@ def test_flow_around_boxes_is_near_to_flow_of_the_whole_frame() -> None:
     outside = np.ones((240, 320), bool)
     outside[64:192, 128:224] = False
     assert not around[outside].any()
+
+
+def test_a_box_in_which_nothing_moves_costs_no_flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thing passes through the upper box in frames 10 to 19; nothing moves in the lower one, nor the rest of the
+    time, but for the noise of the sensor."""
+    rng = np.random.default_rng(3)
+    ground = cv2.GaussianBlur(rng.integers(40, 160, (240, 320, 3), np.uint8), (7, 7), 0).astype(np.float64)
+    thing = cv2.GaussianBlur(rng.integers(60, 256, (50, 40, 3), np.uint8), (5, 5), 0)
+    for t in range(30):
+        image = np.clip(ground + rng.normal(0, 2, ground.shape), 0, 255).astype(np.uint8)
+        if 10 <= t < 20:
+            image[30:80, 3 * t : 3 * t + 40] = thing
+        cv2.imwrite(str(tmp_path / f"{t:04d}.png"), image)
+    rows = [(t, *box) for t in range(30) for box in ((10.0, 20.0, 150.0, 90.0), (170.0, 150.0, 290.0, 230.0))]
+    columns = dict(zip(("frame", "x1", "y1", "x2", "y2"), map(list, zip(*rows, strict=True)), strict=True))
+    video = only_video(tmp_path)
+    pq.write_table(pa.table({"video": [video.id] * len(rows), **columns}), tmp_path / "boxes.parquet")
+    regions: list[Region] = []
+    around = FlowEstimator.around
+
+    def counted(self: FlowEstimator, before: U8, after: U8, given: list[Region]) -> Any:
+        regions.extend(given)
+        return around(self, before, after, given)
+
+    monkeypatch.setattr(FlowEstimator, "around", counted)
+
+    def cubes(region: Any) -> list[CubeBatch]:
+        regions.clear()
+        config = ExtractionConfig(detector=BOXES.detector, flow=FlowConfig(region=region))
+        return extract(video, 30, Extractor(config, str(tmp_path / "boxes.parquet")))
+
+    boxes = cubes("boxes")
+    assert len(regions) == 2 * 29
+    moving = cubes("moving")
+    assert len(regions) == 11, "from frame 9 to 10, when the thing comes, until it has gone"
+    assert not any(batch.flow[1::2].any() for batch in moving), "of the lower box"
+    assert any(batch.flow[1::2].any() for batch in boxes)
+    for ours, theirs in zip(moving[14:20], boxes[14:20], strict=True):
+        across = (theirs.boxes[0, 2] - theirs.boxes[0, 0]) / 32
+        own, other = (batch.flow[0, -1].astype(np.float32) for batch in (ours, theirs))
+        left = int((3 * ours.frame - 10) / across) + 3
+        inside = np.s_[8:22, left : left + 4, 0]
+        assert own[inside].mean() == pytest.approx(3, abs=0.3)
+        assert np.abs(own[inside] - other[inside]).mean() < 0.2
+
+
+@pytest.mark.parametrize("threshold", [18, 15])
+def test_what_moves_in_a_box_are_the_pixels_that_differ_by_more_than_half_of_the_threshold(threshold: int) -> None:
+    before = np.full((60, 80), 100, np.uint8)
+    after = before.copy()
+    after[20:24, 30:33] = 100 + threshold // 2 + 1
+    after[40:44, 30:33] = 100 + threshold // 2
+    after[22, 10] = after[10, 33:40] = 255
+
+    def moving(*boxes: tuple[float, ...]) -> list[list[float]]:
+        return moving_parts(np.array(boxes, np.float32).reshape(-1, 4), before, after, threshold / 2).tolist()
+
+    assert moving((0, 0, 80, 60)) == [[30, 20, 33, 24]]
+    assert moving((31, 22, 70, 30)) == [[31, 22, 33, 24]], "no more than what lies in the box"
+    assert moving((0, 0, 29, 60), (30, 40, 40, 50), (20.2, 10, 20.8, 30), (90, 10, 99, 20)) == []
+    assert moving((32.4, 23.2, 50, 50), (20, 5, 32, 22)) == [[30, 20, 32, 22]]
+    assert moving() == []
+
+
+@given(seed=st.integers(0, 1000))
+def test_what_moves_in_a_box_does_not_depend_on_the_other_boxes(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    before, after = rng.integers(0, 30, (2, 40, 50), np.uint8)
+    corners = rng.uniform(-5, 45, (5, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(0, 20, (5, 2))], axis=1).astype(np.float32)
+    one_by_one = [moving_parts(box[None], before, after, 12) for box in boxes]
+    assert np.array_equal(moving_parts(boxes, before, after, 12), np.concatenate(one_by_one))
 
 
 @given(

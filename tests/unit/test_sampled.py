@@ -34,7 +34,7 @@ from hf2vad.video.sampled import holders, packed, sampled, tempo, unpacked
 from hf2vad.video.shards import cut_shards
 from hf2vad.video.timeline import probe
 from tests.clips import Clip, write_clip
-from tests.moving import COUNT, content, only_video, scene, write_video
+from tests.moving import AROUND, COUNT, MOVING, content, only_video, scene, write_video
 
 MOTION = ExtractionConfig(motion=MotionConfig(blur=3, min_area=40))
 
@@ -92,7 +92,7 @@ def test_what_is_held_and_how_it_is_kept_in_metadata() -> None:
     assert list(unpacked(digits, 1, 7)) == [True, False, False, True, False, False]
 
 
-@pytest.mark.parametrize("flow", [FlowConfig(), FlowConfig(region="boxes", margin=4)], ids=["frame", "boxes"])
+@pytest.mark.parametrize("flow", [FlowConfig(), AROUND, MOVING], ids=["frame", "boxes", "moving"])
 @pytest.mark.parametrize("fps", [12.5, 8.0])
 def test_shards_do_not_show(fps: float, flow: FlowConfig, clip: Video) -> None:
     extractor = at(fps, replace(MOTION, flow=flow))

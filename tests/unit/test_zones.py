@@ -20,7 +20,7 @@ from hf2vad.cubes.settings import ExtractionConfig, FlowConfig
 from hf2vad.errors import ConfigError
 from hf2vad.hashes import hash_of
 from hf2vad.tables.layout import CubeLayout, RunLayout, ScoreLayout
-from tests.moving import COUNT, HEIGHT, MOTION, WIDTH, content, extract, only_video, scene, write_video
+from tests.moving import AROUND, COUNT, HEIGHT, MOTION, MOVING, WIDTH, content, extract, only_video, scene, write_video
 
 LOWER = ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0))
 LEFT = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
@@ -234,7 +234,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Video:
     return only_video(folder)
 
 
-@pytest.mark.parametrize("flow", [FlowConfig(), FlowConfig(region="boxes", margin=4)], ids=["frame", "boxes"])
+@pytest.mark.parametrize("flow", [FlowConfig(), AROUND, MOVING], ids=["frame", "boxes", "moving"])
 def test_a_zone_drops_cubes_and_changes_none_of_the_others(clip: Video, flow: FlowConfig) -> None:
     """One thing crosses the upper half of the picture, one the lower."""
     extractor = Extractor(ExtractionConfig(motion=MOTION.motion, flow=flow))
