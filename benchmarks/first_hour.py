@@ -35,7 +35,7 @@ from hf2vad.jobs import JOBS, load
 from hf2vad.options import Option, options_of
 from hf2vad.report.site.evidence import video_key
 from hf2vad.tables.read import scores_prefix, video_tables
-from tests.site import SMALL, environment
+from tests.site import TINY, environment
 from tests.terminal import Shown, in_terminal
 
 ROW = re.compile(r"^  (--[a-z][\w.-]*|[A-Z]{3,})", re.MULTILINE)
@@ -64,7 +64,7 @@ def commands(work: Path) -> Mapping[str, Callable[[], Sequence[object]]]:
             *("--out", work / "demo", "--train-clips", 2, "--test-clips", 2, "--frames", 40, "--flow-epochs", 1),
         ),
         "extract": lambda: (archive / "train", "--out", stc),
-        "train": lambda: (stc, "--out", bundle, *SMALL),
+        "train": lambda: (stc, "--out", bundle, *TINY),
         "score": lambda: (archive / "test", "--bundle", bundle, "--out", scores, "--vectors", 2),
         "report": lambda: (scores, "--archive", archive / "test", "--bundle", bundle, "--out", work / "site"),
         "review": lambda: (found, "--port", 0),
