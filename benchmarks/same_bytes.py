@@ -50,8 +50,9 @@ SMALL = (
 )
 """A network of full structure that trains in seconds."""
 
+OLD_FLOW = ("--flow.region", "frame", "--flow.preset", "fast", "--flow.scale", "2")
 AS_BEFORE = {
-    "extract_stc": ("--preset", "compact_eq9", "--flow.region", "frame", "--working.longest", "960"),
+    "extract_stc": ("--preset", "compact_eq9", *OLD_FLOW, "--working.longest", "960"),
     "train": ("--preset", "compact_eq9"),
 }
 """Options of today's jobs that name what the old commit's defaults were."""
