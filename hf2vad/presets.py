@@ -9,6 +9,7 @@ from typing import Literal
 
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig, WorkingConfig
 from hf2vad.errors import ConfigError
+from hf2vad.features.flow import ResidualConfig
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import ModelConfig
@@ -26,6 +27,7 @@ class Preset:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     density: DensityConfig = field(default_factory=DensityConfig)
+    residual: ResidualConfig = field(default_factory=ResidualConfig)
 
 
 WORKING = WorkingConfig(longest=960)
@@ -57,11 +59,11 @@ PED2 = _extraction(3, 18, 10**2, 0.5, 10**2, 0.6)
 OURS = replace(
     PED2,
     working=WorkingConfig(longest=640),
-    flow=FlowConfig(region="boxes"),
+    flow=FlowConfig(region="moving", preset="fast_half", scale=1.0),
     detector=replace(PED2.detector, fps=5.0),
 )
-"""The thresholds of Ped2; a smaller working size, flow around boxes alone, and networks that detect on five frames a
-second."""
+"""The thresholds of Ped2; a smaller working size, flow around what moves in the boxes alone, at half of their
+resolution as the paper's presets have it, and networks that detect on five frames a second."""
 WHOLE = replace(OURS, detector=replace(OURS.detector, kinds=("foreground", "motion")))
 """Boxes of whole objects, and of what moves outside of them."""
 
@@ -84,12 +86,17 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
         ),
         "compact": Preset(
             extraction=WHOLE,
-            model=replace(SMALL_NETWORK, flow_input="frames", flow_error="min", flow_residual="mean", flow_pooling=2),
+            model=replace(
+                SMALL_NETWORK, flow_input="frames", flow_error="min", flow_residual="quarters", flow_pooling=2
+            ),
             training=replace(
-                SHORT_TRAINING, stages=("flow",), flow=StageConfig(epochs=2, lr=1e-3, decay=0.3, decay_every=1)
+                SHORT_TRAINING,
+                stages=("flow",),
+                flow=StageConfig(epochs=2, lr=1e-3, decay=0.3, decay_every=1, least_steps=600),
             ),
             fusion=replace(SURPRISE, flow=1.0),
             density=DENSITY,
+            residual=ResidualConfig(unit="expected_speed"),
         ),
         "compact_eq9": Preset(extraction=OURS, model=SMALL_NETWORK, training=SHORT_TRAINING),
         "features": Preset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hf2vad.archive.pattern import PathPattern
@@ -81,11 +81,12 @@ class BundleSettings:
         }
 
     def _features_json(self) -> dict[str, Any]:
-        written = {}
-        for name, cls in feature_classes().items():
-            if fields(cls.Settings) and (name in self.features or name in ALWAYS_WRITTEN):
-                written[cls.key()] = to_dict(self.features.get(name, cls.Settings()))
-        return written
+        settings = {
+            cls.key(): to_dict(self.features.get(name, cls.Settings()))
+            for name, cls in feature_classes().items()
+            if name in self.features or name in ALWAYS_WRITTEN
+        }
+        return {key: own for key, own in settings.items() if own}
 
 
 def load_bundle_settings(uri: str) -> BundleSettings:

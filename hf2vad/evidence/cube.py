@@ -59,8 +59,8 @@ class Explanation:
     """(32, 32, 2); None where the flow network does not count."""
     number: int
     """Index of that flow among the four, from 0."""
-    errors: Mapping[Network, float]
-    """S_r and S_p, of the networks that ran."""
+    errors: Mapping[Network, F32]
+    """S_r and S_p, (1,) each, of the networks that ran, as features read them."""
 
 
 def cut_again(extractor: Extractor, video: Video, timeline: Timeline, row: Mapping[str, Any]) -> Cube:
@@ -95,7 +95,7 @@ def explain(model: HF2VAD | None, cube: Cube, networks: Sequence[Network], devic
     if "frame" in networks:
         frame = model.predict(inputs, reconstruction, sample=False, prior=False).frame
         predicted = frame[0].float().permute(1, 2, 0).cpu().numpy() * 255
-    errors = {name: float(error[0]) for name, error in zip(networks, model.errors(inputs, networks), strict=True)}
+    errors = {name: error.cpu().numpy() for name, error in zip(networks, model.errors(inputs, networks), strict=True)}
     return Explanation(cube.appearance[0, -1], predicted, flows[number], rebuilt[number], number, errors)
 
 
@@ -104,9 +104,10 @@ def _flow_fields(flows: Tensor) -> F32:
     return np.asarray(flows.float().reshape(FLOWS, 2, SIZE, SIZE).permute(0, 2, 3, 1).cpu().numpy(), np.float32)
 
 
-def check_same(row: Mapping[str, Any], explanation: Explanation) -> None:
-    """Raise VideoError where the errors are not those of the `row` of `objects`; a null there is not compared."""
-    for network, now in explanation.errors.items():
+def check_same(row: Mapping[str, Any], values: Mapping[Network, float]) -> None:
+    """Raise VideoError where the values of the networks' features are not those of the `row` of `objects`; a null there
+    is not compared."""
+    for network, now in values.items():
         column = FEATURE_COLUMNS[network]
         if row[column] is not None and abs(now - row[column]) > TOLERANCE * max(abs(row[column]), 1e-3):
             raise VideoError(

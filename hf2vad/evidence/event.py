@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -125,7 +125,9 @@ def _reasons(card: EventCard, footage: Footage, row: Mapping[str, Any], explaine
 def _maps(card: EventCard, footage: Footage, row: Mapping[str, Any], cube: Cube, explainer: Explainer) -> None:
     """Pictures of the cube, and of what the networks that count made of it."""
     found = explain(explainer.model, cube, explainer.networks, explainer.device)
-    check_same(row, found)
+    arrays = replace(cube.arrays(row), errors=found.errors)
+    values = {network: float(explainer.bundle.feature(network).measure(arrays)[0]) for network in found.errors}
+    check_same(row, values)
     hide = footage.config.pixelate
     longest = float(np.hypot(found.flow[..., 0], found.flow[..., 1]).max())
     pictures, scales = {"appearance": pixelated_crop(found.crop, hide)}, {}
@@ -145,7 +147,7 @@ def _maps(card: EventCard, footage: Footage, row: Mapping[str, Any], cube: Cube,
     for name, picture in pictures.items():
         card.add(f"{name}.png", png(magnified(picture)))
     card.row["scales"] = {name: round(value, 4) for name, value in scales.items()}
-    card.row |= {FEATURE_COLUMNS[network]: found.errors.get(network) for network in NETWORKS}
+    card.row |= {FEATURE_COLUMNS[network]: values.get(network) for network in NETWORKS}
     card.row["flow_number"] = found.number
     if footage.config.nearest and len(explainer.bundle.examples):
         _nearest(card, cube, explainer.bundle, footage.video.path, longest, footage.config)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, Self
 
-from hf2vad.features.feature import CubeArrays, Feature, Need, NoSettings, Topic
+import numpy as np
+
+from hf2vad.features.feature import CubeArrays, CubeSample, Feature, Need, Topic
+from hf2vad.features.pace import has_pace, lengths
 from hf2vad.schema import F32
+from hf2vad.settings import OMIT_DEFAULT
 
 
-class Flow(Feature[NoSettings]):
-    """S_r: squared error of a cube's four reconstructed flows, in squared flow units.
+@dataclass(frozen=True, kw_only=True)
+class ResidualConfig:
+    """Settings of the feature `flow`."""
+
+    unit: Literal["pixels", "expected_speed"] = field(default="pixels", metadata={OMIT_DEFAULT: True})
+    """Unit of the residual. `pixels`: of flow, as in the paper. `expected_speed`: the speed expected at the box's image
+    row, so that what is near the camera has no larger errors than what is far away."""
+
+
+class Flow(Feature[ResidualConfig]):
+    """S_r: squared error of a cube's four reconstructed flows, in squared units of flow or of expected speed.
 
     How the errors of the four flows become one number: `ModelConfig.flow_error`.
     """
@@ -18,8 +32,23 @@ class Flow(Feature[NoSettings]):
     word = "flow"
     topic: ClassVar[Topic] = "motion"
     says = "moves in a way that normal motion does not explain"
-    needs: ClassVar[frozenset[Need]] = frozenset({"flow_network"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"flow_network", "flow", "boxes"})
     length_power = 2
+    Settings = ResidualConfig
+
+    @classmethod
+    def key(cls) -> str:
+        return "residual"
+
+    @property
+    def fitted(self) -> bool:
+        return self.settings.unit == "pixels" or has_pace(self.arrays)
+
+    def fit(self, sample: CubeSample) -> Self:
+        return self if self.settings.unit == "pixels" else replace(self, arrays=sample.pace.arrays())
 
     def measure(self, cubes: CubeArrays) -> F32:
-        return cubes.errors["flow"]
+        if self.settings.unit == "pixels":
+            return cubes.errors["flow"]
+        unit = lengths(self.settings.unit, cubes.boxes, self.arrays, None)
+        return np.asarray(cubes.errors["flow"] / np.square(unit), np.float32)

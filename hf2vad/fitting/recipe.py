@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hf2vad.archive.recorders import recorder_path
@@ -71,7 +71,7 @@ class Recipe:
         weighted = {name: own for name, own in self.features.items() if name in self.fusion.weights}
         by_name = self.fusion.rule == "surprise" and not self.camera_pattern and not self.one_camera
         recorded = by_name and any(recorder_path(file.path) for file in table.files)
-        later = [[name, to_dict(own)] for name, own in weighted.items() if fields(own) and name != Motion.name]
+        later = [[name, own] for name, found in weighted.items() if name != Motion.name and (own := to_dict(found))]
         return hash_of(
             fingerprint(self.model),
             self.training.identity,

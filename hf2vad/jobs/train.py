@@ -122,7 +122,7 @@ class TrainJob:
         """The defaults of the chosen preset."""
         name = early["preset"] or "compact"
         chosen = preset(name)
-        settings = {name: getattr(chosen, name) for name in ("model", "training", "fusion", "density")}
+        settings = {name: getattr(chosen, name) for name in ("model", "training", "fusion", "density", "residual")}
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
@@ -149,6 +149,8 @@ class TrainJob:
                         f"training.stages has no {network} stage, so fusion.{name} must be 0, or --init the weights"
                     )
             feature_classes()[name].check(settings[name])
+        if self.fusion.perspective and settings["flow"].unit != "pixels":
+            raise ConfigError("fusion.perspective and residual.unit both divide S_r by a length; give one of them")
         PathPattern.of_camera(self.camera_pattern)
         if self.one_camera and self.camera_pattern:
             raise ConfigError("--one-camera and --camera-pattern contradict each other; give one of the two")

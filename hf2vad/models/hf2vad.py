@@ -15,6 +15,9 @@ from hf2vad.models.memae import FlowAutoencoder, Reconstruction
 from hf2vad.models.settings import NETWORKS, ModelConfig, Network, is_of, networks_of
 from hf2vad.schema import FLOWS, SIZE
 
+CELL = 4
+"""Pixels along a side of the cells whose median error counts with `frame_residual = median`."""
+
 
 class HF2VAD(nn.Module):
     """ML-MemAE-SC and CVAE."""
@@ -53,8 +56,8 @@ class HF2VAD(nn.Module):
 
         context: (B, 12, 32, 32), flows: (B, 8, 32, 32), target: (B, 3, 32, 32), as `CubeTensors` has them; frames are
         read as `ModelConfig.reads_pixels` says. `flow`: S_r, as `ModelConfig.flow_error` and `flow_residual` say;
-        `frame`: S_p. A network that no error needs does not run. Deterministic in evaluation mode: every latent is its
-        mean, and the prior does not run.
+        `frame`: S_p, as `ModelConfig.frame_residual` says. A network that no error needs does not run. Deterministic in
+        evaluation mode: every latent is its mean, and the prior does not run.
         """
         guided = "frame" in networks and self.config.condition == "reconstructed"
         inputs = CubeTensors(context, flows, target)
@@ -65,7 +68,9 @@ class HF2VAD(nn.Module):
                 errors.append(flow_error(reconstruction.float() - flows.float(), self.config))
             else:
                 frame = self.predict(inputs, reconstruction, sample=False, prior=False).frame
-                errors.append((frame.float() - target.float()).square().flatten(1).sum(1))
+                squares = (frame.float() - target.float()).square()
+                whole = self.config.frame_residual == "pixels"
+                errors.append(squares.flatten(1).sum(1) if whole else median_of_cells(squares))
         return tuple(errors)
 
     def weights_of(self, networks: Sequence[Network]) -> dict[str, np.ndarray[Any, Any]]:
@@ -101,3 +106,14 @@ def residual_squares(residual: Tensor, config: ModelConfig) -> Tensor:
     # Row by row: a compiler adds up one long row in order, which costs a digit.
     means = residual.reshape(len(residual), 2 * FLOWS, parts, side, parts, side).mean(5).mean(3)
     return means.square() * side**2
+
+
+def median_of_cells(squares: Tensor) -> Tensor:
+    """(B,) medians over cells of 4×4 pixels of (B, C, 32, 32) squares, each cell's added up, times the number of cells.
+
+    So many equal squares give the same as their sum.
+    """
+    side = SIZE // CELL
+    cells = squares.reshape(len(squares), -1, side, CELL, side, CELL).sum(5).sum(3).sum(1).flatten(1)
+    middle = cells.shape[1] // 2
+    return cells.sort(dim=1).values[:, middle - 1 : middle + 1].mean(1) * side**2

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hf2vad.models.cvae import NormConv
-from hf2vad.models.hf2vad import HF2VAD, residual_squares, sum_of_flows
+from hf2vad.models.hf2vad import HF2VAD, median_of_cells, residual_squares, sum_of_flows
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.memae import Up, pooled, spread
 from hf2vad.models.memory import Memory
@@ -51,7 +51,9 @@ class Inference(nn.Module):
         numbers = reconstruction.dtype
         guides = {"reconstructed": reconstruction, "observed": flows.to(numbers), "none": None}
         frame = self.cvae(context.to(numbers), guides[self.config.condition], sample=False, prior=False).frame
-        s_frame = _plane_sums((frame.float() - target.float()).square()).sum(1)
+        squares = (frame.float() - target.float()).square()
+        whole = self.config.frame_residual == "pixels"
+        s_frame = _plane_sums(squares).sum(1) if whole else median_of_cells(squares)
         return s_flow, s_frame, missed
 
 

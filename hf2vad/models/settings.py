@@ -12,6 +12,7 @@ Level = Literal["bottleneck", "up3", "up2", "up1"]
 FlowInput = Literal["flow", "frames"]
 FlowError = Literal["sum", "median", "min"]
 FlowResidual = Literal["pixels", "quarters", "mean"]
+FrameResidual = Literal["pixels", "median"]
 
 Network = Literal["flow", "frame"]
 NETWORKS: tuple[Network, ...] = ("flow", "frame")
@@ -63,6 +64,11 @@ class ModelConfig:
     the crop. The mean tells how far off the motion as a whole is, because limbs and flow noise cancel. It is multiplied
     by the number of averaged pixels, so that a uniform residual gives the same error in each form. Does not change the
     network."""
+
+    frame_residual: FrameResidual = field(default="pixels", metadata={OMIT_DEFAULT: True})
+    """Squared errors of the predicted frame that S_p adds up: of all pixels (paper §3.3), or the median over cells of
+    4×4 pixels, times the number of cells. The median is of how much of the crop is unlike its prediction; the sum is
+    ruled by a few pixels at the edges of limbs. Does not change the network."""
 
     flow_input: FlowInput = field(default="flow", metadata={OMIT_DEFAULT: True})
     """Input of the flow network. `flow`: it reconstructs each flow from itself (paper §3.1). `frames`: it predicts all

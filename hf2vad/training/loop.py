@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ from hf2vad.training.group import Group
 from hf2vad.training.journal import Journals
 from hf2vad.training.order import Order
 from hf2vad.training.pictures import example_picture
-from hf2vad.training.settings import TrainingConfig
+from hf2vad.training.settings import StageConfig, TrainingConfig
 from hf2vad.training.stages import STAGES
 from hf2vad.training.step import Step
 
@@ -93,28 +93,38 @@ class Trainer:
 
     def _run_stage(self, progress: Progress, checkpoint: Checkpoint | None) -> None:
         stage = STAGES[self.training.stages[progress.stage]]
+        settings = getattr(self.training, stage.name)
+        settings = settings.with_passes(self._order(progress, settings).batches(len(self.table)))
         plan = budget(self.table, self.training.cache_gib, frozen_flow=stage.frozen_flow)
         kept = Reconstructions(len(self.table), self.device) if plan.reconstructions else None
-        step = Step(self.model, stage, self.training, self.loss, self.device, self.group, kept)
+        step = Step(
+            self.model,
+            stage,
+            replace(self.training, **{stage.name: settings}),
+            self.loss,
+            self.device,
+            self.group,
+            kept,
+        )
         if checkpoint and progress.mid_stage:
             step.restore(checkpoint)
         batches = Batches(
             self.table, self.device, appearance=self.model.config.reads_pixels(stage.networks), memory=plan.table
         )
         number = progress.stage
-        cubes = self._order(progress, step).cubes(len(self.table))
-        with ProgressBar(f"stage {stage.name}", total=step.settings.epochs * cubes, unit="cube") as bar:
+        cubes = self._order(progress, settings).cubes(len(self.table))
+        with ProgressBar(f"stage {stage.name}", total=settings.epochs * cubes, unit="cube") as bar:
             bar.advance(progress.epoch * cubes + progress.batch * self.training.batch)
             while progress.stage == number:
                 step.set_rate(progress.epoch)
                 self._run_epoch(progress, step, batches, bar)
-                if progress.epoch == step.settings.epochs:
+                if progress.epoch == settings.epochs:
                     progress.stage, progress.epoch = number + 1, 0
                 step.save(self.checkpoints, progress)
                 if self._stopping:
                     raise _stopped(stage.name, progress.history[-1]["epoch"], "the last")
 
-    def _order(self, progress: Progress, step: Step) -> Order:
+    def _order(self, progress: Progress, settings: StageConfig) -> Order:
         return Order(
             batch=self.training.batch,
             seed=self.training.seed,
@@ -122,12 +132,12 @@ class Trainer:
             window=self.training.window,
             rank=self.group.rank,
             world=self.group.world,
-            steps=step.settings.steps,
+            steps=settings.steps,
             skip=progress.batch,
         )
 
     def _run_epoch(self, progress: Progress, step: Step, batches: Batches, bar: ProgressBar) -> None:
-        order = self._order(progress, step)
+        order = self._order(progress, step.settings)
         total = order.batches(len(self.table))
         watch = _Watch(self, progress, step, order, bar)
         with contextlib.closing(batches.epoch(order)) as ready:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hf2vad.models.settings import Network
-from hf2vad.settings import fingerprint, require, to_dict
+from hf2vad.settings import OMIT_DEFAULT, fingerprint, require, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +30,23 @@ class StageConfig:
     steps: int = 0
     """Optimizer steps an epoch at most, over a part of the table that changes from epoch to epoch; 0: all of it."""
 
+    least_steps: int = field(default=0, metadata={OMIT_DEFAULT: True})
+    """Optimizer steps of the stage at least. A table that is too small for them in `epochs` passes is passed over twice
+    as often, or three times …, and the learning rate falls as much more slowly. 0: `epochs` passes, whatever its
+    size."""
+
     def __post_init__(self) -> None:
         require(self.epochs > 0, f"epochs must be positive, got {self.epochs}")
         require(self.lr > 0, f"lr must be positive, got {self.lr}")
         require(0 < self.decay <= 1, f"decay must be above 0 and at most 1, got {self.decay}")
         require(self.decay_every > 0, f"decay_every must be positive, got {self.decay_every}")
         require(self.steps >= 0, f"steps must not be negative, got {self.steps}")
+        require(self.least_steps >= 0, f"least_steps must not be negative, got {self.least_steps}")
+
+    def with_passes(self, steps: int) -> StageConfig:
+        """These settings with as many epochs as `least_steps` asks for, where an epoch has so many steps."""
+        times = max(1, math.ceil(self.least_steps / (self.epochs * steps)))
+        return replace(self, epochs=times * self.epochs, decay_every=times * self.decay_every)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,7 @@ def put_bundle(folder: Path | str, model: torch.nn.Module, config: ModelConfig, 
 
 
 def reading_frames(folder: Path, residual: FlowResidual) -> Bundle:
-    config = replace(TINY, flow_input="frames", flow_residual=residual, flow_error="min")
+    config = replace(TINY, flow_input="frames", flow_residual=residual, flow_error="min", frame_residual="median")
     return put_bundle(folder, golden_network(config), config, ProbeCubes(*make_cubes(5, 1)))
 
 

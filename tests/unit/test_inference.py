@@ -46,6 +46,7 @@ def answers(network: nn.Module) -> tuple[Tensor, ...]:
         {"flow_input": "frames", "slots": 300},
         {"flow_residual": "mean"},
         {"flow_pooling": 2},
+        {"frame_residual": "median"},
         {"flow_input": "frames", "flow_residual": "mean", "flow_error": "min", "flow_pooling": 2},
     ],
 )

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hf2vad.features.registry import networks_for
 from hf2vad.models.cvae import AutoregressivePrior, NormConv, depth_to_space, space_to_depth
-from hf2vad.models.hf2vad import HF2VAD, flow_error
+from hf2vad.models.hf2vad import HF2VAD, flow_error, median_of_cells
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.settings import FlowResidual, Level, ModelConfig
 from hf2vad.presets import PRESETS, PresetName, preset
@@ -170,6 +170,29 @@ def test_a_residual_that_cancels_over_the_crop_or_its_quarters_counts_only_by_pi
     assert [error(level, kind) for kind in ("pixels", "quarters", "mean")] == [4 * pixels] * 3
 
 
+def test_the_median_of_cells_is_deaf_to_a_few_bad_pixels_and_counts_as_much_as_the_sum_where_all_are_alike() -> None:
+    residual = torch.full((2, 3, 32, 32), 0.1)
+    residual[1, :, 8:20, 4:16] = 5.0
+    alike, edge = median_of_cells(residual.square()).tolist()
+    assert alike == pytest.approx(0.01 * 3 * 32 * 32, rel=1e-5)
+    assert edge == pytest.approx(alike, rel=1e-5)
+    residual[1, :, :20] = 5.0
+    assert float(median_of_cells(residual.square())[1]) == pytest.approx(25 * 3 * 32 * 32, rel=1e-5)
+
+
+def test_the_frame_error_is_the_sum_or_the_median_of_the_same_prediction() -> None:
+    model, inputs = network(SMALL_MODEL), cubes(3)
+    with torch.inference_mode():
+        rebuilt = model.reconstruct(inputs).flow
+        squares = (model.predict(inputs, rebuilt, sample=False, prior=False).frame - inputs.target).square()
+    (whole,) = model.errors(inputs, ("frame",))
+    model.config = replace(SMALL_MODEL, frame_residual="median")
+    (middle,) = model.errors(inputs, ("frame",))
+    assert whole == pytest.approx(squares.flatten(1).sum(1), rel=1e-5)
+    cells = squares.reshape(3, 3, 8, 4, 8, 4).sum((1, 3, 5)).flatten(1).double().numpy()
+    assert middle.numpy() == pytest.approx(64 * np.median(cells, axis=1), rel=1e-5)
+
+
 def test_the_smallest_and_the_median_are_taken_of_the_flows_mean_residuals() -> None:
     residual = torch.arange(1.0, 5.0).repeat_interleave(2).reshape(1, 8, 1, 1).expand(1, 8, 32, 32)
     config = replace(SMALL_MODEL, flow_residual="mean")
@@ -178,7 +201,7 @@ def test_the_smallest_and_the_median_are_taken_of_the_flows_mean_residuals() -> 
 
 
 def test_settings_that_came_later_change_no_hash_at_their_defaults() -> None:
-    assert not {"flow_input", "flow_residual", "flow_pooling"} & set(to_dict(ModelConfig()))
+    assert not {"flow_input", "flow_residual", "flow_pooling", "frame_residual"} & set(to_dict(ModelConfig()))
     assert to_dict(replace(SMALL_MODEL, flow_input="frames"))["flow_input"] == "frames"
 
 

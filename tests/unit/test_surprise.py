@@ -25,8 +25,10 @@ from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import cube_tensors
 from hf2vad.report.training import support_lines
+from hf2vad.runs.evidence import EvidenceJob, gather_evidence
 from hf2vad.schema import FEATURE_COLUMNS
 from hf2vad.scoring.scorer import FeatureValues, Scorer
+from hf2vad.scoring.settings import EventConfig
 from hf2vad.tables.read import scored_videos, scores_prefix
 from hf2vad.training.data import StcFile, StcTable
 from tests.stc import SMALL_MODEL
@@ -263,7 +265,7 @@ def test_with_it_the_frame_network_is_neither_made_nor_measured(
     ray = replace(ExtractJob(archive="", out="").ray, address="none")
     job = ScoreJob(
         archive=str(demo / "archive" / "test"), bundle=str(compact), out=str(tmp_path), ray=ray, batch=16,
-        engine="eager", all_parts=everything,
+        engine="eager", all_parts=everything, events=EventConfig(threshold=-1e9, low=-1e9),
     )  # fmt: skip
     assert score_job(job) == 0
     (video,) = scored_videos(scores_prefix(str(tmp_path)))
@@ -271,6 +273,12 @@ def test_with_it_the_frame_network_is_neither_made_nor_measured(
     assert objects["s_flow"].null_count == 0
     assert objects["s_frame"].null_count == len(objects)
     assert np.isfinite(objects["score"].to_numpy()).all()
+    site = tmp_path / "site"
+    gather = EvidenceJob(scores=job.out, archive=job.archive, bundle=job.bundle, site=str(site), ray=ray)
+    assert gather_evidence(gather) == {"events": 1, "made": 1, "kept": 0, "noted": 0, "removed": 0}
+    (shown,) = (json.loads(path.read_text()) for path in site.glob("events/*/event.json"))
+    assert "flow_error.png" in shown["files"].values()  # and no complaint that the network has another error now
+    assert shown["s_flow"] in objects["s_flow"].to_pylist()
     given = reasons([], objects.to_pylist()[0], Knowledge(load_bundle(str(compact)).settings), "a.mp4")
     assert "flow" in {part.name for part in given.parts}
 
@@ -285,7 +293,8 @@ def test_what_a_network_that_reads_frames_made_of_a_cube_is_shown(demo: Path, co
     inputs = cube_tensors(cube.appearance, cube.flow, CPU)
     with torch.inference_mode():
         residuals = (model.reconstruct(inputs).flow - inputs.flows)[0].reshape(4, 2, -1).double().numpy()
-    errors = 1024 * np.square(residuals.mean(2)).sum(1)  # how far off each flow is as a whole
+    quarters = residuals.reshape(4, 2, 2, 16, 2, 16).mean((3, 5))
+    errors = 256 * np.square(quarters).sum((1, 2, 3))  # how far off each flow is in each quarter as a whole
     assert shown.number == int(np.argmin(errors))
     assert shown.errors["flow"] == pytest.approx(4 * errors.min(), rel=1e-3)
     assert shown.predicted is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hf2vad.errors import BundleError, ConfigError
 from hf2vad.features.exemplars import ExemplarConfig
 from hf2vad.features.feature import CubeArrays, CubeSample, Feature
+from hf2vad.features.flow import Flow, ResidualConfig
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.pace import LEAST, PaceLine, fit_pace, read_pace
 from hf2vad.features.perspective import fit_perspective
@@ -128,6 +130,22 @@ def test_expected_speeds_follow_the_row_of_a_boxs_centre_and_end_with_the_traini
     far = np.array([[0, 990, 9, 1010], [0, 2000, 9, 2010]], np.float32)
     assert pace.speeds(far)[0] == pace.speeds(far)[1]
     assert read_pace(pace.arrays()).speeds(far) == pytest.approx(pace.speeds(far), rel=1e-5)
+
+
+def test_the_flow_residual_of_what_is_near_counts_as_much_as_that_of_what_is_far_in_expected_speed() -> None:
+    cubes = walkers(400)
+    squares = np.square(cubes.least_speed)  # as far off as it is fast: a residual grows as the speed does
+    errors = replace(cubes, errors={"flow": squares})
+    unfitted = Flow(ResidualConfig(unit="expected_speed"))
+    assert not unfitted.fitted
+    by_speed = unfitted.fit(CubeSample(cubes=cubes, perspective=fit_perspective(cubes.boxes)))
+    assert by_speed.fitted
+    low, high = np.quantile(by_speed.measure(errors), [0.05, 0.95])
+    assert high < 1.2 * low
+    in_pixels = Flow(ResidualConfig())
+    assert in_pixels.fitted
+    assert in_pixels.measure(errors).tolist() == squares.tolist()
+    assert np.quantile(squares, 0.95) > 3 * np.quantile(squares, 0.05)
 
 
 def test_a_lane_of_fast_things_between_slow_ones_has_an_expected_speed_of_its_own() -> None:

@@ -33,8 +33,9 @@ BATCH = 8
 
 def config(*stages: Any, epochs: int = 1, **changes: Any) -> TrainingConfig:
     stage = StageConfig(epochs=epochs, lr=3e-3)
-    settings: dict[str, Any] = {"batch": BATCH, "window": CUBES, "checkpoint_minutes": 0.0, "cache_gib": 0.0, **changes}
-    return TrainingConfig(stages=stages or ("flow", "frame"), flow=stage, frame=stage, joint=stage, **settings)
+    settings: dict[str, Any] = {"batch": BATCH, "window": CUBES, "checkpoint_minutes": 0.0, "cache_gib": 0.0}
+    settings |= {"flow": stage, "frame": stage, "joint": stage, **changes}
+    return TrainingConfig(stages=stages or ("flow", "frame"), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,19 @@ def test_the_learning_rate_decays_and_starts_anew_in_the_next_stage(folder: Path
     training = replace(config("flow", "frame"), flow=stage, frame=replace(stage, lr=1e-4))
     history = trainer(folder, tmp_path, training).run()
     assert [record["lr"] for record in history] == pytest.approx([1e-3, 1e-3, 5e-4, 1e-4, 1e-4, 5e-5])
+
+
+@pytest.mark.slow
+def test_a_small_table_is_passed_over_until_the_least_steps_are_taken_and_the_rate_falls_as_much_more_slowly(
+    folder: Path, tmp_path: Path
+) -> None:
+    stage = StageConfig(epochs=2, lr=1e-3, decay=0.5, decay_every=1, least_steps=9)
+    history = trainer(folder, tmp_path, config("flow", flow=stage)).run()
+    assert FILES * CUBES // BATCH == 4  # two passes are eight steps, so there are four
+    assert [record["lr"] for record in history] == [1e-3, 1e-3, 5e-4, 5e-4]
+    assert stage.with_passes(5) == stage
+    assert stage.with_passes(1) == replace(stage, epochs=10, decay_every=5)
+    assert trainer(folder, tmp_path, config("flow", flow=stage)).run() == history  # done, and not done again
 
 
 @pytest.mark.slow
