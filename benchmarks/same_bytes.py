@@ -50,9 +50,11 @@ SMALL = (
 )
 """A network of full structure that trains in seconds."""
 
-OLD_FLOW = ("--flow.region", "frame", "--flow.preset", "fast", "--flow.scale", "2")
 AS_BEFORE = {
-    "extract_stc": ("--preset", "compact_eq9", *OLD_FLOW, "--working.longest", "960"),
+    "extract_stc": (
+        *("--preset", "compact_eq9", "--working.longest", "960"),
+        *("--flow.region", "frame", "--flow.preset", "fast", "--flow.scale", "2"),
+    ),
     "train": ("--preset", "compact_eq9"),
 }
 """Options of today's jobs that name what the old commit's defaults were."""
