@@ -51,7 +51,10 @@ SMALL = (
 """A network of full structure that trains in seconds."""
 
 AS_BEFORE = {
-    "extract_stc": ("--preset", "compact_eq9", "--flow.region", "frame", "--working.longest", "960"),
+    "extract_stc": (
+        *("--preset", "compact_eq9", "--working.longest", "960"),
+        *("--flow.region", "frame", "--flow.preset", "fast", "--flow.scale", "2"),
+    ),
     "train": ("--preset", "compact_eq9"),
 }
 """Options of today's jobs that name what the old commit's defaults were."""

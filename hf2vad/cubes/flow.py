@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from hf2vad.cubes.cut import pixel_boxes
 from hf2vad.cubes.opencv import cv2
 from hf2vad.cubes.settings import FlowConfig
 from hf2vad.errors import VideoError
-from hf2vad.schema import F32, F64, U8
+from hf2vad.schema import F32, U8
 
 LEAST_SIDE = 32
 """Pixels that frames are enlarged to on each side at least: DIS needs a few of its patches."""
@@ -135,43 +137,63 @@ def flow_regions(boxes: F32, size: tuple[int, int], margin: int) -> list[Region]
     alone. No two are equal; they may overlap.
     """
     width, height = size
-    if not len(boxes):
-        return []
-    low = np.floor((boxes[:, :2].astype(np.float64) - margin) / GRID) * GRID
-    high = np.ceil((boxes[:, 2:].astype(np.float64) + margin) / GRID) * GRID
-    high = np.clip(high, np.minimum(GRID, size), size)
-    low = np.clip(np.minimum(low, high - GRID), 0, None)
-    regions = _joined(np.concatenate([low, high], axis=1))
-    if _areas(regions).sum() > MOST_OF_FRAME * width * height:
+    on_grid: set[Region] = set()
+    for x1, y1, x2, y2 in boxes.tolist():
+        left, right = _on_grid(x1 - margin, x2 + margin, width)
+        top, bottom = _on_grid(y1 - margin, y2 + margin, height)
+        on_grid.add((left, top, right, bottom))
+    regions = _joined(on_grid)
+    if sum(map(_area, regions)) > MOST_OF_FRAME * width * height:
         return [(0, 0, width, height)]
-    return [(int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in regions]
+    return regions
 
 
-def _joined(regions: F64) -> F64:
-    """(N, 4) `regions`, two of them joined as long as what holds both is at most JOIN times as large as they are.
+def _on_grid(start: float, stop: float, side: int) -> tuple[int, int]:
+    """The span of the grid that holds `start` … `stop`, in a picture with `side` pixels: a cell at least."""
+    end = min(max(math.ceil(stop / GRID) * GRID, GRID), side)
+    return max(min(math.floor(start / GRID) * GRID, end - GRID), 0), end
 
-    They come out in order, none twice. Arrays are small here: most of the time goes into calls of NumPy.
+
+def _joined(regions: Iterable[Region]) -> list[Region]:
+    """`regions`, two of them joined as long as what holds both is at most JOIN times as large as they are; in order.
+
+    The two that grow least come first. In plain Python: there are too few for NumPy to pay.
     """
-    left = {tuple(region) for region in regions.tolist()}
-    while len(left) > 1:
-        ordered = sorted(left)
-        x1, y1, x2, y2 = np.array(ordered).T
-        area = (x2 - x1) * (y2 - y1)
-        width = np.maximum.outer(x2, x2) - np.minimum.outer(x1, x1)
-        height = np.maximum.outer(y2, y2) - np.minimum.outer(y1, y1)
-        growth = width * height / np.add.outer(area, area)
-        np.fill_diagonal(growth, np.inf)
-        place = int(growth.argmin())
-        if growth.flat[place] > JOIN:
-            break
-        a, b = (ordered[number] for number in divmod(place, len(ordered)))
-        left -= {a, b}
-        left.add((min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])))
-    return np.array(sorted(left))
+    left: set[Region] = set()
+    worth: list[tuple[float, Region, Region]] = []
+
+    def add(new: Region) -> None:
+        for other in left - {new}:
+            if (growth := _growth(new, other)) <= JOIN:
+                heapq.heappush(worth, (growth, min(new, other), max(new, other)))
+        left.add(new)
+
+    for region in regions:
+        add(region)
+    while worth:
+        _, one, other = heapq.heappop(worth)
+        if one in left and other in left:
+            left -= {one, other}
+            add(_both(one, other))
+    return sorted(left)
 
 
-def _areas(regions: F64) -> F64:
-    return np.asarray((regions[:, 2:] - regions[:, :2]).prod(axis=1), np.float64)
+def _growth(one: Region, other: Region) -> float:
+    """Area of what holds two regions, as a share of theirs."""
+    # Without calls of min and max, which would take most of the time.
+    a1, b1, a2, b2 = one
+    x1, y1, x2, y2 = other
+    width = (a2 if a2 > x2 else x2) - (a1 if a1 < x1 else x1)
+    height = (b2 if b2 > y2 else y2) - (b1 if b1 < y1 else y1)
+    return width * height / ((a2 - a1) * (b2 - b1) + (x2 - x1) * (y2 - y1))
+
+
+def _both(one: Region, other: Region) -> Region:
+    return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+
+
+def _area(region: Region) -> int:
+    return (region[2] - region[0]) * (region[3] - region[1])
 
 
 def _divided(flow: F32, unit: F32) -> F32:

@@ -143,8 +143,11 @@ def test_either_spelling_of_the_kinds_is_read(kinds: tuple[str, ...]) -> None:
 
 
 def test_flow_of_what_moves_travels_in_settings_and_makes_other_cubes() -> None:
-    moving = replace(PRESETS["features"].extraction, flow=FlowConfig(region="moving", preset="fast_half", scale=1.0))
+    around, moving = (
+        ExtractionConfig(flow=FlowConfig(region=region, preset="fast_half", scale=1.0))
+        for region in ("boxes", "moving")
+    )
     flow = to_dict(moving)["flow"]
     assert (flow["region"], flow["preset"], "margin" in flow) == ("moving", "fast_half", False)
     assert from_dict(ExtractionConfig, to_dict(moving)) == moving
-    assert extraction_fingerprint(moving) != extraction_fingerprint(PRESETS["features"].extraction)
+    assert extraction_fingerprint(moving) != extraction_fingerprint(around)
