@@ -18,7 +18,7 @@ class _NoPandas(importlib.abc.MetaPathFinder):
 @functools.cache
 def without_pandas() -> None:
     """Have pyarrow take pandas for absent in this process: to see whether what becomes an array is of pandas, it would
-    import it, which takes half a second and 40 MB. `to_pandas` works all the same.
+    import it, which takes 0.3 s and 40 MB. `to_pandas` works all the same.
 
     Only for processes that run nothing but a job: pyarrow no longer recognises the series of a user's own code.
     """

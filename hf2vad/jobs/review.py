@@ -100,7 +100,6 @@ def open_server(job: ReviewServerJob) -> ReviewServer:
     """The server, listening, with the marks of `load` added. Raises ConfigError, and what the places raise."""
     from hf2vad.review.access import LOOPBACK, Access, is_loopback
     from hf2vad.review.files import INDEX, ServedFiles
-    from hf2vad.review.marks import to_table
     from hf2vad.review.server import Review, ReviewServer
     from hf2vad.review.similar import SimilarEvents
     from hf2vad.review.store import FOLDER, MarkStore
@@ -115,7 +114,6 @@ def open_server(job: ReviewServerJob) -> ReviewServer:
     hosts = {*LOOPBACK, *job.hosts, job.host.lower(), socket.gethostname().lower()}
     archives = tuple(map(absolute, job.archive)) or _noted_archives(site)
     store = MarkStore(absolute(job.reviews) if job.reviews else join(site, FOLDER))
-    to_table([])  # pyarrow looks for pandas then, for half a second that the first mark need not wait
     zones = ZoneStore(join(store.uri, ZONES))
     for uri in job.load:
         _load(uri, store, zones)
