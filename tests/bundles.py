@@ -13,7 +13,7 @@ from hf2vad.bundle.kept import NormalExamples, noise_cubes
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.engines.eager import Engine
-from hf2vad.features.feature import CubeArrays, CubeSample, NoSettings
+from hf2vad.features.feature import CubeArrays, CubeSample
 from hf2vad.features.motion import DensityConfig, Motion
 from hf2vad.features.perspective import Perspective
 from hf2vad.features.registry import feature_classes
@@ -72,5 +72,5 @@ def whole_bundle(weights: dict[str, float]) -> Bundle:
 
 def feature_set(engine: Engine) -> FeatureSet:
     """All features that need no fit, measured with `engine`."""
-    names = ("flow", "frame", "speed")
-    return FeatureSet({name: feature_classes()[name](NoSettings()) for name in names}, engine, engine.batch)
+    classes = {name: feature_classes()[name] for name in ("flow", "frame", "speed")}
+    return FeatureSet({name: found(found.Settings()) for name, found in classes.items()}, engine, engine.batch)
