@@ -170,7 +170,9 @@ class Selector:
         whole = self.recipe.training
         torch.manual_seed(whole.seed)
         network = HF2VAD(model)
-        flow, frame = (replace(stage, epochs=1, steps=self.config.steps) for stage in (whole.flow, whole.frame))
+        flow, frame = (
+            replace(stage, epochs=1, steps=self.config.steps, least_steps=0) for stage in (whole.flow, whole.frame)
+        )
         training = replace(whole, stages=tuple(stages), flow=flow, frame=frame, tensorboard=False)
         settings = f"{model} {training} {self.recipe.loss} {fit.fingerprint} {len(fit)}"
         checkpoints = Checkpoints(self.checkpoint(name), settings=settings)

@@ -52,15 +52,16 @@ class DemoJob:
     frames: int = 160
     """Frames of each generated clip."""
 
-    flow_epochs: int = 2
-    """Epochs of the flow network."""
+    flow_epochs: int = 0
+    """Epochs of the flow network; 0: as `hf2vad train` trains it."""
 
     ray: RayConfig = field(default_factory=RayConfig)
 
     def __post_init__(self) -> None:
         require(0 < self.first_part < 100, f"--first-part must lie between 0 and 100, got {self.first_part}")
-        least = min(self.train_clips, self.test_clips, self.frames, self.flow_epochs)
-        require(least > 0, "--train-clips, --test-clips, --frames and --flow-epochs must be positive")
+        least = min(self.train_clips, self.test_clips, self.frames)
+        require(least > 0, "--train-clips, --test-clips and --frames must be positive")
+        require(self.flow_epochs >= 0, f"--flow-epochs must not be negative, got {self.flow_epochs}")
 
 
 def demo_job(job: DemoJob) -> int:
@@ -131,7 +132,9 @@ def _learn_and_score(job: DemoJob, out: str) -> tuple[str, str, str, int]:
     extraction = ExtractJob.base({"preset": "compact", "boxes": None})
     codes = [extract_job(replace(extraction, archive=train, out=stc, frames=first, dataset="train", ray=job.ray))]
     training = TrainJob.base({"preset": "compact"})
-    flow = replace(training.training.flow, epochs=job.flow_epochs)
+    flow = training.training.flow
+    if job.flow_epochs:
+        flow = replace(flow, epochs=job.flow_epochs, least_steps=0)
     schedule = replace(training.training, seed=job.seed, flow=flow)
     codes.append(train_job(replace(training, stc=stc, out=bundle, training=schedule)))
     scoring = ScoreJob.base({"bundle": bundle})

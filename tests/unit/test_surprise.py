@@ -31,6 +31,7 @@ from hf2vad.scoring.scorer import FeatureValues, Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.tables.read import scored_videos, scores_prefix
 from hf2vad.training.data import StcFile, StcTable
+from hf2vad.training.settings import StageConfig
 from tests.stc import SMALL_MODEL
 
 CPU = torch.device("cpu")
@@ -234,7 +235,7 @@ def compact(demo: Path) -> Path:
     """The bundle that --preset compact makes of the same cubes, with a network that trains in seconds."""
     job = TrainJob.base({"preset": "compact"})
     model = replace(job.model, flow_root=4, slots=8, cvae_widths=SMALL_MODEL.cvae_widths)
-    training = replace(job.training, flow=replace(job.training.flow, epochs=1), batch=32)
+    training = replace(job.training, flow=StageConfig(epochs=1, lr=1e-3), batch=32)
     out = demo / "compact"
     assert train_job(replace(job, stc=str(demo / "stc"), out=str(out), model=model, training=training, threads=1)) == 0
     return out
