@@ -12,6 +12,10 @@ from hf2vad.features.pace import has_pace, lengths
 from hf2vad.schema import F32
 from hf2vad.settings import OMIT_DEFAULT
 
+LEAST = 0.5
+"""Smallest expected speed that a residual is measured in, as a share of the mean one. Where nothing moves in training,
+no speed is expected; but the network errs there too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualConfig:
@@ -19,7 +23,7 @@ class ResidualConfig:
 
     unit: Literal["pixels", "expected_speed"] = field(default="pixels", metadata={OMIT_DEFAULT: True})
     """Unit of the residual. `pixels`: of flow, as in the paper. `expected_speed`: the speed expected at the box's image
-    row, so that what is near the camera has no larger errors than what is far away."""
+    row, at least half of the mean one, so that what is near the camera has no larger errors than what is far away."""
 
 
 class Flow(Feature[ResidualConfig]):
@@ -50,5 +54,5 @@ class Flow(Feature[ResidualConfig]):
     def measure(self, cubes: CubeArrays) -> F32:
         if self.settings.unit == "pixels":
             return cubes.errors["flow"]
-        unit = lengths(self.settings.unit, cubes.boxes, self.arrays, None)
+        unit = np.maximum(lengths(self.settings.unit, cubes.boxes, self.arrays, None), LEAST)
         return np.asarray(cubes.errors["flow"] / np.square(unit), np.float32)

@@ -148,6 +148,17 @@ def test_the_flow_residual_of_what_is_near_counts_as_much_as_that_of_what_is_far
     assert np.quantile(squares, 0.95) > 3 * np.quantile(squares, 0.05)
 
 
+def test_a_flow_residual_is_not_blown_up_where_nothing_moves() -> None:
+    cubes = walkers(400)
+    above = cubes.boxes[:, 3] < 120
+    cubes = replace(cubes, flow=np.where(above[:, None, None, None, None], np.float16(0), cubes.flow))
+    by_speed = Flow(ResidualConfig(unit="expected_speed"))
+    by_speed = by_speed.fit(CubeSample(cubes=cubes, perspective=fit_perspective(cubes.boxes)))
+    errors = by_speed.measure(replace(cubes, errors={"flow": np.ones(400, np.float32)}))
+    assert 100 < above.sum() < 300
+    assert errors[above].max() == 4.0
+
+
 def test_a_lane_of_fast_things_between_slow_ones_has_an_expected_speed_of_its_own() -> None:
     rows = np.repeat([50.0, 120.0, 200.0], 400)
     boxes = np.stack([np.zeros(1200), rows - 10, np.full(1200, 20), rows + 10], axis=1).astype(np.float32)
