@@ -61,19 +61,16 @@ class FlowEstimator:
 
     def prepare(self, grey: U8) -> U8:
         """A (H, W) grey frame enlarged by `flow.scale`, as `between` takes it."""
-        if self._large == self.size:
-            return np.ascontiguousarray(grey)
-        return np.asarray(cv2.resize(grey, self._large, interpolation=cv2.INTER_LINEAR), np.uint8)
+        return np.asarray(_resized(grey, self._large), np.uint8)
 
     def between(self, before: U8, after: U8) -> F32:
         """(H, W, 2) float32 flow (dx, dy) of each pixel from `before` to `after`, two frames as `prepare` gives them.
 
         H and W are those of the frames before they were enlarged; vectors are in pixels of `flow.units`.
         """
-        flow = self._vectors(before, after)
-        if self._large != self.size:
-            flow = cv2.resize(flow, self.size, interpolation=cv2.INTER_LINEAR)
-        return _divided(np.asarray(flow, np.float32), self._unit)
+        flow = np.asarray(_resized(self._vectors(before, after), self.size), np.float32)
+        self._divide(flow, out=flow)
+        return flow
 
     def around(self, before: U8, after: U8, regions: Sequence[Region]) -> F32:
         """(H, W, 2) float32: as `between`, of (H, W) grey frames, but in `regions` alone, and 0 elsewhere."""
@@ -81,17 +78,24 @@ class FlowEstimator:
         flow = np.zeros((height, width, 2), np.float32)
         for x1, y1, x2, y2 in regions:
             large = (round((x2 - x1) * self._scale), round((y2 - y1) * self._scale))
-            first, second = (
-                np.asarray(cv2.resize(grey[y1:y2, x1:x2], large, interpolation=cv2.INTER_LINEAR), np.uint8)
-                for grey in (before, after)
-            )
-            vectors = self._vectors(first, second)
-            if large != (x2 - x1, y2 - y1):
-                vectors = cv2.resize(vectors, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
-            flow[y1:y2, x1:x2] = _divided(np.asarray(vectors, np.float32), self._unit)
+            first, second = (_resized(grey[y1:y2, x1:x2], large) for grey in (before, after))
+            vectors = _resized(self._vectors(first, second), (x2 - x1, y2 - y1))
+            self._divide(vectors, out=flow[y1:y2, x1:x2])
         return flow
 
-    def _vectors(self, before: U8, after: U8) -> Any:
+    def _divide(self, flow: cv2.typing.MatLike, *, out: F32) -> None:
+        """Write (H, W, 2) `flow` into `out`, each axis divided by its own unit.
+
+        One axis at a time: NumPy is slow where the innermost axis has two elements.
+        """
+        across, down = self._unit
+        if across == down:
+            np.divide(flow, across, out=out)
+        else:
+            np.divide(flow[..., 0], across, out=out[..., 0])
+            np.divide(flow[..., 1], down, out=out[..., 1])
+
+    def _vectors(self, before: cv2.typing.MatLike, after: cv2.typing.MatLike) -> Any:
         # DIS lowers its finest scale for pictures that are too small for it, and keeps it for all that follow.
         self._dis.setFinestScale(self._finest)
         return self._dis.calc(before, after, None)  # type: ignore[call-overload]
@@ -196,15 +200,8 @@ def _area(region: Region) -> int:
     return (region[2] - region[0]) * (region[3] - region[1])
 
 
-def _divided(flow: F32, unit: F32) -> F32:
-    """(H, W, 2) `flow` with each axis divided in place by its own unit.
-
-    One axis at a time: NumPy is slow where the innermost axis has two elements.
-    """
-    if unit[0] == unit[1]:
-        if unit[0] != 1:
-            flow /= unit[0]
-        return flow
-    flow[..., 0] /= unit[0]
-    flow[..., 1] /= unit[1]
-    return flow
+def _resized(picture: cv2.typing.MatLike, size: tuple[int, int]) -> cv2.typing.MatLike:
+    """A picture or a flow of `size` (width, height), without gaps between its rows."""
+    if picture.shape[1::-1] == size:
+        return np.ascontiguousarray(picture)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
