@@ -45,9 +45,9 @@ extract = replace(
     ray=ray,
 )
 train = replace(TrainJob.base({"preset": "compact"}), stc=str(OUT / "stc"), out=str(OUT / "bundle"))
-steps = int(os.environ.get("STEPS", "0"))  # 0: the whole table
-train = replace(train, training=replace(train.training, flow=replace(train.training.flow, steps=steps)))
-print("frames are worked on at", extract.working.longest, "pixels;", train.training.flow.epochs, "epochs of flow")
+steps = int(os.environ.get("STEPS", "600"))  # as long as the flow network trains at least, however small the table
+train = replace(train, training=replace(train.training, flow=replace(train.training.flow, least_steps=steps)))
+print("frames are worked on at", extract.working.longest, "pixels; the network trains for", steps, "steps at least")
 
 # %% [markdown]
 # ## Cubes, a model, scores

@@ -113,6 +113,7 @@ ROWS: tuple[Row, ...] = (
     Row(name="dis-ultrafast-2", group=_DIS, title="ultrafast, 2×", part="flow", extraction=_flow("ultrafast", 2.0)),
     Row(name="dis-fast-1", group=_DIS, title="fast, 1×", part="flow", extraction=_flow("fast", 1.0)),
     Row(name="dis-fast-2", group=_DIS, title="fast, 2×", part="flow", extraction=_flow("fast", 2.0)),
+    Row(name="dis-fast-half-1", group=_DIS, title="fast_half, 1×", part="flow", extraction=_flow("fast_half", 1.0)),
     Row(name="dis-medium-1", group=_DIS, title="medium, 1×", part="flow", extraction=_flow("medium", 1.0)),
     Row(name="dis-medium-2", group=_DIS, title="medium, 2×", part="flow", extraction=_flow("medium", 2.0)),
     Row(name="boxes-motion", group=_BOX, title="motion", part="flow", extraction=_boxes("motion")),

@@ -92,7 +92,7 @@ def test_our_own_questions_are_all_asked() -> None:
     units = [plan(BY_NAME[name], 0, BASE).cut.extraction.flow.units for name in names("flow vectors")]
     assert units == ["source", "enlarged"]
     flows = [plan(BY_NAME[name], 0, BASE).cut.extraction.flow for name in names("DIS flow")]
-    wanted = {("ultrafast", 2), ("fast", 1), ("fast", 2), ("medium", 1), ("medium", 2)}
+    wanted = {("ultrafast", 2), ("fast", 1), ("fast", 2), ("fast_half", 1), ("medium", 1), ("medium", 2)}
     assert {(flow.preset, flow.scale) for flow in flows} == wanted
     kinds = [plan(BY_NAME[name], 0, EVERYTHING).cut.extraction.detector.kind for name in names("boxes")]
     assert kinds == ["motion", "onnx", "onnx+motion", "boxes"]
@@ -105,20 +105,20 @@ def test_our_own_questions_are_all_asked() -> None:
 
 def test_shared_work_is_one_unit() -> None:
     found = distinct(plans())
-    assert len({node.cut for node in found}) == 6
+    assert len({node.cut for node in found}) == 7
     trained = Counter(node.training.stages[0] for node in found if isinstance(node, Train))
     scored = Counter(node.part for node in found if isinstance(node, Score))
-    # flow: 1, 2, 3 memories, and 3 memories on each of five other flows; frame: VAE, CVAE, three hybrids, Eq. 6,
+    # flow: 1, 2, 3 memories, and 3 memories on each of six other flows; frame: VAE, CVAE, three hybrids, Eq. 6,
     # published gradients and enlarged flow; the joint network is scored on both parts. Additions: addressing by cosine
     # is a network of its own; median, smallest error and box heights are other scores of one that is there
-    assert trained == {"flow": 3 + 5 + 1, "frame": 5 + 3, "joint": 1}
-    assert scored == {"flow": 8 + 1 + 4, "frame": 8 + 1, "speed": 6 + 1, "motion": 4}
+    assert trained == {"flow": 3 + 6 + 1, "frame": 5 + 3, "joint": 1}
+    assert scored == {"flow": 9 + 1 + 4, "frame": 8 + 1, "speed": 7 + 1, "motion": 4}
 
 
 def test_another_seed_shares_the_cubes_alone() -> None:
     once, twice = distinct(plans()), distinct(plans(seeds=(0, 1)))
     assert {node.cut for node in once} == {node.cut for node in twice}
-    assert len(twice) == 2 * len(once) - 11  # the yardsticks and densities of each extraction need no network
+    assert len(twice) == 2 * len(once) - 12  # the yardsticks and densities of each extraction need no network
 
 
 def test_fusion_and_smoothing_need_no_work_of_their_own() -> None:

@@ -14,9 +14,9 @@ import torch.distributed as dist
 
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import TrainingError
-from hf2vad.features.feature import NoSettings
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.perspective import Perspective
+from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
 from hf2vad.fitting.calibrate import Calibrations, calibrate, measure_files, measure_together
 from hf2vad.fitting.cameras import Cameras
@@ -35,7 +35,8 @@ PATTERN = "{camera}/*"
 def features(table: StcTable) -> tuple[FeatureSet, Perspective]:
     torch.manual_seed(0)
     engine = EagerEngine(HF2VAD(SMALL_MODEL), device=torch.device("cpu"), batch=16)
-    settings = {name: NoSettings() for name in ("flow", "frame", "speed")} | {"motion": DensityConfig(kind="knn")}
+    settings = {name: feature_classes()[name].Settings() for name in ("flow", "frame", "speed")}
+    settings["motion"] = DensityConfig(kind="knn")
     fitted, perspective = fit_features(table, settings, seed=0)
     return FeatureSet(fitted, engine, 16), perspective
 
