@@ -1,7 +1,7 @@
 """Cubes of events that people marked: finds cubes that are like those of events called normal.
 
 A cube is excused where it is nearer to cubes of events called normal than to cubes of events called interesting, and
-near enough. Near is by all vectors that the bundle's features compare cubes by, together: a van that is as large as the
+near enough; but not one that is as good as a single cube of an interesting event, such as that event's own. Near is by all vectors that the bundle's features compare cubes by, together: a van that is as large as the
 one called normal, but moves another way, is another thing. What a bundle has learnt before stays as it was, so that
 nothing else becomes less surprising.
 """
@@ -25,6 +25,8 @@ NEIGHBOURS = 3
 REACH = 3.5
 """Distance up to which a cube is like one called normal, for each vector and where some events are called interesting;
 1 is how far nine of ten normal cubes are from the nearest of what a bundle was trained on."""
+SAME = 1.0
+"""Distance, in the unit of REACH, up to which a cube is as good as one called interesting."""
 REACH_ALONE = 2.3
 """Reach if no event is called interesting, so that nothing limits a mark of normal."""
 CHUNK = 1024
@@ -84,13 +86,17 @@ class TaughtCubes:
         asked = scaled_vectors([features[name] for name in self.vectors], cubes, self.scales)
         like = np.empty(len(cubes), np.bool_)
         alone = bool(self.normal.all())
-        reach = (REACH_ALONE if alone else REACH) * np.sqrt(len(self.vectors))
+        together = np.sqrt(len(self.vectors))
+        reach = (REACH_ALONE if alone else REACH) * together
         for start in range(0, len(cubes), CHUNK):
             distances = self._distances({name: rows[start : start + CHUNK] for name, rows in asked.items()})
             near = _mean_of_nearest(distances[:, self.normal])
             like[start : start + CHUNK] = near < reach
             if not alone:
-                like[start : start + CHUNK] &= near < _mean_of_nearest(distances[:, ~self.normal])
+                interesting = distances[:, ~self.normal]
+                nearest = interesting.min(1)
+                other = (nearest > SAME * together) | (distances[:, self.normal].min(1) < nearest)
+                like[start : start + CHUNK] &= other & (near < _mean_of_nearest(interesting))
         return like
 
     def _distances(self, asked: Mapping[str, F32]) -> F32:

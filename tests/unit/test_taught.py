@@ -139,3 +139,11 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         TaughtCubes({"size": np.zeros((2, 2), np.float32)}, {"size": 1.0}, np.ones(3, np.bool_), np.zeros(3, np.int32))
     with pytest.raises(BundleError, match="lack"):
         TaughtCubes.from_arrays({"normal": np.ones(3, np.uint8)})
+
+
+def test_a_cube_of_an_event_called_interesting_is_not_excused_though_more_of_those_called_normal_are_near(
+    bundle: Bundle,
+) -> None:
+    normal, interesting = lesson("one", [100, 101, 102, 103]), lesson("two", [101.5, 160, 180], "interesting")
+    taught = teach(bundle, [normal, interesting])
+    assert excused(taught, [101.5, 100.5]) == [False, True]
