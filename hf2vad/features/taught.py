@@ -1,9 +1,10 @@
 """Cubes of events that people marked: finds cubes that are like those of events called normal.
 
 A cube is excused where it is nearer to cubes of events called normal than to cubes of events called interesting, and
-near enough; but not one that is as good as a single cube of an interesting event, such as that event's own. Near is by all vectors that the bundle's features compare cubes by, together: a van that is as large as the
-one called normal, but moves another way, is another thing. What a bundle has learnt before stays as it was, so that
-nothing else becomes less surprising.
+near enough; but not one that is as good as a single cube of an interesting event, such as that event's own. Near is by
+all vectors that the bundle's features compare cubes by, together: a van that is as large as the one called normal, but
+moves another way, is another thing. What a bundle has learnt before stays as it was, so that nothing else becomes less
+surprising.
 """
 
 from __future__ import annotations
