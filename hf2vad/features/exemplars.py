@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, Feature
+from hf2vad.features.rows import products_by_row
 from hf2vad.schema import F32
 from hf2vad.settings import require
 
@@ -153,7 +154,7 @@ def nearest(vectors: F32, arrays: Mapping[str, F32], fold: Folds | None = None) 
     distances = np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), CHUNK):
         chunk = vectors[start : start + CHUNK] - middle
-        closeness = chunk @ exemplars.T - half
+        closeness = products_by_row(chunk, exemplars.T) - half
         if fold is not None:
             own = fold[start : start + CHUNK, None] == arrays["fold"].astype(np.int32)
             closeness[own & ~own.all(1, keepdims=True)] = -np.inf

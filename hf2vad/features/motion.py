@@ -17,6 +17,7 @@ from hf2vad.errors import BundleError, ConfigError
 from hf2vad.features.exemplars import camera_exemplars, distances, fit_exemplars, has_camera
 from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, Feature, Need, Topic, speeds
 from hf2vad.features.pace import read_pace
+from hf2vad.features.rows import products_by_row
 from hf2vad.schema import F32, F64, SIZE
 from hf2vad.settings import require
 
@@ -168,7 +169,8 @@ class Motion(Feature[DensityConfig]):
 
     def _distance(self, histograms: F64) -> F64:
         exemplars = self.arrays["exemplars"].astype(np.float64)
-        squared = np.square(histograms).sum(1)[:, None] + np.square(exemplars).sum(1) - 2 * histograms @ exemplars.T
+        products = products_by_row(histograms, exemplars.T)
+        squared = np.square(histograms).sum(1)[:, None] + np.square(exemplars).sum(1) - 2 * products
         count = min(self.settings.neighbours, len(exemplars))
         nearest = np.partition(squared, count - 1, axis=1)[:, :count]
         return np.asarray(np.sqrt(np.maximum(nearest, 0)).mean(1))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf2vad.features.feature import CubeArrays
+from hf2vad.features.rows import products_by_row
 from hf2vad.features.shape import gradient_histograms
 from hf2vad.features.size import log_sizes
 from hf2vad.schema import F32, SIZE, VECTOR_BYTES
@@ -30,7 +31,7 @@ def object_vectors(cubes: CubeArrays) -> I8:
     if not len(cubes):
         return np.empty((0, VECTOR_BYTES), np.int8)
     parts = (
-        SHAPE_SCALE * (gradient_histograms(cubes.grey) @ _projection()),
+        SHAPE_SCALE * (products_by_row(gradient_histograms(cubes.grey), _projection())),
         MOTION_SCALE * _motion(cubes),
         COLOUR_SCALE * _colours(cubes),
         SIZE_SCALE * (log_sizes(cubes.boxes) - 4.0),

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from hf2vad.errors import BundleError
 from hf2vad.features.exemplars import ExemplarFeature
 from hf2vad.features.feature import CubeArrays, Feature
+from hf2vad.features.rows import products_by_row
 from hf2vad.schema import F32, I32
 
 NEIGHBOURS = 3
@@ -106,7 +107,7 @@ class TaughtCubes:
         for name, rows in self.vectors.items():
             middle = rows.mean(0)
             ours, theirs = rows - middle, asked[name] - middle
-            squared += np.square(theirs).sum(1)[:, None] + np.square(ours).sum(1) - 2 * theirs @ ours.T
+            squared += np.square(theirs).sum(1)[:, None] + np.square(ours).sum(1) - 2 * products_by_row(theirs, ours.T)
         return np.asarray(np.sqrt(np.maximum(squared, 0)), np.float32)
 
 

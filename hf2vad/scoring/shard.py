@@ -43,12 +43,9 @@ class _Ready:
     frames: list[CubeBatch]
     """Frames of the cubes, in order, including frames without any."""
     cubes: CubeArrays
-    """The cubes of the frames, filled up to a whole batch."""
+    """The cubes of the frames."""
     values: FeatureValues
-    """Features without a network of all cubes in `cubes`, by name."""
-
-    def __len__(self) -> int:
-        return sum(map(len, self.frames))
+    """Features of the cubes without a network, by name."""
 
 
 def score_shard(
@@ -76,9 +73,8 @@ def score_shard(
                 measured = {**batch.values, **features.measure_networks(batch.cubes)}
                 values = features.excused(measured, batch.cubes, scorer.weights)
             with span("rows"):
-                score = scorer.score(scorer.in_units(values, batch.cubes.boxes))[: len(batch)]
-                kept = object_vectors(batch.cubes)[: len(batch)] if vectors else None
-                values = {name: own[: len(batch)] for name, own in values.items()}
+                score = scorer.score(scorer.in_units(values, batch.cubes.boxes))
+                kept = object_vectors(batch.cubes) if vectors else None
                 rows.append(_rows(video, batch.frames, values, score, kept))
                 if len(rows) >= JOIN:
                     joined, rows = [*joined, pa.concat_batches(rows)], []
@@ -87,8 +83,7 @@ def score_shard(
 
 
 def _ready(batches: Generator[CubeBatch, None, None], features: FeatureSet) -> Generator[_Ready, None, None]:
-    """`batches` joined to batches of one size: the last digits of a matrix product depend on its number of rows, and
-    how many cubes are measured at once depends on where shards are cut."""
+    """`batches` joined to batches that the networks use best; the last is smaller."""
     waiting: list[CubeBatch] = []
     held = 0
     with closing(batches):
@@ -120,8 +115,6 @@ def _taken(waiting: list[CubeBatch], count: int) -> list[CubeBatch]:
 def _measured(frames: list[CubeBatch], features: FeatureSet) -> _Ready:
     with span("batch"):
         cubes = cubes_of(frames)
-        if 0 < len(cubes) < features.batch:
-            cubes = cubes.part(np.minimum(np.arange(features.batch), len(cubes) - 1))
         return _Ready(frames, cubes, features.measure_plain(cubes))
 
 

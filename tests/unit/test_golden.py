@@ -19,7 +19,9 @@ def test_the_compact_network_answers_as_it_always_did(model: HF2VAD) -> None:
         assert set(golden) == set(found)
         assert golden["S_r"].shape == golden["S_p"].shape == (CUBES,)
         for name, value in found.items():
-            np.testing.assert_allclose(value.numpy(), golden[name], rtol=1e-4, err_msg=name)
+            # A value near 0 is what larger ones leave, whose last digits are the processor's.
+            least = 1e-5 * float(np.abs(golden[name]).max())
+            np.testing.assert_allclose(value.numpy(), golden[name], rtol=1e-4, atol=least, err_msg=name)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from hf2vad.features.feature import CubeArrays, CubeSample
+from hf2vad.features.motion import DensityConfig
 from hf2vad.features.perspective import fit_perspective
 from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
@@ -33,11 +34,13 @@ def frames() -> list[CubeBatch]:
 
 @pytest.fixture(scope="module")
 def features() -> FeatureSet:
-    """The features of preset `features`, fitted, with cubes that somebody called normal."""
+    """The features of preset `features` and others that compare cubes, with cubes that somebody called normal."""
     seen: CubeArrays = cubes_of([frame_cubes(0, *make_cubes(600, 99))])
     sample = CubeSample(cubes=seen, perspective=fit_perspective(seen.boxes))
     classes = feature_classes()
-    fitted = {name: classes[name](classes[name].Settings()).fit(sample) for name in FUSION.weights}
+    settings = {name: classes[name].Settings() for name in (*FUSION.weights, "look", "place")}
+    settings["motion"] = DensityConfig(kind="knn")
+    fitted = {name: classes[name](own).fit(sample) for name, own in settings.items()}
     vectors = {"shape": fitted["shape"].vectors(seen)[:40]}
     taught = TaughtCubes(vectors, {"shape": 1.0}, np.arange(40) < 20, np.zeros(40, np.int32))
     return FeatureSet(fitted, None, 64, taught)
