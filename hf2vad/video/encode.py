@@ -17,11 +17,12 @@ from hf2vad.schema import U8
 TICK = Fraction(1, 90_000)
 """Time base, in seconds: what H.264 in mp4 usually has."""
 ENCODERS: Mapping[str, dict[str, str]] = {
-    "libx264": {"preset": "veryfast", "g": "50"},
+    "libx264": {"preset": "veryfast", "bf": "0", "g": "50"},
     "libopenh264": {"b": "1500000", "g": "50"},
 }
 """H.264 encoders that builds of FFmpeg have, the better first, and their options. A keyframe every 50 frames, so that a
-player seeks quickly."""
+player seeks quickly. No B-frames: mp4 has the durations of frames in the order of decoding, so with them a pause would
+be that of a frame after it, and Chromium 150 shows that frame for as long."""
 
 
 @lru_cache(maxsize=1)

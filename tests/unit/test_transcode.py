@@ -29,6 +29,18 @@ def test_a_pause_of_eight_hours_is_cut_short_and_the_rest_keeps_its_times(tmp_pa
     assert times == pytest.approx(expected, abs=0.002)
 
 
+def test_the_frame_before_a_pause_lasts_until_its_end(tmp_path: Path) -> None:
+    """A player goes by the durations in the file, and one of them must not be that of a later frame."""
+    write_stream(tmp_path / "clip.mkv", Stream(times=moved(8 * 3600, range(20, 40))))
+    copied(tmp_path / "clip.mkv", tmp_path, 40)
+    with av.open(str(tmp_path / "copy.mp4")) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        lasting = [float(packet.duration * packet.time_base) for packet in packets]
+    assert [packet.dts for packet in packets] == [packet.pts for packet in packets]
+    assert lasting[19] == pytest.approx(PAUSE_LEFT, abs=0.002)
+    assert lasting[:19] + lasting[20:] == pytest.approx([1 / 25] * 39, abs=0.002)
+
+
 def test_cuts_say_where_and_how_much_is_gone() -> None:
     times = np.array([0, 0.1, 10, 100, 100.1, 4000])
     cuts = cuts_of(times)

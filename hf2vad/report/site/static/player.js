@@ -2,6 +2,8 @@
 // Where the video is: a player's own clock, or, for a video that is not part of the site, one that only stands.
 hf2vad.player = (() => {
   const { el } = hf2vad.dom;
+  // Seconds that a player is put behind a frame's beginning: times are rounded, and a little before it, the frame before is shown.
+  const BEHIND = 1e-3;
 
   // `heard(seconds)` is called when the position changes, `settled(seconds)` when it comes to rest.
   function still(last, heard, settled) {
@@ -29,11 +31,12 @@ hf2vad.player = (() => {
     // Before the file has answered, the position is the one that was asked for.
     let loaded = false;
     let wanted = 0;
-    const place = () => (loaded ? video.currentTime : wanted);
+    const place = () => (loaded ? Math.max(0, video.currentTime - BEHIND) : wanted);
+    const put = () => { video.currentTime = wanted + BEHIND; };
     const now = () => inVideo(place());
     function show(next, seconds) {
       wanted = next;
-      if (loaded) video.currentTime = next;
+      if (loaded) put();
       heard(seconds);
     }
     // In step with the pictures, not with the four events a second that a browser owes.
@@ -46,7 +49,7 @@ hf2vad.player = (() => {
     video.addEventListener("pause", () => settled(now()));
     video.addEventListener("loadedmetadata", () => {
       loaded = true;
-      video.currentTime = wanted;
+      put();
     });
     return {
       element: video,
