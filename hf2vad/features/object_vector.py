@@ -31,7 +31,7 @@ def object_vectors(cubes: CubeArrays) -> I8:
     if not len(cubes):
         return np.empty((0, VECTOR_BYTES), np.int8)
     parts = (
-        SHAPE_SCALE * (products_by_row(gradient_histograms(cubes.grey), _projection())),
+        SHAPE_SCALE * products_by_row(gradient_histograms(cubes.grey), _projection()),
         MOTION_SCALE * _motion(cubes),
         COLOUR_SCALE * _colours(cubes),
         SIZE_SCALE * (log_sizes(cubes.boxes) - 4.0),
