@@ -279,7 +279,7 @@ def test_with_it_the_frame_network_is_neither_made_nor_measured(
     assert gather_evidence(gather) == {"events": 1, "made": 1, "kept": 0, "noted": 0, "removed": 0}
     (shown,) = (json.loads(path.read_text()) for path in site.glob("events/*/event.json"))
     assert "flow_error.png" in shown["files"].values()  # and no complaint that the network has another error now
-    # Evidence runs it on one event's cubes, scoring on batches of 16: some processors round these otherwise.
+    # Evidence runs it on one cube, scoring on batches of 16, and some processors round these otherwise.
     assert np.isclose(objects["s_flow"].to_numpy(), shown["s_flow"], rtol=1e-5).any()
     given = reasons([], objects.to_pylist()[0], Knowledge(load_bundle(str(compact)).settings), "a.mp4")
     assert "flow" in {part.name for part in given.parts}
