@@ -25,6 +25,7 @@ from hf2vad.scoring.events import HighRun, events_above, high_runs
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.storage import readable
 from hf2vad.tables.read import scored_videos, scores_prefix
+from hf2vad.video.times import median_step
 
 COUNTED = 10
 """Events from which on a rate is counted: its relative deviation is then about a third."""
@@ -130,8 +131,9 @@ def scored_footage(
 ) -> ScoredFootage:
     """Reduce the (frames,) columns of a frame table to the frames that count."""
     usable = ~np.isnan(score) & (np.array([kind is None for kind in health], bool) | config.on_unhealthy)
-    step = float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 0.0
-    return ScoredFootage(step * int(usable.sum()) / 3600, high_runs(np.where(usable, score, np.nan), low), low)
+    return ScoredFootage(
+        median_step(pts_s) * int(usable.sum()) / 3600, high_runs(np.where(usable, score, np.nan), low), low
+    )
 
 
 def level(videos: Sequence[ScoredFootage], target: AlarmTarget) -> Level:

@@ -11,7 +11,7 @@ import numpy as np
 from hf2vad.evaluation.labels import FrameLabels
 from hf2vad.schema import F64
 from hf2vad.tables.read import name_in, scored_videos
-from hf2vad.video.times import runs
+from hf2vad.video.times import median_step, runs
 
 Span = tuple[int, int]
 """Frames from the first up to the last, which is inclusive."""
@@ -91,13 +91,12 @@ def alerts(
         first = next((event[0] for event in relevant if _meet(event, (start, stop))), None)
         if first is not None:
             delays.append(max(0.0, time[max(first, start)] - time[start]))
-    step = float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 0.0
     return Alerts(
         anomalies=len(anomalies),
         detected=len(delays),
         alarms=len(relevant),
         false=sum(not any(_meet(event, anomaly) for anomaly in anomalies) for event in relevant),
-        hours=step * int((scored & np.isin(frame, labelled)).sum()) / 3600,
+        hours=median_step(pts_s) * int((scored & np.isin(frame, labelled)).sum()) / 3600,
         delays=tuple(delays),
     )
 

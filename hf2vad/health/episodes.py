@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from hf2vad.health.moves import MoveFinder
 from hf2vad.health.settings import HealthConfig
-from hf2vad.health.steps import gaps, median_step, odd_rates
+from hf2vad.health.steps import gaps, odd_rates
 from hf2vad.health.still import StillFinder
 from hf2vad.schema import F64, HEALTH, THUMBNAIL_SHAPE, HealthKind, pack_metadata
 from hf2vad.video.shards import HALO_BEFORE, LOOK_AHEAD
-from hf2vad.video.times import Repair
+from hf2vad.video.times import Repair, median_step
 
 KINDS: tuple[HealthKind, ...] = get_args(HealthKind)
 HARMLESS: frozenset[HealthKind] = frozenset({"time_order", "time_doubled", "time_missing"})

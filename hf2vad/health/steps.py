@@ -8,12 +8,7 @@ import numpy as np
 
 from hf2vad.health.settings import HealthConfig
 from hf2vad.schema import F64
-from hf2vad.video.times import runs
-
-
-def median_step(pts_s: F64) -> float:
-    """Median seconds between frames; 0 for fewer than two."""
-    return float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 0.0
+from hf2vad.video.times import median_step, runs
 
 
 def gaps(pts_s: F64, factor: float) -> Iterator[tuple[int, float]]:

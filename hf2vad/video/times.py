@@ -144,6 +144,11 @@ def _spread(times: F64, doubled: Flags, usual: float) -> None:
         times[start:stop] = times[start - 1] + min(usual, room) * np.arange(1, stop - start + 1)
 
 
+def median_step(pts_s: F64) -> float:
+    """Median seconds between frames at (frames,) ascending times; 0 for fewer than two."""
+    return float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 0.0
+
+
 def runs(holds: Flags) -> list[tuple[int, int]]:
     """Start and end (exclusive) of each unbroken run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], holds, [False]]).astype(np.int8)))

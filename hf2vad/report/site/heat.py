@@ -13,6 +13,7 @@ import numpy as np
 from hf2vad.archive.place import Place
 from hf2vad.plurals import clock
 from hf2vad.schema import F64
+from hf2vad.video.times import median_step
 
 LADDER = (1, 5, 15, 60, 300, 900, 3600, 21_600, 86_400)
 """Seconds of a column when paths do not say when a video was taken; each divides the next."""
@@ -93,7 +94,7 @@ def _cells(curve: Curve, unit: int, shift: float) -> dict[int, Cell]:
     seconds = curve.seconds
     column = ((seconds + shift) // unit).astype(np.int64)
     cells: dict[int, Cell] = defaultdict(Cell)
-    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
+    step = median_step(seconds)
     starts = np.flatnonzero(np.diff(column, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(column)], strict=True):
         known = np.where(np.isnan(curve.score[start:stop]), -np.inf, curve.score[start:stop])

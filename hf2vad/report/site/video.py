@@ -29,6 +29,7 @@ from hf2vad.schema import BOX, F64
 from hf2vad.storage import readable
 from hf2vad.tables.read import VideoTables
 from hf2vad.tables.sizes import size_at
+from hf2vad.video.times import median_step
 
 EPOCH = datetime(1970, 1, 1)
 WHY = ("kind", "sentence", "rarity", "score", "parts", "bars")
@@ -89,7 +90,7 @@ def show_video(sources: Sources, tables: VideoTables) -> Shown | None:
         "peak": None if peak is None else round(peak, 3),
         "health": dict(Counter(item["kind"] for item in health)),
     }
-    step = round(float(np.median(np.diff(seconds))), 4) if len(seconds) > 1 else 0.04
+    step = round(median_step(seconds), 4) or 0.04
     times, scores = thinned(seconds, score) if len(seconds) else ([], [])
     media = media_of(sources.job, scored, name)
     boxes = player_boxes(scored, tables) if media.src else None
