@@ -6,7 +6,7 @@ Example:
     python -m benchmarks surprise --train train --test test --labels PED2/testing/frame_labels.parquet --name ped2 \\
         --tracks PED2/testing/tracks.parquet
 
-Frame AUROC, micro and macro, over the median of 17 frames; with --tracks RBDC and TBDC, where each box is a detection
+Frame AUROC, micro and macro, over the median of 17 frames at 10 a second; with --tracks RBDC and TBDC, where each box is a detection
 of its own score; and how many anomalies the events tell, and false alarms an hour, at the thresholds of the training
 footage. A test video whose path names a camera of the training footage is scored as of that camera, as scoring does it.
 Seeds choose what k-means starts from. Nothing is chosen on the labels. Writes benchmarks/results/surprise_<name>.json.
@@ -46,13 +46,14 @@ from hf2vad.scoring.events import find_events
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.scoring.smooth import smooth
+from hf2vad.scoring.smooth import smooth, window_at
 from hf2vad.tables.read import name_in
 from hf2vad.training.data import StcFile, StcTable
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = [name for name in FEATURES if not networks_for([name]) and name not in ("classes", "embedding")]
 SMOOTHING = 17
+"""Frames at the preset's `smoothing_fps`; of another rate, as many as last as long."""
 MOTION = "_motion"
 """Ending of the names of results with boxes of what moves alone: `--detector.kinds motion`."""
 TRUE = "_true"
@@ -94,9 +95,15 @@ def main() -> None:
         measured = measure_files(test, features, cameras=cameras)
         for name, fusion in fusions(chosen).items():
             known = cameras if name != "features, one camera" else Cameras()
-            scores = Scores(
-                fusion, known, calibrate(normal, fusion=fusion, smoothing=SMOOTHING, where=options.train, cameras=known)
+            calibrations = calibrate(
+                normal,
+                fusion=fusion,
+                smoothing=SMOOTHING,
+                smoothing_fps=preset("features").smoothing_fps,
+                where=options.train,
+                cameras=known,
             )
+            scores = Scores(fusion, known, calibrations)
             found = figures(measured, scores, labels, options.fps)
             if options.tracks:
                 found |= localisation(measured, boxes, scores, labels, truth)
@@ -173,7 +180,8 @@ def figures(measured: list[MeasuredFile], scores: Scoring, labels: FrameLabels, 
         values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         raw = scorer.frame_scores(values, np.concatenate([file.frame for file in files]), frames)
         full = frame >= FRAMES - 1
-        smoothed = smooth(raw[FRAMES - 1 :], SMOOTHING)
+        window = window_at(SMOOTHING, preset("features").smoothing_fps, files[0].file.fps or 0.0)
+        smoothed = smooth(raw[FRAMES - 1 :], window)
         pairs[video] = (truth[full], smoothed[frame[full] - FRAMES + 1])
         events = find_events(smoothed, EventConfig(), calibration)
         spans = [(event.start + FRAMES - 1, event.stop + FRAMES - 2) for event in events]

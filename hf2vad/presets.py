@@ -28,6 +28,8 @@ class Preset:
     fusion: FusionConfig = field(default_factory=FusionConfig)
     density: DensityConfig = field(default_factory=DensityConfig)
     residual: ResidualConfig = field(default_factory=ResidualConfig)
+    smoothing_fps: float = 0.0
+    """Rate of the footage that the median filter counts its frames in; 0: in those of any footage."""
 
 
 WORKING = WorkingConfig(longest=960)
@@ -54,6 +56,8 @@ SHORT_TRAINING = TrainingConfig(
 )
 SURPRISE = FusionConfig.of({"energy": 1.0, "motion_grid": 1.0, "shape": 1.0, "size": 1.0}, rule="surprise")
 """Features without a network, added by surprise."""
+PED2_FPS = 10.0
+"""Frames a second of UCSD Ped2, whose 17 frames of smoothing are 1.7 s."""
 DENSITY = DensityConfig(kind="exemplars", height="speed", exemplars=1024)
 PED2 = _extraction(3, 18, 10**2, 0.5, 10**2, 0.6)
 OURS = replace(
@@ -97,6 +101,7 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
             fusion=replace(SURPRISE, flow=1.0),
             density=DENSITY,
             residual=ResidualConfig(unit="expected_speed"),
+            smoothing_fps=PED2_FPS,
         ),
         "compact_eq9": Preset(extraction=OURS, model=SMALL_NETWORK, training=SHORT_TRAINING),
         "features": Preset(
@@ -104,6 +109,7 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
             training=TrainingConfig(stages=()),
             fusion=SURPRISE,
             density=DENSITY,
+            smoothing_fps=PED2_FPS,
         ),
     }
 )

@@ -23,9 +23,19 @@ Frames = Sequence[Sequence[float | tuple[float, Box]] | None]
 
 
 def put_scores(
-    out: Path, video: str, frames: Frames, *, start: int = 0, smoothing: int = 1, bundle: str = "b1"
+    out: Path,
+    video: str,
+    frames: Frames,
+    *,
+    start: int = 0,
+    smoothing: int = 1,
+    rule: tuple[int, float] | None = None,
+    bundle: str = "b1",
 ) -> None:
-    """Put the tables of `video`. With fusion (1, 0) a score is S_r − 5; S_p is 10 − S_r, speed S_r / 2."""
+    """Put the tables of `video`. With fusion (1, 0) a score is S_r − 5; S_p is 10 − S_r, speed S_r / 2.
+
+    smoothing: frames of the filter. rule: the bundle's frames and rate behind them; None: these frames, at any rate.
+    """
     rows: list[dict[str, Any]] = []
     for frame, boxes in enumerate(frames, start):
         nulls = dict.fromkeys(SHARD.names)
@@ -38,10 +48,12 @@ def put_scores(
             | {"s_flow": s, "s_frame": 10 - s, "speed": s / 2, "s_motion": 0.0, "score": s - 5}
             for s, corners in found
         ] or [row]
+    says = {"video": video, "start": start, "bundle": bundle, "smoothing": smoothing, "thresholds": [3.0, 2.0]}
+    says |= {} if rule is None else {"smoothing_rule": rule}
     tables = finalise(
         [pa.Table.from_pylist(rows, schema=SHARD)], pts_s=np.arange(len(frames)) / 25, empty=-5.0,
         smoothing=smoothing, calibration=CALIBRATION, events=EventConfig(),
-        metadata={"video": video, "start": start, "bundle": bundle, "smoothing": smoothing, "thresholds": [3.0, 2.0]},
+        metadata=says,
     )  # fmt: skip
     for name in ("frames", "objects", "events"):
         put_table(table_path(out, video, name, bundle=bundle), getattr(tables, name))

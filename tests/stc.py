@@ -56,10 +56,11 @@ def put_clip(
     extraction: ExtractionConfig | None = None,
     content: tuple[U8, F16] | None = None,
     classes: Sequence[int] | None = None,
+    fps: float | None = 25.0,
 ) -> Path:
     """Put the file of frames start … stop of `video`, with `cubes[frame]` cubes in a frame, `rows` a row group.
 
-    classes: class of each cube of a frame, the same in all of them.
+    classes: class of each cube of a frame, the same in all of them. fps: rate that the file says; None: it says none.
     """
     total = sum(cubes.values())
     appearance, flow = content or make_cubes(total, seed)
@@ -71,6 +72,7 @@ def put_clip(
         done += count
     settings = to_dict(extraction or ExtractionConfig())
     values = {"video": video, "fingerprint": "1", "start": frames[0], "stop": frames[1], "extraction": settings}
+    values |= {} if fps is None else {"fps": fps}
     path = folder / video / f"{frames[0]:08d}-{frames[1]:08d}.parquet"
     table = pa.Table.from_batches(batches, schema).replace_schema_metadata(pack_metadata("stc", values))
     put_table(str(path), table, row_group_size=rows)

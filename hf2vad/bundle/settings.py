@@ -34,7 +34,9 @@ class BundleSettings:
     model: ModelConfig
     fusion: FusionConfig
     smoothing: int
-    """Frames of the median filter over frame scores."""
+    """Frames of the median filter over frame scores, at `smoothing_fps`."""
+    smoothing_fps: float = 0.0
+    """Rate of the footage that `smoothing` counts frames of; 0: of any footage."""
     calibration: Calibration
     """Over the cubes of all cameras."""
     camera_pattern: str = ""
@@ -73,6 +75,7 @@ class BundleSettings:
             "model": to_dict(self.model),
             "fusion": to_dict(self.fusion),
             "smoothing": self.smoothing,
+            **({"smoothing_fps": self.smoothing_fps} if self.smoothing_fps else {}),
             "calibration": self.calibration.to_json(),
             "camera_pattern": self.camera_pattern,
             "cameras": {name: found.to_json() for name, found in sorted(self.cameras.items())},
@@ -143,6 +146,7 @@ def settings_from_json(uri: str, content: Mapping[str, Any]) -> BundleSettings:
             model=from_dict(ModelConfig, content["model"], where=where),
             fusion=from_dict(FusionConfig, content["fusion"], where=where),
             smoothing=int(content["smoothing"]),
+            smoothing_fps=float(content.get("smoothing_fps", 0.0)),
             calibration=Calibration.from_json(content["calibration"]),
             camera_pattern=PathPattern.of_camera(str(content["camera_pattern"])).text,
             cameras={name: Calibration.from_json(known) for name, known in content["cameras"].items()},

@@ -93,9 +93,9 @@ def alarm_levels(
     """
     prefix = scores_prefix(scores)
     by_camera: dict[str, list[ScoredFootage]] = {}
-    bundle, smoothing, by_surprise = "", 0, False
+    bundle, smoothing, smoothing_fps, by_surprise = "", 0, 0.0, False
     for video in scored_videos(prefix):
-        bundle, smoothing = video.metadata["bundle"], video.metadata["smoothing"]
+        bundle, (smoothing, smoothing_fps) = video.metadata["bundle"], video.smoothing_rule
         by_surprise = video.metadata.get("rule") == "surprise"
         table = video.table("frames").select(["frame", "pts_s", "score", "health"])
         low = target.events.low if target.events.low is not None else float(video.metadata["thresholds"][1])
@@ -113,6 +113,7 @@ def alarm_levels(
     alarms = Alarms(
         bundle=bundle,
         smoothing=smoothing,
+        smoothing_fps=smoothing_fps,
         rule=rule_of(target.events),
         camera_pattern=pattern.text,
         threshold=levels[""].threshold,

@@ -56,7 +56,8 @@ class LabelledFrames:
     videos: list[VideoFrames]
     parts: tuple[str, ...]
     """The parts that all videos have."""
-    smoothing: Smoothing
+    smoothings: tuple[Smoothing, ...]
+    """The filters of the videos, each once, the shortest first: several where their frame rates differ."""
     bundle: str
     unlabelled: int
     """Scored videos without labels."""
@@ -116,28 +117,32 @@ def collect(
     wanted = dict(labels)
     unlabelled = 0
     bundle = ""
-    windows: dict[int, str] = {}
+    rules: dict[tuple[int, float], str] = {}
     for found in scored_videos(prefix):
         name = name_in(wanted, found.video)
         if name is None:
             unlabelled += 1
             continue
         bundle = found.metadata["bundle"]
-        windows.setdefault(int(found.metadata["smoothing"]), found.video)
-        read.append(_read(found, *wanted.pop(name), parts))
+        rules.setdefault(found.smoothing_rule, found.video)
+        smoothing = Smoothing.of(protocol, int(found.metadata["smoothing"]))
+        read.append(_read(found, *wanted.pop(name), parts, smoothing))
     if wanted:
         names = ", ".join(repr(name) for name in list(wanted)[:3])
         without = count_words(len(wanted), "labelled video")
         raise EvaluationError(f"no score table under {prefix} for {without}: {names} …; score them first")
     if not read:
         raise EvaluationError(f"{prefix}: none of its videos is labelled")
-    smoothing, *others = {Smoothing.of(protocol, window) for window in windows}
-    if others:
-        some = ", ".join(f"{window} frames ({video!r})" for window, video in windows.items())
+    smoothings = tuple(sorted({raw.smoothing for raw in read}, key=lambda smoothing: smoothing.window))
+    if len(rules) > 1 and len(smoothings) > 1:
+        some = ", ".join(
+            f"{window} frames{f' at {fps:g} a second' if fps else ''} ({video!r})"
+            for (window, fps), video in rules.items()
+        )
         raise EvaluationError(f"{prefix}: scores smoothed over {some}; give --protocol.window, or score again")
     there = tuple(part for part in parts if all(part in raw.parts for raw in read))
     floors = {part: min(0.0, *(raw.lowest(part) for raw in read)) for part in there}
-    return LabelledFrames([_finished(raw, floors, smoothing) for raw in read], there, smoothing, bundle, unlabelled)
+    return LabelledFrames([_finished(raw, floors) for raw in read], there, smoothings, bundle, unlabelled)
 
 
 @dataclass(frozen=True)
@@ -151,13 +156,14 @@ class _Raw:
     """Rows of the labelled frames."""
     score: F64
     parts: Mapping[str, F64]
+    smoothing: Smoothing
 
     def lowest(self, part: str) -> float:
         values = self.parts[part]
         return float(values.min(where=np.isfinite(values), initial=np.inf))
 
 
-def _read(found: VideoTables, frame: I64, anomalous: Labels, parts: Mapping[str, Part]) -> _Raw:
+def _read(found: VideoTables, frame: I64, anomalous: Labels, parts: Mapping[str, Part], smoothing: Smoothing) -> _Raw:
     table = found.table("frames")
     rows = table["frame"].to_numpy()
     there = np.isin(frame, rows)
@@ -169,7 +175,7 @@ def _read(found: VideoTables, frame: I64, anomalous: Labels, parts: Mapping[str,
     score = np.asarray(table["score_raw"].to_numpy(), np.float64)
     objects = shown_objects(found.table("objects"), table, found.metadata)
     maxima = dict(_frame_maxima(np.searchsorted(rows, objects["frame"].to_numpy()), objects, score, parts))
-    return _Raw(found.video, frame, anomalous, np.searchsorted(rows, frame), score, maxima)
+    return _Raw(found.video, frame, anomalous, np.searchsorted(rows, frame), score, maxima, smoothing)
 
 
 def _frame_maxima(position: I64, objects: pa.Table, score: F64, parts: Mapping[str, Part]) -> Iterator[tuple[str, F64]]:
@@ -181,12 +187,12 @@ def _frame_maxima(position: I64, objects: pa.Table, score: F64, parts: Mapping[s
             yield part, best
 
 
-def _finished(raw: _Raw, floors: Mapping[str, float], smoothing: Smoothing) -> VideoFrames:
+def _finished(raw: _Raw, floors: Mapping[str, float]) -> VideoFrames:
     columns = {"score_raw": raw.score}
     columns |= {
         part + "_raw": np.where(raw.parts[part] == -np.inf, floor, raw.parts[part]) for part, floor in floors.items()
     }
-    columns |= {name.removesuffix("_raw"): smoothing(values) for name, values in columns.items()}
+    columns |= {name.removesuffix("_raw"): raw.smoothing(values) for name, values in columns.items()}
     return VideoFrames(
         raw.video, raw.frame, raw.anomalous, {name: values[raw.positions] for name, values in columns.items()}
     )

@@ -39,6 +39,8 @@ def evaluate(
     """
     frames = collect(prefix, labels, protocol)
     score, raw = frames.pairs("score"), frames.pairs("score_raw")
+    windows = [smoothing.window for smoothing in frames.smoothings]
+    smoothed = windows if len(windows) > 1 else windows[0]
     macro, defined = macro_auroc(score)
     result: dict[str, Any] = {
         "auroc_micro": micro_auroc(score),
@@ -59,12 +61,12 @@ def evaluate(
             v.video: {"frames": int(v.scored.sum()), "anomalous": int(v.anomalous[v.scored].sum())}
             for v in frames.videos
         },
-        "smoothing": frames.smoothing.window,
+        "smoothing": smoothed,
         "protocol": {
             "frames": "every labelled frame that has a score",
-            "smoothing": frames.smoothing.kind,
-            "window": frames.smoothing.window,
-            "sigma": frames.smoothing.sigma,
+            "smoothing": frames.smoothings[0].kind,
+            "window": smoothed,
+            "sigma": frames.smoothings[0].sigma if len(windows) == 1 else None,
             "macro": "mean over the videos with frames of both kinds",
             "macro_padded": "mean over all videos, each padded with one normal and one anomalous frame that are ranked "
             "right: random scores reach about 0.69 on Ped2; not to be compared with auroc_macro",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ from hf2vad.progress import ProgressBar
 from hf2vad.schema import F64, FRAMES
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer, in_heights
-from hf2vad.scoring.smooth import smooth
+from hf2vad.scoring.smooth import smooth, window_at
 from hf2vad.training.data import StcFile, StcTable
 from hf2vad.training.group import Group
 from hf2vad.video.sampled import holders
@@ -56,6 +57,10 @@ class MeasuredFile:
     def as_camera(self) -> MeasuredFile:
         """This file as measured by the features of its camera."""
         return replace(self, values={**self.values, **self.own})
+
+
+Smoothed = Callable[[Sequence[MeasuredFile], Scorer], F64]
+"""Smoothed scores of the frames of files."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,7 @@ def calibrate(
     cameras: Cameras = NO_CAMERAS,
     camera_cubes: int = 1000,
     plain: Sequence[MeasuredFile] | None = None,
+    smoothing_fps: float = 0.0,
 ) -> Calibrations:
     """Distributions over all cubes and for each camera: mean and deviation of every measured feature, with `fusion.rule
     = surprise` the distribution of each weighted feature, and percentiles of the frame scores.
@@ -208,16 +214,19 @@ def calibrate(
     plain: the values of features without a network over more footage, where `files` are held-out footage alone, because
     the network knows the rest; these features are then judged by all of it. None: `files` are all.
 
+    smoothing, smoothing_fps: as `window_at` takes them, with each video's own rate.
+
     Raises TrainingError, naming `where`, when a feature with a weight is not finite or, with Eq. 9, always the same, so
     that σ is 0.
     """
     plain = files if plain is None else plain
-    overall = _calibration(files, plain, fusion, smoothing, where)
+    smoothed = partial(_smoothed, smoothing=smoothing, smoothing_fps=smoothing_fps)
+    overall = _calibration(files, plain, fusion, smoothed, where)
     camera_of = cameras.apart_of if fusion.rule == "surprise" else cameras.pattern.camera_of
     groups, plain_groups = _by_camera(files, camera_of), _by_camera(plain, camera_of)
     least = 1 if fusion.rule == "surprise" else camera_cubes
     calibrations = {
-        name: _calibration(group, plain_groups[name], fusion, smoothing, f"{where}, camera {name}", overall)
+        name: _calibration(group, plain_groups[name], fusion, smoothed, f"{where}, camera {name}", overall)
         for name, group in groups.items()
         if sum(len(file.frame) for file in group) >= least
     }
@@ -236,7 +245,7 @@ def _calibration(
     files: Sequence[MeasuredFile],
     plain: Sequence[MeasuredFile],
     fusion: FusionConfig,
-    smoothing: int,
+    smoothed: Smoothed,
     where: str,
     overall: Calibration | None = None,
 ) -> Calibration:
@@ -256,7 +265,7 @@ def _calibration(
         frames=0,
     )
     if fusion.rule == "eq9":
-        return _with_thresholds(rough, files, Scorer.eq9(fusion, rough), smoothing)
+        return _with_thresholds(rough, files, Scorer.eq9(fusion, rough), smoothed)
     counted = {name: feature_classes()[name].counted for name in fusion.weights}
     tails = {
         name: (counted_tail if counted[name] else fit_tail)(
@@ -267,7 +276,7 @@ def _calibration(
     rough = replace(rough, tails=tails)
     sums = _sums(files, Scorer.surprise(fusion, rough, overall or rough))
     rough = replace(rough, total=(counted_tail if all(counted.values()) else fit_tail)(sums))
-    own = _with_thresholds(rough, files, Scorer.surprise(fusion, rough, overall or rough), smoothing)
+    own = _with_thresholds(rough, files, Scorer.surprise(fusion, rough, overall or rough), smoothed)
     return own if overall is None else _shrunk(own, overall)
 
 
@@ -282,8 +291,10 @@ def _sums(files: Sequence[MeasuredFile], scorer: Scorer) -> F64:
     return np.concatenate(sums)
 
 
-def _with_thresholds(rough: Calibration, files: Sequence[MeasuredFile], scorer: Scorer, smoothing: int) -> Calibration:
-    scores = _smoothed(files, scorer, smoothing)
+def _with_thresholds(
+    rough: Calibration, files: Sequence[MeasuredFile], scorer: Scorer, smoothed: Smoothed
+) -> Calibration:
+    scores = smoothed(files, scorer)
     threshold, low = np.percentile(scores, [THRESHOLD_PERCENTILE, LOW_PERCENTILE])
     return replace(rough, threshold=float(threshold), low=float(low), frames=len(scores))
 
@@ -304,23 +315,26 @@ def _check(name: str, moments: RunningMoments, where: str, *, may_be_equal: bool
         raise TrainingError(f"{where}: the {name} errors of all training cubes are equal; nothing can be normal")
 
 
-def _smoothed(files: Iterable[MeasuredFile], scorer: Scorer, smoothing: int) -> F64:
+def _smoothed(files: Iterable[MeasuredFile], scorer: Scorer, *, smoothing: int, smoothing_fps: float) -> F64:
     """Smoothed scores of all frames with full context, as scoring gives them: a video's files are smoothed as one."""
-    videos: dict[str, list[tuple[int, F64, npt.NDArray[np.bool_]]]] = {}
+    videos: dict[str, list[tuple[int, F64, npt.NDArray[np.bool_], float]]] = {}
     for measured in files:
         raw = _raw_scores(measured, scorer)
         if len(raw):
             start, between = measured.file.stop - len(raw), measured.file.between[-len(raw) :]
-            videos.setdefault(measured.file.uri.rsplit("/", 1)[0], []).append((start, raw, between))
+            videos.setdefault(measured.file.uri.rsplit("/", 1)[0], []).append(
+                (start, raw, between, measured.file.fps or 0.0)
+            )
     scores = []
     for parts in videos.values():
-        first = min(start for start, _, _ in parts)
-        whole = np.full(max(start + len(raw) for start, raw, _ in parts) - first, np.nan)
+        first = min(start for start, *_ in parts)
+        whole = np.full(max(start + len(raw) for start, raw, *_ in parts) - first, np.nan)
         held = np.zeros(len(whole), np.bool_)
-        for start, raw, between in parts:
+        for start, raw, between, _ in parts:
             whole[start - first : start - first + len(raw)] = raw
             held[start - first : start - first + len(raw)] = between
-        smoothed = smooth(whole[holders(held)], smoothing)
+        window = window_at(smoothing, smoothing_fps, float(np.median([fps for *_, fps in parts])))
+        smoothed = smooth(whole[holders(held)], window)
         scores.append(smoothed[~np.isnan(smoothed)])
     return np.concatenate(scores)
 

@@ -44,7 +44,9 @@ class Recipe:
     features: Mapping[str, Any]
     """Settings of every feature, by its name."""
     smoothing: int
-    """Frames of the median filter over frame scores."""
+    """Frames of the median filter over frame scores, at `smoothing_fps`."""
+    smoothing_fps: float = 0.0
+    """Rate of the footage that `smoothing` counts frames of; 0: of any footage."""
     camera_pattern: str
     """Pattern that names a video's camera. If empty, the path does as archive/place.py reads it; with Eq. 9 cameras are
     not told apart."""
@@ -87,7 +89,12 @@ class Recipe:
             *later,
             *(["one camera"] if self.one_camera else []),
             *(["cameras from recorders' names"] if recorded else []),
+            *([f"smoothed at {fps:g} frames/s"] if (fps := self.smoothing_rate(table)) else []),
         )
+
+    def smoothing_rate(self, table: StcTable) -> float:
+        """`smoothing_fps`, but 0 for a table of an earlier release, which does not say the rates of its videos."""
+        return self.smoothing_fps if all(file.fps is not None for file in table.files) else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ from hf2vad.models.settings import FlowError, ModelConfig
 from hf2vad.schema import F64
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
+from hf2vad.scoring.smooth import window_at
 from hf2vad.settings import from_dict, to_dict
 from hf2vad.storage import delete, exists, list_files, put_json, read_json
 from hf2vad.training.checkpoint import Checkpoints
@@ -94,7 +95,7 @@ class Selector:
             fit,
             held,
             preset=self.recipe.fusion,
-            smoothing=self.recipe.smoothing,
+            smoothing=self._window,
             cubes=self.config.cubes,
             margin=self.config.margin,
             seed=self.recipe.training.seed,
@@ -113,17 +114,23 @@ class Selector:
             engine = EagerEngine(network, device=self.device, batch=batch, networks=networks)
         features = FeatureSet(fit_features(fit, counted, seed=recipe.training.seed)[0], engine, batch)
         files, plain = measure_normal(fit, unseen, features, None, Group())
-        normal = calibrate(files, fusion=recipe.fusion, smoothing=recipe.smoothing, where=self.table.uri, plain=plain)
+        normal = calibrate(files, fusion=recipe.fusion, smoothing=self._window, where=self.table.uri, plain=plain)
         fusion, rows = choose_parts(
             features,
             Scorer.surprise(recipe.fusion, normal.overall, normal.overall),
             held,
             preset=recipe.fusion,
-            smoothing=recipe.smoothing,
+            smoothing=self._window,
             margin=self.config.margin,
             seed=recipe.training.seed,
         )
         return fusion, recipe.features.get(Motion.name, DensityConfig()), rows
+
+    @property
+    def _window(self) -> int:
+        """Frames of the median filter, at the usual rate of the table's videos."""
+        rate = float(np.median([file.fps or 0.0 for file in self.table.files]))
+        return window_at(self.recipe.smoothing, self.recipe.smoothing_rate(self.table), rate)
 
     def _candidates(self) -> Iterator[tuple[str, ModelConfig]]:
         """The preset's own network first, then those with other memories."""
@@ -144,7 +151,7 @@ class Selector:
             unusual = {kind: self._errors(network, cubes) for kind, cubes in changed.items()}
             for error in ERRORS:
                 figures = {
-                    kind: separation(held, normal[error], unusual[kind][error], smoothing=self.recipe.smoothing)
+                    kind: separation(held, normal[error], unusual[kind][error], smoothing=self._window)
                     for kind in SPEEDS
                 }
                 rows.append(figure_row("network", f"{name}, {error} of the flows' errors", figures))

@@ -81,7 +81,12 @@ class TrainJob:
     second SIGTERM, they are dropped. Training in one process takes the time that it needs."""
 
     smoothing: int = 17
-    """Frames of the median filter over frame scores; odd, 1: none."""
+    """Frames of the median filter over frame scores, counted at `smoothing_fps`; odd, 1: none."""
+
+    smoothing_fps: float = 0.0
+    """Frames a second of the footage that `smoothing` counts: a video with twice as many is smoothed over twice as
+    many, so over the same time. 0: `smoothing` frames of any footage, as of folders of images, whose rate nobody
+    knows."""
 
     mlflow: str = ""
     """URI of an MLflow tracking server or store, for loss curves; empty: none. Needs the extra `mlflow`."""
@@ -122,7 +127,8 @@ class TrainJob:
         """The defaults of the chosen preset."""
         name = early["preset"] or "compact"
         chosen = preset(name)
-        settings = {name: getattr(chosen, name) for name in ("model", "training", "fusion", "density", "residual")}
+        names = ("model", "training", "fusion", "density", "residual", "smoothing_fps")
+        settings = {name: getattr(chosen, name) for name in names}
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
     def __post_init__(self) -> None:
@@ -135,6 +141,9 @@ class TrainJob:
             )
         require(self.grace_seconds >= 0, f"--grace-seconds must be at least 0, got {self.grace_seconds}")
         require_odd("--smoothing", self.smoothing)
+        require(
+            0 <= self.smoothing_fps <= 1000, f"--smoothing-fps must lie between 0 and 1000, got {self.smoothing_fps}"
+        )
         if self.init and self.select:
             raise ConfigError("--select tries networks of other shapes than that of --init; give one of the two")
         if self.select and not self.training.stages and self.fusion.rule == "eq9":
@@ -205,6 +214,7 @@ def training_plan(job: TrainJob) -> TrainingPlan:
         fusion=job.fusion,
         features={name: _absolute(name, own) for name, own in feature_settings(job).items()},
         smoothing=job.smoothing,
+        smoothing_fps=job.smoothing_fps,
         camera_pattern=job.camera_pattern,
         camera_cubes=job.camera_cubes,
         one_camera=job.one_camera,

@@ -64,7 +64,9 @@ def smoothing(result: Mapping[str, Any]) -> str:
     if name == "none":
         return "no smoothing"
     sigma = f", sigma {protocol['sigma']:.3g}" if protocol["sigma"] is not None else ""
-    return f"{name} of {count_words(protocol['window'], 'frame')}{sigma}"
+    if isinstance(window := protocol["window"], list):
+        return f"{name} of {window[0]} to {window[-1]} frames, by the rate of the footage"
+    return f"{name} of {count_words(window, 'frame')}{sigma}"
 
 
 def counted(result: Mapping[str, Any]) -> str:

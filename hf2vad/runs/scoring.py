@@ -106,10 +106,13 @@ def scoring_task(job: ScoreSettings, zones: Zones = WHOLE_PICTURES, *, tries: in
     if job.device not in ("auto", "cpu"):
         choose_device(job.device)
     settings = bundle.settings
-    smoothing = settings.smoothing if job.smoothing is None else job.smoothing
+    smoothing, smoothing_fps = (job.smoothing, 0.0) if job.smoothing else (settings.smoothing, settings.smoothing_fps)
+    smoothed = (smoothing, smoothing_fps) if smoothing_fps else (smoothing,)
     alarms = [content_hash(absolute(job.alarms))] if job.alarms else []
     if job.alarms:
-        settings = read_alarms(absolute(job.alarms)).applied_to(settings, job.events, smoothing=smoothing)
+        settings = read_alarms(absolute(job.alarms)).applied_to(
+            settings, job.events, smoothing=smoothing, smoothing_fps=smoothing_fps
+        )
     counted = counted_features(settings.fusion)
     features = fitted_features(bundle) if job.all_parts else counted
     more = [name for name in features if name not in counted]
@@ -125,8 +128,8 @@ def scoring_task(job: ScoreSettings, zones: Zones = WHOLE_PICTURES, *, tries: in
             plan=plan,
             shard_schema=SHARD_VECTORS if job.vectors else SHARD,
             zones=zones,
-            scores=hash_of(plan, smoothing, to_dict(job.health), *most),
-            final=hash_of(plan, smoothing, to_dict(job.events), to_dict(job.health), *alarms, *most),
+            scores=hash_of(plan, *smoothed, to_dict(job.health), *most),
+            final=hash_of(plan, *smoothed, to_dict(job.events), to_dict(job.health), *alarms, *most),
         ),
         config=walk_config(job, extraction, frame_stats=True, tries=tries),
         bundle_uri=job.bundle,
@@ -136,6 +139,7 @@ def scoring_task(job: ScoreSettings, zones: Zones = WHOLE_PICTURES, *, tries: in
         batch=job.batch,
         device=job.device,
         smoothing=smoothing,
+        smoothing_fps=smoothing_fps,
         events=job.events,
         health=job.health,
         vectors=job.vectors,

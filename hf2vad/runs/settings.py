@@ -61,7 +61,8 @@ class ScoreSettings(ZoneSettings, WalkSettings):
     """`auto`: the GPU where a worker has one. `cpu`, `cuda`."""
 
     smoothing: int | None = None
-    """Frames of the median filter over frame scores; none: the bundle's."""
+    """Frames of the median filter over frame scores, of any footage; none: as the bundle says, by default as many as
+    last 1.7 s."""
 
     all_parts: bool = False
     """Measure every feature that the bundle has, not only those with a weight in its score; the others are null in the

@@ -23,7 +23,7 @@ class Alarms:
     bundle: str
     """Id of the bundle that scored the footage."""
     smoothing: int
-    """Frames of the median filter over its scores."""
+    """Frames of the median filter over its scores, at `smoothing_fps`."""
     rule: Mapping[str, Any]
     """The settings of EventConfig that say what one event is."""
     camera_pattern: str
@@ -33,19 +33,33 @@ class Alarms:
     cameras: Mapping[str, float]
     figures: Mapping[str, Any]
     """Figures that the thresholds are based on, for people."""
+    smoothing_fps: float = 0.0
+    """Rate of the footage that `smoothing` counts frames of; 0: of any footage."""
 
     def put(self, uri: str) -> None:
         """Write the file."""
         put_json(uri, {"hf2vad.alarms": VERSION, **asdict(self)})
 
-    def applied_to(self, bundle: BundleSettings, config: EventConfig, *, smoothing: int) -> BundleSettings:
+    def applied_to(
+        self, bundle: BundleSettings, config: EventConfig, *, smoothing: int, smoothing_fps: float = 0.0
+    ) -> BundleSettings:
         """`bundle` with these thresholds in its calibrations.
 
         Raises MismatchError when they were set for another bundle, smoothing, camera pattern or rule of events.
         """
         pattern = bundle.camera_pattern or self.camera_pattern
-        asked = {"bundle": bundle.id, "smoothing": smoothing, "camera pattern": pattern, **rule_of(config)}
-        own = {"bundle": self.bundle, "smoothing": self.smoothing, "camera pattern": self.camera_pattern, **self.rule}
+        asked = {
+            "bundle": bundle.id,
+            "smoothing": _words(smoothing, smoothing_fps),
+            "camera pattern": pattern,
+            **rule_of(config),
+        }
+        own = {
+            "bundle": self.bundle,
+            "smoothing": _words(self.smoothing, self.smoothing_fps),
+            "camera pattern": self.camera_pattern,
+            **self.rule,
+        }
         if different := [
             f"{name} {own.get(name)!r}, not {asked[name]!r}" for name in asked if own.get(name) != asked[name]
         ]:
@@ -60,6 +74,10 @@ class Alarms:
                 for name, calibration in cameras.items()
             },
         )
+
+
+def _words(smoothing: int, fps: float) -> int | str:
+    return f"{smoothing} at {fps:g} frames/s" if fps else smoothing
 
 
 def rule_of(config: EventConfig) -> dict[str, Any]:

@@ -99,6 +99,8 @@ class RunLayout:
     keeps_shards: ClassVar[bool] = False
     """True: shards are the result; they stay, and those of another state are removed when their video is opened. False:
     shards are intermediate, and are removed when their video is finished."""
+    says_rate: ClassVar[bool] = False
+    """True: a shard's file has the usual rate of its video's frames in its metadata."""
 
     def state(self, video: Video) -> str:
         """State of `video` when it is finished, as its mark names it."""
@@ -257,6 +259,7 @@ class CubeLayout(RunLayout):
         "write_statistics": False,
     }
     keeps_shards: ClassVar[bool] = True
+    says_rate: ClassVar[bool] = True
 
     def folder(self, kind: str) -> str:
         return join(self.prefix, kind, self.dataset)

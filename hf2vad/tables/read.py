@@ -63,6 +63,13 @@ class VideoTables:
         """Path in its archive."""
         return split_id(self.video, self.archives)[1]
 
+    @property
+    def smoothing_rule(self) -> tuple[int, float]:
+        """Frames of the median filter over its scores, and the rate of the footage that these are frames of; 0: of any
+        footage."""
+        frames, fps = self.metadata.get("smoothing_rule", (self.metadata["smoothing"], 0.0))
+        return int(frames), float(fps)
+
     def uri(self, name: str) -> str:
         """URI of the table `name`."""
         return join(self.prefix, name, self.key)

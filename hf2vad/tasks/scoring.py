@@ -24,11 +24,13 @@ from hf2vad.scoring.final import FinalTables, event_table, finalise, narrowed_sh
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.scoring.settings import EventConfig
 from hf2vad.scoring.shard import score_shard
+from hf2vad.scoring.smooth import window_at
 from hf2vad.settings import to_dict
 from hf2vad.storage import read_table
 from hf2vad.tables.layout import Metadata, ScoreLayout
 from hf2vad.video.shards import HALO_BEFORE, Shard, worked_frames
 from hf2vad.video.timeline import Timeline
+from hf2vad.video.times import usual_fps
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
 
 if TYPE_CHECKING:
@@ -54,7 +56,9 @@ class ScoringTask:
     """Cubes that the network works on at once."""
     device: str
     smoothing: int
-    """Frames of the median filter over frame scores."""
+    """Frames of the median filter over frame scores, at `smoothing_fps`."""
+    smoothing_fps: float
+    """Rate of the footage that `smoothing` counts frames of; 0: of any footage."""
     events: EventConfig
     health: HealthConfig
     vectors: int = 0
@@ -150,13 +154,14 @@ class ScoringTask:
 
     def _final_tables(self, video: Video, parts: Parts, health: Health) -> FinalTables:
         (start, stop), timeline = parts.frames, parts.timeline
-        calibration = self.bundle.calibration_of(video.path)
+        calibration, rate = self.bundle.calibration_of(video.path), usual_fps(timeline.pts_s)
         shards = [read_table(self.layout.shard_uri(video, frames)) for frames in parts.done]
         engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
         metadata: dict[str, Any] = {
             **self.layout.final_metadata(video, (start, stop), complete=parts.complete),
             "engine": ", ".join(sorted(engines)),
-            "smoothing": self.smoothing,
+            "smoothing": window_at(self.smoothing, self.smoothing_fps, 0.0 if timeline.names else rate),
+            **({"smoothing_rule": [self.smoothing, self.smoothing_fps]} if self.smoothing_fps else {}),
             "thresholds": list(thresholds(self.events, calibration)),
             "width": timeline.width,
             "height": timeline.height,
@@ -184,7 +189,7 @@ class ScoringTask:
             pts_s=pts_s,
             empty=scorer.empty,
             at_frame=scorer if scorer.at_frame else None,
-            smoothing=self.smoothing,
+            smoothing=int(metadata["smoothing"]),
             calibration=self.bundle.calibration_of(video.path),
             events=self.events,
             metadata=metadata,

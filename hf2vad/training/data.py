@@ -42,6 +42,9 @@ class StcFile:
     """Name of the video's archive, which its id begins with; empty: the archive has none."""
     worked: tuple[int, int, str] | None = None
     """Frames of the whole file, and which of them were worked on (video/sampled.py); None: all."""
+    fps: float | None = None
+    """Usual rate of the video, frames a second; 0 for a folder of images, whose rate nobody knows. None: the file is of
+    an earlier release, and does not say."""
 
     @property
     def path(self) -> str:
@@ -129,7 +132,8 @@ class StcTable:
             place = (entry.uri, metadata["video"], metadata["start"], metadata["stop"], groups)
             digits = metadata.get("worked")
             worked = None if digits is None else (metadata["start"], metadata["stop"], digits)
-            self.files.append(StcFile(*place, archive=metadata.get("archive", ""), worked=worked))
+            more = {"archive": metadata.get("archive", ""), "fps": metadata.get("fps")}
+            self.files.append(StcFile(*place, worked=worked, **more))
             digest.update(
                 f"{metadata['video']}\0{metadata['fingerprint']}\0{metadata['start']}-{metadata['stop']}\0{identity}\n".encode()
             )

@@ -149,6 +149,11 @@ def median_step(pts_s: F64) -> float:
     return float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 0.0
 
 
+def usual_fps(pts_s: F64) -> float:
+    """Frames a second by the median step, to a thousandth; 0 for fewer than two frames."""
+    return round(1 / step, 3) if (step := median_step(pts_s)) else 0.0
+
+
 def runs(holds: Flags) -> list[tuple[int, int]]:
     """Start and end (exclusive) of each unbroken run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], holds, [False]]).astype(np.int8)))

@@ -25,6 +25,7 @@ from hf2vad.tables.layout import Metadata, RunLayout, list_shards
 from hf2vad.video.sampled import packed
 from hf2vad.video.shards import Range, Shard
 from hf2vad.video.timeline import Timeline, probe, shown_seconds
+from hf2vad.video.times import usual_fps
 from hf2vad.walk.failures import Failure, failure_reason, put_failure_row, quarantine_reason
 from hf2vad.walk.markers import Marks
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkTask
@@ -110,6 +111,8 @@ def _run_shard(task: WalkTask, shard: Shard) -> dict[str, float]:
     metadata = layout.metadata(shard.video, frames)
     if shard.fps:
         metadata["worked"] = packed(shard.worked, *frames)
+    if layout.says_rate:
+        metadata["fps"] = 0.0 if shard.names else usual_fps(shard.pts_s)
     with span("load"):
         extractors = warm_extractor.loads
         extractor = warm_extractor(config.extraction, config.boxes, config.threads)

@@ -136,6 +136,21 @@ def test_alarms_of_another_bundle_or_rule_are_refused(tmp_path: Path, bundle: Bu
         replace(alarms, bundle="other").applied_to(bundle, EventConfig(), smoothing=17)
 
 
+def test_alarms_count_the_frames_of_smoothing_as_the_bundle_does(tmp_path: Path, bundle: BundleSettings) -> None:
+    scores = [[5.0 + i % 7] for i in range(300)]
+    put_scores(tmp_path, "slow", scores, bundle=bundle.id, smoothing=17, rule=(17, 10.0))
+    put_scores(tmp_path, "fast", scores, bundle=bundle.id, smoothing=43, rule=(17, 10.0))
+    alarms, _ = alarm_levels(str(tmp_path), target(1000, events=EventConfig(), resamples=0), PathPattern(""))
+    assert (alarms.smoothing, alarms.smoothing_fps) == (17, 10.0)
+    alarms.put(str(tmp_path / "alarms.json"))
+    fitted = read_alarms(str(tmp_path / "alarms.json")).applied_to(
+        bundle, EventConfig(), smoothing=17, smoothing_fps=10.0
+    )
+    assert fitted.calibration.threshold == alarms.threshold
+    with pytest.raises(MismatchError, match="smoothing '17 at 10 frames/s', not 17;"):
+        alarms.applied_to(bundle, EventConfig(), smoothing=17)
+
+
 @pytest.mark.parametrize("text", ["{}", "[]", '{"hf2vad.alarms": 1}', "no json", '{"hf2vad.alarms": 9}'])
 def test_what_is_no_alarms_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "alarms.json"

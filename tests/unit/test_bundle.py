@@ -126,6 +126,7 @@ def test_any_change_of_what_decides_scores_is_another_id(tmp_path: Path, model: 
         {"model": replace(SMALL_MODEL, dropout=0.2)},
         {"fusion": FusionConfig(flow=0.3, frame=0.8)},
         {"smoothing": 15},
+        {"smoothing_fps": 10.0},
         {"camera_pattern": "{camera}/*"},
         {"cameras": {"gate": CALIBRATION}},
         {"perspective": PERSPECTIVE},
@@ -134,7 +135,7 @@ def test_any_change_of_what_decides_scores_is_another_id(tmp_path: Path, model: 
         *({"calibration": Calibration.from_json({**flat, key: 2 * value})} for key, value in flat.items()),
     ]
     ids = [put(tmp_path / str(i), model, **change).id for i, change in enumerate(changes)]
-    assert len(set(ids)) == len(changes) == 23
+    assert len(set(ids)) == len(changes) == 24
 
 
 @pytest.mark.parametrize(

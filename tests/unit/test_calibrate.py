@@ -17,6 +17,7 @@ from hf2vad.errors import TrainingError
 from hf2vad.features.settings import FusionConfig
 from hf2vad.fitting.calibrate import Calibrations, calibrate, measure_files
 from hf2vad.fitting.running_moments import RunningMoments
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import F64
 from hf2vad.training.data import StcTable
@@ -98,6 +99,21 @@ def test_a_calibration_is_what_its_definitions_give(tmp_path: Path, engine: Eage
     assert (found.threshold, found.low) == pytest.approx(tuple(np.percentile(frames, [99.9, 99])))
     assert found.threshold > found.low
     assert (found.cubes, found.frames) == (58, 26 + 15 + 15)
+
+
+def test_videos_of_several_rates_are_smoothed_over_the_same_time(tmp_path: Path, engine: EagerEngine) -> None:
+    cubes = dict.fromkeys(range(4, 28), 2)
+    put_clip(tmp_path, "a", (0, 30), cubes, fps=10.0)
+    put_clip(tmp_path, "b", (0, 30), cubes, seed=1, fps=25.0)
+    put_clip(tmp_path, "c", (0, 30), cubes, seed=2, fps=0.0)
+    measured = measure_files(StcTable(str(tmp_path)), feature_set(engine))
+    calibration = calibrate(measured, fusion=FUSION, smoothing=5, smoothing_fps=10.0, where="").overall
+    scorer = Scorer.eq9(FUSION, calibration)
+    raw = [scorer.frame_scores(file.values, file.frame - 4, 26) for file in measured]
+    frames = [median_filter(each, window, mode="nearest") for each, window in zip(raw, (5, 13, 5), strict=True)]
+    assert (calibration.threshold, calibration.low) == pytest.approx(
+        tuple(np.percentile(np.concatenate(frames), [99.9, 99]))
+    )
 
 
 def test_thresholds_do_not_depend_on_where_shards_are_cut(tmp_path: Path, engine: EagerEngine) -> None:

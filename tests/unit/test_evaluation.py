@@ -220,6 +220,25 @@ def test_videos_smoothed_over_different_windows_are_not_mixed_up(tmp_path: Path)
     assert run(tmp_path, labels, protocol=Protocol(smoothing="none"))["smoothing"] == 1
 
 
+def test_videos_of_several_rates_are_each_smoothed_over_their_own_window(tmp_path: Path) -> None:
+    values = [[float(value)] for value in (1, 9, 1, 1, 9, 9, 9, 1)]
+    put_scores(tmp_path, "slow", values, smoothing=3, rule=(3, 25.0))
+    put_scores(tmp_path, "fast", values, smoothing=5, rule=(3, 25.0))
+    labels = put_marks(tmp_path / "labels", slow="00001110", fast="00001110")
+    found = run(tmp_path, labels)
+    assert (found["smoothing"], found["protocol"]["window"], found["protocol"]["sigma"]) == ([3, 5], [3, 5], None)
+    score = read_table(str(tmp_path / "frame_scores.parquet"))["score"].to_pylist()
+    raw = np.array([value[0] - 5 for value in values])
+    expected = np.concatenate([smooth(raw, 5), smooth(raw, 3)])
+    assert score == pytest.approx(expected.tolist())
+    assert run(tmp_path, labels, protocol=Protocol(window=7))["smoothing"] == 7
+    put_scores(tmp_path, "slow", values, smoothing=5, rule=(5, 25.0))
+    put_scores(tmp_path, "fast", values, smoothing=3, rule=None)
+    message = r"smoothed over 3 frames \('fast'\), 5 frames at 25 a second \('slow'\); give"
+    with pytest.raises(EvaluationError, match=message):
+        run(tmp_path, labels)
+
+
 def test_a_part_that_some_object_lacks_is_left_out(tmp_path: Path) -> None:
     for video in ("a", "b"):
         put_scores(tmp_path, video, [[1], [2], [3]])

@@ -13,7 +13,7 @@ from hf2vad.errors import ConfigError
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.jobs.evaluate import JOB
-from hf2vad.scoring.smooth import smooth
+from hf2vad.scoring.smooth import smooth, window_at
 from hf2vad.settings import from_dict
 
 NAN = float("nan")
@@ -29,6 +29,22 @@ def window_of(values: list[float], frame: int, before: int, after: int) -> list[
     while last + 1 < len(values) and not np.isnan(values[last + 1]):
         last += 1
     return [values[min(max(j, first), last)] for j in range(frame - before, frame + after + 1)]
+
+
+@pytest.mark.parametrize(
+    ("fps", "window"), [(10, 17), (12.5, 21), (25, 43), (29.97, 51), (5, 9), (1, 1), (0.1, 1), (0, 17)]
+)
+def test_a_window_lasts_as_long_at_every_rate(fps: float, window: int) -> None:
+    assert window_at(17, 10.0, fps) == window
+    assert window_at(17, 0.0, fps) == 17
+
+
+@given(smoothing=st.integers(0, 50), at=st.floats(0.1, 100), fps=st.floats(0.1, 1000))
+def test_a_window_is_the_odd_number_of_frames_nearest_to_its_time(smoothing: int, at: float, fps: float) -> None:
+    window, wanted = window_at(2 * smoothing + 1, at, fps), (2 * smoothing + 1) * fps / at
+    assert window % 2 == 1
+    assert window == 1 or abs(window - wanted) <= 1 + 1e-6
+    assert window > 1 or wanted <= 2 + 1e-6
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,0 +1,90 @@
+"""Scores are smoothed over the same time whatever the rate of the footage, from the cubes to the tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from hf2vad.bundle.bundle import save_bundle
+from hf2vad.cluster.settings import RayConfig
+from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
+from hf2vad.jobs.extract import ExtractJob, extract_job
+from hf2vad.jobs.score import ScoreJob, score_job
+from hf2vad.jobs.train import TrainJob, training_plan
+from hf2vad.models.hf2vad import HF2VAD
+from hf2vad.schema import unpack_metadata
+from hf2vad.training.data import StcTable
+from tests.bundles import make_bundle
+from tests.clips import Clip, pictures, write_clip
+from tests.stc import SMALL_MODEL, put_clip
+
+MOTION = MotionConfig(min_area=16)
+HERE = RayConfig(address="none")
+FRAMES = 24
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same pictures at 25 and at 10 frames a second, and as a folder of images."""
+    folder = tmp_path_factory.mktemp("archive")
+    write_clip(folder / "fast.mp4", Clip(frames=FRAMES))
+    write_clip(folder / "slow.mp4", Clip(frames=FRAMES, times=range(0, 100 * FRAMES, 100)))
+    (folder / "images").mkdir()
+    for number, image in enumerate(pictures(FRAMES, 64, 48)):
+        cv2.imwrite(str(folder / "images" / f"{number:03d}.png"), image)
+    return folder
+
+
+def test_cubes_say_the_rate_of_their_video(archive: Path, tmp_path: Path) -> None:
+    job = ExtractJob(archive=str(archive), out=str(tmp_path), shard_frames=9, motion=MOTION, ray=HERE)
+    assert extract_job(job) == 0
+    files = StcTable(str(tmp_path)).files
+    assert {file.video: file.fps for file in files} == {"fast.mp4": 25.0, "slow.mp4": 10.0, "images": 0.0}
+    assert len(files) == 9
+
+
+def test_each_video_is_smoothed_over_the_frames_that_last_as_long(archive: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    bundle = make_bundle(
+        HF2VAD(SMALL_MODEL).state_dict(), extraction=ExtractionConfig(motion=MOTION), smoothing=5, smoothing_fps=10.0
+    )
+    save_bundle(str(tmp_path / "bundle"), bundle)
+    job = ScoreJob.base({"bundle": str(tmp_path / "bundle")})
+    job = replace(job, archive=str(archive), bundle=str(tmp_path / "bundle"), out=str(tmp_path / "scores"))
+    job = replace(job, device="cpu", engine="eager", ray=HERE)
+    assert score_job(job) == 0
+    assert _windows(tmp_path / "scores") == {
+        "fast.mp4": (13, [5, 10.0]),
+        "slow.mp4": (5, [5, 10.0]),
+        "images": (5, [5, 10.0]),
+    }
+    assert score_job(replace(job, smoothing=7)) == 0
+    assert _windows(tmp_path / "scores") == dict.fromkeys(("fast.mp4", "slow.mp4", "images"), (7, None))
+
+
+def _windows(out: Path) -> dict[str, tuple[int, list[float] | None]]:
+    """Frames of the filter, and the bundle's rule, by video, as the tables of frames say them."""
+    found = {}
+    for path in out.glob("*/frames/*.parquet"):
+        said = unpack_metadata(pq.read_schema(path), "frames", str(path))
+        found[said["video"]] = (said["smoothing"], said.get("smoothing_rule"))
+    return found
+
+
+@pytest.mark.parametrize(("rates", "expected"), [((25.0, 0.0), 10.0), ((25.0, None), 0.0)])
+def test_a_table_that_does_not_say_all_rates_is_smoothed_frame_by_frame(
+    tmp_path: Path, rates: tuple[float | None, ...], expected: float
+) -> None:
+    for number, fps in enumerate(rates):
+        put_clip(tmp_path / "stc", f"clip{number}", (0, 10), {5: 2}, fps=fps)
+    job = replace(TrainJob.base({"preset": "features"}), stc=str(tmp_path / "stc"), out=str(tmp_path / "bundle"))
+    assert (job.smoothing, job.smoothing_fps) == (17, 10.0)
+    recipe, table = training_plan(job).recipe, StcTable(job.stc)
+    assert recipe.smoothing_rate(table) == expected
+    other = replace(recipe, smoothing_fps=0.0)
+    assert (recipe.identity(table) == other.identity(table)) is (expected == 0.0)
