@@ -6,8 +6,8 @@ Example:
     python -m benchmarks compact --train train --test test --labels PED2/testing/frame_labels.parquet --name ped2 \
         --work bundles --seeds 0 1 2
 
-Frame AUROC, micro and macro, over the median of 17 frames at 10 a second, of the last epoch. Nothing is chosen on the labels. Bundles
-stay in --work, and are not trained again. Writes benchmarks/results/compact_<name>.json.
+Frame AUROC, micro and macro, over the median of 17 frames at 10 a second, of the last epoch. Nothing is chosen on the
+labels. Bundles stay in --work, and are not trained again. Writes benchmarks/results/compact_<name>.json.
 """
 
 from __future__ import annotations

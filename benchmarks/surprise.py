@@ -6,9 +6,10 @@ Example:
     python -m benchmarks surprise --train train --test test --labels PED2/testing/frame_labels.parquet --name ped2 \\
         --tracks PED2/testing/tracks.parquet
 
-Frame AUROC, micro and macro, over the median of 17 frames at 10 a second; with --tracks RBDC and TBDC, where each box is a detection
-of its own score; and how many anomalies the events tell, and false alarms an hour, at the thresholds of the training
-footage. A test video whose path names a camera of the training footage is scored as of that camera, as scoring does it.
+Frame AUROC, micro and macro, over the median of 17 frames at 10 a second; with --tracks RBDC and TBDC, where each box
+is a detection of its own score; and how many anomalies the events tell, and false alarms an hour, at the thresholds of
+the training footage. A test video whose path names a camera of the training footage is scored as of that camera, as
+scoring does it.
 Seeds choose what k-means starts from. Nothing is chosen on the labels. Writes benchmarks/results/surprise_<name>.json.
 """
 

@@ -180,6 +180,12 @@ def train_job(job: TrainJob) -> int:
     check_workers(job.training, workers)
     table = plan.table()
     print_sample(job.stc, table, job.max_cubes)
+    if plan.recipe.smoothing_rate(table) != job.smoothing_fps:
+        print(
+            f"{job.stc}: of an earlier release, without the frame rates of its videos; scores will be smoothed over "
+            f"{job.smoothing} frames of any footage. To smooth over the same time, extract into a new --out",
+            flush=True,
+        )
     table.require_cubes(max(MIN_CUBES, 2 * workers))
     _check_cameras(job, table)
     _print_cameras(job, table)

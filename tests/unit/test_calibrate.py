@@ -17,9 +17,9 @@ from hf2vad.errors import TrainingError
 from hf2vad.features.settings import FusionConfig
 from hf2vad.fitting.calibrate import Calibrations, calibrate, measure_files
 from hf2vad.fitting.running_moments import RunningMoments
-from hf2vad.scoring.scorer import Scorer
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import F64
+from hf2vad.scoring.scorer import Scorer
 from hf2vad.training.data import StcTable
 from tests.bundles import feature_set
 from tests.stc import SMALL_MODEL, make_cubes, put_clip

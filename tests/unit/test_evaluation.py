@@ -227,7 +227,7 @@ def test_videos_of_several_rates_are_each_smoothed_over_their_own_window(tmp_pat
     labels = put_marks(tmp_path / "labels", slow="00001110", fast="00001110")
     found = run(tmp_path, labels)
     assert (found["smoothing"], found["protocol"]["window"], found["protocol"]["sigma"]) == ([3, 5], [3, 5], None)
-    score = read_table(str(tmp_path / "frame_scores.parquet"))["score"].to_pylist()
+    score = read_table(str(tmp_path / "report" / "frame_scores.parquet"))["score"].to_pylist()
     raw = np.array([value[0] - 5 for value in values])
     expected = np.concatenate([smooth(raw, 5), smooth(raw, 3)])
     assert score == pytest.approx(expected.tolist())

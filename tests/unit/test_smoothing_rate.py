@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from hf2vad.bundle.bundle import save_bundle
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster.settings import RayConfig
 from hf2vad.cubes.settings import ExtractionConfig, MotionConfig
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
-from hf2vad.jobs.train import TrainJob, training_plan
+from hf2vad.jobs.train import TrainJob, train_job, training_plan
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import unpack_metadata
 from hf2vad.training.data import StcTable
@@ -78,13 +79,17 @@ def _windows(out: Path) -> dict[str, tuple[int, list[float] | None]]:
 
 @pytest.mark.parametrize(("rates", "expected"), [((25.0, 0.0), 10.0), ((25.0, None), 0.0)])
 def test_a_table_that_does_not_say_all_rates_is_smoothed_frame_by_frame(
-    tmp_path: Path, rates: tuple[float | None, ...], expected: float
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rates: tuple[float | None, ...], expected: float
 ) -> None:
     for number, fps in enumerate(rates):
-        put_clip(tmp_path / "stc", f"clip{number}", (0, 10), {5: 2}, fps=fps)
+        put_clip(tmp_path / "stc", f"clip{number}", (0, 40), dict.fromkeys(range(4, 40), 2), seed=number, fps=fps)
     job = replace(TrainJob.base({"preset": "features"}), stc=str(tmp_path / "stc"), out=str(tmp_path / "bundle"))
     assert (job.smoothing, job.smoothing_fps) == (17, 10.0)
     recipe, table = training_plan(job).recipe, StcTable(job.stc)
     assert recipe.smoothing_rate(table) == expected
     other = replace(recipe, smoothing_fps=0.0)
     assert (recipe.identity(table) == other.identity(table)) is (expected == 0.0)
+    assert train_job(job) == 0
+    assert load_bundle_settings(job.out).smoothing_fps == expected
+    said = "scores will be smoothed over 17 frames of any footage" in capsys.readouterr().out
+    assert said is (expected == 0.0)
