@@ -280,7 +280,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, help="folder for archive and outputs, by default a temporary one")
     parser.add_argument("--steps", nargs="+", choices=tuple(STEPS), default=tuple(STEPS))
     parser.add_argument("--ray", default="local", help="where the new commit works: none is quicker than local")
-    parser.add_argument("--may-differ", nargs="*", default=[], metavar="KEY", help="metadata of Parquet files")
+    parser.add_argument("--may-differ", nargs="*", default=["fps"], metavar="KEY", help="metadata of Parquet files")
     parser.add_argument("--may-be-null", nargs="*", default=["s_motion"], metavar="COLUMN", help="columns, now null")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="same-bytes-") as temporary:

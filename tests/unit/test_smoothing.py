@@ -37,9 +37,10 @@ def window_of(values: list[float], frame: int, before: int, after: int) -> list[
 def test_a_window_lasts_as_long_at_every_rate(fps: float, window: int) -> None:
     assert window_at(17, 10.0, fps) == window
     assert window_at(17, 0.0, fps) == 17
+    assert window_at(1, 10.0, fps) == 1
 
 
-@given(smoothing=st.integers(0, 50), at=st.floats(0.1, 100), fps=st.floats(0.1, 1000))
+@given(smoothing=st.integers(1, 50), at=st.floats(0.1, 100), fps=st.floats(0.1, 1000))
 def test_a_window_is_the_odd_number_of_frames_nearest_to_its_time(smoothing: int, at: float, fps: float) -> None:
     window, wanted = window_at(2 * smoothing + 1, at, fps), (2 * smoothing + 1) * fps / at
     assert window % 2 == 1
