@@ -13,7 +13,7 @@ def window_at(smoothing: int, smoothing_fps: float, fps: float) -> int:
     """Frames, odd, of the median filter over footage with `fps` frames a second: as long in time as `smoothing` frames
     are at `smoothing_fps` a second.
 
-    It is `smoothing` where that is 1, which is no filter, where `smoothing_fps` is 0, and where `fps` is 0 because nobody
+    It is `smoothing` where that is 1, no filter at all, where `smoothing_fps` is 0, and where `fps` is 0 because nobody
     knows the rate.
     """
     if smoothing == 1 or not smoothing_fps or not fps:
