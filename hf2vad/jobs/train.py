@@ -184,7 +184,7 @@ def train_job(job: TrainJob) -> int:
     if plan.recipe.smoothing_rate(table) != job.smoothing_fps:
         print(
             f"{job.stc}: of an earlier release, without the frame rates of its videos; scores will be smoothed over "
-            f"{count_words(job.smoothing, 'frame')} of any footage. To smooth over the same time, extract into a new --out",
+            f"{count_words(job.smoothing, 'frame')} of any footage. To smooth over the same time, extract anew",
             flush=True,
         )
     table.require_cubes(max(MIN_CUBES, 2 * workers))
