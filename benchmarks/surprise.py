@@ -46,15 +46,14 @@ from hf2vad.schema import F64, FRAMES
 from hf2vad.scoring.events import find_events
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer
-from hf2vad.scoring.settings import EventConfig
-from hf2vad.scoring.smooth import smooth, window_at
+from hf2vad.scoring.settings import EventConfig, SmoothingRule
+from hf2vad.scoring.smooth import smooth
 from hf2vad.tables.read import name_in
 from hf2vad.training.data import StcFile, StcTable
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = [name for name in FEATURES if not networks_for([name]) and name not in ("classes", "embedding")]
-SMOOTHING = 17
-"""Frames at the preset's `smoothing_fps`; of another rate, as many as last as long."""
+SMOOTHING = SmoothingRule(17, preset("features").smoothing_fps)
 MOTION = "_motion"
 """Ending of the names of results with boxes of what moves alone: `--detector.kinds motion`."""
 TRUE = "_true"
@@ -100,7 +99,6 @@ def main() -> None:
                 normal,
                 fusion=fusion,
                 smoothing=SMOOTHING,
-                smoothing_fps=preset("features").smoothing_fps,
                 where=options.train,
                 cameras=known,
             )
@@ -181,7 +179,7 @@ def figures(measured: list[MeasuredFile], scores: Scoring, labels: FrameLabels, 
         values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         raw = scorer.frame_scores(values, np.concatenate([file.frame for file in files]), frames)
         full = frame >= FRAMES - 1
-        window = window_at(SMOOTHING, preset("features").smoothing_fps, files[0].file.fps or 0.0)
+        window = SMOOTHING.window(files[0].file.fps or 0.0)
         smoothed = smooth(raw[FRAMES - 1 :], window)
         pairs[video] = (truth[full], smoothed[frame[full] - FRAMES + 1])
         events = find_events(smoothed, EventConfig(), calibration)

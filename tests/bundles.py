@@ -20,6 +20,7 @@ from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.feature_set import FeatureSet
+from hf2vad.scoring.settings import SmoothingRule
 from tests.stc import SMALL_MODEL, make_cubes
 
 
@@ -40,7 +41,7 @@ def make_bundle(weights: Any, *, arrays: dict[str, Any] | None = None, **setting
         "extraction": ExtractionConfig(),
         "model": SMALL_MODEL,
         "fusion": FusionConfig(),
-        "smoothing": 5,
+        "smoothing": SmoothingRule(5),
         "calibration": ONES,
     }
     weights = {name: np.asarray(value) for name, value in weights.items()}

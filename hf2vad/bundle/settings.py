@@ -16,6 +16,7 @@ from hf2vad.features.perspective import Perspective
 from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import ModelConfig
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.settings import fingerprint, from_dict, to_dict
 from hf2vad.storage import join, read_bytes
 
@@ -33,10 +34,8 @@ class BundleSettings:
     """Settings that cut the training cubes. Footage must be cut the same way to be scored."""
     model: ModelConfig
     fusion: FusionConfig
-    smoothing: int
-    """Frames of the median filter over frame scores, at `smoothing_fps`."""
-    smoothing_fps: float = 0.0
-    """Rate of the footage that `smoothing` counts frames of; 0: of any footage."""
+    smoothing: SmoothingRule
+    """Of the median filter over frame scores."""
     calibration: Calibration
     """Over the cubes of all cameras."""
     camera_pattern: str = ""
@@ -74,8 +73,8 @@ class BundleSettings:
             "extraction": to_dict(self.extraction),
             "model": to_dict(self.model),
             "fusion": to_dict(self.fusion),
-            "smoothing": self.smoothing,
-            **({"smoothing_fps": self.smoothing_fps} if self.smoothing_fps else {}),
+            "smoothing": self.smoothing.frames,
+            **({"smoothing_fps": self.smoothing.fps} if self.smoothing.fps else {}),
             "calibration": self.calibration.to_json(),
             "camera_pattern": self.camera_pattern,
             "cameras": {name: found.to_json() for name, found in sorted(self.cameras.items())},
@@ -145,8 +144,7 @@ def settings_from_json(uri: str, content: Mapping[str, Any]) -> BundleSettings:
             extraction=from_dict(ExtractionConfig, content["extraction"], where=where),
             model=from_dict(ModelConfig, content["model"], where=where),
             fusion=from_dict(FusionConfig, content["fusion"], where=where),
-            smoothing=int(content["smoothing"]),
-            smoothing_fps=float(content.get("smoothing_fps", 0.0)),
+            smoothing=SmoothingRule(int(content["smoothing"]), float(content.get("smoothing_fps", 0.0))),
             calibration=Calibration.from_json(content["calibration"]),
             camera_pattern=PathPattern.of_camera(str(content["camera_pattern"])).text,
             cameras={name: Calibration.from_json(known) for name, known in content["cameras"].items()},

@@ -22,7 +22,7 @@ from hf2vad.plurals import count_words
 from hf2vad.schema import F64
 from hf2vad.scoring.alarms import Alarms, rule_of
 from hf2vad.scoring.events import HighRun, events_above, high_runs
-from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.settings import EventConfig, SmoothingRule
 from hf2vad.storage import readable
 from hf2vad.tables.read import scored_videos, scores_prefix
 from hf2vad.video.times import median_step
@@ -93,9 +93,9 @@ def alarm_levels(
     """
     prefix = scores_prefix(scores)
     by_camera: dict[str, list[ScoredFootage]] = {}
-    bundle, smoothing, smoothing_fps, by_surprise = "", 0, 0.0, False
+    bundle, smoothing, by_surprise = "", SmoothingRule(0), False
     for video in scored_videos(prefix):
-        bundle, (smoothing, smoothing_fps) = video.metadata["bundle"], video.smoothing_rule
+        bundle, smoothing = video.metadata["bundle"], video.smoothing
         by_surprise = video.metadata.get("rule") == "surprise"
         table = video.table("frames").select(["frame", "pts_s", "score", "health"])
         low = target.events.low if target.events.low is not None else float(video.metadata["thresholds"][1])
@@ -113,7 +113,6 @@ def alarm_levels(
     alarms = Alarms(
         bundle=bundle,
         smoothing=smoothing,
-        smoothing_fps=smoothing_fps,
         rule=rule_of(target.events),
         camera_pattern=pattern.text,
         threshold=levels[""].threshold,

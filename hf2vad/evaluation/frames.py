@@ -17,6 +17,7 @@ from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.features.settings import YARDSTICK
 from hf2vad.plurals import count_words
 from hf2vad.schema import F64, FEATURE_COLUMNS, FRAME_SCORES, LABELS, pack_metadata
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.tables.held import shown_objects
 from hf2vad.tables.read import VideoTables, name_in, scored_videos
 
@@ -117,14 +118,14 @@ def collect(
     wanted = dict(labels)
     unlabelled = 0
     bundle = ""
-    rules: dict[tuple[int, float], str] = {}
+    rules: dict[SmoothingRule, str] = {}
     for found in scored_videos(prefix):
         name = name_in(wanted, found.video)
         if name is None:
             unlabelled += 1
             continue
         bundle = found.metadata["bundle"]
-        rules.setdefault(found.smoothing_rule, found.video)
+        rules.setdefault(found.smoothing, found.video)
         smoothing = Smoothing.of(protocol, int(found.metadata["smoothing"]))
         read.append(_read(found, *wanted.pop(name), parts, smoothing))
     if wanted:
@@ -135,10 +136,7 @@ def collect(
         raise EvaluationError(f"{prefix}: none of its videos is labelled")
     smoothings = tuple(sorted({raw.smoothing for raw in read}, key=lambda smoothing: smoothing.window))
     if len(rules) > 1 and len(smoothings) > 1:
-        some = ", ".join(
-            f"{window} frames{f' at {fps:g} a second' if fps else ''} ({video!r})"
-            for (window, fps), video in rules.items()
-        )
+        some = ", ".join(f"{rule} ({video!r})" for rule, video in rules.items())
         raise EvaluationError(f"{prefix}: scores smoothed over {some}; give --protocol.window, or score again")
     there = tuple(part for part in parts if all(part in raw.parts for raw in read))
     floors = {part: min(0.0, *(raw.lowest(part) for raw in read)) for part in there}

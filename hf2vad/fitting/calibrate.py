@@ -30,7 +30,8 @@ from hf2vad.progress import ProgressBar
 from hf2vad.schema import F64, FRAMES
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer, in_heights
-from hf2vad.scoring.smooth import smooth, window_at
+from hf2vad.scoring.settings import SmoothingRule
+from hf2vad.scoring.smooth import smooth
 from hf2vad.training.data import StcFile, StcTable
 from hf2vad.training.group import Group
 from hf2vad.video.sampled import holders
@@ -197,12 +198,11 @@ def calibrate(
     files: Sequence[MeasuredFile],
     *,
     fusion: FusionConfig,
-    smoothing: int,
+    smoothing: SmoothingRule,
     where: str,
     cameras: Cameras = NO_CAMERAS,
     camera_cubes: int = 1000,
     plain: Sequence[MeasuredFile] | None = None,
-    smoothing_fps: float = 0.0,
 ) -> Calibrations:
     """Distributions over all cubes and for each camera: mean and deviation of every measured feature, with `fusion.rule
     = surprise` the distribution of each weighted feature, and percentiles of the frame scores.
@@ -214,13 +214,11 @@ def calibrate(
     plain: the values of features without a network over more footage, where `files` are held-out footage alone, because
     the network knows the rest; these features are then judged by all of it. None: `files` are all.
 
-    smoothing, smoothing_fps: as `window_at` takes them, with each video's own rate.
-
     Raises TrainingError, naming `where`, when a feature with a weight is not finite or, with Eq. 9, always the same, so
     that σ is 0.
     """
     plain = files if plain is None else plain
-    smoothed = partial(_smoothed, smoothing=smoothing, smoothing_fps=smoothing_fps)
+    smoothed = partial(_smoothed, smoothing=smoothing)
     overall = _calibration(files, plain, fusion, smoothed, where)
     camera_of = cameras.apart_of if fusion.rule == "surprise" else cameras.pattern.camera_of
     groups, plain_groups = _by_camera(files, camera_of), _by_camera(plain, camera_of)
@@ -315,7 +313,7 @@ def _check(name: str, moments: RunningMoments, where: str, *, may_be_equal: bool
         raise TrainingError(f"{where}: the {name} errors of all training cubes are equal; nothing can be normal")
 
 
-def _smoothed(files: Iterable[MeasuredFile], scorer: Scorer, *, smoothing: int, smoothing_fps: float) -> F64:
+def _smoothed(files: Iterable[MeasuredFile], scorer: Scorer, *, smoothing: SmoothingRule) -> F64:
     """Smoothed scores of all frames with full context, as scoring gives them: a video's files are smoothed as one."""
     videos: dict[str, list[tuple[int, F64, npt.NDArray[np.bool_], float]]] = {}
     for measured in files:
@@ -333,7 +331,7 @@ def _smoothed(files: Iterable[MeasuredFile], scorer: Scorer, *, smoothing: int, 
         for start, raw, between, _ in parts:
             whole[start - first : start - first + len(raw)] = raw
             held[start - first : start - first + len(raw)] = between
-        window = window_at(smoothing, smoothing_fps, float(np.median([fps for *_, fps in parts])))
+        window = smoothing.window(float(np.median([fps for *_, fps in parts])))
         smoothed = smooth(whole[holders(held)], window)
         scores.append(smoothed[~np.isnan(smoothed)])
     return np.concatenate(scores)

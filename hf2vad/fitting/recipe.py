@@ -13,6 +13,7 @@ from hf2vad.features.settings import FusionConfig
 from hf2vad.fitting.cameras import Cameras, sampled
 from hf2vad.hashes import hash_of
 from hf2vad.models.settings import LossConfig, ModelConfig
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.settings import fingerprint, to_dict
 from hf2vad.storage import join, key_path
 from hf2vad.training.data import StcTable
@@ -43,10 +44,8 @@ class Recipe:
     fusion: FusionConfig
     features: Mapping[str, Any]
     """Settings of every feature, by its name."""
-    smoothing: int
-    """Frames of the median filter over frame scores, at `smoothing_fps`."""
-    smoothing_fps: float = 0.0
-    """Rate of the footage that `smoothing` counts frames of; 0: of any footage."""
+    smoothing: SmoothingRule
+    """Of the median filter over frame scores; `smoothing_of` a table says what holds for it."""
     camera_pattern: str
     """Pattern that names a video's camera. If empty, the path does as archive/place.py reads it; with Eq. 9 cameras are
     not told apart."""
@@ -83,18 +82,18 @@ class Recipe:
             self.camera_pattern,
             self.camera_cubes,
             fingerprint(self.selection) if self.selection else "",
-            self.smoothing,
+            self.smoothing.frames,
             table.fingerprint,
             *([initial_identity(self.init)] if self.init else []),
             *later,
             *(["one camera"] if self.one_camera else []),
             *(["cameras from recorders' names"] if recorded else []),
-            *([f"smoothed at {fps:g} frames/s"] if (fps := self.smoothing_rate(table)) else []),
+            *([f"smoothed at {fps:g} frames/s"] if (fps := self.smoothing_of(table).fps) else []),
         )
 
-    def smoothing_rate(self, table: StcTable) -> float:
-        """`smoothing_fps`, but 0 for a table of an earlier release, which does not say the rates of its videos."""
-        return self.smoothing_fps if all(file.fps is not None for file in table.files) else 0.0
+    def smoothing_of(self, table: StcTable) -> SmoothingRule:
+        """`smoothing`, but of any footage for a table of an earlier release, which does not say its videos' rates."""
+        return self.smoothing if all(file.fps is not None for file in table.files) else self.smoothing._replace(fps=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

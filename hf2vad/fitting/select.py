@@ -35,7 +35,7 @@ from hf2vad.models.settings import FlowError, ModelConfig
 from hf2vad.schema import F64
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
-from hf2vad.scoring.smooth import window_at
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.settings import from_dict, to_dict
 from hf2vad.storage import delete, exists, list_files, put_json, read_json
 from hf2vad.training.checkpoint import Checkpoints
@@ -114,7 +114,8 @@ class Selector:
             engine = EagerEngine(network, device=self.device, batch=batch, networks=networks)
         features = FeatureSet(fit_features(fit, counted, seed=recipe.training.seed)[0], engine, batch)
         files, plain = measure_normal(fit, unseen, features, None, Group())
-        normal = calibrate(files, fusion=recipe.fusion, smoothing=self._window, where=self.table.uri, plain=plain)
+        smoothing = SmoothingRule(self._window)
+        normal = calibrate(files, fusion=recipe.fusion, smoothing=smoothing, where=self.table.uri, plain=plain)
         fusion, rows = choose_parts(
             features,
             Scorer.surprise(recipe.fusion, normal.overall, normal.overall),
@@ -130,7 +131,7 @@ class Selector:
     def _window(self) -> int:
         """Frames of the median filter, at the usual rate of the table's videos."""
         rate = float(np.median([file.fps or 0.0 for file in self.table.files]))
-        return window_at(self.recipe.smoothing, self.recipe.smoothing_rate(self.table), rate)
+        return self.recipe.smoothing_of(self.table).window(rate)
 
     def _candidates(self) -> Iterator[tuple[str, ModelConfig]]:
         """The preset's own network first, then those with other memories."""

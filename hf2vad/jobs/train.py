@@ -32,7 +32,6 @@ from hf2vad.features.motion import DensityConfig
 from hf2vad.features.registry import feature_classes, feature_settings, networks_for, with_feature_settings
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig, ModelConfig
-from hf2vad.plurals import count_words
 from hf2vad.presets import PresetName, preset
 from hf2vad.settings import require, require_odd, to_dict, with_files
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
@@ -181,10 +180,10 @@ def train_job(job: TrainJob) -> int:
     check_workers(job.training, workers)
     table = plan.table()
     print_sample(job.stc, table, job.max_cubes)
-    if plan.recipe.smoothing_rate(table) != job.smoothing_fps:
+    if plan.recipe.smoothing_of(table) != plan.recipe.smoothing:
         print(
             f"{job.stc}: of an earlier release, without the frame rates of its videos; scores will be smoothed over "
-            f"{count_words(job.smoothing, 'frame')} of any footage. To smooth over the same time, extract anew",
+            f"{plan.recipe.smoothing_of(table)} of any footage. To smooth over the same time, extract anew",
             flush=True,
         )
     table.require_cubes(max(MIN_CUBES, 2 * workers))
@@ -212,6 +211,7 @@ def train_job(job: TrainJob) -> int:
 def training_plan(job: TrainJob) -> TrainingPlan:
     """The training that `job` asks for, whose places are absolute."""
     from hf2vad.fitting.recipe import Recipe, TrainingPlan
+    from hf2vad.scoring.settings import SmoothingRule
 
     recipe = Recipe(
         model=job.model,
@@ -220,8 +220,7 @@ def training_plan(job: TrainJob) -> TrainingPlan:
         loss=job.loss,
         fusion=job.fusion,
         features={name: _absolute(name, own) for name, own in feature_settings(job).items()},
-        smoothing=job.smoothing,
-        smoothing_fps=job.smoothing_fps,
+        smoothing=SmoothingRule(job.smoothing, job.smoothing_fps),
         camera_pattern=job.camera_pattern,
         camera_cubes=job.camera_cubes,
         one_camera=job.one_camera,

@@ -29,6 +29,7 @@ from hf2vad.runs.settings import ScoreSettings
 from hf2vad.schema import SCHEMA_VERSION, SHARD, SHARD_VECTORS
 from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.feature_set import counted_features, fitted_features
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.settings import to_dict
 from hf2vad.storage import absolute, join
 from hf2vad.tables.layout import ScoreLayout
@@ -106,13 +107,11 @@ def scoring_task(job: ScoreSettings, zones: Zones = WHOLE_PICTURES, *, tries: in
     if job.device not in ("auto", "cpu"):
         choose_device(job.device)
     settings = bundle.settings
-    smoothing, smoothing_fps = (job.smoothing, 0.0) if job.smoothing else (settings.smoothing, settings.smoothing_fps)
-    smoothed = (smoothing, smoothing_fps) if smoothing_fps else (smoothing,)
+    smoothing = SmoothingRule(job.smoothing) if job.smoothing else settings.smoothing
+    smoothed = smoothing if smoothing.fps else (smoothing.frames,)
     alarms = [content_hash(absolute(job.alarms))] if job.alarms else []
     if job.alarms:
-        settings = read_alarms(absolute(job.alarms)).applied_to(
-            settings, job.events, smoothing=smoothing, smoothing_fps=smoothing_fps
-        )
+        settings = read_alarms(absolute(job.alarms)).applied_to(settings, job.events, smoothing)
     counted = counted_features(settings.fusion)
     features = fitted_features(bundle) if job.all_parts else counted
     more = [name for name in features if name not in counted]
@@ -139,7 +138,6 @@ def scoring_task(job: ScoreSettings, zones: Zones = WHOLE_PICTURES, *, tries: in
         batch=job.batch,
         device=job.device,
         smoothing=smoothing,
-        smoothing_fps=smoothing_fps,
         events=job.events,
         health=job.health,
         vectors=job.vectors,

@@ -9,7 +9,7 @@ from typing import Any
 from hf2vad.archive.pattern import PathPattern
 from hf2vad.bundle.settings import BundleSettings
 from hf2vad.errors import Hf2vadError, MismatchError, SchemaError
-from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.settings import EventConfig, SmoothingRule
 from hf2vad.settings import to_dict
 from hf2vad.storage import put_json, read_json
 
@@ -22,8 +22,8 @@ class Alarms:
 
     bundle: str
     """Id of the bundle that scored the footage."""
-    smoothing: int
-    """Frames of the median filter over its scores, at `smoothing_fps`."""
+    smoothing: SmoothingRule
+    """How its scores were smoothed."""
     rule: Mapping[str, Any]
     """The settings of EventConfig that say what one event is."""
     camera_pattern: str
@@ -33,30 +33,27 @@ class Alarms:
     cameras: Mapping[str, float]
     figures: Mapping[str, Any]
     """Figures that the thresholds are based on, for people."""
-    smoothing_fps: float = 0.0
-    """Rate of the footage that `smoothing` counts frames of; 0: of any footage."""
 
     def put(self, uri: str) -> None:
         """Write the file."""
-        put_json(uri, {"hf2vad.alarms": VERSION, **asdict(self)})
+        smoothing = {"smoothing": self.smoothing.frames, "smoothing_fps": self.smoothing.fps}
+        put_json(uri, {"hf2vad.alarms": VERSION, **asdict(self), **smoothing})
 
-    def applied_to(
-        self, bundle: BundleSettings, config: EventConfig, *, smoothing: int, smoothing_fps: float = 0.0
-    ) -> BundleSettings:
-        """`bundle` with these thresholds in its calibrations.
+    def applied_to(self, bundle: BundleSettings, config: EventConfig, smoothing: SmoothingRule) -> BundleSettings:
+        """`bundle` with these thresholds in its calibrations; `smoothing`: of the scores that they are for.
 
         Raises MismatchError when they were set for another bundle, smoothing, camera pattern or rule of events.
         """
         pattern = bundle.camera_pattern or self.camera_pattern
         asked = {
             "bundle": bundle.id,
-            "smoothing": _words(smoothing, smoothing_fps),
+            "smoothing": str(smoothing),
             "camera pattern": pattern,
             **rule_of(config),
         }
         own = {
             "bundle": self.bundle,
-            "smoothing": _words(self.smoothing, self.smoothing_fps),
+            "smoothing": str(self.smoothing),
             "camera pattern": self.camera_pattern,
             **self.rule,
         }
@@ -76,10 +73,6 @@ class Alarms:
         )
 
 
-def _words(smoothing: int, fps: float) -> int | str:
-    return f"{smoothing} at {fps:g} frames/s" if fps else smoothing
-
-
 def rule_of(config: EventConfig) -> dict[str, Any]:
     """Settings of `config` that decide which frames form one event, apart from the threshold."""
     return {f"events.{name}": value for name, value in to_dict(config).items() if name != "threshold"}
@@ -92,6 +85,8 @@ def read_alarms(uri: str) -> Alarms:
         version = content.pop("hf2vad.alarms", None)
         if version != VERSION:
             raise SchemaError(f"{uri}: not a file of hf2vad alarms of version {VERSION}, but {version!r}")
+        if "smoothing" in content:
+            content["smoothing"] = SmoothingRule(content["smoothing"], content.pop("smoothing_fps", 0.0))
         alarms = Alarms(**content)
         PathPattern.of_camera(alarms.camera_pattern)
         values = [alarms.threshold, *alarms.cameras.values()]

@@ -1,10 +1,31 @@
-"""Rules that turn frame scores into events."""
+"""Rules that smooth frame scores and turn them into events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from hf2vad.plurals import count_words
 from hf2vad.settings import require
+
+
+class SmoothingRule(NamedTuple):
+    """How long the median filter over frame scores is, in footage of any frame rate."""
+
+    frames: int
+    """Odd; 1: no filter."""
+    fps: float = 0.0
+    """Frames a second of the footage that `frames` counts: other footage is smoothed over the same time. 0: it is
+    smoothed over `frames`, whatever its rate."""
+
+    def window(self, fps: float) -> int:
+        """Frames, odd, of the filter over footage with `fps` frames a second; 0: nobody knows, and it is `frames`."""
+        if self.frames == 1 or not self.fps or not fps:
+            return self.frames
+        return 2 * max(0, round((self.frames * fps / self.fps - 1) / 2)) + 1
+
+    def __str__(self) -> str:
+        return count_words(self.frames, "frame") + (f" at {self.fps:g} a second" if self.fps else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,18 +9,6 @@ from hf2vad.schema import F64
 from hf2vad.video.times import runs
 
 
-def window_at(smoothing: int, smoothing_fps: float, fps: float) -> int:
-    """Frames, odd, of the median filter over footage with `fps` frames a second: as long in time as `smoothing` frames
-    are at `smoothing_fps` a second.
-
-    It is `smoothing` where that is 1, no filter at all, where `smoothing_fps` is 0, and where `fps` is 0 because nobody
-    knows the rate.
-    """
-    if smoothing == 1 or not smoothing_fps or not fps:
-        return smoothing
-    return 2 * max(0, round((smoothing * fps / smoothing_fps - 1) / 2)) + 1
-
-
 def smooth(scores: F64, window: int) -> F64:
     """Median filter over time, the edges repeated; NaN stays NaN and never enters a neighbour's median.
 

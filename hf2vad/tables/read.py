@@ -15,6 +15,7 @@ from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.path_filter import PathFilter
 from hf2vad.errors import EvaluationError, NotFoundError
 from hf2vad.schema import TABLES, unpack_metadata
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.storage import join, list_dir, list_files, open_parquet, read_json, read_table, readable
 from hf2vad.tables.archives import archive_names
 from hf2vad.tables.keys import TableTree
@@ -64,11 +65,10 @@ class VideoTables:
         return split_id(self.video, self.archives)[1]
 
     @property
-    def smoothing_rule(self) -> tuple[int, float]:
-        """Frames of the median filter over its scores, and the rate of the footage that these are frames of; 0: of any
-        footage."""
+    def smoothing(self) -> SmoothingRule:
+        """How its scores were smoothed."""
         frames, fps = self.metadata.get("smoothing_rule", (self.metadata["smoothing"], 0.0))
-        return int(frames), float(fps)
+        return SmoothingRule(int(frames), float(fps))
 
     def uri(self, name: str) -> str:
         """URI of the table `name`."""

@@ -22,9 +22,8 @@ from hf2vad.scoring.events import thresholds
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.final import FinalTables, event_table, finalise, narrowed_shard, top_vectors
 from hf2vad.scoring.scorer import Scorer
-from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.settings import EventConfig, SmoothingRule
 from hf2vad.scoring.shard import score_shard
-from hf2vad.scoring.smooth import window_at
 from hf2vad.settings import to_dict
 from hf2vad.storage import read_table
 from hf2vad.tables.layout import Metadata, ScoreLayout
@@ -55,10 +54,8 @@ class ScoringTask:
     batch: int
     """Cubes that the network works on at once."""
     device: str
-    smoothing: int
-    """Frames of the median filter over frame scores, at `smoothing_fps`."""
-    smoothing_fps: float
-    """Rate of the footage that `smoothing` counts frames of; 0: of any footage."""
+    smoothing: SmoothingRule
+    """Of the median filter over frame scores."""
     events: EventConfig
     health: HealthConfig
     vectors: int = 0
@@ -160,8 +157,8 @@ class ScoringTask:
         metadata: dict[str, Any] = {
             **self.layout.final_metadata(video, (start, stop), complete=parts.complete),
             "engine": ", ".join(sorted(engines)),
-            "smoothing": window_at(self.smoothing, self.smoothing_fps, 0.0 if timeline.names else rate),
-            **({"smoothing_rule": [self.smoothing, self.smoothing_fps]} if self.smoothing_fps else {}),
+            "smoothing": self.smoothing.window(0.0 if timeline.names else rate),
+            **({"smoothing_rule": self.smoothing} if self.smoothing.fps else {}),
             "thresholds": list(thresholds(self.events, calibration)),
             "width": timeline.width,
             "height": timeline.height,

@@ -21,6 +21,7 @@ from hf2vad.fitting.calibrate import calibrate, measure_files
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.presets import preset
 from hf2vad.schema import ABLATION
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.tables.read import scores_prefix
 from hf2vad.training.data import StcTable
 from tests.bundles import feature_set, make_bundle
@@ -145,8 +146,13 @@ def test_a_row_says_what_its_network_says_as_a_bundle(
     fusion = preset("compact_eq9").fusion
     engine = EagerEngine(model, device=torch.device("cpu"), batch=64)
     measured = measure_files(table, feature_set(engine))
-    calibration = calibrate(measured, fusion=fusion, smoothing=17, where=table.uri).overall
-    settings = {"extraction": table.extraction, "fusion": fusion, "smoothing": 17, "calibration": calibration}
+    calibration = calibrate(measured, fusion=fusion, smoothing=SmoothingRule(17), where=table.uri).overall
+    settings = {
+        "extraction": table.extraction,
+        "fusion": fusion,
+        "smoothing": SmoothingRule(17),
+        "calibration": calibration,
+    }
     save_bundle(str(tmp_path / "bundle"), make_bundle(network, **settings))
     run_job("score_archive", "--archive", archive.test, "--bundle", tmp_path / "bundle", "--out", tmp_path / "scores")
     found, _ = evaluate(scores_prefix(str(tmp_path / "scores")), read_labels(str(archive.labels)))

@@ -14,6 +14,7 @@ from hf2vad.archive.archive_refs import named_sources
 from hf2vad.bundle.bundle import load_bundle, save_bundle
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.runs.plan import length
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.tables.read import scored_videos, scores_prefix
 from tests.site import Site, run_job, run_process
 
@@ -129,7 +130,7 @@ def test_several_paths_are_archives_named_by_their_last_part() -> None:
 def test_a_bundle_that_is_given_scores_this_run_and_later_ones(first: tuple[Path, str]) -> None:
     out, _ = first
     own, other = load_bundle(str(out / "bundle")), out.parent / "other"
-    settings = replace(own.settings, smoothing=own.settings.smoothing + 2)
+    settings = replace(own.settings, smoothing=SmoothingRule(own.settings.smoothing.frames + 2))
     given = save_bundle(str(other), replace(own, settings=settings)).id
     assert given != own.id
     learnt = (out / "bundle" / "bundle.json").read_bytes()

@@ -25,7 +25,7 @@ from hf2vad.jobs.alarms import AlarmJob, alarm_job
 from hf2vad.presets import preset
 from hf2vad.scoring.alarms import read_alarms
 from hf2vad.scoring.events import high_runs
-from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.settings import EventConfig, SmoothingRule
 from tests.bundles import make_bundle
 from tests.scores import CALIBRATION, put_scores
 
@@ -36,7 +36,7 @@ RULE = EventConfig(min_length=1, merge_gap=0)
 def bundle(tmp_path: Path) -> BundleSettings:
     chosen = preset("compact_eq9")
     wanted = {"extraction": chosen.extraction, "model": chosen.model, "fusion": chosen.fusion}
-    bundle = make_bundle({}, **wanted, smoothing=17, calibration=CALIBRATION)
+    bundle = make_bundle({}, **wanted, smoothing=SmoothingRule(17), calibration=CALIBRATION)
     return save_bundle(str(tmp_path / "bundle"), bundle).settings
 
 
@@ -125,15 +125,15 @@ def test_frames_whose_footage_is_unhealthy_are_no_hours(tmp_path: Path) -> None:
 def test_alarms_of_another_bundle_or_rule_are_refused(tmp_path: Path, bundle: BundleSettings) -> None:
     put_scores(tmp_path, "a", [[5.0 + i % 7] for i in range(300)], bundle=bundle.id, smoothing=17)
     alarms, _ = alarm_levels(str(tmp_path), target(1000, events=EventConfig(), resamples=0), PathPattern(""))
-    fitted = alarms.applied_to(bundle, EventConfig(), smoothing=17)
+    fitted = alarms.applied_to(bundle, EventConfig(), SmoothingRule(17))
     assert fitted.calibration == replace(bundle.calibration, threshold=alarms.threshold)
     assert fitted.id == bundle.id
     with pytest.raises(MismatchError, match=r"events.merge_gap 25, not 9"):
-        alarms.applied_to(bundle, EventConfig(merge_gap=9), smoothing=17)
-    with pytest.raises(MismatchError, match="smoothing 17, not 1;"):
-        alarms.applied_to(bundle, EventConfig(), smoothing=1)
+        alarms.applied_to(bundle, EventConfig(merge_gap=9), SmoothingRule(17))
+    with pytest.raises(MismatchError, match="smoothing '17 frames', not '1 frame';"):
+        alarms.applied_to(bundle, EventConfig(), SmoothingRule(1))
     with pytest.raises(MismatchError, match="bundle"):
-        replace(alarms, bundle="other").applied_to(bundle, EventConfig(), smoothing=17)
+        replace(alarms, bundle="other").applied_to(bundle, EventConfig(), SmoothingRule(17))
 
 
 def test_alarms_count_the_frames_of_smoothing_as_the_bundle_does(tmp_path: Path, bundle: BundleSettings) -> None:
@@ -141,14 +141,12 @@ def test_alarms_count_the_frames_of_smoothing_as_the_bundle_does(tmp_path: Path,
     put_scores(tmp_path, "slow", scores, bundle=bundle.id, smoothing=17, rule=(17, 10.0))
     put_scores(tmp_path, "fast", scores, bundle=bundle.id, smoothing=43, rule=(17, 10.0))
     alarms, _ = alarm_levels(str(tmp_path), target(1000, events=EventConfig(), resamples=0), PathPattern(""))
-    assert (alarms.smoothing, alarms.smoothing_fps) == (17, 10.0)
+    assert alarms.smoothing == SmoothingRule(17, 10.0)
     alarms.put(str(tmp_path / "alarms.json"))
-    fitted = read_alarms(str(tmp_path / "alarms.json")).applied_to(
-        bundle, EventConfig(), smoothing=17, smoothing_fps=10.0
-    )
+    fitted = read_alarms(str(tmp_path / "alarms.json")).applied_to(bundle, EventConfig(), SmoothingRule(17, 10.0))
     assert fitted.calibration.threshold == alarms.threshold
-    with pytest.raises(MismatchError, match="smoothing '17 at 10 frames/s', not 17;"):
-        alarms.applied_to(bundle, EventConfig(), smoothing=17)
+    with pytest.raises(MismatchError, match="smoothing '17 frames at 10 a second', not '17 frames';"):
+        alarms.applied_to(bundle, EventConfig(), SmoothingRule(17))
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"hf2vad.alarms": 1}', "no json", '{"hf2vad.alarms": 9}'])

@@ -25,6 +25,7 @@ from hf2vad.features.perspective import Perspective
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.feature_set import fitted_features
+from hf2vad.scoring.settings import SmoothingRule
 from tests.bundles import make_bundle, normal
 from tests.data.make_golden import golden_cubes, golden_network
 from tests.seaweed import SeaweedServer
@@ -52,7 +53,7 @@ def put(folder: Path | str, network: HF2VAD, weights: Any = None, arrays: Any = 
     settings: dict[str, Any] = {
         "extraction": ExtractionConfig(flow=FlowConfig(scale=1.5)),
         "fusion": FusionConfig(flow=0.3, frame=0.7),
-        "smoothing": 17,
+        "smoothing": SmoothingRule(17),
         "calibration": CALIBRATION,
     }
     more = {"provenance": {"table": "s3://cubes", "history": [1.5, 0.25]}, **(arrays or {})}
@@ -125,8 +126,8 @@ def test_any_change_of_what_decides_scores_is_another_id(tmp_path: Path, model: 
         {"extraction": ExtractionConfig(flow=FlowConfig(scale=1.25))},
         {"model": replace(SMALL_MODEL, dropout=0.2)},
         {"fusion": FusionConfig(flow=0.3, frame=0.8)},
-        {"smoothing": 15},
-        {"smoothing_fps": 10.0},
+        {"smoothing": SmoothingRule(15)},
+        {"smoothing": SmoothingRule(5, 10.0)},
         {"camera_pattern": "{camera}/*"},
         {"cameras": {"gate": CALIBRATION}},
         {"perspective": PERSPECTIVE},

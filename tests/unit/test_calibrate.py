@@ -20,6 +20,7 @@ from hf2vad.fitting.running_moments import RunningMoments
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import F64
 from hf2vad.scoring.scorer import Scorer
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.training.data import StcTable
 from tests.bundles import feature_set
 from tests.stc import SMALL_MODEL, make_cubes, put_clip
@@ -67,7 +68,7 @@ def test_equal_values_have_no_deviation_at_all(value: float, sizes: list[int]) -
 
 def calibrated(folder: Path, engine: EagerEngine, smoothing: int, **options: Any) -> Calibrations:
     measured = measure_files(StcTable(str(folder)), feature_set(engine))
-    return calibrate(measured, fusion=FUSION, smoothing=smoothing, where=str(folder), **options)
+    return calibrate(measured, fusion=FUSION, smoothing=SmoothingRule(smoothing), where=str(folder), **options)
 
 
 def by_hand(engine: EagerEngine, clips: list[tuple[int, int, dict[int, int]]], window: int) -> tuple[F64, F64, F64]:
@@ -107,7 +108,7 @@ def test_videos_of_several_rates_are_smoothed_over_the_same_time(tmp_path: Path,
     put_clip(tmp_path, "b", (0, 30), cubes, seed=1, fps=25.0)
     put_clip(tmp_path, "c", (0, 30), cubes, seed=2, fps=0.0)
     measured = measure_files(StcTable(str(tmp_path)), feature_set(engine))
-    calibration = calibrate(measured, fusion=FUSION, smoothing=5, smoothing_fps=10.0, where="").overall
+    calibration = calibrate(measured, fusion=FUSION, smoothing=SmoothingRule(5, 10.0), where="").overall
     scorer = Scorer.eq9(FUSION, calibration)
     raw = [scorer.frame_scores(file.values, file.frame - 4, 26) for file in measured]
     frames = [median_filter(each, window, mode="nearest") for each, window in zip(raw, (5, 13, 5), strict=True)]

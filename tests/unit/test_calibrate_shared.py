@@ -23,6 +23,7 @@ from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.sample import fit_features
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.feature_set import FeatureSet
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
 from tests.bundles import feature_set
@@ -44,7 +45,9 @@ def features(table: StcTable) -> tuple[FeatureSet, Perspective]:
 def calibrated(table: StcTable, group: Group) -> Calibrations:
     measured = measure_together(table, *features(table), group)
     cameras = Cameras.of(table.files, PATTERN)
-    return calibrate(measured, fusion=FUSION, smoothing=5, where=table.uri, cameras=cameras, camera_cubes=30)
+    return calibrate(
+        measured, fusion=FUSION, smoothing=SmoothingRule(5), where=table.uri, cameras=cameras, camera_cubes=30
+    )
 
 
 def one_of_two(rank: int, folder: str, uri: str, found: Queue[Any]) -> None:
@@ -91,7 +94,7 @@ def test_a_camera_is_calibrated_as_if_there_were_no_other(table: StcTable) -> No
     assert found.cameras.keys() == {"gate", "yard"}
     files = [file for file in table.files if file.video.startswith("gate/")]
     alone = calibrate(
-        measure_files(table, *features(table), files), fusion=FUSION, smoothing=5, where=table.uri
+        measure_files(table, *features(table), files), fusion=FUSION, smoothing=SmoothingRule(5), where=table.uri
     ).overall
     assert found.cameras["gate"] == alone
     assert alone.cubes == 47
@@ -100,7 +103,7 @@ def test_a_camera_is_calibrated_as_if_there_were_no_other(table: StcTable) -> No
 
 def test_without_a_pattern_there_are_no_cameras(table: StcTable) -> None:
     measured = measure_together(table, *features(table), Group())
-    assert calibrate(measured, fusion=FUSION, smoothing=5, where="").cameras == {}
+    assert calibrate(measured, fusion=FUSION, smoothing=SmoothingRule(5), where="").cameras == {}
 
 
 def test_a_camera_of_which_all_cubes_are_alike_is_named(tmp_path: Path) -> None:
@@ -112,4 +115,11 @@ def test_a_camera_of_which_all_cubes_are_alike_is_named(tmp_path: Path) -> None:
     measured = measure_files(table, feature_set(engine))
     cameras = Cameras.of(table.files, PATTERN)
     with pytest.raises(TrainingError, match=rf"{tmp_path}, camera gate: the flow errors of all training cubes"):
-        calibrate(measured, fusion=FusionConfig(), smoothing=1, where=table.uri, cameras=cameras, camera_cubes=10)
+        calibrate(
+            measured,
+            fusion=FusionConfig(),
+            smoothing=SmoothingRule(1),
+            where=table.uri,
+            cameras=cameras,
+            camera_cubes=10,
+        )

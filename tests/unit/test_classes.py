@@ -28,6 +28,7 @@ from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.schema import STC, STC_CLASSES, U8
 from hf2vad.scoring.scorer import Scorer
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.training.data import StcFile, StcTable
 from tests.onnx_network import EncoderNetwork, QueryNetwork
 
@@ -113,7 +114,7 @@ def calibrated(feature: Classes, cubes: CubeArrays) -> Calibration:
         {"classes": feature.measure(cubes)},
     )
     fusion = FusionConfig.of({"classes": 1.0}, rule="surprise")
-    return calibrate([file], fusion=fusion, smoothing=1, where="here").overall
+    return calibrate([file], fusion=fusion, smoothing=SmoothingRule(1), where="here").overall
 
 
 def test_a_camera_has_classes_of_its_own(classes: Classes) -> None:

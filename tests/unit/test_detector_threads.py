@@ -20,6 +20,7 @@ from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.runs.evidence import EvidenceJob, gather_evidence
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.walk.worker import warm_extractor
 from tests.bundles import make_bundle, normal
 from tests.clips import Clip, write_clip
@@ -77,7 +78,9 @@ def test_every_job_gives_its_networks_the_cpus_of_a_worker(
     torch.manual_seed(0)
     calibration = normal(flow=(9, 3), frame=(4, 1), threshold=-99, low=-99)
     weights = HF2VAD(SMALL_MODEL).state_dict()
-    save_bundle(bundle, make_bundle(weights, extraction=extraction, smoothing=1, calibration=calibration))
+    save_bundle(
+        bundle, make_bundle(weights, extraction=extraction, smoothing=SmoothingRule(1), calibration=calibration)
+    )
     extract = ExtractJob(archive=archive, out=str(tmp_path / "stc"), ray=CPUS, **extraction.parts)
     score = replace(ScoreJob.base({"bundle": bundle}), archive=archive, bundle=bundle, out=scores, ray=CPUS)
     assert extract_job(extract) == 0

@@ -12,6 +12,7 @@ from hf2vad.features.settings import FusionConfig
 from hf2vad.fitting.calibrate import MeasuredFile, calibrate
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.hold_out import hold_out
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.training.data import StcFile, StcTable
 from hf2vad.training.order import Order
 from tests.stc import put_clip
@@ -84,7 +85,7 @@ def test_a_network_is_judged_by_unseen_footage_and_other_features_by_all_of_it()
     unseen = [footage("a/4", 1000, 0, flow=10.0, energy=1.0), footage("b/4", 1000, 1, flow=10.0, energy=1.0)]
     whole = [footage("a/1", 8000, 2, energy=5.0), footage("b/1", 8000, 3, energy=5.0)]
     cameras = Cameras.of([file.file for file in whole], "{camera}/*")
-    normal = calibrate(unseen, fusion=FUSION, smoothing=1, where="t", cameras=cameras, plain=whole)
+    normal = calibrate(unseen, fusion=FUSION, smoothing=SmoothingRule(1), where="t", cameras=cameras, plain=whole)
     assert (normal.overall.cubes, normal.overall.frames) == (16_000, 2000)
     assert {name: tail.cubes for name, tail in normal.overall.tails.items()} == {"flow": 2000, "energy": 16_000}
     assert normal.overall.moments["flow"].mean == pytest.approx(10, rel=0.1)

@@ -27,7 +27,7 @@ from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.report.site.evidence import video_key
 from hf2vad.schema import unpack_metadata
-from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.settings import EventConfig, SmoothingRule
 from hf2vad.storage import key_path
 from hf2vad.tables.archives import archive_names
 from tests.bundles import make_bundle, normal
@@ -83,7 +83,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     bundle = make_bundle(
         HF2VAD(SMALL_MODEL).state_dict(),
         extraction=ExtractionConfig(working=WorkingConfig(longest=200)),
-        smoothing=1,
+        smoothing=SmoothingRule(1),
         calibration=OVERALL,
         camera_pattern=PATTERN,
         cameras=CAMERAS,

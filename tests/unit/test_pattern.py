@@ -18,6 +18,7 @@ from hf2vad.jobs.backfill import BackfillJob
 from hf2vad.jobs.report import JOB, ReviewJob
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.scoring.alarms import Alarms, read_alarms
+from hf2vad.scoring.settings import SmoothingRule
 from tests.stc import put_clip
 
 DAY = date(2026, 11, 24)
@@ -84,7 +85,14 @@ MALFORMED = {
 
 
 def alarms_file(pattern: str, folder: Path) -> Alarms:
-    values: dict[str, Any] = {"bundle": "b", "smoothing": 1, "rule": {}, "threshold": 1.0, "cameras": {}, "figures": {}}
+    values: dict[str, Any] = {
+        "bundle": "b",
+        "smoothing": SmoothingRule(1),
+        "rule": {},
+        "threshold": 1.0,
+        "cameras": {},
+        "figures": {},
+    }
     Alarms(**values, camera_pattern=pattern).put(str(folder / "alarms.json"))
     return read_alarms(str(folder / "alarms.json"))
 

@@ -30,6 +30,7 @@ from hf2vad.report.site.media import link
 from hf2vad.report.site.night import write_site
 from hf2vad.report.site.video import peak_reasons
 from hf2vad.schema import OBJECTS
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.storage import put_json, read_table
 from tests.bundles import make_bundle
 from tests.clips import Clip, pictures, write_clip
@@ -151,7 +152,7 @@ def test_an_events_parts_are_those_that_its_score_was_made_of(night: tuple[Path,
 @pytest.fixture
 def bundle() -> Any:
     """The settings of a bundle that features are weighed with."""
-    return replace(make_bundle({}, smoothing=1, calibration=CALIBRATION).settings, id=BUNDLE)
+    return replace(make_bundle({}, smoothing=SmoothingRule(1), calibration=CALIBRATION).settings, id=BUNDLE)
 
 
 def test_names_are_data_and_end_no_script(night: tuple[Path, Path], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hf2vad.fitting.recipe import Recipe, Selection
 from hf2vad.fitting.select import ERRORS, Selector, split_videos
 from hf2vad.fitting.select_features import DENSITIES, FUSIONS, fitted_weights
 from hf2vad.models.settings import LossConfig
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.training.data import StcTable
 from hf2vad.training.settings import SelectionConfig, StageConfig, TrainingConfig
 from hf2vad.training.stages import StageName
@@ -41,7 +42,7 @@ def selector(table: StcTable, out: Path, config: SelectionConfig) -> Selector:
         loss=LossConfig(),
         fusion=FusionConfig(flow=1, frame=0.1),
         features={},
-        smoothing=5,
+        smoothing=SmoothingRule(5),
         camera_pattern="",
         camera_cubes=1000,
         selection=config,

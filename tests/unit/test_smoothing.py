@@ -13,7 +13,8 @@ from hf2vad.errors import ConfigError
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.jobs.evaluate import JOB
-from hf2vad.scoring.smooth import smooth, window_at
+from hf2vad.scoring.settings import SmoothingRule
+from hf2vad.scoring.smooth import smooth
 from hf2vad.settings import from_dict
 
 NAN = float("nan")
@@ -35,14 +36,14 @@ def window_of(values: list[float], frame: int, before: int, after: int) -> list[
     ("fps", "window"), [(10, 17), (12.5, 21), (25, 43), (29.97, 51), (5, 9), (1, 1), (0.1, 1), (0, 17)]
 )
 def test_a_window_lasts_as_long_at_every_rate(fps: float, window: int) -> None:
-    assert window_at(17, 10.0, fps) == window
-    assert window_at(17, 0.0, fps) == 17
-    assert window_at(1, 10.0, fps) == 1
+    assert SmoothingRule(17, 10.0).window(fps) == window
+    assert SmoothingRule(17).window(fps) == 17
+    assert SmoothingRule(1, 10.0).window(fps) == 1
 
 
 @given(smoothing=st.integers(1, 50), at=st.floats(0.1, 100), fps=st.floats(0.1, 1000))
 def test_a_window_is_the_odd_number_of_frames_nearest_to_its_time(smoothing: int, at: float, fps: float) -> None:
-    window, wanted = window_at(2 * smoothing + 1, at, fps), (2 * smoothing + 1) * fps / at
+    window, wanted = SmoothingRule(2 * smoothing + 1, at).window(fps), (2 * smoothing + 1) * fps / at
     assert window % 2 == 1
     assert window == 1 or abs(window - wanted) <= 1 + 1e-6
     assert window > 1 or wanted <= 2 + 1e-6

@@ -19,6 +19,7 @@ from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job, training_plan
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import unpack_metadata
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.training.data import StcTable
 from tests.bundles import make_bundle
 from tests.clips import Clip, pictures, write_clip
@@ -52,7 +53,7 @@ def test_cubes_say_the_rate_of_their_video(archive: Path, tmp_path: Path) -> Non
 def test_each_video_is_smoothed_over_the_frames_that_last_as_long(archive: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     bundle = make_bundle(
-        HF2VAD(SMALL_MODEL).state_dict(), extraction=ExtractionConfig(motion=MOTION), smoothing=5, smoothing_fps=10.0
+        HF2VAD(SMALL_MODEL).state_dict(), extraction=ExtractionConfig(motion=MOTION), smoothing=SmoothingRule(5, 10.0)
     )
     save_bundle(str(tmp_path / "bundle"), bundle)
     job = ScoreJob.base({"bundle": str(tmp_path / "bundle")})
@@ -86,10 +87,10 @@ def test_a_table_that_does_not_say_all_rates_is_smoothed_frame_by_frame(
     job = replace(TrainJob.base({"preset": "features"}), stc=str(tmp_path / "stc"), out=str(tmp_path / "bundle"))
     assert (job.smoothing, job.smoothing_fps) == (17, 10.0)
     recipe, table = training_plan(job).recipe, StcTable(job.stc)
-    assert recipe.smoothing_rate(table) == expected
-    other = replace(recipe, smoothing_fps=0.0)
+    assert recipe.smoothing_of(table) == SmoothingRule(17, expected)
+    other = replace(recipe, smoothing=SmoothingRule(17))
     assert (recipe.identity(table) == other.identity(table)) is (expected == 0.0)
     assert train_job(job) == 0
-    assert load_bundle_settings(job.out).smoothing_fps == expected
+    assert load_bundle_settings(job.out).smoothing == SmoothingRule(17, expected)
     said = "scores will be smoothed over 17 frames of any footage" in capsys.readouterr().out
     assert said is (expected == 0.0)

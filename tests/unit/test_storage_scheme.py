@@ -25,6 +25,7 @@ from hf2vad.jobs.backfill import BackfillJob, backfill_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.report.site.job import ReportJob
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.storage import (
     Entry,
     absolute,
@@ -170,7 +171,9 @@ def site(tmp_path: Path) -> ScoreJob:
         put_bytes(f"mem://b/archive/{path}", (tmp_path / "clip.mp4").read_bytes())
     torch.manual_seed(0)
     bundle = make_bundle(
-        HF2VAD(SMALL_MODEL).state_dict(), extraction=ExtractionConfig(motion=MotionConfig(min_area=16)), smoothing=1
+        HF2VAD(SMALL_MODEL).state_dict(),
+        extraction=ExtractionConfig(motion=MotionConfig(min_area=16)),
+        smoothing=SmoothingRule(1),
     )
     save_bundle("mem://b/bundle", bundle)
     job = replace(ScoreJob.base({"bundle": "mem://b/bundle"}), archive="mem://b/archive", bundle="mem://b/bundle")

@@ -28,7 +28,7 @@ from hf2vad.report.training import support_lines
 from hf2vad.runs.evidence import EvidenceJob, gather_evidence
 from hf2vad.schema import FEATURE_COLUMNS
 from hf2vad.scoring.scorer import FeatureValues, Scorer
-from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.settings import EventConfig, SmoothingRule
 from hf2vad.tables.read import scored_videos, scores_prefix
 from hf2vad.training.data import StcFile, StcTable
 from hf2vad.training.settings import StageConfig
@@ -49,7 +49,7 @@ def footage(video: str, cubes: int, seed: int, scale: float = 1.0) -> MeasuredFi
 
 def calibrated(*files: MeasuredFile, fusion: FusionConfig = FUSION, pattern: str = "") -> Calibrations:
     cameras = Cameras.of([file.file for file in files], pattern, one=not pattern)
-    return calibrate(list(files), fusion=fusion, smoothing=1, where="t", cameras=cameras)
+    return calibrate(list(files), fusion=fusion, smoothing=SmoothingRule(1), where="t", cameras=cameras)
 
 
 def values(*columns: tuple[float, float]) -> FeatureValues:
