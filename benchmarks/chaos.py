@@ -88,7 +88,7 @@ def main() -> int:
     size = {"videos": options.videos, "corrupt": options.corrupt, "frames": options.frames, "nodes": options.nodes}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        with store(work) as s3, chaos_site(s3, work / "archive", bucket="chaos", **size) as site:
+        with store(work) as s3, chaos_site(s3, work / "archive", bucket="chaos", network=True, **size) as site:
             found = measured(site, Plan(faults=options.faults, seed=options.seed))
     print(json.dumps(found, indent=2))
     if not options.dry:

@@ -47,4 +47,6 @@ class Scene(View, ABC):
         phase = np.random.default_rng([self.seed, 13]).uniform(0, 2 * np.pi)
         light = 1 + DRIFT * np.sin(phase + 2 * np.pi * frame / (self.fps * 40))
         noise = rng.standard_normal((self.height, self.width), np.float32) * np.float32(NOISE)
-        return np.clip(picture * np.float32(light) + noise[:, :, None], 0, 255).astype(np.uint8)
+        picture = picture * np.float32(light)
+        picture += noise[:, :, None]
+        return np.clip(picture, 0, 255, out=picture).astype(np.uint8)

@@ -26,6 +26,8 @@ class Plan:
     every_s: tuple[float, float] = (5.0, 10.0)
     """Shortest and longest time from one killed worker to the next; a shard is computed in between, however long that
     takes on a busy machine."""
+    workers: int | None = None
+    """Workers that are killed, at most; None: as many as the time allows."""
     drivers_at: tuple[float, ...] = (0.25, 0.65)
     """Shares of the shards after which the driver is killed."""
     node_at: float = 0.45
@@ -119,12 +121,21 @@ class _Run:
                 lost = self.site.nodes.nodes[-1]
                 self._note("node", lost.workers(*TASKS))
                 lost.lose()
-            elif time.monotonic() >= next_worker and computed.shards > then and (running := self._running()):
+            elif (
+                self._workers_killed != plan.workers
+                and time.monotonic() >= next_worker
+                and computed.shards > then
+                and (running := self._running())
+            ):
                 self._note("worker", [0])
                 then = computed.shards
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(rng.choice(running), signal.SIGKILL)
                 next_worker = time.monotonic() + rng.uniform(*plan.every_s)
+
+    @property
+    def _workers_killed(self) -> int:
+        return sum(kill.what == "worker" for kill in self.kills)
 
     def _note(self, what: What, running: list[int]) -> Kill:
         """Of a kill that is about to happen, and may cost what runs on `running`."""

@@ -13,10 +13,11 @@ from typing import IO, Any
 
 import torch
 
-from hf2vad.bundle.bundle import save_bundle
+from hf2vad.bundle.bundle import Bundle, save_bundle
+from hf2vad.features.settings import FusionConfig
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.storage import list_files, read_bytes, read_json
-from tests.bundles import make_bundle
+from tests.bundles import make_bundle, normal
 from tests.chaos.archive import write_archive
 from tests.chaos.computed import Computed
 from tests.fault_proxy import FaultProxy, Faults
@@ -24,6 +25,8 @@ from tests.ray_nodes import RayNodes
 from tests.seaweed import SeaweedServer
 from tests.site import ROOT, environment, job, upload
 from tests.stc import SMALL_MODEL
+
+SPEED = make_bundle({}, fusion=FusionConfig.of({"speed": 1.0}), calibration=normal(speed=(1.0, 1.0)))
 
 
 @dataclass
@@ -112,12 +115,13 @@ class ChaosSite:
 
 @contextlib.contextmanager
 def chaos_site(
-    s3: SeaweedServer, folder: Path, *, bucket: str, nodes: int, videos: int, corrupt: int, frames: int
+    s3: SeaweedServer, folder: Path, *, bucket: str, nodes: int, videos: int, corrupt: int, frames: int, network: bool
 ) -> Iterator[ChaosSite]:
-    """A site in a bucket of its own. This process's environment must lead to `s3`, not to the proxy."""
+    """A site in a bucket of its own, whose bundle has a network or plain speed alone, with which workers start without
+    PyTorch. This process's environment must lead to `s3`, not to the proxy."""
     damaged = write_archive(folder, videos=videos, corrupt=corrupt, frames=frames)
     upload(folder, f"s3://{bucket}/archive")
-    _put_bundle(f"s3://{bucket}/bundle")
+    save_bundle(f"s3://{bucket}/bundle", _network() if network else SPEED)
     computed: dict[str, Computed] = {}
 
     def seen(head: bytes, came: float) -> None:
@@ -131,7 +135,7 @@ def chaos_site(
         yield ChaosSite(f"s3://{bucket}", damaged, options, proxy, cluster, computed)
 
 
-def _put_bundle(uri: str) -> None:
+def _network() -> Bundle:
     """A small network as it was initialised: what it scores means nothing, and is the same each time."""
     torch.manual_seed(0)
-    save_bundle(uri, make_bundle(HF2VAD(SMALL_MODEL).state_dict()))
+    return make_bundle(HF2VAD(SMALL_MODEL).state_dict())

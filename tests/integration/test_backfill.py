@@ -31,7 +31,7 @@ def archive(site: Site, tmp_path: Path) -> Path:
 
 
 def arguments(site: Site, archive: Path, *more: object) -> tuple[object, ...]:
-    places = ("--archive", archive, "--bundle", site.network, "--out", archive.parent / "out")
+    places = ("--archive", archive, "--bundle", site.bundle, "--out", archive.parent / "out")
     common = ("--pattern", "{camera}/{date}/*", "--min-age-minutes", 0, "--shard-frames", 20, "--engine", "eager")
     return (*places, *common, *more)
 
@@ -186,6 +186,6 @@ def test_mistakes_are_one_line(site: Site, options: tuple[object, ...], said: st
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
 def test_a_pattern_that_fits_nothing_ends_the_night_at_once(site: Site, more: tuple[str, ...], tmp_path: Path) -> None:
-    job = ("--archive", site.test, "--bundle", site.network, "--out", tmp_path, "--pattern", "{camera}/{date}/*")
+    job = ("--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--pattern", "{camera}/{date}/*")
     done = run_job("backfill", *job, *more, expect=2)
     assert "fits no video, such as '01_" in done.stderr

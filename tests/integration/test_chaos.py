@@ -14,13 +14,13 @@ from tests.site import run_job, wait_until
 pytestmark = pytest.mark.timeout(900)
 """A whole run on two nodes that is disturbed all the time: a busy machine takes its time."""
 
-PLAN = Plan(every_s=(4.0, 8.0), drivers_at=(0.25,), node_at=0.5)
+PLAN = Plan(every_s=(4.0, 8.0), workers=4, drivers_at=(0.25,), node_at=0.5)
 
 
 @pytest.fixture(scope="module")
 def both(s3: SeaweedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("chaos") / "archive"
-    with chaos_site(s3, folder, bucket="chaos", nodes=2, videos=14, corrupt=4, frames=16) as made:
+    with chaos_site(s3, folder, bucket="chaos", nodes=2, videos=14, corrupt=4, frames=16, network=False) as made:
         quiet = quiet_run(made, "--ray.address", "none", seconds=300)
         chaos = chaos_run(made, PLAN, quiet.computed.shards, seconds=500)
         found = Both(made, quiet, chaos)

@@ -31,8 +31,8 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def scoring(site: Site, out: Path, archive: Path | str | None = None) -> ScoreJob:
-    job = ScoreJob.base({"bundle": str(site.network)})
-    job = replace(job, archive=str(archive or site.test), bundle=str(site.network), out=str(out))
+    job = ScoreJob.base({"bundle": str(site.bundle)})
+    job = replace(job, archive=str(archive or site.test), bundle=str(site.bundle), out=str(out))
     return replace(job, shard_frames=10, engine="eager", device="cpu")
 
 
@@ -122,7 +122,7 @@ def test_a_bucket_that_vanishes_ends_the_run_and_a_vanished_object_its_video(
 
 def test_two_writers_to_one_output_end_with_the_tables_of_one(site: Site, quiet: Path, tmp_path: Path) -> None:
     """Each has worker processes of its own, which are there sooner than workers of Ray."""
-    arguments = ("--archive", site.test, "--bundle", site.network, "--out", tmp_path, "--shard-frames", 10)
+    arguments = ("--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--shard-frames", 10)
     with ThreadPoolExecutor(2) as pool:
         both = [
             pool.submit(run_process, "score_archive", *arguments, "--engine", "eager", env={"RAY_ADDRESS": ""})

@@ -207,8 +207,7 @@ def test_chosen_events_are_saved_as_csv_and_json(seen: Visit) -> None:
     assert save.is_disabled()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_there_are_no_accessibility_violations(browser: Browser, review_night: Night, scheme: Any, width: int) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     with visit(browser, review_night.site, color_scheme=scheme, viewport={"width": width, "height": 800}) as made:

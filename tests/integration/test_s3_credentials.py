@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,8 +24,11 @@ from hf2vad.storage import (
     read_json,
     read_table,
 )
-from tests.seaweed import SeaweedServer
-from tests.site import ROOT
+
+if TYPE_CHECKING:
+    from tests.seaweed import SeaweedServer
+
+ROOT = Path(__file__).parents[2]
 
 USES: dict[str, Callable[[str], object]] = {
     "exists": exists,

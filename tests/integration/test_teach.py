@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-NIGHT = 7
-"""Clips of the night that is reviewed; the later ones are of the same kinds, and nobody has seen them."""
+NIGHT, LATER = 7, 4
+"""Clips of the night that is reviewed, and later ones of the same kinds, which nobody has seen."""
 NORMAL = "cyclist"
 """Whatever has to do with one is called normal, all else interesting."""
 HERE = ("--ray.address", "none")
@@ -67,7 +67,7 @@ def events(scores: Path) -> dict[str, list[dict[str, Any]]]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """Two nights of the demo's street, and a bundle of preset `features` that knows people who walk."""
     made = Demo(tmp_path_factory.mktemp("demo"))
-    archive = generate(made.folder / "archive", test_clips=2 * NIGHT)
+    archive = generate(made.folder / "archive", test_clips=NIGHT + LATER)
     for number, clip in enumerate(sorted(archive.test.iterdir())):
         night = made.folder / ("night" if number < NIGHT else "later")
         night.mkdir(exist_ok=True)

@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from safetensors import safe_open
 from hf2vad.errors import Hf2vadError
 from hf2vad.storage import list_files, put_bytes, read_bytes, read_json
 from tests.seaweed import SeaweedServer
-from tests.site import RayCluster, environment, job, ray_workers, run_job, upload, wait_until
+from tests.site import RayCluster, environment, job, meanwhile, ray_workers, run_job, upload, wait_until
 from tests.stc import put_clip
 
 EPOCHS = 8
@@ -112,27 +113,32 @@ def undisturbed(table: Path, ray_cluster: RayCluster, tmp_path_factory: pytest.T
 class Disturbed:
     """A training after its driver was stopped or killed."""
 
-    returncode: int
     said: str
-    """What the driver wrote on stderr."""
+    """What the driver wrote on stderr; empty where it was killed."""
     progress: dict[str, Any]
     """What the checkpoint held then."""
     copy: Path
     """The output folder as it was then."""
 
 
-def disturbed(after: int, how: signal.Signals, copy: Path) -> Disturbed:
-    """Train by two workers in S3, and send the driver a signal once `after` epochs are done."""
-    command = train(S3_TABLE, S3_BUNDLE, "--workers", 2)
+def signalled(out: Path, table: object, *more: object, how: signal.Signals) -> tuple[int, str]:
+    """Train by two workers without end, and send the driver a signal once an epoch is done; its exit code, and what it
+    wrote on stderr."""
+    command = train(table, out, "--workers", 2, "--training.flow.epochs", 500, *more)
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes, env=environment()) as running:
-        wait_until(lambda: epochs_done(S3_BUNDLE) >= after, seconds=PATIENCE_S, what=f"epoch {after}")
+        wait_until(lambda: epochs_done(out) >= 1, seconds=PATIENCE_S, what="an epoch")
         running.send_signal(how)
         _, said = running.communicate(timeout=PATIENCE_S)
     wait_until(lambda: not ray_workers(TRAIN_WORKER), seconds=PATIENCE_S, what="the workers' end")
+    return running.returncode, said
+
+
+def left(copy: Path, said: str = "") -> Disturbed:
+    """What is in S3 now, of a driver that said so."""
     for entry in list_files(S3_BUNDLE):
         put_bytes(str(copy / entry.name), read_bytes(entry.uri))
-    return Disturbed(running.returncode, said, progress(S3_BUNDLE), copy)
+    return Disturbed(said, progress(S3_BUNDLE), copy)
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +147,28 @@ def stopped(
 ) -> Disturbed:
     """A training that was told to stop."""
     upload(table, S3_TABLE)
-    return disturbed(1, signal.SIGTERM, tmp_path_factory.mktemp("stopped"))
+
+    def stop(over: threading.Event) -> None:
+        wait_until(lambda: epochs_done(S3_BUNDLE) or over.is_set(), seconds=PATIENCE_S, what="an epoch")
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with meanwhile(stop):
+        done = run_job("train", "--stc", S3_TABLE, "--out", S3_BUNDLE, *SMALL, "--workers", 2, expect=143)
+    return left(tmp_path_factory.mktemp("stopped"), done.stderr)
 
 
 @pytest.fixture(scope="module")
 def orphaned(stopped: Disturbed, tmp_path_factory: pytest.TempPathFactory) -> Disturbed:
-    """The same training, gone on with, after its driver was killed."""
+    """The same training, gone on with in a process that is killed."""
     epochs = len(stopped.progress["history"]) + 1
-    return disturbed(epochs, signal.SIGKILL, tmp_path_factory.mktemp("orphaned"))
+    command = train(S3_TABLE, S3_BUNDLE, "--workers", 2)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **quiet, env=environment()) as running:
+        wait_until(lambda: epochs_done(S3_BUNDLE) >= epochs, seconds=PATIENCE_S, what=f"epoch {epochs}")
+        running.kill()
+    wait_until(lambda: not ray_workers(TRAIN_WORKER), seconds=PATIENCE_S, what="the workers' end")
+    return left(tmp_path_factory.mktemp("orphaned"))
 
 
 def test_two_workers_reach_the_loss_of_one(table: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -162,7 +182,6 @@ def test_two_workers_reach_the_loss_of_one(table: Path, undisturbed: Path, tmp_p
 
 
 def test_told_to_stop_all_stop_after_the_same_step(stopped: Disturbed, undisturbed: Path) -> None:
-    assert stopped.returncode == 143, stopped.said
     place = r"\(stage (\w+), epoch (\d), batch (\d+|the last)\)"
     word = f"stopped: a checkpoint is written {place}; run the same command again to go on\n"
     found = re.fullmatch(word, stopped.said)
@@ -192,42 +211,29 @@ def test_what_a_killed_driver_left_is_gone_on_from_by_one(
 def test_stopped_orphaned_and_with_a_worker_killed_it_ends_at_the_same_bundle(
     orphaned: Disturbed, undisturbed: Path
 ) -> None:
-    before = len(orphaned.progress["history"])
-    command = train(S3_TABLE, S3_BUNDLE, "--workers", 2)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as running:
-        wait_until(lambda: epochs_done(S3_BUNDLE) > before, seconds=PATIENCE_S, what="an epoch")
+    before, killed_after = len(orphaned.progress["history"]), []
+
+    def kill(over: threading.Event) -> None:
+        wait_until(lambda: epochs_done(S3_BUNDLE) > before or over.is_set(), seconds=PATIENCE_S, what="an epoch")
         os.kill(rank_one(), signal.SIGKILL)
-        done = epochs_done(S3_BUNDLE)
-        output = running.communicate(timeout=PATIENCE_S)
-    assert running.returncode == 0, output
-    assert done < EPOCHS, "it was killed within the first stage"
-    assert b"Traceback" not in output[1]
+        killed_after.append(epochs_done(S3_BUNDLE))
+
+    with meanwhile(kill):
+        done = run_job("train", "--stc", S3_TABLE, "--out", S3_BUNDLE, *SMALL, "--workers", 2)
+    assert killed_after[0] < EPOCHS, "it was killed within the first stage"
+    assert "Traceback" not in done.stderr
     assert_same(history(S3_BUNDLE), history(undisturbed))
     assert read_json(f"{S3_BUNDLE}/bundle.json")["id"] == read_json(f"{undisturbed}/bundle.json")["id"]
 
 
 def test_after_the_grace_period_what_runs_is_dropped(table: Path, ray_cluster: RayCluster, tmp_path: Path) -> None:
-    command = train(table, tmp_path, "--workers", 2, "--training.flow.epochs", 500, "--grace-seconds", 0)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes, env=environment()) as running:
-        wait_until(lambda: epochs_done(tmp_path) >= 1, seconds=PATIENCE_S, what="an epoch")
-        running.terminate()
-        _, said = running.communicate(timeout=PATIENCE_S)
-    assert running.returncode == 143
+    code, said = signalled(tmp_path, table, "--grace-seconds", 0, how=signal.SIGTERM)
+    assert code == 143
     assert said == "stopped: what ran was dropped; run the same command again to go on from the last checkpoint\n"
-    wait_until(lambda: not ray_workers(TRAIN_WORKER), seconds=PATIENCE_S, what="the workers' end")
 
 
 def test_ctrl_c_ends_training_with_a_word(table: Path, ray_cluster: RayCluster, tmp_path: Path) -> None:
-    command = train(table, tmp_path, "--workers", 2, "--training.flow.epochs", 500)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, **pipes, env=environment()) as running:
-        wait_until(lambda: epochs_done(tmp_path) >= 1, seconds=PATIENCE_S, what="an epoch")
-        running.send_signal(signal.SIGINT)
-        output = running.communicate(timeout=PATIENCE_S)
-    assert running.returncode == 130
-    assert output[1] == b"interrupted; run the same command again to go on\n"
-    wait_until(lambda: not ray_workers(TRAIN_WORKER), seconds=PATIENCE_S, what="the workers' end")
+    assert signalled(tmp_path, table, how=signal.SIGINT) == (130, "interrupted; run the same command again to go on\n")
 
 
 def test_a_checkpoint_holds_the_random_state_of_each_worker(undisturbed: Path) -> None:

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 def score(site: Site, out: Path, *more: object, expect: int = 0) -> Path:
     """Score the test clips; returns the folder of the bundle's tables."""
-    run_job("score_archive", "--archive", site.test, "--bundle", site.network, "--out", out, *more, expect=expect)
+    run_job("score_archive", "--archive", site.test, "--bundle", site.bundle, "--out", out, *more, expect=expect)
     (found,) = out.glob("bundle=*")
     return found
 
@@ -121,7 +121,7 @@ def test_a_killed_worker_costs_its_shard_another_try_and_nothing_else(site: Site
 
 def test_a_killed_driver_loses_no_finished_shard(site: Site, quiet: Path, tmp_path: Path) -> None:
     command = job(
-        "score_archive", "--archive", site.test, "--bundle", site.network, "--out", tmp_path, "--shard-frames", 10
+        "score_archive", "--archive", site.test, "--bundle", site.bundle, "--out", tmp_path, "--shard-frames", 10
     )
 
     def finished() -> int:
