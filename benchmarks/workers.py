@@ -256,8 +256,13 @@ def workers() -> str:
         ("shared", "short_job_s", "four calls of 0.5 s beside a job that goes on for 60 s, s"),
     ):
         if part in found[0]["median"]:
-            rows.append([label, *(str(found[0]["median"][part][kind][name]) for kind in KINDS)])
+            rows.append([label, *(shown(found[0]["median"][part][kind][name]) for kind in KINDS)])
     return markdown(head, rows)
+
+
+def shown(figure: float | str) -> str:
+    """A figure with three digits, or words as they are."""
+    return figure if isinstance(figure, str) else f"{figure:.3g}"
 
 
 TABLES = {"workers": workers}

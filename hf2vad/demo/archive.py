@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,7 @@ from hf2vad.demo.scene import Scene
 from hf2vad.demo.street import Street
 from hf2vad.schema import BOXES, LABELS, U8
 from hf2vad.storage import exists, put_json, put_table, read_json
+from hf2vad.threads import prefetch
 
 SceneName = Literal["street", "corridor", "road"]
 SCENES: Mapping[SceneName, type[Scene]] = {"street": Street, "corridor": Corridor, "road": Road}
@@ -31,6 +33,9 @@ TRACKS = pa.schema(
 
 VERSION = 1
 """Version of the generator. Another version renders other pictures."""
+
+DRAWN_AHEAD = 8
+"""Pictures that drawing may be ahead of the encoder."""
 
 VISIBLE = 0.2
 """An object counts when at least this share of it is inside the picture."""
@@ -165,14 +170,15 @@ def _noting(
 
 
 def _encode(path: Path, scene: Scene, clip: Iterator[ClipFrame]) -> None:
-    """H.264 with B-frames and a keyframe every 50; one thread, so that the bytes depend on the pictures alone."""
+    """H.264 with B-frames and a keyframe every 50; one thread, so that the bytes depend on the pictures alone. Pictures
+    are drawn in another."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
+    with closing(prefetch(clip, depth=DRAWN_AHEAD, name="draw")) as frames, av.open(str(path), "w") as container:
         # x264's macroblock tree gives other bytes from run to run when it is given one picture at a time.
         options = {"crf": "18", "preset": "veryfast", "g": "50", "x264-params": "mbtree=0"}
         stream = container.add_stream("libx264", rate=Fraction(scene.fps).limit_denominator(1000), options=options)
         stream.width, stream.height, stream.pix_fmt = scene.width, scene.height, "yuv420p"
         stream.codec_context.thread_count = 1
-        for frame in clip:
+        for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.image, format="bgr24")))
         container.mux(stream.encode(None))
