@@ -76,7 +76,7 @@ def watched(site: Site, ray_cluster: RayCluster, tmp_path_factory: pytest.TempPa
         (folder / "archive" / night).mkdir(parents=True)
         shutil.copy(clip, folder / "archive" / night / "a.mp4")
     (folder / "archive" / NIGHTS[1] / "torn.mp4").write_bytes(b"no video")
-    places = ("--archive", folder / "archive", "--bundle", site.bundle, "--out", folder / "out")
+    places = ("--archive", folder / "archive", "--bundle", site.network, "--out", folder / "out")
     how = ("--pattern", "{camera}/{date}/*", "--min-age-minutes", 0, "--shard-frames", 3, "--ray.workers", 1)
     command = job("backfill", *places, *how, "--engine", "eager", "--log", "json")
     during, records = [], []
@@ -164,7 +164,7 @@ def test_the_log_tells_of_every_video_and_shard(watched: Watched) -> None:
 
 def start(site: Site, out: Path, *more: object) -> subprocess.Popen[bytes]:
     """Score the site's clips, and return once the run's record is there."""
-    places = ("--archive", site.test, "--bundle", site.bundle, "--out", out, "--engine", "eager")
+    places = ("--archive", site.test, "--bundle", site.network, "--out", out, "--engine", "eager")
     command = job("score_archive", *places, "--shard-frames", 2, *more)
     known = len(list(out.glob("runs/*.json")))
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
