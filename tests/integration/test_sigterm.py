@@ -33,8 +33,8 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def scoring(site: Site, out: Path) -> ScoreJob:
-    job = ScoreJob.base({"bundle": str(site.bundle)})
-    job = replace(job, archive=str(site.test), bundle=str(site.bundle), out=str(out), shard_frames=5)
+    job = ScoreJob.base({"bundle": str(site.network)})
+    job = replace(job, archive=str(site.test), bundle=str(site.network), out=str(out), shard_frames=5)
     return replace(job, engine="eager", device="cpu")
 
 
