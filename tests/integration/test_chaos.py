@@ -14,7 +14,7 @@ from tests.site import run_job, wait_until
 pytestmark = pytest.mark.timeout(900)
 """A whole run on two nodes that is disturbed all the time: a busy machine takes its time."""
 
-PLAN = Plan(every_s=(4.0, 8.0), workers=4, drivers_at=(0.25,), node_at=0.5)
+PLAN = Plan(every_s=(2.0, 4.0), workers=4, drivers_at=(0.25,), node_at=0.5)
 
 
 @pytest.fixture(scope="module")
