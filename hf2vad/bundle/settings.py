@@ -35,7 +35,7 @@ class BundleSettings:
     model: ModelConfig
     fusion: FusionConfig
     smoothing: SmoothingRule
-    """Of the median filter over frame scores."""
+    """Length of the median filter over frame scores."""
     calibration: Calibration
     """Over the cubes of all cameras."""
     camera_pattern: str = ""

@@ -45,7 +45,7 @@ class Recipe:
     features: Mapping[str, Any]
     """Settings of every feature, by its name."""
     smoothing: SmoothingRule
-    """Of the median filter over frame scores; `smoothing_of` a table says what holds for it."""
+    """Length of the median filter over frame scores; `smoothing_of` says what holds for a table."""
     camera_pattern: str
     """Pattern that names a video's camera. If empty, the path does as archive/place.py reads it; with Eq. 9 cameras are
     not told apart."""

@@ -55,7 +55,7 @@ class ScoringTask:
     """Cubes that the network works on at once."""
     device: str
     smoothing: SmoothingRule
-    """Of the median filter over frame scores."""
+    """Length of the median filter over frame scores."""
     events: EventConfig
     health: HealthConfig
     vectors: int = 0

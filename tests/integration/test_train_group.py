@@ -134,8 +134,8 @@ def signalled(out: Path, table: object, *more: object, how: signal.Signals) -> t
     return running.returncode, said
 
 
-def left(copy: Path, said: str = "") -> Disturbed:
-    """What is in S3 now, of a driver that said so."""
+def copied(copy: Path, said: str = "") -> Disturbed:
+    """The training as it is in S3 now; `said`: by the driver that left it."""
     for entry in list_files(S3_BUNDLE):
         put_bytes(str(copy / entry.name), read_bytes(entry.uri))
     return Disturbed(said, progress(S3_BUNDLE), copy)
@@ -155,7 +155,7 @@ def stopped(
 
     with meanwhile(stop):
         done = run_job("train", "--stc", S3_TABLE, "--out", S3_BUNDLE, *SMALL, "--workers", 2, expect=143)
-    return left(tmp_path_factory.mktemp("stopped"), done.stderr)
+    return copied(tmp_path_factory.mktemp("stopped"), done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def orphaned(stopped: Disturbed, tmp_path_factory: pytest.TempPathFactory) -> Di
         wait_until(lambda: epochs_done(S3_BUNDLE) >= epochs, seconds=PATIENCE_S, what=f"epoch {epochs}")
         running.kill()
     wait_until(lambda: not ray_workers(TRAIN_WORKER), seconds=PATIENCE_S, what="the workers' end")
-    return left(tmp_path_factory.mktemp("orphaned"))
+    return copied(tmp_path_factory.mktemp("orphaned"))
 
 
 def test_two_workers_reach_the_loss_of_one(table: Path, undisturbed: Path, tmp_path: Path) -> None:
