@@ -179,10 +179,10 @@ def figures(measured: list[MeasuredFile], scores: Scoring, labels: FrameLabels, 
         values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         raw = scorer.frame_scores(values, np.concatenate([file.frame for file in files]), frames)
         full = frame >= FRAMES - 1
-        window = SMOOTHING.window(files[0].file.fps or 0.0)
-        smoothed = smooth(raw[FRAMES - 1 :], window)
+        rate = files[0].file.fps or 0.0
+        smoothed = smooth(raw[FRAMES - 1 :], SMOOTHING.window(rate))
         pairs[video] = (truth[full], smoothed[frame[full] - FRAMES + 1])
-        events = find_events(smoothed, EventConfig(), calibration)
+        events = find_events(smoothed, EventConfig().at_rate(SMOOTHING, rate), calibration)
         spans = [(event.start + FRAMES - 1, event.stop + FRAMES - 2) for event in events]
         every = np.arange(frames)
         told += alerts(every, every / fps, every >= FRAMES - 1, frame, truth, spans)

@@ -49,7 +49,7 @@ def put_scores(
             for s, corners in found
         ] or [row]
     says = {"video": video, "start": start, "bundle": bundle, "smoothing": smoothing, "thresholds": [3.0, 2.0]}
-    says |= {} if rule is None else {"smoothing_rule": rule}
+    says |= {} if rule is None else {"smoothing_rule": rule, "fps": 25.0}
     tables = finalise(
         [pa.Table.from_pylist(rows, schema=SHARD)], pts_s=np.arange(len(frames)) / 25, empty=-5.0,
         smoothing=smoothing, calibration=CALIBRATION, events=EventConfig(),

@@ -58,6 +58,8 @@ class ScoredFootage:
     """Hours of footage whose frames can be part of an event."""
     runs: list[HighRun]
     low: float
+    rules: EventConfig
+    """Rules of events, their lengths in frames of this video."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def alarm_levels(
         frame, pts_s, score, health = (table[name].to_numpy() for name in ("frame", "pts_s", "score", "health"))
         for first, last in left_out.get(readable(video.video), ()):
             score = np.where((frame >= first) & (frame <= last), np.nan, score)
-        shown = scored_footage(pts_s, score, health, low, target.events)
+        shown = scored_footage(pts_s, score, health, low, video.events(target.events))
         by_camera.setdefault(pattern.camera_of(video.path), []).append(shown)
     everything = [each for group in by_camera.values() for each in group]
     if not sum(each.hours for each in everything):
@@ -129,10 +131,13 @@ def alarm_levels(
 def scored_footage(
     pts_s: F64, score: F64, health: np.ndarray[Any, Any], low: float, config: EventConfig
 ) -> ScoredFootage:
-    """Reduce the (frames,) columns of a frame table to the frames that count."""
+    """Reduce the (frames,) columns of a frame table to the frames that count.
+
+    config: rules of events, their lengths in frames of this video.
+    """
     usable = ~np.isnan(score) & (np.array([kind is None for kind in health], bool) | config.on_unhealthy)
     return ScoredFootage(
-        median_step(pts_s) * int(usable.sum()) / 3600, high_runs(np.where(usable, score, np.nan), low), low
+        median_step(pts_s) * int(usable.sum()) / 3600, high_runs(np.where(usable, score, np.nan), low), low, config
     )
 
 
@@ -141,48 +146,47 @@ def level(videos: Sequence[ScoredFootage], target: AlarmTarget) -> Level:
     hours = _hours(videos)
     count = target.per_hour * hours
     floor = max(each.low for each in videos)
-    peaks = event_peaks(videos, floor, target.events)
+    peaks = event_peaks(videos, floor)
     if len(peaks) <= count:
         events = count_words(len(peaks), "event")
         note = f"the footage has {events} at events.low already; for more alarms lower events.low"
-        return _level(floor, "counted", videos, target, supported=count >= COUNTED, note=note)
+        return _level(floor, "counted", videos, supported=count >= COUNTED, note=note)
     if count >= COUNTED:
-        return _level(
-            counted_threshold(videos, int(count), peaks, target.events), "counted", videos, target, supported=True
-        )
+        return _level(counted_threshold(videos, int(count), peaks), "counted", videos, supported=True)
     needed = f"{hours:.2f} hours; counting {target.per_hour:g} an hour takes {COUNTED / target.per_hour:,.0f}"
     if len(peaks) < FITTED:
         beyond = float(np.nextafter(peaks[0], np.inf))
         note = f"not supported: {count_words(len(peaks), 'peak')} in {needed}; above everything seen"
-        return _level(beyond, "beyond", videos, target, supported=False, note=note)
+        return _level(beyond, "beyond", videos, supported=False, note=note)
     threshold, interval = fitted_threshold(peaks, count, target)
     supported = count >= 1
     note = f"fitted to {min(len(peaks), MOST)} peaks in {needed}"
     note = note if supported else f"not supported, extrapolated: {note}, and {1 / target.per_hour:,.0f} to fit it"
-    return _level(threshold, "fitted", videos, target, supported=supported, interval=interval, note=note)
+    return _level(threshold, "fitted", videos, supported=supported, interval=interval, note=note)
 
 
-def event_peaks(videos: Sequence[ScoredFootage], floor: float, config: EventConfig) -> F64:
+def event_peaks(videos: Sequence[ScoredFootage], floor: float) -> F64:
     """The highest score of each event at the threshold `floor`, highest first."""
     peaks = []
     for video in videos:
-        for start, stop in events_above(floor, video.runs, config):
+        for start, stop in events_above(floor, video.runs, video.rules):
             peaks.append(max(run.peak for run in video.runs if start <= run.start < stop))
     return np.sort(np.array(peaks, float))[::-1]
 
 
-def counted_threshold(videos: Sequence[ScoredFootage], wanted: int, peaks: F64, config: EventConfig) -> float:
+def counted_threshold(videos: Sequence[ScoredFootage], wanted: int, peaks: F64) -> float:
     """Between the lowest threshold with at most `wanted` events, as one comes down from above, and the next peak."""
     last = float(peaks[0])
     for peak in np.unique([run.peak for video in videos for run in video.runs])[::-1]:
-        if peak < peaks[-1] or count_events(videos, float(peak), config) > wanted:
+        if peak < peaks[-1] or count_events(videos, float(peak)) > wanted:
             return (last + max(float(peak), float(peaks[-1]))) / 2
         last = float(peak)
     return last
 
 
-def count_events(videos: Sequence[ScoredFootage], threshold: float, config: EventConfig) -> int:
-    return sum(len(events_above(threshold, video.runs, config)) for video in videos)
+def count_events(videos: Sequence[ScoredFootage], threshold: float) -> int:
+    """Events of all `videos` at a threshold."""
+    return sum(len(events_above(threshold, video.runs, video.rules)) for video in videos)
 
 
 def fitted_threshold(peaks: F64, count: float, target: AlarmTarget) -> tuple[float, tuple[float, float] | None]:
@@ -207,13 +211,12 @@ def _level(
     threshold: float,
     method: str,
     videos: Sequence[ScoredFootage],
-    target: AlarmTarget,
     *,
     supported: bool,
     note: str = "",
     interval: tuple[float, float] | None = None,
 ) -> Level:
-    events, hours = count_events(videos, threshold, target.events), _hours(videos)
+    events, hours = count_events(videos, threshold), _hours(videos)
     tail = (1 - LEVEL) / 2
     low = stats.chi2.ppf(tail, 2 * events) / 2 / hours if events else 0.0
     high = stats.chi2.ppf(1 - tail, 2 * events + 2) / 2 / hours

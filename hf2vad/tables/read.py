@@ -15,7 +15,7 @@ from hf2vad.archive.catalog import EVERYTHING
 from hf2vad.archive.path_filter import PathFilter
 from hf2vad.errors import EvaluationError, NotFoundError
 from hf2vad.schema import TABLES, unpack_metadata
-from hf2vad.scoring.settings import SmoothingRule
+from hf2vad.scoring.settings import EventConfig, SmoothingRule
 from hf2vad.storage import join, list_dir, list_files, open_parquet, read_json, read_table, readable
 from hf2vad.tables.archives import archive_names
 from hf2vad.tables.keys import TableTree
@@ -69,6 +69,10 @@ class VideoTables:
         """How its scores were smoothed."""
         frames, fps = self.metadata.get("smoothing_rule", (self.metadata["smoothing"], 0.0))
         return SmoothingRule(int(frames), float(fps))
+
+    def events(self, config: EventConfig) -> EventConfig:
+        """`config` with lengths in frames of this video, as scoring counts them."""
+        return config.at_rate(self.smoothing, self.metadata.get("fps", 0.0))
 
     def uri(self, name: str) -> str:
         """URI of the table `name`."""

@@ -29,7 +29,6 @@ from hf2vad.storage import read_table
 from hf2vad.tables.layout import Metadata, ScoreLayout
 from hf2vad.video.shards import HALO_BEFORE, Shard, worked_frames
 from hf2vad.video.timeline import Timeline
-from hf2vad.video.times import usual_fps
 from hf2vad.walk.task import CubeStream, Parts, VideoResult, WalkConfig
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ class ScoringTask:
             return frames.replace_schema_metadata(pack_metadata("frames", values))
 
         withdrawn = described(metadata | {"final": ""})  # after a kill it would vouch for other events
-        events = event_table(frames, self.events, calibration, metadata)
+        events = event_table(frames, self._events_in(metadata), calibration, metadata)
         tables = [("frames", withdrawn), ("events", events), ("frames", described(metadata))]
         return VideoResult(tables, {"events_anew": 1, "events": events.num_rows})
 
@@ -151,14 +150,14 @@ class ScoringTask:
 
     def _final_tables(self, video: Video, parts: Parts, health: Health) -> FinalTables:
         (start, stop), timeline = parts.frames, parts.timeline
-        calibration, rate = self.bundle.calibration_of(video.path), usual_fps(timeline.pts_s)
+        calibration, rate = self.bundle.calibration_of(video.path), timeline.usual_fps
         shards = [read_table(self.layout.shard_uri(video, frames)) for frames in parts.done]
         engines = {unpack_metadata(shard.schema, "shard", video.id)["engine"] for shard in shards}
         metadata: dict[str, Any] = {
             **self.layout.final_metadata(video, (start, stop), complete=parts.complete),
             "engine": ", ".join(sorted(engines)),
-            "smoothing": self.smoothing.window(0.0 if timeline.names else rate),
-            **({"smoothing_rule": self.smoothing} if self.smoothing.fps else {}),
+            "smoothing": self.smoothing.window(rate),
+            **({"smoothing_rule": self.smoothing, "fps": rate} if self.smoothing.fps else {}),
             "thresholds": list(thresholds(self.events, calibration)),
             "width": timeline.width,
             "height": timeline.height,
@@ -188,10 +187,14 @@ class ScoringTask:
             at_frame=scorer if scorer.at_frame else None,
             smoothing=int(metadata["smoothing"]),
             calibration=self.bundle.calibration_of(video.path),
-            events=self.events,
+            events=self._events_in(metadata),
             metadata=metadata,
             health=health,
         )
+
+    def _events_in(self, metadata: Metadata) -> EventConfig:
+        """The rules of events in frames of the video that `metadata` is of."""
+        return self.events.at_rate(self.smoothing, metadata.get("fps", 0.0))
 
 
 @Warm

@@ -23,7 +23,7 @@ from hf2vad.video.container import STREAMS, opened, readable_by_us, video_stream
 from hf2vad.video.counting import BEGINNING, Counted, Restart, count_frames
 from hf2vad.video.images import decode_image, image_header
 from hf2vad.video.packets import PROGRESSIVE, in_order, read_packets
-from hf2vad.video.times import Repair, repaired
+from hf2vad.video.times import Repair, repaired, usual_fps
 from hf2vad.video.upright import UPRIGHT, turn_of
 
 FIRST_TRIES = 10
@@ -91,6 +91,11 @@ class Timeline:
         """Width and height of the first frame with square pixels."""
         across, high = self.pixel_aspect
         return max(1, round(self.width * across / high)), self.height
+
+    @property
+    def usual_fps(self) -> float:
+        """Frames a second by their median step; 0 for a folder of images, whose times nobody knows."""
+        return 0.0 if self.names else usual_fps(self.pts_s)
 
     @property
     def notes(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def video(peaks: list[float], hours: float, *, low: float = 2.0) -> ScoredFootag
     """Footage whose events are single frames with these scores, apart from each other."""
     scores = np.zeros(3 * len(peaks) + 1)
     scores[1::3] = peaks
-    return ScoredFootage(hours, high_runs(scores, low), low)
+    return ScoredFootage(hours, high_runs(scores, low), low, RULE)
 
 
 def pareto(count: int, seed: int, shape: float = 0.1) -> list[float]:
@@ -60,16 +60,15 @@ def test_a_counted_threshold_gives_the_wanted_number_of_events() -> None:
     videos = [video(pareto(200, 1), 10.0), video(pareto(150, 2), 10.0)]
     found = level(videos, target(2.0))
     assert (found.method, found.supported, found.events) == ("counted", True, 40)
-    assert count_events(videos, found.threshold, RULE) == 40
+    assert count_events(videos, found.threshold) == 40
     assert found.rate[0] < 2.0 < found.rate[1]
 
 
 def test_events_that_merge_are_counted_as_scoring_makes_them() -> None:
     scores = np.zeros(4000)
     scores[10::20] = np.linspace(3, 9, 200)  # one alarm every 20 frames: with the gap bridged they are one
-    videos = [ScoredFootage(10.0, high_runs(scores, 2.0), 2.0)]
-    apart = level(videos, target(2.0))
-    joined = level(videos, target(2.0, events=EventConfig(min_length=1, merge_gap=25)))
+    rules = RULE, EventConfig(min_length=1, merge_gap=25)
+    apart, joined = (level([ScoredFootage(10.0, high_runs(scores, 2.0), 2.0, rule)], target(2.0)) for rule in rules)
     assert apart.events == 20
     assert joined.threshold == 2.0
     assert "events.low already" in joined.note
@@ -110,6 +109,19 @@ def test_each_camera_has_its_own_threshold_where_its_hours_are_enough(tmp_path: 
     out = str(tmp_path / "alarms.json")
     alarms.put(out)
     assert read_alarms(out) == replace(alarms, figures=json.loads(json.dumps(alarms.figures)))
+
+
+@pytest.mark.parametrize(("rule", "expected"), [(None, 2), ((17, 10.0), 1)])
+def test_lengths_of_events_are_those_that_scoring_counts(
+    tmp_path: Path, rule: tuple[int, float] | None, expected: int
+) -> None:
+    scores = [[0.0] for _ in range(200)]
+    for start in (20, 70):  # 1.8 s apart at 25 frames a second: 45 frames, or 18 of those that the rule counts
+        scores[start : start + 5] = [[40.0]] * 5
+    put_scores(tmp_path, "a", scores, rule=rule)
+    events = EventConfig(min_length=2, merge_gap=25, low=1.0)
+    _, levels = alarm_levels(str(tmp_path), target(1e6, events=events, resamples=0), PathPattern(""))
+    assert levels[""].events == expected
 
 
 def test_frames_whose_footage_is_unhealthy_are_no_hours(tmp_path: Path) -> None:

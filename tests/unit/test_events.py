@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from hf2vad.errors import ConfigError
 from hf2vad.scoring.events import Event, find_events, thresholds
-from hf2vad.scoring.settings import EventConfig
+from hf2vad.scoring.settings import EventConfig, SmoothingRule
 from tests.bundles import normal
 
 CALIBRATION = normal(threshold=6.0, low=4.0)
@@ -122,3 +123,23 @@ def test_every_frame_at_the_high_threshold_is_in_an_event(values: list[float], m
     found: list[Event] = find_events(np.array(values), EventConfig(min_length=1, merge_gap=merge_gap), CALIBRATION)
     inside = {frame for event in found for frame in range(event.start, event.stop)}
     assert {frame for frame, value in enumerate(values) if value >= 6} <= inside
+
+
+@pytest.mark.parametrize(
+    ("rule", "fps", "expected"),
+    [
+        (SmoothingRule(17, 10.0), 10.0, (5, 25)),
+        (SmoothingRule(17, 10.0), 25.0, (12, 62)),
+        (SmoothingRule(17, 10.0), 2.0, (1, 5)),
+        (SmoothingRule(17, 10.0), 0.2, (1, 0)),
+        (SmoothingRule(17, 10.0), 0.0, (5, 25)),
+        (SmoothingRule(17), 25.0, (5, 25)),
+    ],
+)
+def test_lengths_are_of_the_time_that_scores_are_smoothed_over(
+    rule: SmoothingRule, fps: float, expected: tuple[int, int]
+) -> None:
+    config = EventConfig(threshold=7.0, on_unhealthy=True)
+    found = config.at_rate(rule, fps)
+    assert (found.min_length, found.merge_gap) == expected
+    assert replace(found, min_length=config.min_length, merge_gap=config.merge_gap) == config

@@ -19,7 +19,7 @@ from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job, training_plan
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import unpack_metadata
-from hf2vad.scoring.settings import SmoothingRule
+from hf2vad.scoring.settings import EventConfig, SmoothingRule
 from hf2vad.training.data import StcTable
 from tests.bundles import make_bundle
 from tests.clips import Clip, pictures, write_clip
@@ -67,6 +67,30 @@ def test_each_video_is_smoothed_over_the_frames_that_last_as_long(archive: Path,
     }
     assert score_job(replace(job, smoothing=7)) == 0
     assert _windows(tmp_path / "scores") == dict.fromkeys(("fast.mp4", "slow.mp4", "images"), (7, None))
+
+
+def test_an_event_lasts_as_long_whatever_the_rate(archive: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    extraction = ExtractionConfig(motion=MOTION)
+    bundle = make_bundle(HF2VAD(SMALL_MODEL).state_dict(), extraction=extraction, smoothing=SmoothingRule(5, 10.0))
+    save_bundle(str(tmp_path / "bundle"), bundle)
+    job = replace(
+        ScoreJob.base({"bundle": str(tmp_path / "bundle")}), archive=str(archive), out=str(tmp_path / "scores")
+    )
+    job = replace(job, bundle=str(tmp_path / "bundle"), device="cpu", engine="eager", ray=HERE)
+    every = EventConfig(threshold=-1e9, low=-1e9, min_length=10)
+    assert score_job(replace(job, events=every)) == 0
+    assert _events(tmp_path / "scores") == {"fast.mp4": 0, "slow.mp4": 1, "images": 1}
+    assert score_job(replace(job, events=replace(every, min_length=8))) == 0  # of the same scores
+    assert _events(tmp_path / "scores") == {"fast.mp4": 1, "slow.mp4": 1, "images": 1}
+    assert score_job(replace(job, events=every, smoothing=5)) == 0
+    assert _events(tmp_path / "scores") == {"fast.mp4": 1, "slow.mp4": 1, "images": 1}
+
+
+def _events(out: Path) -> dict[str, int]:
+    """Events by video."""
+    tables = [pq.read_table(path) for path in out.glob("*/events/*.parquet")]
+    return {unpack_metadata(table.schema, "events", "")["video"]: table.num_rows for table in tables}
 
 
 def _windows(out: Path) -> dict[str, tuple[int, list[float] | None]]:
