@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from enum import Enum
 from types import MappingProxyType
+from typing import Any
 
 from hf2vad.cluster.settings import GRACE_SECONDS
 
@@ -82,9 +83,21 @@ class StopWord:
 
     def __init__(self) -> None:
         self._said = asyncio.Event()
+        self._listeners: list[Any] = []
 
     async def say(self) -> None:
         self._said.set()
+
+    async def said(self) -> bool:
+        return self._said.is_set()
+
+    async def listen(self, actor: Any) -> None:
+        """Note the handle of an actor that waits for the word."""
+        self._listeners.append(actor)
+
+    async def listeners(self) -> list[Any]:
+        """Handles of the actors that have waited for the word, those that have died among them."""
+        return self._listeners
 
     async def told(self) -> None:
         """Returns when it was said."""

@@ -4,7 +4,8 @@ What happens when a worker does not end well:
 - it died (killed, out of memory, node lost), or storage failed: all are started again, at most `ray.retries` times, and
   go on from the last checkpoint;
 - settings, a table or a loss that cannot be trained with: the run ends;
-- the driver got SIGTERM, and passed the word on: they end by themselves, and so does the run.
+- the driver got SIGTERM, and passed the word on: they end by themselves, and so does the run. When that takes longer
+  than the grace period, they are killed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ from hf2vad.errors import DispatchError, Hf2vadError, StoppedError, TrainingErro
 LOOK_SECONDS = 0.1
 """Seconds between two checks for a stop signal."""
 
+DROP_SECONDS = 10.0
+"""Time that Ray Train has to end a run whose workers were killed."""
+
 SILENCE_SECONDS = 600
 """A worker that the others have waited for so long is taken as lost; one that dies or fails is noticed in seconds."""
 
@@ -47,7 +51,8 @@ class Share:
     """Handle of the StopWord."""
 
     def listen(self) -> Callable[[], bool]:
-        """Return a function that tells whether the driver was asked to stop."""
+        """Return a function that tells whether the driver was asked to stop. To be called in a worker."""
+        self.word.listen.remote(ray.get_runtime_context().current_actor)
         told = self.word.told.remote().future()
         return lambda: told.done() and told.exception() is None
 
@@ -76,7 +81,7 @@ def run_group(
                 run_config=RunConfig(
                     storage_path=unused,
                     failure_config=FailureConfig(max_failures=config.retries),
-                    callbacks=[_StopAtOnce()],  # type: ignore[list-item]
+                    callbacks=[_StopAtOnce(share.word)],  # type: ignore[list-item]
                 ),
             )
             _fit(trainer, stop, share.word)
@@ -117,6 +122,8 @@ def _fit(trainer: TorchTrainer, stop: Stop, word: Any) -> None:
     while thread.is_alive():
         thread.join(timeout=LOOK_SECONDS)
         if stop.overdue:
+            _drop(word)
+            thread.join(timeout=DROP_SECONDS)
             raise StoppedError("what ran was dropped; run the same command again to go on from the last checkpoint")
         if stop.signalled and not said:
             word.say.remote()
@@ -125,13 +132,26 @@ def _fit(trainer: TorchTrainer, stop: Stop, word: Any) -> None:
         raise _cause(error) if isinstance(error, TrainingFailedError) else error
 
 
+def _drop(word: Any) -> None:
+    """Kill the workers, so that none works on where the driver's process lives on."""
+    ray.get(word.say.remote())
+    for worker in ray.get(word.listeners.remote()):
+        ray.kill(worker)
+
+
 class _StopAtOnce(UserCallback):
-    """Ends the run when a worker's error will come again: what a callback raises, Ray Train does not retry."""
+    """Ends the run when a worker's error will come again, or the driver was told to stop: what a callback raises, Ray
+    Train does not retry."""
+
+    def __init__(self, word: Any) -> None:
+        self._word = word
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         for error in worker_exceptions.values():
             if isinstance(error, Hf2vadError) and cause_of(error) is not Cause.STORAGE:
                 raise error
+        if ray.get(self._word.said.remote()):
+            raise StoppedError("told to stop")
 
 
 def _cause(error: TrainingFailedError) -> Hf2vadError:

@@ -134,6 +134,13 @@ def signalled(out: Path, table: object, *more: object, how: signal.Signals) -> t
     return running.returncode, said
 
 
+def terminated_after_an_epoch(out: object, over: threading.Event) -> None:
+    """Send this process SIGTERM once an epoch is done; not where the training is over before."""
+    wait_until(lambda: epochs_done(out) or over.is_set(), seconds=PATIENCE_S, what="an epoch")
+    if not over.is_set():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def copied(copy: Path, said: str = "") -> Disturbed:
     """The training as it is in S3 now; `said`: by the driver that left it."""
     for entry in list_files(S3_BUNDLE):
@@ -147,13 +154,7 @@ def stopped(
 ) -> Disturbed:
     """A training that was told to stop."""
     upload(table, S3_TABLE)
-
-    def stop(over: threading.Event) -> None:
-        wait_until(lambda: epochs_done(S3_BUNDLE) or over.is_set(), seconds=PATIENCE_S, what="an epoch")
-        if not over.is_set():
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with meanwhile(stop):
+    with meanwhile(lambda over: terminated_after_an_epoch(S3_BUNDLE, over)):
         done = run_job("train", "--stc", S3_TABLE, "--out", S3_BUNDLE, *SMALL, "--workers", 2, expect=143)
     return copied(tmp_path_factory.mktemp("stopped"), done.stderr)
 
@@ -227,9 +228,12 @@ def test_stopped_orphaned_and_with_a_worker_killed_it_ends_at_the_same_bundle(
 
 
 def test_after_the_grace_period_what_runs_is_dropped(table: Path, ray_cluster: RayCluster, tmp_path: Path) -> None:
-    code, said = signalled(tmp_path, table, "--grace-seconds", 0, how=signal.SIGTERM)
-    assert code == 143
-    assert said == "stopped: what ran was dropped; run the same command again to go on from the last checkpoint\n"
+    more = ("--workers", 2, "--training.flow.epochs", 500, "--grace-seconds", 0)
+    with meanwhile(lambda over: terminated_after_an_epoch(tmp_path, over)):
+        done = run_job("train", "--stc", table, "--out", tmp_path, *SMALL, *more, expect=143)
+    said = "stopped: what ran was dropped; run the same command again to go on from the last checkpoint\n"
+    assert done.stderr == said
+    wait_until(lambda: not ray_workers(TRAIN_WORKER), seconds=PATIENCE_S, what="the workers' end")
 
 
 def test_ctrl_c_ends_training_with_a_word(table: Path, ray_cluster: RayCluster, tmp_path: Path) -> None:
