@@ -40,7 +40,7 @@ def consume(extractor: Extractor, shard: Shard, *, looking: bool) -> None:
 
 def measured(folder: Path, size: tuple[int, int], *, frames: int, repeats: int) -> dict[str, object]:
     """Speeds with and without the look, and milliseconds of the look alone."""
-    made = generate(folder, train_clips=1, test_clips=0, frames=frames, width=size[0], height=size[1])
+    made = generate(folder, train_clips=1, test_clips=0, frames=frames, size=size)
     (video,) = catalogue(str(made.train))
     (shard,) = cut_shards(video, probe(video), frames)
     pictures = (frame.image for frame in decode(shard) if frame.image is not None)

@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def demo(folder: Path, frames: int, *, clips: int, size: tuple[int, int] = (320, 240)) -> DemoArchive:
-    return generate(folder, train_clips=0, test_clips=clips, frames=frames, width=size[0], height=size[1])
+    return generate(folder, train_clips=0, test_clips=clips, frames=frames, size=size)
 
 
 def train(folder: Path, archive: str) -> Path:

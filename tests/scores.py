@@ -52,7 +52,7 @@ def put_scores(
     says |= {} if rule is None else {"smoothing_rule": rule, "fps": 25.0}
     tables = finalise(
         [pa.Table.from_pylist(rows, schema=SHARD)], pts_s=np.arange(len(frames)) / 25, empty=-5.0,
-        smoothing=smoothing, calibration=CALIBRATION, events=EventConfig(),
+        calibration=CALIBRATION, events=EventConfig(),
         metadata=says,
     )  # fmt: skip
     for name in ("frames", "objects", "events"):

@@ -22,8 +22,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=320, help="of the pictures, in pixels")
     parser.add_argument("--height", type=int, default=240, help="of the pictures, in pixels")
     parser.add_argument("--far-runner", action="store_true", help="add a clip with someone who runs far away")
-    options = parser.parse_args()
-    archive = generate(**vars(options))
+    options = vars(parser.parse_args())
+    archive = generate(size=(options.pop("width"), options.pop("height")), **options)
     print(f"{archive.train} and {archive.test}, labels in {archive.labels}")
 
 

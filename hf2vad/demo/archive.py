@@ -76,17 +76,16 @@ def generate(
     train_clips: int = 8,
     test_clips: int = 7,
     frames: int = 200,
-    width: int = 320,
-    height: int = 240,
+    size: tuple[int, int] = (320, 240),
     far_runner: bool = False,
     scene: SceneName = "street",
 ) -> DemoArchive:
     """Render the archive into the folder `out`. The same arguments give the same bytes; an archive that is there
     already, and whole, is left as it is.
 
-    scene: what the camera looks at. The test clips show what is unusual there in turn; the last clip of a full set is
-    normal. far_runner: add a clip with a person who runs far from the camera, where the published method is known to
-    fail (paper §4.4).
+    size: width and height of the pictures, in pixels. scene: what the camera looks at. The test clips show what is
+    unusual there in turn; the last clip of a full set is normal. far_runner: add a clip with a person who runs far from
+    the camera, where the published method is known to fail (paper §4.4).
     """
     archive = DemoArchive(
         *(Path(out) / name for name in ("train", "test", "labels.parquet", "boxes.parquet", "tracks.parquet"))
@@ -97,7 +96,7 @@ def generate(
         "train_clips": train_clips,
         "test_clips": test_clips,
         "frames": frames,
-        "size": [width, height],
+        "size": list(size),
         "far_runner": far_runner,
         "scene": scene,
     }
@@ -107,7 +106,7 @@ def generate(
             return archive
         for part in (archive.train, archive.test):
             shutil.rmtree(part, ignore_errors=True)
-    camera = SCENES[scene](width, height, seed=seed)
+    camera = SCENES[scene](*size, seed=seed)
     kinds: list[Kind | None] = [*camera.UNUSUAL, *camera.UNUSUAL[:2], None][:test_clips]
     kinds += [camera.UNUSUAL[i % len(camera.UNUSUAL)] for i in range(len(kinds), test_clips)]
     if far_runner:

@@ -24,7 +24,7 @@ from hf2vad.storage import key_path
 from hf2vad.tables.layout import CubeLayout
 from hf2vad.tasks.extraction import ExtractionTask
 from hf2vad.video.timeline import probe
-from hf2vad.walk.run import run_walk, shard_plan, walk_config
+from hf2vad.walk.run import BesideWalk, run_walk, shard_plan, walk_config
 
 
 def run_extraction(
@@ -60,7 +60,8 @@ def run_extraction(
     def then(cluster: Cluster, stop: Stop) -> dict[str, Any]:
         return sample.trim(task)
 
-    return run_walk("extract", job, task, sample.videos(), plan=sample, prepare=prepare, then=then, passed=passed)
+    beside = BesideWalk(prepare=prepare, then=then)
+    return run_walk("extract", job, task, sample.videos(), plan=sample, beside=beside, passed=passed)
 
 
 def extraction_task(

@@ -35,7 +35,7 @@ from hf2vad.storage import absolute, join
 from hf2vad.tables.layout import ScoreLayout
 from hf2vad.tasks.scoring import ScoringTask
 from hf2vad.walk.limits import WalkLimits
-from hf2vad.walk.run import check_boxes, run_walk, walk_config
+from hf2vad.walk.run import BesideWalk, check_boxes, run_walk, walk_config
 
 
 def run_scoring(
@@ -62,7 +62,8 @@ def run_scoring(
         return task.with_engine(choice.spec), record
 
     videos = _with_cameras_said(videos, task.bundle)
-    return run_walk(name, job, task, videos, prepare=prepare, limits=limits, then=then, passed=passed)
+    beside = BesideWalk(prepare=prepare, then=then)
+    return run_walk(name, job, task, videos, beside=beside, limits=limits, passed=passed)
 
 
 def _with_cameras_said(videos: Iterator[Video], bundle: BundleSettings) -> Iterator[Video]:

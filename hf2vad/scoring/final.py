@@ -53,7 +53,6 @@ def finalise(
     pts_s: npt.NDArray[np.float64],
     empty: float,
     at_frame: Scorer | None = None,
-    smoothing: int,
     calibration: Calibration,
     events: EventConfig,
     metadata: Mapping[str, Any],
@@ -64,9 +63,10 @@ def finalise(
     A frame that was not worked on (`between`) has the row of the one before it, but for its number, time and health.
 
     pts_s: (frames,) times of its frames. empty: the score of a frame without a cube. at_frame: adds the features of all
-    boxes of a frame; none: a frame has the score of its highest box. calibration: its thresholds say
-    where events start and end. metadata: what the tables say of themselves, among it `video` and `start`, the first
-    frame. health: what is wrong with each frame's footage, none for nothing; events look away there unless set not to.
+    boxes of a frame; none: a frame has the score of its highest box. calibration: its thresholds say where events start
+    and end. metadata: what the tables say of themselves, among it `video`, `start`, the first frame, and `smoothing`,
+    the frames of the median filter. health: what is wrong with each frame's footage, none for nothing; events look away
+    there unless set not to.
 
     The same shards give the same tables, byte for byte. What decides events alone (`final` and `thresholds` in
     `metadata`) is no part of the objects.
@@ -85,7 +85,7 @@ def finalise(
     raw[has_box] = _raw_scores(boxed, best, start, at_frame)[has_box]
     holding = holders(status == "between")
     raw, best, has_box = raw[holding], best[holding], has_box[holding]
-    score = smooth(raw, smoothing)
+    score = smooth(raw, int(metadata["smoothing"]))
     top = boxed.take(pa.array(np.where(has_box, best, 0), mask=~has_box))
     speed = np.where(status == "scored", 0.0, np.nan).astype(np.float32)
     np.maximum.at(speed, boxed["frame"].to_numpy() - start, boxed[FEATURE_COLUMNS[YARDSTICK]].to_numpy())

@@ -185,7 +185,6 @@ class ScoringTask:
             pts_s=pts_s,
             empty=scorer.empty,
             at_frame=scorer if scorer.at_frame else None,
-            smoothing=int(metadata["smoothing"]),
             calibration=self.bundle.calibration_of(video.path),
             events=self._events_in(metadata),
             metadata=metadata,

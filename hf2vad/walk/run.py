@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
@@ -34,6 +35,20 @@ LISTED_TOGETHER = 256
 """Videos that the catalogue's thread hands over at once."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class BesideWalk:
+    """What a job does on the cluster of its walk before and after it."""
+
+    prepare: Callable[[Cluster, Stop], tuple[WalkTask, dict[str, Any]]] | None = None
+    """Gives the task in place of the walk's, and more to record, once the cluster can be asked; no video is asked for
+    before."""
+    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None
+    """Done after the walk, unless SIGTERM told the run to stop; returns more to record."""
+
+
+THE_WALK_ALONE = BesideWalk()
+
+
 def run_walk(
     name: str,
     job: WalkSettings,
@@ -41,17 +56,13 @@ def run_walk(
     videos: Iterator[Video],
     *,
     plan: Plan | None = None,
-    prepare: Callable[[Cluster, Stop], tuple[WalkTask, dict[str, Any]]] | None = None,
+    beside: BesideWalk = THE_WALK_ALONE,
     limits: WalkLimits | None = None,
-    then: Callable[[Cluster, Stop], dict[str, Any]] | None = None,
     passed: PassedOver | None = None,
 ) -> int:
     """Walk over `videos` on the cluster that `job.ray` names, put and print the run's record, and return the exit code.
 
     `plan`: what is walked of each video; none: what `job` says.
-    `prepare`: gives the task in place of `task`, and more to record, once the cluster can be asked; no video is asked
-    for before.
-    `then`: what is done after the walk, unless SIGTERM told the run to stop; returns more to record.
     `passed`: what listing `videos` passes over. Raises StoppedError after SIGTERM, when something is left.
     """
     require_writable(job.out)
@@ -65,14 +76,14 @@ def run_walk(
     ):
         stop.listen()
         monitor.begin(cluster, extra)
-        if prepare is not None:
-            task, prepared = prepare(cluster, stop)
+        if beside.prepare is not None:
+            task, prepared = beside.prepare(cluster, stop)
             extra = {**extra, **prepared}
         plan = plan or shard_plan(job)
         walk = Walk(cluster, task, plan, limits=limits, breaker=job.breaker, stop=stop, monitor=monitor)
         counts = walk.run(ahead, name)
-        if then is not None and not stop.signalled:
-            extra = {**extra, **then(cluster, stop)}
+        if beside.then is not None and not stop.signalled:
+            extra = {**extra, **beside.then(cluster, stop)}
         if passed is not None and passed.total:
             extra = {**extra, "passed_over": passed.rows()}
         monitor.finish(extra)

@@ -62,10 +62,9 @@ def final(
         shards,
         pts_s=np.arange(start, start + frames) / 25,
         empty=SCORER.empty,
-        smoothing=smoothing,
         calibration=CALIBRATION,
         events=EventConfig(**{"min_length": 1, "merge_gap": 0, **events}),
-        metadata={"video": "v.avi", "start": start, "bundle": "b"},
+        metadata={"video": "v.avi", "start": start, "bundle": "b", "smoothing": smoothing},
     )
 
 
@@ -240,8 +239,8 @@ def test_a_video_without_a_box_and_one_without_frames_have_tables_too() -> None:
 
 def test_a_frame_without_cubes_has_the_score_that_it_is_given() -> None:
     table = finalise(
-        [shard((0, None))], pts_s=np.zeros(1), empty=-2.0, smoothing=1, calibration=CALIBRATION, events=EventConfig(),
-        metadata={"video": "v", "start": 0},
+        [shard((0, None))], pts_s=np.zeros(1), empty=-2.0, calibration=CALIBRATION, events=EventConfig(),
+        metadata={"video": "v", "start": 0, "smoothing": 1},
     )  # fmt: skip
     assert table.frames["score"].to_pylist() == [-2.0]
 

@@ -108,7 +108,7 @@ def test_a_camera_that_is_turned_away_has_moved_by_an_unknown_way(tmp_path: Path
 
 @pytest.mark.slow
 def test_the_demos_clips_are_healthy(tmp_path: Path) -> None:
-    archive = generate(tmp_path, train_clips=1, test_clips=2, frames=130, width=240, height=180)
+    archive = generate(tmp_path, train_clips=1, test_clips=2, frames=130, size=(240, 180))
     videos = [*catalogue(str(archive.train)), *catalogue(str(archive.test))]
     assert len(videos) == 3
     assert [judged(Path(video.uri)) for video in videos] == [[]] * 3

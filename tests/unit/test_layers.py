@@ -49,6 +49,9 @@ LARGEST_ROOM = 2_500
 LONGEST_FILE = 350
 """Lines of a file, at most."""
 
+MOST_PARAMETERS = 8
+"""Parameters of a function, at most."""
+
 MODULES = sorted((ROOT / "hf2vad").rglob("*.py"))
 
 
@@ -99,6 +102,18 @@ def test_rooms_and_files_stay_small_enough_to_read() -> None:
         name = path.relative_to(ROOT / "hf2vad").parts[0]
         rooms[name] = rooms.get(name, 0) + lines
     assert {name: lines for name, lines in rooms.items() if lines >= LARGEST_ROOM} == {}
+
+
+@pytest.mark.parametrize("folder", ["hf2vad", "jobs", "cluster"])
+def test_no_function_has_more_parameters_than_one_can_keep_in_mind(folder: str) -> None:
+    many = []
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if sum(item.arg not in ("self", "cls") for item in taken) > MOST_PARAMETERS:
+                    many.append(f"{path.relative_to(ROOT)}: {node.name}")
+    assert not many
 
 
 def test_only_the_cluster_imports_ray() -> None:

@@ -41,9 +41,9 @@ def thing(rng: np.random.Generator) -> dict[str, Any]:
     return values | {"class_score": 0.5} | dict(zip(BOX, (x, y, x + 4, y + 8), strict=True))
 
 
-def final(rows: pa.Table, metadata: dict[str, Any], smoothing: int) -> FinalTables:
+def final(rows: pa.Table, metadata: dict[str, Any]) -> FinalTables:
     return finalise(
-        [rows], pts_s=np.arange(START, START + FRAMES) / 25, empty=-1.0, smoothing=smoothing, calibration=CALIBRATION,
+        [rows], pts_s=np.arange(START, START + FRAMES) / 25, empty=-1.0, calibration=CALIBRATION,
         events=EventConfig(threshold=1.5, low=0.5, min_length=1), metadata=metadata,
     )  # fmt: skip
 
@@ -54,10 +54,10 @@ def final(rows: pa.Table, metadata: dict[str, Any], smoothing: int) -> FinalTabl
 def test_it_makes_no_difference_whether_boxes_are_dropped_before_or_after(
     seed: int, every: int, sizes: list[list[int]] | None
 ) -> None:
-    metadata: dict[str, Any] = {"video": "v.avi", "start": START, "width": 64, "height": 48}
+    metadata: dict[str, Any] = {"video": "v.avi", "start": START, "width": 64, "height": 48, "smoothing": 5}
     metadata |= {"sizes": sizes} if sizes else {}
     rows = shard(np.random.default_rng(seed), every=every, box=True)
-    whole = final(rows, metadata, 5)
+    whole = final(rows, metadata)
     corners = np.stack([whole.objects[name].to_numpy() for name in BOX], axis=1)
     late = (whole.objects["frame"].to_numpy() >= 60)[:, None]
     kept = ZONES.keeps(corners, np.where(late, [32, 24], [64, 48]) if sizes else (64, 48))
@@ -68,15 +68,15 @@ def test_it_makes_no_difference_whether_boxes_are_dropped_before_or_after(
     left = {row["frame"] for row in fewer}
     emptied = {row["frame"]: row for row in rows.to_pylist() if row["frame"] not in left}
     fewer += [{name: row[name] for name in ("video", "frame", "pts_s", "status")} for row in emptied.values()]
-    before = final(pa.Table.from_pylist(fewer, SHARD), metadata, 5)
-    after = final(narrowed_shard(whole.frames, whole.objects, ZONES, metadata), metadata, 5)
+    before = final(pa.Table.from_pylist(fewer, SHARD), metadata)
+    after = final(narrowed_shard(whole.frames, whole.objects, ZONES, metadata), metadata)
     for name in ("frames", "objects", "events"):
         assert getattr(after, name).equals(getattr(before, name), check_metadata=True), name
 
 
 def test_a_video_without_an_object_stays_as_it_is() -> None:
-    metadata: dict[str, Any] = {"video": "v.avi", "start": START, "width": 64, "height": 48}
-    whole = final(shard(np.random.default_rng(0), every=1, box=False), metadata, 3)
-    after = final(narrowed_shard(whole.frames, whole.objects, ZONES, metadata), metadata, 3)
+    metadata: dict[str, Any] = {"video": "v.avi", "start": START, "width": 64, "height": 48, "smoothing": 3}
+    whole = final(shard(np.random.default_rng(0), every=1, box=False), metadata)
+    after = final(narrowed_shard(whole.frames, whole.objects, ZONES, metadata), metadata)
     assert after.frames.equals(whole.frames)
     assert len(after.objects) == 0
