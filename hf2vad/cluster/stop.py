@@ -86,9 +86,11 @@ class StopWord:
         self._listeners: list[Any] = []
 
     async def say(self) -> None:
+        """Say it: everyone who waits is told."""
         self._said.set()
 
     async def said(self) -> bool:
+        """True once it was said."""
         return self._said.is_set()
 
     async def listen(self, actor: Any) -> None:

@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
 
 class Backend(Protocol):
-    """A place for objects: a module such as `local`. Functions of `hf2vad.storage` of the same names say what they do.
+    """A place for objects: a module such as `local`. `hf2vad.storage` has functions of the same names for everyone else.
 
     They raise what they meet, and FileNotFoundError where there is nothing; `mapped` makes errors of ours of that, and
     whoever reads a file from `open_read` gets errors of ours too. Credentials are the backend's own matter: it finds
@@ -43,23 +43,36 @@ class Backend(Protocol):
     def mapped(self, uri: str) -> AbstractContextManager[None]:
         """Raises errors of the block about `uri` as StorageError, or what of its kinds says more."""
 
-    def find_file(self, uri: str) -> Entry | None: ...
+    def find_file(self, uri: str) -> Entry | None:
+        """The file at `uri`; None when there is nothing, or a folder."""
+
     def is_folder(self, uri: str) -> bool:
         """True if there is anything below `uri`."""
 
     def open_read(self, uri: str) -> BinaryIO:
-        """Fails for a folder too, as all that names an object does."""
+        """The file at `uri`, seekable. Fails for a folder too, as all that names an object does."""
 
-    def read_bytes(self, uri: str) -> bytes: ...
-    def put_if_absent(self, uri: str, data: bytes) -> bool: ...
+    def read_bytes(self, uri: str) -> bytes:
+        """The whole content of the file at `uri`."""
+
+    def put_if_absent(self, uri: str, data: bytes) -> bool:
+        """Put a file at `uri` unless there is one; returns whether it was put. Of several callers, at most one puts."""
+
     def temporary(self, uri: str) -> AbstractContextManager[IO[bytes]]:
         """A file for the bytes on their way to `uri`, removed when the context ends."""
 
     def publish(self, file: IO[bytes], uri: str) -> None:
         """Let the bytes of a file from `temporary` appear at `uri`, all at once."""
 
-    def delete(self, uri: str) -> None: ...
-    def list_dir(self, uri: str) -> Iterator[Entry]:
-        """Sorted by `Entry.order`."""
+    def delete(self, uri: str) -> None:
+        """Remove the file at `uri`, if there is one."""
 
-    def list_files(self, uri: str) -> Iterator[Entry]: ...
+    def list_dir(self, uri: str) -> Iterator[Entry]:
+        """Files and folders directly below `uri`, sorted by `Entry.order`. Raises FileNotFoundError where
+        there is nothing."""
+
+    def list_files(self, uri: str) -> Iterator[Entry]:
+        """All files below `uri`, or the file there, sorted by key; `name` is the path below `uri`.
+
+        Raises FileNotFoundError where there is nothing. Links to folders are not followed.
+        """

@@ -116,6 +116,20 @@ def test_no_function_has_more_parameters_than_one_can_keep_in_mind(folder: str) 
     assert not many
 
 
+def test_every_public_method_of_a_protocol_says_what_it_does() -> None:
+    silent = []
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Protocol" for base in node.bases):
+                methods = [item for item in node.body if isinstance(item, ast.FunctionDef)]
+                silent += [
+                    f"{node.name}.{method.name}"
+                    for method in methods
+                    if not method.name.startswith("_") and not ast.get_docstring(method)
+                ]
+    assert not silent
+
+
 def test_only_the_cluster_imports_ray() -> None:
     using = {path.parent for path in MODULES if any(name.split(".")[0] == "ray" for name in imported(path))}
     assert using == {ROOT / "hf2vad" / "cluster"}
