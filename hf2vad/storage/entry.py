@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
 
 class Backend(Protocol):
-    """A place for objects: a module such as `local`. `hf2vad.storage` has functions of the same names for everyone else.
+    """A place for objects: a module such as `local`. Others call the functions of the same names in `hf2vad.storage`.
 
     They raise what they meet, and FileNotFoundError where there is nothing; `mapped` makes errors of ours of that, and
     whoever reads a file from `open_read` gets errors of ours too. Credentials are the backend's own matter: it finds
@@ -68,8 +68,10 @@ class Backend(Protocol):
         """Remove the file at `uri`, if there is one."""
 
     def list_dir(self, uri: str) -> Iterator[Entry]:
-        """Files and folders directly below `uri`, sorted by `Entry.order`. Raises FileNotFoundError where
-        there is nothing."""
+        """Files and folders directly below `uri`, sorted by `Entry.order`.
+
+        Raises FileNotFoundError where there is nothing.
+        """
 
     def list_files(self, uri: str) -> Iterator[Entry]:
         """All files below `uri`, or the file there, sorted by key; `name` is the path below `uri`.
