@@ -10,6 +10,7 @@ What happens when a worker does not end well:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import tempfile
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
@@ -34,7 +36,7 @@ LOOK_SECONDS = 0.1
 """Seconds between two checks for a stop signal."""
 
 DROP_SECONDS = 10.0
-"""Time that Ray Train has to end a run whose workers were killed."""
+"""Time that Ray Train has to end a run whose workers were killed, and each answer before."""
 
 SILENCE_SECONDS = 600
 """A worker that the others have waited for so long is taken as lost; one that dies or fails is noticed in seconds."""
@@ -133,10 +135,14 @@ def _fit(trainer: TorchTrainer, stop: Stop, word: Any) -> None:
 
 
 def _drop(word: Any) -> None:
-    """Kill the workers, so that none works on where the driver's process lives on."""
-    ray.get(word.say.remote())
-    for worker in ray.get(word.listeners.remote()):
-        ray.kill(worker)
+    """Kill the workers, so that none works on where the driver's process lives on. Where the cluster is lost, they are.
+
+    The word is said before, so that they are not started again.
+    """
+    with contextlib.suppress(RayError):
+        ray.get(word.say.remote(), timeout=DROP_SECONDS)
+        for worker in ray.get(word.listeners.remote(), timeout=DROP_SECONDS):
+            ray.kill(worker)
 
 
 class _StopAtOnce(UserCallback):
@@ -150,8 +156,9 @@ class _StopAtOnce(UserCallback):
         for error in worker_exceptions.values():
             if isinstance(error, Hf2vadError) and cause_of(error) is not Cause.STORAGE:
                 raise error
-        if ray.get(self._word.said.remote()):
-            raise StoppedError("told to stop")
+        with contextlib.suppress(RayError):
+            if ray.get(self._word.said.remote(), timeout=DROP_SECONDS):
+                raise StoppedError("told to stop")
 
 
 def _cause(error: TrainingFailedError) -> Hf2vadError:
