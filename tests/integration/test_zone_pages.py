@@ -46,15 +46,35 @@ def opened(page: Page, place: str = "#zones") -> Page:
     return page
 
 
-def click(page: Page, points: list[tuple[float, float]]) -> None:
-    """Click on points of the picture, given as fractions of it."""
+def on_screen(page: Page, point: tuple[float, float]) -> tuple[float, float]:
+    """Where a point of the picture, given as fractions of it, is on the screen; within the last pixel of its edges."""
     layer = page.locator("svg.region")
     layer.scroll_into_view_if_needed()
-    box = layer.bounding_box()
-    assert box is not None
-    for x, y in points:
-        inside = [min(share * box[side], box[side] - 1) for share, side in ((x, "width"), (y, "height"))]
-        page.mouse.click(box["x"] + inside[0], box["y"] + inside[1])
+    box = layer.evaluate(
+        """layer => {
+          const { a, d, e, f } = layer.getScreenCTM();
+          const { width, height } = layer.viewBox.baseVal;
+          return [e, f, a * width, d * height];
+        }"""
+    )
+    x, y = (box[i] + min(share * box[2 + i], box[2 + i] - 1) for i, share in enumerate(point))
+    return x, y
+
+
+def click(page: Page, points: list[tuple[float, float]]) -> None:
+    """Click on points of the picture, given as fractions of it."""
+    for point in points:
+        page.mouse.click(*on_screen(page, point))
+
+
+def drag(page: Page, start: tuple[float, float], stop: tuple[float, float]) -> None:
+    """Drag the pointer over the picture, between points given as fractions of it."""
+    (x1, y1), (x2, y2) = on_screen(page, start), on_screen(page, stop)
+    page.mouse.move(x1, y1)
+    page.mouse.down()
+    page.mouse.move((x1 + x2) / 2, (y1 + y2) / 2)
+    page.mouse.move(x2, y2)
+    page.mouse.up()
 
 
 def listed(page: Page) -> list[str]:
@@ -135,6 +155,53 @@ def test_a_zone_is_drawn_by_keys_alone(drawing: Visit, tmp_path: Path) -> None:
     assert zones == (Zone("ignore", ((0.3, 0.6), (0.9, 0.6), (0.9, 0.81))),)
 
 
+def test_a_corner_is_moved_with_the_pointer_and_by_keys(drawing: Visit, tmp_path: Path) -> None:
+    page = opened(drawing.open(VIDEO))
+    status = page.locator("#zone-said p")
+    click(page, [(0.2, 0.2), (0.8, 0.2), (0.5, 0.8), (0.2, 0.8)])
+    drag(page, (0.5, 0.8), (0.7, 0.6))
+    assert status.inner_text().startswith("Corner moved: 4 corners; ")
+    assert page.locator("svg.region circle").count() == 4, "none was added"
+    page.keyboard.press("ArrowLeft")  # near that corner still
+    page.keyboard.press("Space")
+    assert status.inner_text().startswith("Corner 3 taken: ")
+    for key in ("ArrowDown", "ArrowDown", "Space", "ArrowUp"):
+        page.keyboard.press(key)
+    assert status.inner_text().startswith("4 corners; "), "it was let go before"
+    drag(page, (0.2, 0.2), (0.1, 0.1))
+    page.keyboard.press("Space")
+    page.keyboard.press("Backspace")
+    assert status.inner_text().startswith("Corner removed: 3 corners"), "the first, not the last"
+    page.get_by_role("button", name="Add zone").click()
+    (zone,) = saved(page, tmp_path / "zones.json").cameras["cam-a"].zones
+    np.testing.assert_allclose(zone.points, [(0.8, 0.2), (0.7, 0.64), (0.2, 0.8)], atol=0.01)
+
+
+def test_a_zone_is_changed_and_another_is_drawn_after_it(drawing: Visit, tmp_path: Path) -> None:
+    page = opened(drawing.open(VIDEO))
+    for corners in (LOWER, UPPER):
+        click(page, corners)
+        page.get_by_role("button", name="Add zone").click()
+    page.get_by_role("button", name="Change: Zone 1").click()
+    assert page.locator("svg.region polygon.changing").count() == page.locator("svg.region polygon.ignore").count() == 1
+    drag(page, (0.0, 0.5), (0.0, 0.75))
+    page.locator("#zone-kind").select_option("watch")
+    page.get_by_role("button", name="Change zone").click()
+    assert listed(page) == ["Ignore, 4 corners", "Watch alone, 4 corners"], "the new one takes the place of the old one"
+    page.get_by_role("button", name="Change: Zone 1").click()
+    page.locator("#zone-camera").select_option("every camera")
+    page.get_by_role("button", name="Change zone").click()
+    assert listed(page) == ["Watch alone, 4 corners", "Ignore, 4 corners, every camera"]
+    page.get_by_role("button", name="Change: Zone 1").click()
+    page.locator("#zone-clear").click()
+    assert page.get_by_role("button", name="Add zone").is_disabled()
+    assert listed(page) == ["Watch alone, 4 corners", "Ignore, 4 corners, every camera"], "a change that was dropped"
+    zones = saved(page, tmp_path / "zones.json").cameras
+    (changed,), (moved,) = zones["cam-a"].zones, zones[EVERY_CAMERA].zones
+    np.testing.assert_allclose(changed.points, [(0.0, 0.75), *LOWER[1:]], atol=0.02)
+    np.testing.assert_allclose(moved.points, UPPER, atol=0.02)
+
+
 def test_two_people_draw_at_once_on_a_server_and_see_each_others_zones(browser: Browser, site: Path) -> None:
     with (
         serving(site) as server,
@@ -192,7 +259,7 @@ def test_zones_wait_for_a_server_that_is_away_and_a_refusal_is_told(browser: Bro
         assert listed(page) == ["Ignore, 4 corners"]
         context.set_offline(False)
         until(page, "document.getElementById('zone-state').textContent === 'Saved'")
-        click(page, [(0.1, 0.1), (0.1, 0.1), (0.1, 0.1)])
+        click(page, [(0.1, 0.0), (0.5, 0.0), (0.9, 0.0)])
         page.get_by_role("button", name="Add zone").click()
         until(page, "document.getElementById('zone-state').textContent.includes('lie on one line')")
         assert listed(page) == ["Ignore, 4 corners"]

@@ -6,6 +6,7 @@ hf2vad.region = (() => {
   const STEP = 0.02;
   const FINE = 0.0025;
   const EDGE = 0.01;
+  const REACH = 10;  // pixels of the screen around a corner in which the pointer takes it
 
   // Whether a point lies inside: where edges cross, the inside alternates. The same as hf2vad/archive/zones.py.
   function holds(points, [x, y]) {
@@ -52,6 +53,7 @@ hf2vad.region = (() => {
     let points = [];
     let cursor = [0.5, 0.5];
     let keyed = false;
+    let taken = -1;  // the corner that is moved
 
     const corners = (list) => list.map(([x, y]) => `${x * width},${y * height}`).join(" ");
 
@@ -59,7 +61,7 @@ hf2vad.region = (() => {
       const [x, y] = [cursor[0] * width, cursor[1] * height];
       own.replaceChildren(
         svg(points.length > 2 ? "polygon" : "polyline", { class: "drawn", points: corners(points) }),
-        ...points.map((point) => svg("circle", { cx: point[0] * width, cy: point[1] * height, r: radius })),
+        ...points.map((point, i) => svg("circle", { class: i === taken ? "taken" : "", cx: point[0] * width, cy: point[1] * height, r: radius })),
         ...(keyed ? [svg("path", { class: "cursor", d: `M${x - 3 * radius} ${y}h${6 * radius}M${x} ${y - 3 * radius}v${6 * radius}` })] : []),
       );
     }
@@ -70,19 +72,46 @@ hf2vad.region = (() => {
 
     function set(list, what = "") {
       points = list;
+      taken = -1;
       paint();
       tell(what);
       drawn();
     }
 
     const add = () => set([...points, cursor], "Corner set: ");
-    const undo = () => set(points.slice(0, -1), "Corner removed: ");
+    const letGo = () => set(points, "Corner moved: ");
+    const undo = () => set(points.filter((_, i) => i !== (taken < 0 ? points.length - 1 : taken)), "Corner removed: ");
+
+    // The corner nearest to a place: its index, or -1 without corners, and how far it is away, in pixels of the picture.
+    function nearest([x, y]) {
+      const far = points.map((point) => Math.hypot((point[0] - x) * width, (point[1] - y) * height));
+      const away = Math.min(...far);
+      return { index: far.indexOf(away), away };
+    }
+
+    function take(index) {
+      taken = index;
+      cursor = points[index];
+      paint();
+      tell(`Corner ${index + 1} taken: `);
+    }
+
+    function bring(place) {
+      cursor = place;
+      if (taken >= 0) points = points.map((point, i) => (i === taken ? place : point));
+      paint();
+    }
 
     function move(x, y) {
       keyed = true;
-      cursor = [rounded(cursor[0] + x), rounded(cursor[1] + y)];
-      paint();
+      bring([rounded(cursor[0] + x), rounded(cursor[1] + y)]);
       tell("");
+    }
+
+    function takeOrLetGo() {
+      keyed = true;
+      if (taken >= 0) letGo();
+      else if (points.length) take(nearest(cursor).index);
     }
 
     const KEYS = {
@@ -90,7 +119,8 @@ hf2vad.region = (() => {
       ArrowRight: (step) => move(step, 0),
       ArrowUp: (step) => move(0, -step),
       ArrowDown: (step) => move(0, step),
-      Enter: add,
+      Enter: () => (taken < 0 ? add() : letGo()),
+      " ": takeOrLetGo,
       Backspace: undo,
     };
 
@@ -102,15 +132,39 @@ hf2vad.region = (() => {
     });
     // The very edge is hard to hit, and what is next to it is meant to be on it.
     const snapped = (value) => (value < EDGE ? 0 : value > 1 - EDGE ? 1 : rounded(value));
+    function under(event) {
+      const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(element.getScreenCTM().inverse());
+      return [snapped(place.x / width), snapped(place.y / height)];
+    }
+
+    let dragged = false;
     element.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
-      const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(element.getScreenCTM().inverse());
       keyed = false;
-      cursor = [snapped(place.x / width), snapped(place.y / height)];
+      const place = under(event);
+      const { index, away } = nearest(place);
+      if (away * element.getScreenCTM().a <= REACH) {
+        dragged = true;
+        element.setPointerCapture(event.pointerId);
+        take(index);
+        return;
+      }
+      cursor = place;
       add();
     });
+    element.addEventListener("pointermove", (event) => { if (dragged) bring(under(event)); });
+    for (const end of ["pointerup", "pointercancel"]) {
+      element.addEventListener(end, () => {
+        if (dragged) letGo();
+        dragged = false;
+      });
+    }
     element.addEventListener("focus", () => { keyed = element.matches(":focus-visible"); paint(); });
-    element.addEventListener("blur", () => { keyed = false; paint(); });
+    element.addEventListener("blur", () => {
+      keyed = false;
+      if (taken >= 0) letGo();
+      else paint();
+    });
 
     // `zones`: what is drawn already, each with its number.
     function show(zones) {

@@ -24,6 +24,7 @@ hf2vad.zoneEditor = (() => {
     const kind = byId("zone-kind");
     const camera = byId("zone-camera");
     let drawn = "";
+    let changing = null;  // the camera's name and the zone that is drawn anew
     camera.append(el("option", { value: page.camera }, page.camera), el("option", { value: EVERY_CAMERA }, "every camera"));
     const listed = () => [page.camera, EVERY_CAMERA].flatMap((name) => hf2vad.zones.of(name).map((zone) => [name, zone]));
 
@@ -37,11 +38,42 @@ hf2vad.zoneEditor = (() => {
       };
       return el("li", {}, told,
         el("a", { href: `events.html#${asked}`, "aria-label": `Events in it: ${title}` }, "Events in it"), " ",
+        el("button", { type: "button", "aria-label": `Change: ${title}`, onclick: () => begin(name, zone) }, "Change"), " ",
         el("button", { type: "button", "aria-label": `Remove: ${title}`, onclick: remove }, "Remove"));
+    }
+
+    const isChanged = ([name, zone]) => JSON.stringify([name, zone]) === JSON.stringify(changing);
+
+    // Draw a zone anew: its corners are those that are drawn.
+    function begin(name, zone) {
+      changing = [name, zone];
+      [kind.value, camera.value] = [zone.kind, name];
+      layer.set(zone.points, "Zone to change: ");
+      changed();
+      layer.element.focus();
+    }
+
+    function end(what) {
+      changing = null;
+      layer.set([], what);
+      changed();
+    }
+
+    function keep() {
+      const zone = { kind: kind.value, points: layer.points() };
+      const [name, before] = changing ?? [camera.value, null];
+      if (!before) hf2vad.zones.change(camera.value, { add: [zone] });
+      else if (name !== camera.value) {
+        hf2vad.zones.change(camera.value, { add: [zone] });
+        hf2vad.zones.change(name, { remove: [before] });
+      } else if (JSON.stringify(zone) !== JSON.stringify(before)) hf2vad.zones.change(name, { add: [zone], remove: [before] });
+      end(before ? "Zone changed: " : "Zone added: ");
+      layer.element.focus();
     }
 
     function refresh() {
       const { length } = layer.points();
+      byId("zone-add").textContent = changing ? "Change zone" : "Add zone";
       byId("zone-add").disabled = length < 3;
       byId("zone-undo").disabled = byId("zone-clear").disabled = !length;
       byId("zone-state").textContent = hf2vad.zones.state();
@@ -49,22 +81,18 @@ hf2vad.zoneEditor = (() => {
 
     function changed() {
       const zones = listed();
-      if (JSON.stringify(zones) !== drawn) {  // or the focus in the list would be lost with every answer
-        drawn = JSON.stringify(zones);
-        layer.show(zones.map(([, zone]) => zone));
+      if (JSON.stringify([zones, changing]) !== drawn) {  // or the focus in the list would be lost with every answer
+        drawn = JSON.stringify([zones, changing]);
+        layer.show(zones.map((item) => ({ ...item[1], ...(isChanged(item) ? { kind: "changing" } : {}) })));
         byId("zone-list").replaceChildren(...zones.map(line));
         byId("zone-none").hidden = zones.length > 0;
       }
       refresh();
     }
 
-    byId("zone-add").addEventListener("click", () => {
-      hf2vad.zones.change(camera.value, { add: [{ kind: kind.value, points: layer.points() }] });
-      layer.set([], "Zone added: ");
-      layer.element.focus();
-    });
+    byId("zone-add").addEventListener("click", keep);
     byId("zone-undo").addEventListener("click", layer.undo);
-    byId("zone-clear").addEventListener("click", () => layer.set([]));
+    byId("zone-clear").addEventListener("click", () => end(""));
     // The element that opens tells of it later, and what is off takes no focus.
     const open = () => layer.element.classList.toggle("off", !place.open);
     byId("zone-keys").addEventListener("click", () => {
