@@ -32,6 +32,8 @@ NIGHT, LATER = 7, 4
 NORMAL = "cyclist"
 """Whatever has to do with one is called normal, all else interesting."""
 HERE = ("--ray.address", "none")
+CLOSE = ("--events.merge-gap", 20, "--events.min-length", 4)
+"""Events that lie 2 s apart are two: a clip has more of them to review. At the clips' rate, 25 and 5 frames."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Demo:
         """Score both nights; the events by video."""
         for night in ("night", "later"):
             places = ("--archive", self.folder / night, "--bundle", self.folder / bundle)
-            run_job("score_archive", *places, "--out", self.folder / out / night, "--vectors", 2, *HERE)
+            run_job("score_archive", *places, "--out", self.folder / out / night, "--vectors", 2, *CLOSE, *HERE)
         return {**events(self.folder / out / "night"), **events(self.folder / out / "later")}
 
     def peak(self, out: str, event: dict[str, Any]) -> float:

@@ -75,7 +75,8 @@ hf2vad.zoneEditor = (() => {
       const { length } = layer.points();
       byId("zone-add").textContent = changing ? "Change zone" : "Add zone";
       byId("zone-add").disabled = length < 3;
-      byId("zone-undo").disabled = byId("zone-clear").disabled = !length;
+      byId("zone-undo").disabled = !length;
+      byId("zone-clear").disabled = !length && !changing;
       byId("zone-state").textContent = hf2vad.zones.state();
     }
 
