@@ -37,7 +37,7 @@ LISTED_TOGETHER = 256
 
 @dataclass(frozen=True, kw_only=True)
 class BesideWalk:
-    """What a job does on the cluster of its walk before and after it."""
+    """Steps of a job on the cluster of its walk, before and after it."""
 
     prepare: Callable[[Cluster, Stop], tuple[WalkTask, dict[str, Any]]] | None = None
     """Gives the task in place of the walk's, and more to record, once the cluster can be asked; no video is asked for
