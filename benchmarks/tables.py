@@ -83,7 +83,8 @@ def headline() -> str:
     rows = []
     for name, shown in (
         ("ped2_published", ["UCSD Ped2", "published by VEC"]),
-        ("ped2_own", ["UCSD Ped2", "motion and YOLOX-nano"]),
+        ("ped2_own", ["UCSD Ped2", "motion and YOLOX-nano, confidence 0.3"]),
+        ("ped2_own_default", ["UCSD Ped2", "motion and YOLOX-nano, confidence 0.5"]),
         ("ped2_motion", ["UCSD Ped2", "motion alone"]),
         ("ped2", ["UCSD Ped2", "the default"]),
         ("demo_street", ["generated street", "the default"]),

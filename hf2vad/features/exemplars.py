@@ -1,5 +1,8 @@
 """Exemplars: a cube is as unusual as it is far from the nearest of the training cubes that are kept for comparison.
 
+Far is relative for some features (`ExemplarFeature.local`): where training cubes lie close to each other, a short way
+is unusual, and where they lie scattered it is not, as in the local outlier factor of Breunig et al. (2000).
+
 A camera that has learnt apart has exemplars of its own beside those of all cameras. The distance is then the mean of
 both, weighted by how much footage the camera has: a car is usual where cars are, and nowhere else.
 """
@@ -9,7 +12,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +28,8 @@ TRIMMED = 0.005
 """Share of training cubes, the most unusual ones, that become no exemplars: footage to train on is never clean."""
 ROUGH = 512
 """Training cubes that the most unusual ones are told by."""
+FEW = 5
+"""Training cubes nearest to an exemplar at which their distances count as much in its scale as those of all cubes."""
 
 Folds = npt.NDArray[np.int32]
 
@@ -46,6 +51,9 @@ S = TypeVar("S", bound=ExemplarConfig)
 class ExemplarFeature(Feature[S]):
     """Distance of a cube's vector to the nearest exemplar."""
 
+    local: ClassVar[bool] = False
+    """Whether a distance is divided by the nearest exemplar's scale (`local_scales`)."""
+
     @abstractmethod
     def vectors(self, cubes: CubeArrays) -> F32:
         """(B, D) float32: what is compared by Euclidean distance."""
@@ -64,11 +72,15 @@ class ExemplarFeature(Feature[S]):
 
     def fit(self, sample: CubeSample) -> Self:
         prepared = self.prepared(sample)
-        chosen = fit_exemplars(*_vectors(prepared.vectors, sample), self.settings.exemplars, seed=sample.seed)
+        found, folds = _vectors(prepared.vectors, sample)
+        chosen = fit_exemplars(found, folds, self.settings.exemplars, seed=sample.seed)
+        if self.local:
+            chosen |= local_scales(found, folds, chosen)
         return replace(prepared, arrays={**prepared.arrays, **chosen})
 
     def fit_camera(self, camera: str, sample: CubeSample, own: CameraShare) -> Self:
-        return replace(self, arrays={**self.arrays, **camera_exemplars(camera, self.vectors, sample, own)})
+        chosen = camera_exemplars(camera, self.vectors, sample, own, local=self.local)
+        return replace(self, arrays={**self.arrays, **chosen})
 
     def of_camera(self, camera: str) -> Self:
         return replace(self, camera=camera) if has_camera(self.arrays, camera) else self
@@ -92,15 +104,17 @@ def distances(feature: Feature[Any], vectors: Callable[[CubeArrays], F32], cubes
     if not feature.camera:
         return pooled
     prefix = _prefix(feature.camera)
-    arrays = {name: feature.arrays[prefix + name] for name in ("exemplars", "fold", "weight")}
+    names = ("exemplars", "fold", "weight", "scale")
+    arrays = {name: feature.arrays[prefix + name] for name in names if prefix + name in feature.arrays}
     weight = float(arrays["weight"][0])
     return np.asarray(weight * nearest(asked, arrays, cubes.camera_fold) + (1 - weight) * pooled, np.float32)
 
 
 def camera_exemplars(
-    camera: str, vectors: Callable[[CubeArrays], F32], sample: CubeSample, own: CameraShare
+    camera: str, vectors: Callable[[CubeArrays], F32], sample: CubeSample, own: CameraShare, *, local: bool = False
 ) -> dict[str, F32]:
-    """The arrays of a camera that has learnt apart: `exemplars`, `fold` and `weight`, after the camera's prefix.
+    """The arrays of a camera that has learnt apart: `exemplars`, `fold` and `weight`, after the camera's prefix; with
+    `local`, `scale` too.
 
     They are drawn at random: k-means in each fold of each camera would take minutes where there are many.
     """
@@ -112,6 +126,8 @@ def camera_exemplars(
         "fold": folds[chosen].astype(np.float32),
         "weight": np.array([own.weight], np.float32),
     }
+    if local:
+        arrays["scale"] = local_scales(found, folds, arrays)["scale"]
     return {_prefix(camera) + name: array for name, array in arrays.items()}
 
 
@@ -142,25 +158,54 @@ def fit_exemplars(vectors: F32, folds: Folds, most: int, *, seed: int) -> dict[s
     return {"exemplars": np.concatenate(centres), "fold": np.concatenate(origin)}
 
 
+def local_scales(vectors: F32, folds: Folds, arrays: Mapping[str, F32]) -> dict[str, F32]:
+    """`scale` (M,), what a distance to each of the exemplars is divided by, around 1; and `reach` (1,), the distance,
+    not divided, that nine of ten of the (N, D) training vectors stay within.
+
+    Half of a scale is the mean distance of the training cubes that are nearest to this exemplar, half that of all cubes
+    to theirs, each to exemplars of other folds. Without the second half, noise would be unusual among cubes that hardly
+    differ.
+    """
+    distances, which = _nearest(vectors, arrays, folds)
+    usual = float(distances.mean()) if len(distances) else 0.0
+    if usual <= 0:
+        return {"scale": np.ones(len(arrays["exemplars"]), np.float32), "reach": np.zeros(1, np.float32)}
+    count = np.bincount(which, minlength=len(arrays["exemplars"]))
+    total = np.bincount(which, distances, minlength=len(arrays["exemplars"]))
+    own = (total + FEW * usual) / (count + FEW)
+    scale = (own / usual + 1) / 2
+    return {"scale": scale.astype(np.float32), "reach": np.quantile(distances, [0.9]).astype(np.float32)}
+
+
 def nearest(vectors: F32, arrays: Mapping[str, F32], fold: Folds | None = None) -> F32:
-    """(B,) distances of (B, D) vectors to the nearest of the exemplars that `fit_exemplars` found.
+    """(B,) distances of (B, D) vectors to the nearest of the exemplars that `fit_exemplars` found, divided by its scale
+    where exemplars have any.
 
     fold: (B,) folds of training cubes, which exemplars of the same fold do not count for; none: all exemplars count. A
     fold that has all exemplars is compared with its own.
     """
+    distances, which = _nearest(vectors, arrays, fold)
+    return distances / arrays["scale"][which] if "scale" in arrays else distances
+
+
+def _nearest(vectors: F32, arrays: Mapping[str, F32], fold: Folds | None) -> tuple[F32, npt.NDArray[np.int64]]:
+    """(B,) distances to the nearest exemplar, and (B,) which one that is."""
     middle = arrays["exemplars"].mean(0)
     exemplars = arrays["exemplars"] - middle
     half = np.square(exemplars).sum(1) / 2
     distances = np.empty(len(vectors), np.float32)
+    which = np.empty(len(vectors), np.int64)
     for start in range(0, len(vectors), CHUNK):
         chunk = vectors[start : start + CHUNK] - middle
         closeness = products_by_row(chunk, exemplars.T) - half
         if fold is not None:
             own = fold[start : start + CHUNK, None] == arrays["fold"].astype(np.int32)
             closeness[own & ~own.all(1, keepdims=True)] = -np.inf
-        squared = np.square(chunk).sum(1) - 2 * closeness.max(1)
+        closest = closeness.argmax(1)
+        squared = np.square(chunk).sum(1) - 2 * closeness[np.arange(len(chunk)), closest]
         distances[start : start + CHUNK] = np.sqrt(np.maximum(squared, 0))
-    return distances
+        which[start : start + CHUNK] = closest
+    return distances, which
 
 
 def _key(feature: Feature[Any]) -> tuple[str, int]:

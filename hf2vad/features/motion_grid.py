@@ -38,6 +38,7 @@ class MotionGrid(ExemplarFeature[MotionGridConfig]):
     topic: ClassVar[Topic] = "motion"
     says = "moves in an unusual way"
     needs: ClassVar[frozenset[Need]] = frozenset({"flow", "boxes"})
+    local: ClassVar[bool] = True
     Settings = MotionGridConfig
 
     def prepared(self, sample: CubeSample) -> Self:

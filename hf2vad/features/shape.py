@@ -27,6 +27,7 @@ class Shape(ExemplarFeature[ExemplarConfig]):
     topic: ClassVar[Topic] = "looks"
     says = "has an unusual outline"
     needs: ClassVar[frozenset[Need]] = frozenset({"pixels"})
+    local: ClassVar[bool] = True
     Settings = ExemplarConfig
 
     def vectors(self, cubes: CubeArrays) -> F32:

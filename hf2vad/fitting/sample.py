@@ -38,7 +38,8 @@ def fit_features(
     if missing := [name for name in fitted if fitted[name].needs >= {"classes"} and not fitted[name].fitted]:
         where = f"{table.uri}: no cube has a class, so there is no {missing[0]}"
         raise TrainingError(f"{where}; extract with a detector that has classes")
-    numbers = sum(found.arrays["exemplars"].shape[1] + 1 for found in fitted.values() if "exemplars" in found.arrays)
+    kept = [found.arrays for found in fitted.values() if "exemplars" in found.arrays]
+    numbers = sum(arrays["exemplars"].shape[1] + 1 + ("scale" in arrays) for arrays in kept)
     for camera, own in sample.cameras:
         share = cameras.share(camera, numbers)
         fitted = {name: feature.fit_camera(camera, own, share) for name, feature in fitted.items()}

@@ -59,7 +59,7 @@ def teach(bundle: Bundle, lessons: Sequence[Lesson], *, forget: Sequence[str] = 
     any more. Raises ConfigError for a bundle that cannot be taught.
     """
     features = comparing(bundle)
-    scales = bundle.taught.scales or {feature.name: _scale(bundle, feature.name) for feature in features}
+    scales = bundle.taught.scales or {feature.name: _scale(bundle, feature) for feature in features}
     earlier = list(bundle.provenance.get("taught", {}).get("events", []))
     new = [lesson for lesson in lessons if len(lesson.cubes)]
     gone = {*forget, *(lesson.row["event"] for lesson in new)}
@@ -95,9 +95,11 @@ def _spread(count: int, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
-def _scale(bundle: Bundle, name: str) -> float:
-    """The distance of nine in ten training cubes to the nearest exemplar."""
-    tail = bundle.settings.calibration.tails[name]
+def _scale(bundle: Bundle, feature: Feature[Any]) -> float:
+    """The distance of nine in ten training cubes to the nearest exemplar, as vectors are apart."""
+    if "reach" in feature.arrays:  # the tail's values are in units of exemplars
+        return max(1e-6, float(feature.arrays["reach"][0]))
+    tail = bundle.settings.calibration.tails[feature.name]
     return max(1e-6, float(np.interp(1.0, tail.surprises, tail.values)))
 
 

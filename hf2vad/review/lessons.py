@@ -75,16 +75,18 @@ class Teacher:
 
     def _lesson(self, mark: Mark, video: Video, timeline: Timeline) -> Lesson:
         """The cubes of a marked event that reach the score down to which events extend; all that are as rare are what
-        the mark is about."""
+        the mark is about.
+
+        Where an event is to stay, those of the frames around it count too: its smoothed score comes from them as well.
+        """
         settings = self.bundle.settings
-        stop = min(mark.end_frame + 1, timeline.frame_count)
+        around = 0 if mark.verdict == "normal" else settings.smoothing.window(timeline.usual_fps) // 2
+        start, stop = max(0, mark.start_frame - around), min(mark.end_frame + 1 + around, timeline.frame_count)
         cut = [
             batch
-            for shard in self.extractor.shards(
-                video, timeline, max(1, stop - mark.start_frame), start=mark.start_frame, stop=stop
-            )
+            for shard in self.extractor.shards(video, timeline, max(1, stop - start), start=start, stop=stop)
             for batch in self.extractor.cubes(shard, zones=self.zones.of(video))
-            if len(batch) and mark.start_frame <= batch.frame < stop
+            if len(batch) and start <= batch.frame < stop
         ]
         cubes = cubes_of(cut or [CubeBatch.empty(frame=0, pts_s=0.0, status="scored")])
         own = self.features.of_camera(settings.camera_of(video.path))

@@ -28,7 +28,7 @@ from hf2vad.settings import to_dict
 from hf2vad.storage import put_table
 from hf2vad.tables.cubes import cubes_to_arrow
 from hf2vad.training.data import StcFile, StcTable
-from tests.stc import put_clip
+from tests.stc import make_cubes, put_clip
 
 FRAMES = 110
 
@@ -198,6 +198,16 @@ def test_exemplars_of_cameras_are_kept_in_the_bundle(bundle: Bundle) -> None:
     assert has_camera(feature.arrays, "road")
     assert not has_camera(feature.arrays, "gate")
     assert len(feature.arrays["cameras/road/exemplars"]) == OWN_EXEMPLARS
+    own, of_all = feature.arrays["cameras/road/scale"], feature.arrays["scale"]
+    assert (len(own), len(of_all)) == (OWN_EXEMPLARS, len(feature.arrays["exemplars"]))
+    assert own.min() > 0.5
+    assert own.std() > 0
+    assert "scale" not in bundle.feature("size").arrays
+    road = feature.of_camera("road")
+    plain = replace(road, arrays={name: found for name, found in road.arrays.items() if "scale" not in name})
+    pixels, flow = make_cubes(20, 4)
+    cubes = CubeArrays(boxes=np.zeros((20, 4), np.float32), flow=flow, appearance=pixels)
+    assert not np.allclose(road.measure(cubes), plain.measure(cubes)), "a distance is in the units of its exemplar"
 
 
 def test_training_takes_at_most_so_many_cubes_a_camera_spread_over_its_footage(tmp_path: Path) -> None:

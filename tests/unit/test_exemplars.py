@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf2vad.features.exemplars import TRIMMED, fit_exemplars, nearest
+from hf2vad.features.exemplars import FEW, TRIMMED, fit_exemplars, local_scales, nearest
 from hf2vad.fitting.folds import BLOCKS, MOST, Folds
 from hf2vad.schema import F32
 from hf2vad.training.data import StcFile
@@ -32,6 +32,35 @@ def test_a_training_cube_is_measured_against_other_footage_alone() -> None:
     apart = nearest(vectors, arrays, folds)
     assert apart[folds == 2].min() > 100
     assert apart[folds != 2].max() < 10
+
+
+def test_a_scale_is_half_of_how_far_training_cubes_lie_from_their_exemplar() -> None:
+    vectors, folds = clips(4, 300)
+    vectors[::2] *= 0.1
+    vectors[::2] += 30  # half of the cubes lie close together, far from the others
+    arrays = fit_exemplars(vectors, folds, 40, seed=0)
+    found = local_scales(vectors, folds, arrays)
+    scales = found["scale"]
+    close = arrays["exemplars"][:, 0] > 15
+    apart = np.linalg.norm(vectors[:, None] - arrays["exemplars"], axis=2)
+    apart[folds[:, None] == arrays["fold"]] = np.inf
+    usual = apart.min(1).mean()
+    for exemplar in (int(np.flatnonzero(close)[0]), int(np.flatnonzero(~close)[0])):
+        own = apart.min(1)[apart.argmin(1) == exemplar]
+        mean = (own.sum() + FEW * usual) / (len(own) + FEW)
+        assert scales[exemplar] == pytest.approx((mean / usual + 1) / 2, rel=1e-3)
+    assert found["reach"][0] == pytest.approx(np.quantile(apart.min(1), 0.9), rel=1e-3)
+    assert scales[close].max() < 0.9 < 1.2 < scales[~close].mean()
+    asked = clips(1, 50, seed=1)[0]
+    ratio = nearest(asked, arrays) / nearest(asked, {**arrays, "scale": scales})
+    assert ratio == pytest.approx(scales[np.linalg.norm(asked[:, None] - arrays["exemplars"], axis=2).argmin(1)])
+
+
+def test_cubes_that_are_all_alike_have_a_scale_of_one() -> None:
+    vectors, folds = np.zeros((40, 6), np.float32), np.repeat(np.arange(2, dtype=np.int32), 20)
+    arrays = fit_exemplars(vectors, folds, 4, seed=0)
+    assert (local_scales(vectors, folds, arrays)["scale"] == 1).all()
+    assert (local_scales(vectors[:0], folds[:0], arrays)["scale"] == 1).all()
 
 
 def test_footage_of_one_fold_is_measured_against_itself() -> None:
