@@ -43,8 +43,9 @@ def workers(parent: int) -> list[int]:
 
 def _is_worker_of(pid: int, parent: int) -> bool:
     with contextlib.suppress(OSError):  # it may end while it is looked at
-        ppid = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
-        return int(ppid) == parent and b"hf2vad.cluster.process_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        state, ppid = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()  # for a moment empty, when it has just been started
+        return int(ppid) == parent and state != "Z" and (not command or b"hf2vad.cluster.process_worker" in command)
     return False
 
 
