@@ -28,8 +28,8 @@ TRIMMED = 0.005
 """Share of training cubes, the most unusual ones, that become no exemplars: footage to train on is never clean."""
 ROUGH = 512
 """Training cubes that the most unusual ones are told by."""
-FEW = 5
-"""Training cubes nearest to an exemplar at which their distances count as much in its scale as those of all cubes."""
+USUAL = 5
+"""Cubes at the mean distance of all that are added to those of each exemplar: a few cubes alone say little."""
 
 Folds = npt.NDArray[np.int32]
 
@@ -52,7 +52,7 @@ class ExemplarFeature(Feature[S]):
     """Distance of a cube's vector to the nearest exemplar."""
 
     local: ClassVar[bool] = False
-    """Whether a distance is divided by the nearest exemplar's scale (`local_scales`)."""
+    """True if a distance is divided by the nearest exemplar's scale (`local_scales`)."""
 
     @abstractmethod
     def vectors(self, cubes: CubeArrays) -> F32:
@@ -172,7 +172,7 @@ def local_scales(vectors: F32, folds: Folds, arrays: Mapping[str, F32]) -> dict[
         return {"scale": np.ones(len(arrays["exemplars"]), np.float32), "reach": np.zeros(1, np.float32)}
     count = np.bincount(which, minlength=len(arrays["exemplars"]))
     total = np.bincount(which, distances, minlength=len(arrays["exemplars"]))
-    own = (total + FEW * usual) / (count + FEW)
+    own = (total + USUAL * usual) / (count + USUAL)
     scale = (own / usual + 1) / 2
     return {"scale": scale.astype(np.float32), "reach": np.quantile(distances, [0.9]).astype(np.float32)}
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf2vad.features.exemplars import FEW, TRIMMED, fit_exemplars, local_scales, nearest
+from hf2vad.features.exemplars import TRIMMED, USUAL, fit_exemplars, local_scales, nearest
 from hf2vad.fitting.folds import BLOCKS, MOST, Folds
 from hf2vad.schema import F32
 from hf2vad.training.data import StcFile
@@ -47,7 +47,7 @@ def test_a_scale_is_half_of_how_far_training_cubes_lie_from_their_exemplar() -> 
     usual = apart.min(1).mean()
     for exemplar in (int(np.flatnonzero(close)[0]), int(np.flatnonzero(~close)[0])):
         own = apart.min(1)[apart.argmin(1) == exemplar]
-        mean = (own.sum() + FEW * usual) / (len(own) + FEW)
+        mean = (own.sum() + USUAL * usual) / (len(own) + USUAL)
         assert scales[exemplar] == pytest.approx((mean / usual + 1) / 2, rel=1e-3)
     assert found["reach"][0] == pytest.approx(np.quantile(apart.min(1), 0.9), rel=1e-3)
     assert scales[close].max() < 0.9 < 1.2 < scales[~close].mean()

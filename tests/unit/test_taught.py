@@ -62,6 +62,16 @@ def test_what_is_like_an_event_called_normal_is_excused_and_nothing_else(bundle:
     assert excused(bundle, [101.5]) == [False]
 
 
+def test_vectors_are_scaled_by_distances_without_units_of_exemplars(bundle: Bundle) -> None:
+    size = bundle.feature("size")
+    tail = bundle.settings.calibration.tails["size"]
+    plain = teach(bundle, [lesson("one", [100, 101])]).taught.scales["size"]
+    assert plain == pytest.approx(float(np.interp(1.0, tail.surprises, tail.values)))
+    units = {"scale": np.ones(len(size.arrays["exemplars"]), np.float32), "reach": np.array([0.25], np.float32)}
+    local = replace(bundle, features={"size": replace(size, arrays={**size.arrays, **units})})
+    assert teach(local, [lesson("one", [100, 101])]).taught.scales["size"] == 0.25
+
+
 def test_what_is_more_like_an_event_called_interesting_is_not(bundle: Bundle) -> None:
     both = teach(bundle, [lesson("one", [100, 101, 102]), lesson("two", [104, 105, 106], "interesting")])
     assert excused(both, [100.5, 101.5, 104.5, 110]) == [True, True, False, False]
