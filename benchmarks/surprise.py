@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,10 +87,7 @@ def main() -> None:
     boxes = {file.uri: _boxes(test, file) for file in test.files}
     for seed in options.seeds:
         started = time.monotonic()
-        settings = {name: feature_classes()[name].Settings() for name in PLAIN} | {"motion": preset("features").density}
-        fitted, _ = fit_features(train, settings, seed=seed, cameras=cameras)
-        features = FeatureSet(fitted, None, 1024)
-        normal = measure_files(train, features, folds=Folds.of(train.files), cameras=cameras)
+        features, normal = learned(train, PLAIN, seed, cameras)
         seconds.append(round(time.monotonic() - started, 1))
         measured = measure_files(test, features, cameras=cameras)
         for name, fusion in fusions(chosen).items():
@@ -124,6 +121,18 @@ def main() -> None:
         print(
             f"{name:26} {np.mean(micro):5.1f} / {np.mean([100 * row['macro'] for row in found]):5.1f}  {micro} {more}"
         )
+
+
+def learned(
+    train: StcTable, names: Iterable[str], seed: int, cameras: Cameras
+) -> tuple[FeatureSet, list[MeasuredFile]]:
+    """The features of these names, fitted on training footage, and what they measure in it."""
+    settings = {name: feature_classes()[name].Settings() for name in names}
+    if "motion" in settings:
+        settings["motion"] = preset("features").density
+    fitted, _ = fit_features(train, settings, seed=seed, cameras=cameras)
+    features = FeatureSet(fitted, None, 1024)
+    return features, measure_files(train, features, folds=Folds.of(train.files), cameras=cameras)
 
 
 def fusions(chosen: FusionConfig) -> dict[str, FusionConfig]:

@@ -68,8 +68,12 @@ OURS = replace(
 )
 """The thresholds of Ped2; a smaller working size, flow around what moves in the boxes alone, at half of their
 resolution as the paper's presets have it, and networks that detect on five frames a second."""
-WHOLE = replace(OURS, detector=replace(OURS.detector, kinds=("foreground", "motion")))
-"""Boxes of whole objects, and of what moves outside of them."""
+WHOLE = replace(
+    OURS,
+    working=replace(OURS.working, steady=True),
+    detector=replace(OURS.detector, kinds=("foreground", "motion")),
+)
+"""Boxes of whole objects, and of what moves outside of them, also where the camera sways."""
 
 PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
     {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise, repeat
 
 import numpy as np
@@ -27,10 +27,11 @@ from hf2vad.heap import give_back_freed
 from hf2vad.profile import span, spans
 from hf2vad.schema import F32, FRAMES, U8, CubeBatch, FrameStatus
 from hf2vad.threads import prefetch
-from hf2vad.video.background import Backgrounds
+from hf2vad.video.background import Background, Backgrounds
 from hf2vad.video.decode import Frame, decode
 from hf2vad.video.sampled import tempo
 from hf2vad.video.shards import BOXES_AFTER, Shard, cut_shards
+from hf2vad.video.steady import Motion
 from hf2vad.video.timeline import Timeline
 
 AHEAD = 4
@@ -50,8 +51,13 @@ class _Prepared:
     """A frame, and what is computed of it once for all cubes that it is part of."""
 
     frame: Frame
+    """Laid on its background where the camera sways."""
     grey: U8 | None
     """(H, W), none where the picture cannot be decoded."""
+    background: Background | None
+    """None where no detector reads it, and nothing is laid on it."""
+    motion: Motion | None
+    """Motion from the background to where the frame was; None where it was not moved."""
     blurred: U8 | None
     """(H, W) as `Neighbours` has it; none where no detector needs it."""
     enlarged: U8 | None = None
@@ -96,7 +102,7 @@ class Extractor:
         self._finder = BoxFinder(config, boxes_uri, threads=threads)
         self._ahead = 0 if config.flow.region == "frame" else BOXES_AFTER
         """Frames before and after a shard whose boxes decide where its flow is computed."""
-        self._backgrounds = Backgrounds(config.working.size)
+        self._backgrounds = Backgrounds(config.working.size, steady=config.working.steady)
 
     def shards(
         self, video: Video, timeline: Timeline, length: int, *, start: int = 0, stop: int | None = None
@@ -204,13 +210,14 @@ class Extractor:
         for frame in spans("decode", decode(shard, self._config.working.size)):
             if frame.order >= stop:
                 return
+            background = self._backgrounds.at(shard, frame.index)
             with span("convert"):
-                image = frame.image
-                grey = None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+                grey = None if frame.image is None else _grey(frame.image)
                 if look is not None:
                     look(frame.index, grey, frame.size)
+                frame, grey, motion = _laid(frame, grey, background)
                 smooth = blurred(grey, self._config.motion) if grey is not None and neighbours else None
-            yield _Prepared(frame, grey, smooth)
+            yield _Prepared(frame, grey, background, motion, smooth)
 
     def _with_boxes(self, shard: Shard, near: Mapping[int, _Prepared], order: int, zones: CameraZones) -> _Boxed:
         """Frame `order` with its boxes; `near` are the frames around it by their numbers."""
@@ -218,12 +225,13 @@ class Extractor:
         frame, status = recent[-1].frame, _status(recent)
         if frame.image is None or (status != "scored" and not (self._ahead and frame.order >= FRAMES - 1)):
             return _Boxed(frame, status, NO_FRAME_BOXES, np.empty(0, np.bool_), recent)
-        working = Working.of(self._config.working, *frame.size)
+        item = recent[-1]
+        working = replace(Working.of(self._config.working, *frame.size), motion=item.motion)
         neighbours = None
-        if (current := recent[-1].blurred) is not None:
+        if (current := item.blurred) is not None:
             earlier, later = (
-                item.blurred if item is not None and item.frame.size == frame.size else None
-                for item in (near.get(order - 1), near.get(order + 1))
+                other.blurred if other is not None and other.frame.size == frame.size else None
+                for other in (near.get(order - 1), near.get(order + 1))
             )
             neighbours = Neighbours(before=earlier, current=current, after=later)
         context = FrameContext(
@@ -231,10 +239,10 @@ class Extractor:
             index=frame.index,
             image=frame.image,
             neighbours=neighbours,
-            background=self._backgrounds.at(shard, frame.index),
+            background=None if item.background is None else item.background.picture,
         )
         with span("boxes"):
-            detections = self._detections(shard, recent[-1], near[shard.detected_on(order)])
+            detections = self._detections(shard, item, near[shard.detected_on(order)])
             boxes = self._finder.boxes(context, working, detections)
         return _Boxed(frame, status, boxes, zones.keeps(boxes.in_source, frame.size), recent)
 
@@ -295,6 +303,20 @@ def _status(recent: Sequence[_Prepared]) -> FrameStatus:
 
 def _same_size(boxed: _Boxed, prepared: _Prepared) -> bool:
     return boxed.frame.size == prepared.frame.size
+
+
+def _laid(frame: Frame, grey: U8 | None, background: Background | None) -> tuple[Frame, U8 | None, Motion | None]:
+    """A frame and its grey picture, laid on the background where the camera sways, and how the frame lay."""
+    landmarks = None if background is None else background.landmarks
+    motion = None if landmarks is None or grey is None else landmarks.motion(grey)
+    if landmarks is None or motion is None or frame.image is None:
+        return frame, grey, None
+    image = landmarks.laid(frame.image, motion)
+    return replace(frame, image=image), _grey(image), motion
+
+
+def _grey(image: U8) -> U8:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def _enlarged(item: _Prepared, estimator: FlowEstimator) -> U8:

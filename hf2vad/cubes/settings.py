@@ -67,6 +67,10 @@ class WorkingConfig:
     Flow is then motion in 1 / fps seconds, whatever the footage's own rate. 0: every frame, and flow from one to the
     next. Of folders of images, whose times nobody knows, every frame whatever this says."""
 
+    steady: bool = field(default=False, metadata={OMIT_DEFAULT: True})
+    """Lay the frames of a camera that sways, in wind or on a pole that trembles, on the background of the ten minutes
+    around. Whether it sways is found out; frames of one that stands still stay as they are."""
+
     def __post_init__(self) -> None:
         require(0 <= self.fps <= 1000, f"working.fps must lie between 0 and 1000, got {self.fps}")
         require(
@@ -116,7 +120,8 @@ class ExtractionConfig:
         """Arguments of `cut_shards` for shards that are extracted by these settings."""
         detector = self.detector
         rates = {"fps": self.working.fps, "detector_fps": detector.network_fps}
-        return rates | {"background": any(DETECTORS[name].background for name in detector.kinds)}
+        read = any(DETECTORS[name].background for name in detector.kinds)
+        return rates | {"background": read or self.working.steady}
 
     @property
     def parts(self) -> dict[str, Any]:

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from hf2vad.profile import span
 from hf2vad.schema import U8
 from hf2vad.video.decode import Sized, as_stored, decode_all
 from hf2vad.video.shards import Shard, Stretch
+from hf2vad.video.steady import Landmarks
 
 ROWS = 16
 """Rows of the pictures whose median is taken at once, so that they stay in the processor's cache."""
+SWAY = 0.5
+"""Pixels by which a picture lies apart from the others, from which on the camera has moved."""
+SWAYING = 3
+"""Pictures of a background's that lie apart, from which on the camera sways: one may be misjudged."""
+ROUNDS = 2
+"""Times that the pictures of a camera that sways are laid on their median, and the median is taken anew."""
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """What there is in a stretch of video when nobody is."""
+
+    picture: U8
+    """(H, W, 3) BGR."""
+    landmarks: Landmarks | None = None
+    """By which the pictures of the stretch are laid on it; None where the camera does not sway."""
 
 
 class Backgrounds:
@@ -21,12 +40,12 @@ class Backgrounds:
 
     KEPT = 2
 
-    def __init__(self, sized: Sized = as_stored) -> None:
-        """`sized`: size of the pictures as `decode` takes it."""
-        self._sized = sized
-        self._kept: dict[tuple[str, str, int], U8 | None] = {}
+    def __init__(self, sized: Sized = as_stored, *, steady: bool = False) -> None:
+        """`sized`, `steady`: as `background` takes them."""
+        self._sized, self._steady = sized, steady
+        self._kept: dict[tuple[str, str, int], Background | None] = {}
 
-    def at(self, shard: Shard, index: int) -> U8 | None:
+    def at(self, shard: Shard, index: int) -> Background | None:
         """The background of the stretch that frame `index` of a shard lies in; None where the shard names none.
 
         Raises VideoError when the video cannot be read.
@@ -39,21 +58,39 @@ class Backgrounds:
             while len(self._kept) >= self.KEPT:
                 del self._kept[next(iter(self._kept))]
             with span("background"):
-                self._kept[key] = background(stretch, self._sized)
+                self._kept[key] = background(stretch, self._sized, steady=self._steady)
         return self._kept[key]
 
 
-def background(stretch: Stretch, sized: Sized = as_stored) -> U8 | None:
-    """(H, W, 3) BGR: the median of the sampled pictures, channel by channel; None where none can be decoded.
+def background(stretch: Stretch, sized: Sized = as_stored, *, steady: bool = False) -> Background | None:
+    """The median of the sampled pictures, channel by channel; None where none can be decoded.
 
-    `sized`: size of the pictures as `decode` takes it. Pictures of another size than most are left out. Raises
-    VideoError when the video cannot be read.
+    `sized`: size of the pictures as `decode` takes it. Pictures of another size than most are left out. `steady`: find
+    out if the camera sways, and lay the pictures on each other. Raises VideoError when the video cannot be read.
     """
     pictures = [frame.image for frame in decode_all(stretch.samples, sized) if frame.image is not None]
     if not pictures:
         return None
     shape, _ = Counter(picture.shape for picture in pictures).most_common(1)[0]
-    return median([picture for picture in pictures if picture.shape == shape])
+    pictures = [picture for picture in pictures if picture.shape == shape]
+    picture = median(pictures)
+    return (_steadied(picture, pictures) if steady else None) or Background(picture)
+
+
+def _steadied(picture: U8, pictures: Sequence[U8]) -> Background | None:
+    """The background of a camera that sways; None of one that stands still. `picture`: the median of `pictures`."""
+    greys = [np.asarray(cv2.cvtColor(each, cv2.COLOR_BGR2GRAY), np.uint8) for each in pictures]
+    landmarks = Landmarks.of(picture)
+    motions = [landmarks.motion(grey) for grey in greys]
+    if sum(motion is not None and landmarks.distance(motion) > SWAY for motion in motions) < SWAYING:
+        return None
+    for _ in range(ROUNDS):
+        laid = [
+            landmarks.laid(each, motion) for each, motion in zip(pictures, motions, strict=True) if motion is not None
+        ]
+        landmarks = Landmarks.of(median(laid))
+        motions = [landmarks.motion(grey) for grey in greys]
+    return Background(landmarks.picture, landmarks)
 
 
 def median(pictures: Sequence[U8]) -> U8:

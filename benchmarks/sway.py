@@ -1,0 +1,164 @@
+"""What a camera that sways costs, and what laying its frames on their background gives back.
+
+Example:
+    python -m benchmarks sway --archive DEMO --labels DEMO/labels.parquet --name demo_street --fps 12.5 --work /tmp/sway
+    python -m benchmarks sway --train PED2/training/frames --test PED2/testing/frames --name ped2 --work /tmp/sway \\
+        --labels PED2/testing/frame_labels.parquet
+
+Every clip is moved as on a pole in wind: three waves between 0.3 and 2.8 a second, across and down, whose standard
+deviation is a share of the picture's width, and a turn that goes with it. The picture is cut a little smaller, so that
+nothing beyond its edge is missing. Training and test footage sway alike, each clip in its own way. Cubes are extracted
+by preset `features` with `working.steady` and without; figures are those of `python -m benchmarks surprise`. Writes
+benchmarks/results/sway_<name>.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from benchmarks.measure import save
+from benchmarks.processes import job
+from benchmarks.surprise import SMOOTHING, Scores, figures, learned
+from benchmarks.tables import markdown, results
+from hf2vad.ablation.record import frame_counts
+from hf2vad.ablation.variants import labelled
+from hf2vad.evaluation.labels import read_labels
+from hf2vad.fitting.calibrate import calibrate, measure_files
+from hf2vad.fitting.cameras import Cameras
+from hf2vad.presets import preset
+from hf2vad.schema import U8
+from hf2vad.training.data import StcTable
+
+SHARES = (0.0, 0.001, 0.003, 0.01)
+WAVES = (0.4, 1.1, 2.3)
+"""Waves a second, each changed by up to a fifth."""
+IMAGES = (".jpg", ".png")
+
+
+def moved(images: Sequence[U8], fps: float, share: float, seed: int) -> Iterator[U8]:
+    """Pictures of a camera that sways by `share` of their width."""
+    rng = np.random.default_rng(seed)
+    height, width = images[0].shape[:2]
+    seconds = np.arange(len(images)) / fps
+    across, down = (axis * share * width * _waves(seconds, rng) for axis in (1.0, 0.6))
+    turn = np.degrees(0.15 * share * np.convolve(rng.normal(0, 5**0.5, len(images)), np.full(5, 0.2), "same"))
+    for number, image in enumerate(images):
+        motion = cv2.getRotationMatrix2D((width / 2, height / 2), turn[number], 1 + 6 * share)
+        motion[:, 2] += across[number], down[number]
+        made = cv2.warpAffine(image, motion, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        yield np.asarray(made, np.uint8)
+
+
+def _waves(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(frames,) of mean 0 and standard deviation 1; gusts come and go."""
+    total = np.zeros(len(seconds))
+    for wave in WAVES:
+        gusts = 1 + 0.5 * np.sin(2 * np.pi * (0.11 * seconds + rng.uniform()))
+        total += gusts * np.sin(2 * np.pi * (wave * rng.uniform(0.8, 1.2) * seconds + rng.uniform())) / (1 + wave)
+    return (total - total.mean()) / total.std()
+
+
+def swaying(source: Path, out: Path, share: float, fps: float) -> Path:
+    """A copy of an archive, of videos or of folders of images, that sways."""
+    out.mkdir(parents=True, exist_ok=True)
+    for seed, path in enumerate(sorted(source.iterdir())):
+        if path.is_dir():
+            files = sorted(each for each in path.iterdir() if each.suffix in IMAGES)
+            images = [np.asarray(cv2.imread(str(each)), np.uint8) for each in files]
+            (out / path.name).mkdir(exist_ok=True)
+            for each, image in zip(files, moved(images, fps, share, seed), strict=True):
+                cv2.imwrite(str(out / path.name / f"{each.stem}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        elif path.suffix == ".mp4":
+            _video(path, out / path.name, share, seed)
+    return out
+
+
+def _video(path: Path, out: Path, share: float, seed: int) -> None:
+    with av.open(str(path)) as read:
+        rate = read.streams.video[0].average_rate or Fraction(25)
+        images = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in read.decode(video=0)]
+    with av.open(str(out), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "20"})
+        (stream.height, stream.width), stream.pix_fmt = images[0].shape[:2], "yuv420p"
+        for image in moved(images, float(rate), share, seed):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode(None))
+
+
+def measured(folder: Path, options: argparse.Namespace, *, steady: bool) -> list[dict[str, Any]]:
+    """Figures of `features` on the archives `train` and `test` in a folder, one for each seed."""
+    stc = {}
+    for name in ("train", "test"):
+        stc[name] = folder / f"stc_{name}_{'steady' if steady else 'as_is'}"
+        chosen = ["--preset", "features", "--ray.workers", "1"]
+        switch = "--working.steady" if steady else "--working.no-steady"
+        job("extract_stc", "--archive", folder / name, "--out", stc[name], *chosen, switch)
+    train, test = StcTable(str(stc["train"])), StcTable(str(stc["test"]))
+    labels = labelled(read_labels(options.labels), frame_counts(str(stc["test"])))
+    fusion, cameras = preset("features").fusion, Cameras.of(train.files)
+    found = []
+    for seed in options.seeds:
+        features, normal = learned(train, [name for name, weight in fusion.weights.items() if weight], seed, cameras)
+        calibrations = calibrate(normal, fusion=fusion, smoothing=SMOOTHING, where=str(stc["train"]), cameras=cameras)
+        scores = Scores(fusion, cameras, calibrations)
+        found.append(figures(measure_files(test, features, cameras=cameras), scores, labels, options.fps))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--archive", type=Path, help="folder with train and test")
+    parser.add_argument("--train", type=Path, help="archive of training footage, in place of --archive")
+    parser.add_argument("--test", type=Path, help="archive of test footage, in place of --archive")
+    parser.add_argument("--labels", required=True)
+    parser.add_argument("--name", required=True, help="of the result")
+    parser.add_argument("--work", type=Path, required=True, help="folder for swaying copies and their cubes")
+    parser.add_argument("--fps", type=float, default=10.0, help="frames a second of folders of images, and for alarms")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the width")
+    options = parser.parse_args()
+    sources = {name: getattr(options, name) or options.archive / name for name in ("train", "test")}
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for share in options.shares:
+        folder = options.work / f"{options.name}_{share}"
+        for name, source in sources.items():
+            swaying(source, folder / name, share, options.fps)
+        for steady in (False, True):
+            rows = measured(folder, options, steady=steady)
+            found.setdefault(str(share), {})["steady" if steady else "as_is"] = rows
+            print(share, "steady" if steady else "as it is", [(row["micro"], row["macro"]) for row in rows], flush=True)
+    save(f"sway_{options.name}", {"seeds": options.seeds, "shares": found})
+
+
+def table() -> str:
+    """Frame AUROC, micro / macro, and anomalies told, by how much the camera sways: as it is, and steady."""
+    found = {result["benchmark"].removeprefix("sway_").replace("_", " "): result for result in results("sway_*.json")}
+    shares = list(dict.fromkeys(share for result in found.values() for share in result["shares"]))
+    head = ["sways by", "frames", *found]
+    rows = []
+    for share in shares:
+        for key, title in (("as_is", "as they are"), ("steady", "steady")):
+            cells = [_cell(result["shares"].get(share, {}).get(key, [])) for result in found.values()]
+            rows.append([f"{100 * float(share):g} %" if float(share) else "not at all", title, *cells])
+    return markdown(head, rows or [["not measured yet"]])
+
+
+def _cell(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "–"
+    micro, macro, told = (float(np.mean([row[key] for row in rows])) for key in ("micro", "macro", "told"))
+    return f"{100 * micro:.1f} / {100 * macro:.1f}; {told:g} of {rows[0]['anomalies']:g}"
+
+
+TABLES = {"sway": table}
+
+if __name__ == "__main__":
+    main()

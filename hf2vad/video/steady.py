@@ -1,0 +1,94 @@
+"""Pictures of a camera that sways, in wind or on a pole that trembles, laid on its background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from hf2vad.schema import F32, U8
+
+CORNERS = 200
+"""Corners of a background, at most, that are looked for in each picture."""
+APART = 1 / 32
+"""Least distance between two corners, as a share of the picture's longer side: they are spread over it."""
+STRENGTH = 0.01
+"""Strength of the weakest corner, as a share of the strongest."""
+WINDOW = 11
+"""Pixels along a side of what is compared around a corner."""
+LEVELS = 2
+"""Halvings of the picture: corners are found within some 20 pixels."""
+CLOSE = 1.0
+"""Pixels within which a corner agrees with a motion of the picture."""
+FEWEST = 12
+"""Corners that agree, below which a motion is not trusted: of 200 corners of another place, 8 agreed at most."""
+SPARSE = 4
+"""One pixel in so many, across and down, tells how bright a picture is."""
+
+Motion = npt.NDArray[np.float64]
+"""(2, 3) matrix that takes a place (x, y, 1) in the background to its place in a picture, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """Corners of a background, by which pictures are laid on it."""
+
+    picture: U8
+    """(H, W, 3) BGR: the background."""
+    grey: U8
+    """(H, W): the background."""
+    corners: F32
+    """(N, 1, 2): x, y of its corners."""
+
+    @classmethod
+    def of(cls, picture: U8) -> Self:
+        """The landmarks of a (H, W, 3) BGR background."""
+        grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+        found = cv2.goodFeaturesToTrack(grey, CORNERS, STRENGTH, APART * max(grey.shape))
+        return cls(picture, grey, np.empty((0, 1, 2), np.float32) if found is None else np.asarray(found, np.float32))
+
+    def motion(self, grey: U8) -> Motion | None:
+        """The motion from the background to a (H, W) grey picture: a shift, a turn and a change of size.
+
+        The picture may be brighter or darker. None where too few corners agree on a motion: the camera has turned, or
+        what it sees is hidden.
+        """
+        if grey.shape != self.grey.shape or len(self.corners) < FEWEST:
+            return None
+        alike = cv2.convertScaleAbs(grey, alpha=level(self.grey) / level(grey))
+        places, followed, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
+            self.grey, alike, self.corners, None, winSize=(WINDOW, WINDOW), maxLevel=LEVELS
+        )
+        sure = followed.ravel() > 0
+        if np.count_nonzero(sure) < FEWEST:
+            return None
+        # RANSAC draws the same corners each time: OpenCV's generator begins anew with every call.
+        motion, agreeing = cv2.estimateAffinePartial2D(
+            self.corners[sure], places[sure], method=cv2.RANSAC, ransacReprojThreshold=CLOSE
+        )
+        if motion is None or np.count_nonzero(agreeing) < FEWEST:
+            return None
+        return np.asarray(motion, np.float64)
+
+    def distance(self, motion: Motion) -> float:
+        """Pixels by which a motion takes the corners away: the median."""
+        moved = cv2.transform(self.corners, motion) - self.corners
+        return float(np.median(np.linalg.norm(moved, axis=2)))
+
+    def laid(self, image: U8, motion: Motion) -> U8:
+        """A (H, W, 3) picture moved to where the background is. What it does not show is the background, as bright as
+        the picture."""
+        height, width = self.grey.shape
+        behind = cv2.convertScaleAbs(self.picture, alpha=level(image) / level(self.picture))
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(
+            cv2.warpAffine(image, motion, (width, height), behind, flags, cv2.BORDER_TRANSPARENT), np.uint8
+        )
+
+
+def level(picture: U8) -> float:
+    """Median level of a picture of one channel or three, at least 1."""
+    return max(1.0, float(np.median(picture[::SPARSE, ::SPARSE])))
