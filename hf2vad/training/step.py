@@ -12,6 +12,7 @@ from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.inputs import CubeTensors
 from hf2vad.models.losses import Loss
 from hf2vad.models.settings import LossConfig
+from hf2vad.training.adam import Adam
 from hf2vad.training.batches import Batch, Reconstructions
 from hf2vad.training.checkpoint import Checkpoint, Checkpoints, Progress
 from hf2vad.training.group import Group
@@ -53,9 +54,7 @@ class Step:
         self.stage.prepare(self.model)
         self.settings: StageConfig = getattr(self.training, self.stage.name)
         self.parameters = dict(self.stage.parameters(self.model))
-        self.optimizer = torch.optim.Adam(
-            self.parameters.values(), lr=self.settings.lr, eps=self.training.adam_eps, fused=True
-        )
+        self.optimizer = Adam(self.parameters.values(), lr=self.settings.lr, eps=self.training.adam_eps, fused=True)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.training.amp == "fp16")
         self._loss: nn.Module = StageLoss(self.model, self.stage, self.loss, compiled=self.training.compile)
         if self.group.world > 1:

@@ -58,4 +58,4 @@ def test_a_background_opens_its_video_once_and_has_the_pictures_of_each_sample_a
     stack = np.sort(np.stack(alone), axis=0)
     made = background(stretch)
     assert made is not None
-    assert np.array_equal(made, stack[SAMPLES // 2])
+    assert np.array_equal(made.picture, stack[SAMPLES // 2])
