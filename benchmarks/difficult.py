@@ -81,8 +81,16 @@ def rain(image: U8, number: int, rng: np.random.Generator) -> npt.NDArray[Any]:
     return image
 
 
+def swaying(image: U8, number: int, rng: np.random.Generator) -> npt.NDArray[Any]:
+    return _shifted(image, 2.2 * np.sin(number / 5.3) + 1.1 * np.sin(number / 2.1), 1.3 * np.cos(number / 4.7))
+
+
 def handheld(image: U8, number: int, rng: np.random.Generator) -> npt.NDArray[Any]:
     x, y = 8 * np.sin(number / 5.1) + 6 * np.sin(number / 2.3), 8 * np.cos(number / 4.3) + 5 * np.sin(number / 1.9)
+    return _shifted(image, x, y)
+
+
+def _shifted(image: U8, x: float, y: float) -> npt.NDArray[Any]:
     moved = np.array([[1, 0, x], [0, 1, y]], np.float32)
     return cv2.warpAffine(image, moved, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
 
@@ -112,6 +120,7 @@ CHANGES: dict[str, Change] = {
     "infrared with noise, half way": infrared,
     "leaves in the upper half": leaves,
     "rain": rain,
+    "sways in wind": swaying,
     "hand-held": handheld,
     "panning": panning,
     "turned after 70 %": turned,
