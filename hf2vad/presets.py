@@ -71,9 +71,10 @@ resolution as the paper's presets have it, and networks that detect on five fram
 WHOLE = replace(
     OURS,
     working=replace(OURS.working, steady=True),
+    motion=replace(OURS.motion, even_light=True),
     detector=replace(OURS.detector, kinds=("foreground", "motion")),
 )
-"""Boxes of whole objects, and of what moves outside of them, also where the camera sways."""
+"""Boxes of whole objects, and of what moves outside of them; also where the camera sways or the light flickers."""
 
 PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
     {

@@ -12,6 +12,15 @@ from hf2vad.cubes.detectors.settings import MotionConfig
 from hf2vad.cubes.opencv import cv2
 from hf2vad.schema import F32, U8
 
+GRID = 8
+"""Pixels between those that tell how bright a frame is, across and down."""
+LEVELS = 16, 240
+"""Lowest and highest level of a pixel that tells it: darker ones are noise, brighter ones cut off."""
+FEWEST = 32
+"""Such pixels below which they tell nothing."""
+UNEVEN = 0.015
+"""Difference in brightness, as a share, from which on frames are made alike. Daylight changes less from frame to frame."""
+
 
 class MotionDetector(Detector):
     """Boxes of what moves outside the boxes of the detectors before it. Its settings are the section `motion`."""
@@ -41,7 +50,10 @@ def motion_boxes(before: U8 | None, current: U8, after: U8 | None, earlier: F32,
     are added so that they saturate; the release let them wrap around. Sorted by y1, x1, y2, x2.
     """
     height, width = current.shape
-    moving = _moving([frame for frame in (before, after) if frame is not None], current, config.threshold)
+    neighbours = [frame for frame in (before, after) if frame is not None]
+    if config.even_light:
+        neighbours = [evened(frame, current) for frame in neighbours]
+    moving = _moving(neighbours, current, config.threshold)
     for x1, y1, x2, y2 in grown(earlier, config.grow, width, height):
         moving[int(np.floor(y1)) : int(np.ceil(y2)), int(np.floor(x1)) : int(np.ceil(x2))] = 0
     contours, _ = cv2.findContours(moving, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -52,6 +64,20 @@ def motion_boxes(before: U8 | None, current: U8, after: U8 | None, earlier: F32,
             boxes.append((x, y, x + w, y + h))
     around = grown(np.array(boxes, np.float32).reshape(-1, 4), config.grow, width, height)
     return around[box_order(around)]
+
+
+def evened(neighbour: U8, current: U8) -> U8:
+    """A (H, W) grey frame, made as bright as the current one where the two differ by `UNEVEN` or more.
+
+    How much brighter one is than the other is the median ratio of pixels on a grid, which an object does not change.
+    """
+    grid = (slice(GRID // 2, None, GRID), slice(GRID // 2, None, GRID))
+    before, now = neighbour[grid], current[grid]
+    telling = (np.minimum(before, now) >= LEVELS[0]) & (np.maximum(before, now) <= LEVELS[1])
+    if np.count_nonzero(telling) < FEWEST:
+        return neighbour
+    gain = float(np.median(now[telling] / before[telling].astype(np.float32)))
+    return neighbour if abs(gain - 1) < UNEVEN else np.asarray(cv2.convertScaleAbs(neighbour, alpha=gain), np.uint8)
 
 
 def _moving(neighbours: Sequence[U8], current: U8, threshold: int) -> U8:

@@ -29,6 +29,10 @@ class MotionConfig:
     grow: int = 2
     """Pixels added on each side of a motion box, and of a detector box before motion inside it is ignored."""
 
+    even_light: bool = field(default=False, metadata={OMIT_DEFAULT: True})
+    """Make neighbouring frames as bright as the frame before they are compared, where they differ by 1.5 % or more:
+    light flickers, or the camera's exposure jumps."""
+
     def __post_init__(self) -> None:
         require(self.blur > 0 and self.blur % 2 == 1, f"motion.blur must be odd and positive, got {self.blur}")
         require(0 < self.threshold < 511, f"motion.threshold must lie between 1 and 510, got {self.threshold}")
