@@ -13,7 +13,7 @@ from hf2vad.profile import span
 from hf2vad.schema import U8
 from hf2vad.video.decode import Sized, as_stored, decode_all
 from hf2vad.video.shards import Shard, Stretch
-from hf2vad.video.steady import Landmarks
+from hf2vad.video.steady import Landmarks, Motion
 
 ROWS = 16
 """Rows of the pictures whose median is taken at once, so that they stay in the processor's cache."""
@@ -80,17 +80,29 @@ def background(stretch: Stretch, sized: Sized = as_stored, *, steady: bool = Fal
 def _steadied(picture: U8, pictures: Sequence[U8]) -> Background | None:
     """The background of a camera that sways; None of one that stands still. `picture`: the median of `pictures`."""
     greys = [np.asarray(cv2.cvtColor(each, cv2.COLOR_BGR2GRAY), np.uint8) for each in pictures]
-    landmarks = Landmarks.of(picture)
-    motions = [landmarks.motion(grey) for grey in greys]
+    landmarks, motions = _placed(picture, greys)
+    if _told(motions) < len(pictures) / 2:  # it sways so much that their median is a blur
+        landmarks, motions = max(
+            (landmarks, motions), _placed(pictures[len(pictures) // 2], greys), key=lambda placed: _told(placed[1])
+        )
     if sum(motion is not None and landmarks.distance(motion) > SWAY for motion in motions) < SWAYING:
         return None
     for _ in range(ROUNDS):
         laid = [
             landmarks.laid(each, motion) for each, motion in zip(pictures, motions, strict=True) if motion is not None
         ]
-        landmarks = Landmarks.of(median(laid))
-        motions = [landmarks.motion(grey) for grey in greys]
+        landmarks, motions = _placed(median(laid), greys)
     return Background(landmarks.picture, landmarks)
+
+
+def _placed(picture: U8, greys: Sequence[U8]) -> tuple[Landmarks, list[Motion | None]]:
+    """The landmarks of a picture, and the motion from it to each of the others."""
+    landmarks = Landmarks.of(picture)
+    return landmarks, [landmarks.motion(grey) for grey in greys]
+
+
+def _told(motions: Sequence[Motion | None]) -> int:
+    return sum(motion is not None for motion in motions)
 
 
 def median(pictures: Sequence[U8]) -> U8:

@@ -19,7 +19,7 @@ LEVELS = 16, 240
 FEWEST = 32
 """Such pixels below which they tell nothing."""
 UNEVEN = 0.015
-"""Difference in brightness, as a share, from which on frames are made alike. Daylight changes less from frame to frame."""
+"""Difference in brightness, as a share, from which on frames are made alike. Daylight changes less in one frame."""
 
 
 class MotionDetector(Detector):

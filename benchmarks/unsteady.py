@@ -1,22 +1,25 @@
-"""What a camera that sways costs, and what laying its frames on their background gives back.
+"""What a camera that sways costs, or light that flickers, and what making the picture steady gives back.
 
 Example:
-    python -m benchmarks sway --archive DEMO --labels DEMO/labels.parquet --name demo_street --fps 12.5 --work /tmp/sway
-    python -m benchmarks sway --train PED2/training/frames --test PED2/testing/frames --name ped2 --work /tmp/sway \\
+    python -m benchmarks unsteady --archive DEMO --labels DEMO/labels.parquet --name demo_street --fps 12.5 --work W
+    python -m benchmarks unsteady --train PED2/training/frames --test PED2/testing/frames --name ped2 --work W \\
         --labels PED2/testing/frame_labels.parquet
+    python -m benchmarks unsteady --what flicker --archive DEMO --labels DEMO/labels.parquet --name demo_street --work W
 
-Every clip is moved as on a pole in wind: three waves between 0.3 and 2.8 a second, across and down, whose standard
-deviation is a share of the picture's width, and a turn that goes with it. The picture is cut a little smaller, so that
-nothing beyond its edge is missing. Training and test footage sway alike, each clip in its own way. Cubes are extracted
-by preset `features` with `working.steady` and without; figures are those of `python -m benchmarks surprise`. Writes
-benchmarks/results/sway_<name>.json.
+Sway: every clip is moved as on a pole in wind, by three waves between 0.3 and 2.8 a second, across and down, whose
+standard deviation is a share of the picture's width, and a turn that goes with it. The picture is cut a little smaller,
+so that nothing beyond its edge is missing. Flicker: every clip is made brighter and darker by a share, in a wave of 7.3
+frames. Training and test footage change alike, each clip in its own way, and are encoded again. Cubes are extracted by
+preset `features` as it is, and without the setting that helps: `working.steady`, `motion.even_light`. Figures are those
+of `python -m benchmarks surprise`. Writes benchmarks/results/sway_<name>.json or flicker_<name>.json.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +40,13 @@ from hf2vad.presets import preset
 from hf2vad.schema import U8
 from hf2vad.training.data import StcTable
 
-SHARES = (0.0, 0.001, 0.003, 0.01)
+SHARES = {"sway": (0.0, 0.001, 0.003, 0.01), "flicker": (0.04, 0.08)}
+SETTINGS = {"sway": "working.no-steady", "flicker": "motion.no-even-light"}
+"""What switches off the setting that helps."""
 WAVES = (0.4, 1.1, 2.3)
 """Waves a second, each changed by up to a fifth."""
+FLICKER = 7.3
+"""Frames of a wave of flickering light."""
 IMAGES = (".jpg", ".png")
 
 
@@ -66,29 +73,41 @@ def _waves(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (total - total.mean()) / total.std()
 
 
-def swaying(source: Path, out: Path, share: float, fps: float) -> Path:
-    """A copy of an archive, of videos or of folders of images, that sways."""
+def flickering(images: Sequence[U8], fps: float, share: float, seed: int) -> Iterator[U8]:
+    """Pictures whose brightness goes up and down by `share`."""
+    begin = np.random.default_rng(seed).uniform()
+    for number, image in enumerate(images):
+        gain = 1 + share * np.sin(2 * np.pi * (number / FLICKER + begin))
+        yield np.clip(image * gain, 0, 255).astype(np.uint8)
+
+
+CHANGES = {"sway": moved, "flicker": flickering}
+
+
+def changed(source: Path, out: Path, what: str, share: float, fps: float) -> Path:
+    """A copy of an archive, of videos or of folders of images, that sways or flickers."""
+    change = CHANGES[what]
     out.mkdir(parents=True, exist_ok=True)
     for seed, path in enumerate(sorted(source.iterdir())):
         if path.is_dir():
             files = sorted(each for each in path.iterdir() if each.suffix in IMAGES)
             images = [np.asarray(cv2.imread(str(each)), np.uint8) for each in files]
             (out / path.name).mkdir(exist_ok=True)
-            for each, image in zip(files, moved(images, fps, share, seed), strict=True):
+            for each, image in zip(files, change(images, fps, share, seed), strict=True):
                 cv2.imwrite(str(out / path.name / f"{each.stem}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
         elif path.suffix == ".mp4":
-            _video(path, out / path.name, share, seed)
+            _video(path, out / path.name, partial(change, share=share, seed=seed))
     return out
 
 
-def _video(path: Path, out: Path, share: float, seed: int) -> None:
+def _video(path: Path, out: Path, change: Callable[[list[U8], float], Iterator[U8]]) -> None:
     with av.open(str(path)) as read:
         rate = read.streams.video[0].average_rate or Fraction(25)
         images = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in read.decode(video=0)]
     with av.open(str(out), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "20"})
         (stream.height, stream.width), stream.pix_fmt = images[0].shape[:2], "yuv420p"
-        for image in moved(images, float(rate), share, seed):
+        for image in change(images, float(rate)):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         container.mux(stream.encode(None))
 
@@ -99,8 +118,8 @@ def measured(folder: Path, options: argparse.Namespace, *, steady: bool) -> list
     for name in ("train", "test"):
         stc[name] = folder / f"stc_{name}_{'steady' if steady else 'as_is'}"
         chosen = ["--preset", "features", "--ray.workers", "1"]
-        switch = "--working.steady" if steady else "--working.no-steady"
-        job("extract_stc", "--archive", folder / name, "--out", stc[name], *chosen, switch)
+        switches = [] if steady else [f"--{SETTINGS[options.what]}"]
+        job("extract_stc", "--archive", folder / name, "--out", stc[name], *chosen, *switches)
     train, test = StcTable(str(stc["train"])), StcTable(str(stc["test"]))
     labels = labelled(read_labels(options.labels), frame_counts(str(stc["test"])))
     fusion, cameras = preset("features").fusion, Cameras.of(train.files)
@@ -115,6 +134,7 @@ def measured(folder: Path, options: argparse.Namespace, *, steady: bool) -> list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--what", choices=list(CHANGES), default="sway")
     parser.add_argument("--archive", type=Path, help="folder with train and test")
     parser.add_argument("--train", type=Path, help="archive of training footage, in place of --archive")
     parser.add_argument("--test", type=Path, help="archive of test footage, in place of --archive")
@@ -123,32 +143,33 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for swaying copies and their cubes")
     parser.add_argument("--fps", type=float, default=10.0, help="frames a second of folders of images, and for alarms")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the width")
+    parser.add_argument("--shares", type=float, nargs="+", help="of the width, or of the brightness")
     options = parser.parse_args()
     sources = {name: getattr(options, name) or options.archive / name for name in ("train", "test")}
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for share in options.shares:
-        folder = options.work / f"{options.name}_{share}"
+    for share in options.shares or SHARES[options.what]:
+        folder = options.work / f"{options.what}_{options.name}_{share}"
         for name, source in sources.items():
-            swaying(source, folder / name, share, options.fps)
+            changed(source, folder / name, options.what, share, options.fps)
         for steady in (False, True):
             rows = measured(folder, options, steady=steady)
             found.setdefault(str(share), {})["steady" if steady else "as_is"] = rows
             print(share, "steady" if steady else "as it is", [(row["micro"], row["macro"]) for row in rows], flush=True)
-    save(f"sway_{options.name}", {"seeds": options.seeds, "shares": found})
+    save(f"{options.what}_{options.name}", {"seeds": options.seeds, "shares": found})
 
 
-def table() -> str:
-    """Frame AUROC, micro / macro, and anomalies told, by how much the camera sways: as it is, and steady."""
-    found = {result["benchmark"].removeprefix("sway_").replace("_", " "): result for result in results("sway_*.json")}
+def table(what: str) -> str:
+    """Frame AUROC, micro / macro, and anomalies told, by how much footage changes: frames as they are, and steady."""
+    found = {
+        found["benchmark"].removeprefix(f"{what}_").replace("_", " "): found for found in results(f"{what}_*.json")
+    }
     shares = list(dict.fromkeys(share for result in found.values() for share in result["shares"]))
-    head = ["sways by", "frames", *found]
     rows = []
     for share in shares:
         for key, title in (("as_is", "as they are"), ("steady", "steady")):
             cells = [_cell(result["shares"].get(share, {}).get(key, [])) for result in found.values()]
             rows.append([f"{100 * float(share):g} %" if float(share) else "not at all", title, *cells])
-    return markdown(head, rows or [["not measured yet"]])
+    return markdown([f"{what}s by", "frames", *found], rows or [["not measured yet"]])
 
 
 def _cell(rows: list[dict[str, Any]]) -> str:
@@ -158,7 +179,7 @@ def _cell(rows: list[dict[str, Any]]) -> str:
     return f"{100 * micro:.1f} / {100 * macro:.1f}; {told:g} of {rows[0]['anomalies']:g}"
 
 
-TABLES = {"sway": table}
+TABLES = {what: partial(table, what) for what in CHANGES}
 
 if __name__ == "__main__":
     main()
