@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf2vad.cubes.detectors.motion import blurred, grown, motion_boxes
+from hf2vad.cubes.detectors.motion import blurred, evened, grown, motion_boxes
 from hf2vad.cubes.settings import MotionConfig
+from hf2vad.presets import PRESETS
 from hf2vad.schema import F32, U8
 
 NONE = np.empty((0, 4), np.float32)
@@ -134,3 +138,36 @@ def test_boxes_are_in_the_frame_in_order_and_the_same_twice(
 def test_a_kernel_without_a_middle_is_refused(blur: int) -> None:
     with pytest.raises(Exception, match=r"motion\.blur must be odd"):
         MotionConfig(blur=blur)
+
+
+EVEN = replace(CONFIG, even_light=True)
+
+
+def lit(gain: float, *squares: tuple[int, int, int, int]) -> U8:
+    """A textured (H, W) frame with bright rectangles, `gain` times as bright."""
+    ground = cv2.GaussianBlur(np.random.default_rng(4).integers(30, 150, (90, 120), np.uint8), (5, 5), 0)
+    for x1, y1, x2, y2 in squares:
+        ground[y1:y2, x1:x2] = 180
+    return np.clip(ground * gain, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("gain", [0.85, 0.97, 1.0, 1.03, 1.2])
+def test_light_that_flickers_moves_nothing_and_hides_nothing(gain: float) -> None:
+    still = lit(1.0)
+    assert len(boxes(lit(gain), still, lit(gain), config=EVEN)) == 0
+    found = boxes(lit(gain), lit(1.0, (40, 30, 60, 55)), lit(1.0), config=EVEN)
+    assert np.abs(found - [38, 28, 62, 57]).max() <= 2
+    if abs(gain - 1) > 0.1:
+        assert len(boxes(lit(gain), still, lit(gain))) > 0, "without the setting"
+
+
+def test_frames_of_one_light_are_compared_as_they_are() -> None:
+    neighbour, current = lit(1.01, (10, 10, 90, 80)), lit(1.0)
+    assert evened(neighbour, current) is neighbour
+    assert evened(lit(1.1), current) is not neighbour
+    dark = np.full_like(current, 5)
+    assert evened(dark, current) is dark, "noise tells nothing"
+
+
+def test_the_defaults_even_light_and_the_papers_presets_do_not() -> None:
+    assert {name for name, each in PRESETS.items() if each.extraction.motion.even_light} == {"compact", "features"}

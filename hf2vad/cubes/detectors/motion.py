@@ -18,6 +18,8 @@ LEVELS = 16, 240
 """Lowest and highest level of a pixel that tells it: darker ones are noise, brighter ones cut off."""
 FEWEST = 32
 """Such pixels below which they tell nothing."""
+NEAR = 0.1
+"""Share of the median ratio within which a pixel's ratio agrees with it."""
 UNEVEN = 0.015
 """Difference in brightness, as a share, from which on frames are made alike. Daylight changes less in one frame."""
 
@@ -69,15 +71,19 @@ def motion_boxes(before: U8 | None, current: U8, after: U8 | None, earlier: F32,
 def evened(neighbour: U8, current: U8) -> U8:
     """A (H, W) grey frame, made as bright as the current one where the two differ by `UNEVEN` or more.
 
-    How much brighter one is than the other is the median ratio of pixels on a grid, which an object does not change.
+    How much brighter one is than the other is the median ratio of pixels on a grid. An object does not change it; where
+    something covers so much that half of the ratios are far from it, the frame stays as it is.
     """
     grid = (slice(GRID // 2, None, GRID), slice(GRID // 2, None, GRID))
     before, now = neighbour[grid], current[grid]
     telling = (np.minimum(before, now) >= LEVELS[0]) & (np.maximum(before, now) <= LEVELS[1])
     if np.count_nonzero(telling) < FEWEST:
         return neighbour
-    gain = float(np.median(now[telling] / before[telling].astype(np.float32)))
-    return neighbour if abs(gain - 1) < UNEVEN else np.asarray(cv2.convertScaleAbs(neighbour, alpha=gain), np.uint8)
+    ratios = now[telling] / before[telling].astype(np.float32)
+    gain = float(np.median(ratios))
+    if abs(gain - 1) < UNEVEN or np.mean(np.abs(ratios - gain) < NEAR * gain) < 0.5:
+        return neighbour
+    return np.asarray(cv2.convertScaleAbs(neighbour, alpha=gain), np.uint8)
 
 
 def _moving(neighbours: Sequence[U8], current: U8, threshold: int) -> U8:
