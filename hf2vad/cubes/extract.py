@@ -210,7 +210,7 @@ class Extractor:
         for frame in spans("decode", decode(shard, self._config.working.size)):
             if frame.order >= stop:
                 return
-            background = self._backgrounds.at(shard, frame.index)
+            background = None if frame.image is None else self._backgrounds.at(shard, frame.index)
             with span("convert"):
                 grey = None if frame.image is None else _grey(frame.image)
                 if look is not None:
