@@ -17,7 +17,7 @@ from hf2vad.cubes.carry import carried
 from hf2vad.cubes.cut import cut_cubes
 from hf2vad.cubes.detect import NO_FRAME_BOXES, BoxFinder, FrameBoxes
 from hf2vad.cubes.detectors.detector import Detections, FrameContext, Neighbours
-from hf2vad.cubes.detectors.motion import blurred
+from hf2vad.cubes.detectors.motion import blurred, evened
 from hf2vad.cubes.flow import FlowEstimator, flow_regions, moving_parts
 from hf2vad.cubes.opencv import cv2
 from hf2vad.cubes.settings import ExtractionConfig
@@ -164,13 +164,14 @@ class Extractor:
             else:
                 assert before.grey is not None
                 assert after.grey is not None
+                grey = evened(before.grey, after.grey) if self._config.motion.even_light else before.grey
                 pair = range(after.frame.order, after.frame.order + FRAMES - 1)
                 of_pair = [item for item in window if item.frame.order in pair and _same_size(item, after)]
                 boxes = np.concatenate([item.boxes.in_working for item in of_pair])
                 if self._config.flow.region == "moving":
-                    boxes = moving_parts(boxes, before.grey, after.grey, self._config.motion.threshold / 2)
+                    boxes = moving_parts(boxes, grey, after.grey, self._config.motion.threshold / 2)
                 regions = flow_regions(boxes, estimator.size, self._config.flow.margin)
-                after.flow = estimator.around(before.grey, after.grey, regions)
+                after.flow = estimator.around(grey, after.grey, regions)
             if fps:
                 after.flow *= np.float32(tempo(after.frame.pts_s - before.frame.pts_s, fps))
 

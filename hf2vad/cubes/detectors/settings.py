@@ -30,8 +30,8 @@ class MotionConfig:
     """Pixels added on each side of a motion box, and of a detector box before motion inside it is ignored."""
 
     even_light: bool = field(default=False, metadata={OMIT_DEFAULT: True})
-    """Make neighbouring frames as bright as the frame before they are compared, where they differ by 1.5 % or more:
-    light flickers, or the camera's exposure jumps."""
+    """Make neighbouring frames equally bright before they are compared, where they differ by 1.5 % or more: the light
+    flickers, or the camera's exposure jumps. Flow around boxes is of such frames too."""
 
     def __post_init__(self) -> None:
         require(self.blur > 0 and self.blur % 2 == 1, f"motion.blur must be odd and positive, got {self.blur}")
