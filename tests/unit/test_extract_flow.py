@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.flow import FlowEstimator, Region, flow_regions, moving_parts
-from hf2vad.cubes.settings import ExtractionConfig, FlowConfig
+from hf2vad.cubes.settings import ExtractionConfig, FlowConfig, MotionConfig
 from hf2vad.schema import U8, CubeBatch
 from tests.moving import (
     BOXES,
     HEIGHT,
     MOTION,
+    MOVING,
     WIDTH,
     extract,
     only_video,
@@ -50,6 +52,19 @@ def test_flow_is_computed_only_between_frames_that_a_cube_needs(
     assert moving == set(range(19, 31))
     needed = {pair for frame in moving for pair in range(frame - 3, frame + 1)}
     assert len(pairs) == len(needed)
+
+
+@pytest.mark.parametrize("even_light", [True, False])
+def test_light_that_flickers_is_no_motion_in_a_box(tmp_path: Path, even_light: bool) -> None:
+    ground = cv2.GaussianBlur(np.random.default_rng(3).integers(60, 160, (HEIGHT, WIDTH, 3), np.uint8), (7, 7), 0)
+    for number in range(8):
+        cv2.imwrite(str(tmp_path / f"{number:04d}.png"), np.clip(ground * (1.2 if number % 2 else 1.0), 0, 255))
+    rows = [{"video": tmp_path.name, "frame": 6, "x1": 20.0, "y1": 16.0, "x2": 70.0, "y2": 60.0}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path.parent / "boxes.parquet")
+    config = replace(BOXES, flow=MOVING, motion=MotionConfig(even_light=even_light))
+    batches = extract(only_video(tmp_path), 8, Extractor(config, str(tmp_path.parent / "boxes.parquet")))
+    (cubes,) = [batch for batch in batches if len(batch)]
+    assert bool(cubes.flow.any()) is not even_light
 
 
 def test_flow_around_boxes_is_near_to_flow_of_the_whole_frame() -> None:
