@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import cv2
@@ -58,7 +59,7 @@ class Landmarks:
         """
         if grey.shape != self.grey.shape or len(self.corners) < FEWEST:
             return None
-        alike = cv2.convertScaleAbs(grey, alpha=level(self.grey) / level(grey))
+        alike = cv2.convertScaleAbs(grey, alpha=self._levels[0] / level(grey))
         places, followed, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
             self.grey, alike, self.corners, None, winSize=(WINDOW, WINDOW), maxLevel=LEVELS
         )
@@ -82,11 +83,16 @@ class Landmarks:
         """A (H, W, 3) picture moved to where the background is. What it does not show is the background, as bright as
         the picture."""
         height, width = self.grey.shape
-        behind = cv2.convertScaleAbs(self.picture, alpha=level(image) / level(self.picture))
+        behind = cv2.convertScaleAbs(self.picture, alpha=level(image) / self._levels[1])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(
             cv2.warpAffine(image, motion, (width, height), behind, flags, cv2.BORDER_TRANSPARENT), np.uint8
         )
+
+    @cached_property
+    def _levels(self) -> tuple[float, float]:
+        """Of the grey background and of the coloured one."""
+        return level(self.grey), level(self.picture)
 
 
 def level(picture: U8) -> float:
