@@ -16,9 +16,10 @@ from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, WorkingConfig
 from hf2vad.cubes.working import Working
 from hf2vad.presets import PRESETS
-from hf2vad.schema import U8, CubeBatch
+from hf2vad.schema import F64, U8, CubeBatch
 from hf2vad.video import shards
-from hf2vad.video.background import Background, background
+from hf2vad.video.background import Background, background, median
+from hf2vad.video.decode import decode_all
 from hf2vad.video.steady import Landmarks
 from hf2vad.video.timeline import probe
 from tests.moving import COUNT, content, extract, only_video, scene, write_video
@@ -39,7 +40,7 @@ def ground() -> U8:
     return np.asarray(cv2.GaussianBlur(squares, (3, 3), 0), np.uint8)
 
 
-def seen(world: U8, offset: Sequence[float], *, gain: float = 1.0) -> U8:
+def seen(world: U8, offset: Sequence[float] | F64, *, gain: float = 1.0) -> U8:
     """(H, W, 3) picture of a camera whose view lies `offset` (x, y) pixels away from the middle of the world."""
     x, y = MARGIN + offset[0], MARGIN + offset[1]
     cut = cv2.warpAffine(world, np.array([[1, 0, -x], [0, 1, -y]], np.float64), (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC)
@@ -125,6 +126,24 @@ def test_the_background_of_a_camera_that_sways_is_sharp(clip: Path) -> None:
         for picture in (made.picture, blurred.picture)
     ]
     assert errors[0] < errors[1] / 2
+
+
+def test_pictures_are_laid_on_one_of_them_where_their_median_is_a_blur(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.MARGIN", 32)
+    world, offsets = ground(), np.random.default_rng(6).uniform(-MARGIN, MARGIN, (COUNT, 2))
+    write_video(tmp_path / "clip.mp4", (seen(world, offset) for offset in offsets))
+    (shard,) = shards.cut_shards(video := only_video(tmp_path), probe(video), 1000, background=True)
+    pictures = [frame.image for frame in decode_all(shard.stretches[0].samples) if frame.image is not None]
+    greys = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8) for picture in pictures]
+    made = background_of(tmp_path).landmarks
+    assert made is not None
+    by_median, in_the_end = (
+        sum(landmarks.motion(grey) is not None for grey in greys)
+        for landmarks in (Landmarks.of(median(pictures)), made)
+    )
+    assert by_median < len(greys) / 2 < 0.7 * len(greys) < in_the_end
 
 
 def test_a_camera_that_stands_still_is_left_alone_whoever_walks_by(tmp_path: Path) -> None:
