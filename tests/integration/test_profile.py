@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hf2vad.video.shards import SAMPLES
 from tests.site import Site, last_run, run_job
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -111,7 +112,8 @@ def test_a_stage_has_a_span_each_time_it_is_done(profiled: Profiled) -> None:
     assert spans["boxes", "boxes"] == 3 * sum(looked)
     assert 0 < spans["cubes", "cut"] == spans["flow", "flow"] <= spans["boxes", "boxes"], "of frames that have boxes"
     decoded = 3 * (29 + (4 + 25 + 4) + (4 + 10))
-    assert spans["decode", "convert"] == 2 * decoded, "once by the decoder, once for motion and flow"
+    of_backgrounds = SAMPLES * spans["decode", "background"]
+    assert spans["decode", "convert"] == 2 * decoded + of_backgrounds, "once by the decoder, once for motion and flow"
     own = "network" if profiled.job == "score_archive" else "write"
     assert spans[own, "other"] == profiled.record["shards"]
 
