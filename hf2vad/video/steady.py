@@ -14,7 +14,7 @@ from hf2vad.schema import F32, U8
 
 CORNERS = 200
 """Corners of a background, at most, that are looked for in each picture."""
-APART = 1 / 32
+APART = 1 / 20
 """Least distance between two corners, as a share of the picture's longer side: they are spread over it."""
 STRENGTH = 0.01
 """Strength of the weakest corner, as a share of the strongest."""
