@@ -88,6 +88,8 @@ def _steadied(picture: U8, pictures: Sequence[U8]) -> Background | None:
     if sum(motion is not None and landmarks.distance(motion) > SWAY for motion in motions) < SWAYING:
         return None
     for _ in range(ROUNDS):
+        if _told(motions) < len(pictures) / 2:  # it sways beyond reach, or shows several places
+            return None
         laid = [
             landmarks.laid(each, motion) for each, motion in zip(pictures, motions, strict=True) if motion is not None
         ]

@@ -32,9 +32,9 @@ STANDS = (15, 30)
 PERSON = (120, 50, 140, 100)
 
 
-def ground() -> U8:
+def ground(seed: int = 3) -> U8:
     """(H, W, 3): what there is around the picture, too."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     size = ((HEIGHT + 2 * MARGIN) // 4, (WIDTH + 2 * MARGIN) // 4, 3)
     squares = rng.integers(60, 130, size, np.uint8).repeat(4, axis=0).repeat(4, axis=1)
     return np.asarray(cv2.GaussianBlur(squares, (3, 3), 0), np.uint8)
@@ -148,6 +148,15 @@ def test_pictures_are_laid_on_one_of_them_where_their_median_is_a_blur(tmp_path:
         for landmarks in (Landmarks.of(median(pictures)), made)
     ]
     assert told == [0, len(pictures)]
+
+
+def test_a_video_of_many_places_is_left_as_it_is(tmp_path: Path) -> None:
+    """Every fifth frame is of one place, and sways; all others are of places of their own."""
+    worlds = (ground() if number % 5 == 0 else ground(seed=100 + number) for number in range(COUNT))
+    write_video(tmp_path / "clip.mp4", (seen(world, sway(number)) for number, world in enumerate(worlds)))
+    assert background_of(tmp_path).landmarks is None
+    config = ExtractionConfig(detector=WHOLE)
+    assert content(cut(tmp_path, replace(config, working=STEADY))) == content(cut(tmp_path, config))
 
 
 def test_a_camera_that_stands_still_is_left_alone_whoever_walks_by(tmp_path: Path) -> None:
