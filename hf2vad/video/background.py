@@ -27,7 +27,7 @@ ROUNDS = 2
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """What there is in a stretch of video when nobody is."""
+    """The picture of a stretch of video without whoever passes, and how frames are laid on it."""
 
     picture: U8
     """(H, W, 3) BGR."""
@@ -81,19 +81,16 @@ def _steadied(picture: U8, pictures: Sequence[U8]) -> Background | None:
     """The background of a camera that sways; None of one that stands still. `picture`: the median of `pictures`."""
     greys = [np.asarray(cv2.cvtColor(each, cv2.COLOR_BGR2GRAY), np.uint8) for each in pictures]
     landmarks, motions = _placed(picture, greys)
-    if _told(motions) < len(pictures) / 2:  # it sways so much that their median is a blur
-        landmarks, motions = max(
-            (landmarks, motions), _placed(pictures[len(pictures) // 2], greys), key=lambda placed: _told(placed[1])
-        )
-    if sum(motion is not None and landmarks.distance(motion) > SWAY for motion in motions) < SWAYING:
+    moves = sum(motion is not None and landmarks.distance(motion) > SWAY for motion in motions)
+    if moves < SWAYING or _told(motions) < len(pictures) / 2:  # it stands still, or shows several places
         return None
     for _ in range(ROUNDS):
-        if _told(motions) < len(pictures) / 2:  # it sways beyond reach, or shows several places
-            return None
         laid = [
             landmarks.laid(each, motion) for each, motion in zip(pictures, motions, strict=True) if motion is not None
         ]
         landmarks, motions = _placed(median(laid), greys)
+        if _told(motions) < len(pictures) / 2:
+            return None
     return Background(landmarks.picture, landmarks)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from hf2vad.cubes.detectors.detector import NO_BOXES, FrameContext, Resources
 from hf2vad.cubes.detectors.foreground import ForegroundDetector, valleys, without_small
-from hf2vad.cubes.detectors.ground import Ground, brightness, smooth
+from hf2vad.cubes.detectors.ground import Ground, smooth
 from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig
@@ -22,6 +22,7 @@ from hf2vad.settings import to_dict
 from hf2vad.video import shards
 from hf2vad.video.background import background
 from hf2vad.video.decode import decode
+from hf2vad.video.steady import brightness
 from hf2vad.video.timeline import probe
 from tests.moving import COUNT, HEIGHT, WIDTH, content, extract, only_video, scene, write_video
 

@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from hf2vad.cubes.opencv import cv2
 from hf2vad.schema import U8
+from hf2vad.video.steady import brightness
 
-SPARSE = 4
-"""One pixel in so many, across and down, tells how bright a picture is."""
 AGREE = 1.125
 """Factor between two measures of brightness from which on the median level is not trusted."""
 LEVELS = 16, 240
@@ -120,14 +119,6 @@ def _strongest(contrast: npt.NDArray[np.int16]) -> npt.NDArray[np.intp]:
     numbers, highest = np.arange(len(levels)), levels.argmax(axis=1)
     places, levels = places[numbers, highest], levels[numbers, highest]
     return np.asarray(places[levels > CONTRAST], np.intp)
-
-
-def brightness(picture: U8) -> float:
-    """Median of the channels' levels in a (H, W, 3) picture, at least 1."""
-    sample = np.stack([picture[::SPARSE, ::SPARSE, channel] for channel in range(3)])
-    below = cv2.calcHist([sample.reshape(1, -1)], [0], None, [256], [0, 256]).cumsum()
-    middle = np.searchsorted(below, ((sample.size - 1) // 2, sample.size // 2), side="right")
-    return max(1.0, float(middle.mean()))
 
 
 def smooth(picture: U8) -> U8:

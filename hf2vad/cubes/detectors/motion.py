@@ -8,16 +8,13 @@ from typing import ClassVar
 import numpy as np
 
 from hf2vad.cubes.detectors.detector import Detections, Detector, FrameContext, Resources, box_order
+from hf2vad.cubes.detectors.ground import FEWEST, LEVELS
 from hf2vad.cubes.detectors.settings import MotionConfig
 from hf2vad.cubes.opencv import cv2
 from hf2vad.schema import F32, U8
 
 GRID = 8
 """Pixels between those that tell how bright a frame is, across and down."""
-LEVELS = 16, 240
-"""Lowest and highest level of a pixel that tells it: darker ones are noise, brighter ones cut off."""
-FEWEST = 32
-"""Such pixels below which they tell nothing."""
 NEAR = 0.1
 """Share of the median ratio within which a pixel's ratio agrees with it."""
 UNEVEN = 0.015
