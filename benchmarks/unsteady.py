@@ -8,16 +8,18 @@ Example:
 
 Sway: every clip is moved as on a pole in wind, by three waves between 0.3 and 2.8 a second, across and down, whose
 standard deviation is a share of the picture's width, and a turn that goes with it. The picture is cut a little smaller,
-so that nothing beyond its edge is missing. Flicker: every clip is made brighter and darker by a share, in a wave of 7.3
-frames. Training and test footage change alike, each clip in its own way, and are encoded again. Cubes are extracted by
-preset `features` as it is, and without the setting that helps: `working.steady`, `motion.even_light`. Figures are those
-of `python -m benchmarks surprise`. Writes benchmarks/results/sway_<name>.json or flicker_<name>.json.
+so that nothing beyond its edge is missing. Text: it sways, and a clock and a name are burnt into the picture. Flicker:
+every clip is made brighter and darker by a share, in a wave of 7.3 frames. Training and test footage change alike, each
+clip in its own way, and are encoded again. Cubes are extracted by preset `features` as it is, and without the setting
+that helps: `working.steady`, `motion.even_light`. Figures are those of `python -m benchmarks surprise`. Writes
+benchmarks/results/<what>_<name>.json.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -40,8 +42,8 @@ from hf2vad.presets import preset
 from hf2vad.schema import U8
 from hf2vad.training.data import StcTable
 
-SHARES = {"sway": (0.0, 0.001, 0.003, 0.01), "flicker": (0.04, 0.08)}
-SETTINGS = {"sway": "working.no-steady", "flicker": "motion.no-even-light"}
+SHARES = {"sway": (0.0, 0.001, 0.003, 0.01), "text": (0.003,), "flicker": (0.04, 0.08)}
+SETTINGS = {"sway": "working.no-steady", "text": "working.no-steady", "flicker": "motion.no-even-light"}
 """What switches off the setting that helps."""
 WAVES = (0.4, 1.1, 2.3)
 """Waves a second, each changed by up to a fifth."""
@@ -81,7 +83,19 @@ def flickering(images: Sequence[U8], fps: float, share: float, seed: int) -> Ite
         yield np.clip(image * gain, 0, 255).astype(np.uint8)
 
 
-CHANGES = {"sway": moved, "flicker": flickering}
+def lettered(images: Sequence[U8], fps: float, share: float, seed: int) -> Iterator[U8]:
+    """As `moved`, with a clock at the upper right and a name at the lower left that stand still."""
+    for number, image in enumerate(moved(images, fps, share, seed)):
+        height, width = image.shape[:2]
+        clock = datetime(2026, 5, 4, 9) + timedelta(seconds=int(number / fps))
+        for text, place in ((f"{clock:%Y-%m-%d %H:%M:%S}", (0.62, 0.07)), ("CAMERA 03 EAST", (0.03, 0.95))):
+            origin = int(place[0] * width), int(place[1] * height)
+            for colour, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+                cv2.putText(image, text, origin, cv2.FONT_HERSHEY_SIMPLEX, height / 685, colour, thick, cv2.LINE_AA)
+        yield image
+
+
+CHANGES = {"sway": moved, "text": lettered, "flicker": flickering}
 
 
 def changed(source: Path, out: Path, what: str, share: float, fps: float) -> Path:

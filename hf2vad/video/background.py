@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from hf2vad.profile import span
 from hf2vad.schema import U8
+from hf2vad.video.burnt_in import burnt_in
 from hf2vad.video.decode import Sized, as_stored, decode_all
+from hf2vad.video.median import median
 from hf2vad.video.shards import Shard, Stretch
-from hf2vad.video.steady import Landmarks, Motion
+from hf2vad.video.steady import Landmarks, Motion, widened
 
-ROWS = 16
-"""Rows of the pictures whose median is taken at once, so that they stay in the processor's cache."""
 SWAY = 0.5
 """Pixels by which a picture lies apart from the others, from which on the camera has moved."""
 SWAYING = 3
 """Pictures of a background's that lie apart, from which on the camera sways: one may be misjudged."""
+LOOKED_AT = 2
+"""One picture in so many of a background's shows what is burnt into them all."""
 ROUNDS = 2
 """Times that the pictures of a camera that sways are laid on their median, and the median is taken anew."""
 
@@ -80,48 +83,29 @@ def background(stretch: Stretch, sized: Sized = as_stored, *, steady: bool = Fal
 def _steadied(picture: U8, pictures: Sequence[U8]) -> Background | None:
     """The background of a camera that sways; None of one that stands still. `picture`: the median of `pictures`."""
     greys = [np.asarray(cv2.cvtColor(each, cv2.COLOR_BGR2GRAY), np.uint8) for each in pictures]
-    landmarks, motions = _placed(picture, greys)
-    moves = sum(motion is not None and landmarks.distance(motion) > SWAY for motion in motions)
+    covered = burnt_in(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8), greys[::LOOKED_AT])
+    landmarks, motions = _placed(picture, covered, greys)
+    distances = [landmarks.distance(motion) for motion in motions if motion is not None]
+    moves = sum(distance > SWAY for distance in distances)
     if moves < SWAYING or _told(motions) < len(pictures) / 2:  # it stands still, or shows several places
         return None
+    if covered is not None:
+        landmarks = replace(landmarks, covered=widened(covered, math.ceil(max(distances))))
     for _ in range(ROUNDS):
         laid = [
             landmarks.laid(each, motion) for each, motion in zip(pictures, motions, strict=True) if motion is not None
         ]
-        landmarks, motions = _placed(median(laid), greys)
+        landmarks, motions = _placed(median(laid), landmarks.covered, greys)
         if _told(motions) < len(pictures) / 2:
             return None
     return Background(landmarks.picture, landmarks)
 
 
-def _placed(picture: U8, greys: Sequence[U8]) -> tuple[Landmarks, list[Motion | None]]:
+def _placed(picture: U8, covered: U8 | None, greys: Sequence[U8]) -> tuple[Landmarks, list[Motion | None]]:
     """The landmarks of a picture, and the motion from it to each of the others."""
-    landmarks = Landmarks.of(picture)
+    landmarks = Landmarks.of(picture, covered)
     return landmarks, [landmarks.motion(grey) for grey in greys]
 
 
 def _told(motions: Sequence[Motion | None]) -> int:
     return sum(motion is not None for motion in motions)
-
-
-def median(pictures: Sequence[U8]) -> U8:
-    """(H, W, 3): the median of N pictures of one size, channel by channel; of an even number, the upper one."""
-    made = np.empty_like(pictures[0])
-    for top in range(0, len(made), ROWS):
-        rows = slice(top, top + ROWS)
-        made[rows] = _upper_middle([picture[rows] for picture in pictures])
-    return made
-
-
-def _upper_middle(pictures: Sequence[U8]) -> U8:
-    """As `median`: the pictures are put in order, pixel by pixel, up to the middle one. NumPy's partition takes ten
-    times as long over so few values a pixel."""
-    middle = len(pictures) // 2
-    ascending: list[U8] = []
-    for picture in pictures:
-        rest = picture
-        for place, lower in enumerate(ascending):
-            ascending[place], rest = np.minimum(lower, rest), np.maximum(lower, rest)
-        if len(ascending) <= middle:
-            ascending.append(rest)
-    return ascending[middle]

@@ -12,7 +12,7 @@ from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig
 from hf2vad.profile import recording
 from hf2vad.schema import U8
 from hf2vad.video import shards
-from hf2vad.video.background import ROWS, median
+from hf2vad.video.median import ROWS, median
 from tests.moving import COUNT, content, extract, only_video, scene, write_video
 
 FOREGROUND = ExtractionConfig(detector=DetectorConfig(kinds=("foreground",)), flow=FlowConfig(region="boxes"))
