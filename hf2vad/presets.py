@@ -70,7 +70,7 @@ OURS = replace(
 resolution as the paper's presets have it, and networks that detect on five frames a second."""
 WHOLE = replace(
     OURS,
-    working=replace(OURS.working, steady=True),
+    working=replace(OURS.working, steady=True, clock=True),
     motion=replace(OURS.motion, even_light=True),
     detector=replace(OURS.detector, kinds=("foreground", "motion")),
 )

@@ -307,13 +307,11 @@ def _same_size(boxed: _Boxed, prepared: _Prepared) -> bool:
 
 
 def _laid(frame: Frame, grey: U8 | None, background: Background | None) -> tuple[Frame, U8 | None, Motion | None]:
-    """A frame and its grey picture, laid on the background where the camera sways, and how the frame lay."""
-    landmarks = None if background is None else background.landmarks
-    motion = None if landmarks is None or grey is None else landmarks.motion(grey)
-    if landmarks is None or motion is None or frame.image is None:
+    """A frame and its grey picture as the background has it laid, and how the frame lay."""
+    if background is None or grey is None or frame.image is None:
         return frame, grey, None
-    image = landmarks.laid(frame.image, motion)
-    return replace(frame, image=image), _grey(image), motion
+    image, motion = background.laid(frame.image, grey)
+    return (frame, grey, None) if image is frame.image else (replace(frame, image=image), _grey(image), motion)
 
 
 def _grey(image: U8) -> U8:

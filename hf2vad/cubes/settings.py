@@ -71,6 +71,10 @@ class WorkingConfig:
     """Lay the frames of a camera that sways, in wind or on a pole that trembles, on the background of the ten minutes
     around. Whether it sways is found out; frames of one that stands still stay as they are."""
 
+    clock: bool = field(default=False, metadata={OMIT_DEFAULT: True})
+    """Cover the line of a clock that is burnt into the picture with the background, so that its digits are no motion.
+    Whether there is one is found out. Folders of images, whose times nobody knows, stay as they are."""
+
     def __post_init__(self) -> None:
         require(0 <= self.fps <= 1000, f"working.fps must lie between 0 and 1000, got {self.fps}")
         require(
@@ -121,7 +125,8 @@ class ExtractionConfig:
         detector = self.detector
         rates = {"fps": self.working.fps, "detector_fps": detector.network_fps}
         read = any(DETECTORS[name].background for name in detector.kinds)
-        return rates | {"background": read or self.working.steady}
+        clock = self.working.clock
+        return rates | {"background": read or self.working.steady or clock, "clock": clock}
 
     @property
     def parts(self) -> dict[str, Any]:

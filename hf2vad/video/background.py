@@ -13,10 +13,11 @@ import numpy as np
 from hf2vad.profile import span
 from hf2vad.schema import U8
 from hf2vad.video.burnt_in import burnt_in
+from hf2vad.video.clock import line_of, seconds_of_clock
 from hf2vad.video.decode import Sized, as_stored, decode_all
 from hf2vad.video.median import median
 from hf2vad.video.shards import Shard, Stretch
-from hf2vad.video.steady import Landmarks, Motion, widened
+from hf2vad.video.steady import Landmarks, Motion, as_bright, widened
 
 SWAY = 0.5
 """Pixels by which a picture lies apart from the others, from which on the camera has moved."""
@@ -36,6 +37,20 @@ class Background:
     """(H, W, 3) BGR."""
     landmarks: Landmarks | None = None
     """By which the pictures of the stretch are laid on it; None where the camera does not sway."""
+    covered: U8 | None = None
+    """(H, W): 255 where something that changes, or stands still while the rest sways, is burnt into the pictures."""
+
+    def laid(self, image: U8, grey: U8) -> tuple[U8, Motion | None]:
+        """A (H, W, 3) frame as it is worked on: where the background is, and without what is burnt in; and the motion
+        from the background to where it was, None where it was not moved. `grey`: the frame in grey."""
+        motion = None if self.landmarks is None else self.landmarks.motion(grey)
+        if self.landmarks is not None and motion is not None:
+            return self.landmarks.laid(image, motion), motion
+        if self.covered is None or image.shape != self.picture.shape:
+            return image, None
+        image = image.copy()
+        cv2.copyTo(as_bright(self.picture, image), self.covered, image)
+        return image, None
 
 
 class Backgrounds:
@@ -44,7 +59,7 @@ class Backgrounds:
     KEPT = 2
 
     def __init__(self, sized: Sized = as_stored, *, steady: bool = False) -> None:
-        """`sized`, `steady`: as `background` takes them."""
+        """`sized`, `steady`: as `background` takes them. A clock is looked for in stretches that name frames for it."""
         self._sized, self._steady = sized, steady
         self._kept: dict[tuple[str, str, int], Background | None] = {}
 
@@ -77,13 +92,24 @@ def background(stretch: Stretch, sized: Sized = as_stored, *, steady: bool = Fal
     shape, _ = Counter(picture.shape for picture in pictures).most_common(1)[0]
     pictures = [picture for picture in pictures if picture.shape == shape]
     picture = median(pictures)
-    return (_steadied(picture, pictures) if steady else None) or Background(picture)
+    clock = None if stretch.clock is None else _clock(stretch.clock, sized, picture)
+    return (_steadied(picture, pictures, clock) if steady else None) or Background(picture, covered=clock)
 
 
-def _steadied(picture: U8, pictures: Sequence[U8]) -> Background | None:
+def _clock(shard: Shard, sized: Sized, picture: U8) -> U8 | None:
+    """(H, W): 255 on the line of text with a clock; None where none is found. `picture`: the background."""
+    frames = [(frame.pts_s, _grey(frame.image)) for frame in decode_all([shard], sized) if frame.image is not None]
+    frames = [(pts_s, grey) for pts_s, grey in frames if grey.shape == picture.shape[:2]]
+    seconds = seconds_of_clock([grey for _, grey in frames], np.array([pts_s for pts_s, _ in frames]))
+    return None if seconds is None else line_of(seconds, _grey(picture))
+
+
+def _steadied(picture: U8, pictures: Sequence[U8], clock: U8 | None) -> Background | None:
     """The background of a camera that sways; None of one that stands still. `picture`: the median of `pictures`."""
-    greys = [np.asarray(cv2.cvtColor(each, cv2.COLOR_BGR2GRAY), np.uint8) for each in pictures]
-    covered = burnt_in(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8), greys[::LOOKED_AT])
+    greys = [_grey(each) for each in pictures]
+    covered = burnt_in(_grey(picture), greys[::LOOKED_AT])
+    if clock is not None:
+        covered = clock if covered is None else covered | clock
     landmarks, motions = _placed(picture, covered, greys)
     distances = [landmarks.distance(motion) for motion in motions if motion is not None]
     moves = sum(distance > SWAY for distance in distances)
@@ -98,7 +124,11 @@ def _steadied(picture: U8, pictures: Sequence[U8]) -> Background | None:
         landmarks, motions = _placed(median(laid), landmarks.covered, greys)
         if _told(motions) < len(pictures) / 2:
             return None
-    return Background(landmarks.picture, landmarks)
+    return Background(landmarks.picture, landmarks, landmarks.covered)
+
+
+def _grey(picture: U8) -> U8:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def _placed(picture: U8, covered: U8 | None, greys: Sequence[U8]) -> tuple[Landmarks, list[Motion | None]]:

@@ -33,6 +33,8 @@ SAMPLES = 25
 """Frames that a background is made of."""
 FEW_KEYFRAMES = 5
 """Keyframes of a stretch below which the frames right behind them would show too few moments."""
+CLOCK_S, CLOCK_FPS = 8.0, 10.0
+"""Seconds at the beginning of a stretch in which a clock is looked for, and the rate at which frames are looked at."""
 DECODED = 500
 """Frames that are decoded for a background, at most, where a stretch has so many keyframes but too few for all."""
 
@@ -45,6 +47,9 @@ class Stretch:
     """Number of its first frame."""
     samples: tuple[Shard, ...]
     """The frames that the background is made of, spread over the stretch, as one shard or several."""
+    clock: Shard | None = None
+    """Its first frames, one after the other, which show if a clock is burnt in; None where that is not wanted, and
+    where nobody knows the times of the frames."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,17 +124,18 @@ def cut_shards(
     fps: float = 0.0,
     detector_fps: float = 0.0,
     background: bool = False,
+    clock: bool = False,
 ) -> Iterator[Shard]:
     """Cut frames `start` … `stop` of a video into shards of at most `shard_frames`, in order.
 
     `fps`: rate at which frames are worked on (WorkingConfig.fps). `detector_fps`: rate at which networks detect on them
     (DetectorConfig.fps). Folders of images have no times: all of their frames are worked on and detected on.
-    `background`: name the frames that a background is made of.
+    `background`: name the frames that a background is made of; `clock`: and those that show if a clock is burnt in.
     """
     stop = timeline.frame_count if stop is None else min(stop, timeline.frame_count)
     worked = worked_frames(timeline, fps)
     detected = detection_frames(timeline.pts_s[worked], 0.0 if timeline.names else detector_fps)
-    stretches = _Stretches(video, timeline)
+    stretches = _Stretches(video, timeline, clock=clock)
     for begin in range(start, stop, shard_frames):
         end = min(begin + shard_frames, stop)
         low, high = (int(order) for order in np.searchsorted(worked, (begin, end)))
@@ -188,8 +194,9 @@ def _shard(
 class _Stretches:
     """The stretches of a video. The last one is kept: most shards lie in that of the shard before."""
 
-    def __init__(self, video: Video, timeline: Timeline) -> None:
+    def __init__(self, video: Video, timeline: Timeline, *, clock: bool) -> None:
         self._video, self._timeline = video, timeline
+        self._clock = clock and not timeline.names
         self._last: tuple[int, Stretch] | None = None
 
     def around(self, shard: Shard) -> tuple[Stretch, ...]:
@@ -206,13 +213,16 @@ class _Stretches:
         timeline = self._timeline
         start, stop = (bisect_left(timeline.pts_s, edge, key=_stretch_number) for edge in (number, number + 1))
         chosen, runs = _samples(timeline, start, stop)
-        samples = [
-            _shard(
-                self._video, timeline, (int(own[0]), int(own[-1]) + 1), own, before=int(own[0]), detected=own, fps=1.0
-            )
-            for own in np.split(chosen, runs)
-        ]
-        return Stretch(start, tuple(samples))
+        clock = None
+        if self._clock:
+            end = bisect_left(timeline.pts_s, timeline.pts_s[start] + CLOCK_S, hi=stop)
+            clock = self._shard(start + sampled(timeline.pts_s[start:end], CLOCK_FPS))
+        return Stretch(start, tuple(map(self._shard, np.split(chosen, runs))), clock)
+
+    def _shard(self, own: Numbers) -> Shard:
+        """Frames of the video that are decoded as one."""
+        frames = int(own[0]), int(own[-1]) + 1
+        return _shard(self._video, self._timeline, frames, own, before=frames[0], detected=own, fps=1.0)
 
 
 def _stretch_number(pts_s: float) -> int:
