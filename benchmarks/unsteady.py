@@ -1,4 +1,4 @@
-"""What a camera that sways costs, or light that flickers, and what making the picture steady gives back.
+"""What a camera that sways costs, or light that flickers, or text in the picture, and what steady pictures give back.
 
 Example:
     python -m benchmarks unsteady --archive DEMO --labels DEMO/labels.parquet --name demo_street --fps 12.5 --work W
@@ -8,11 +8,12 @@ Example:
 
 Sway: every clip is moved as on a pole in wind, by three waves between 0.3 and 2.8 a second, across and down, whose
 standard deviation is a share of the picture's width, and a turn that goes with it. The picture is cut a little smaller,
-so that nothing beyond its edge is missing. Text: it sways, and a clock and a name are burnt into the picture. Flicker:
+so that nothing beyond its edge is missing. Clock: a clock and a name are burnt into the picture; the clock begins
+anywhere in training clips, and passes ten o'clock after 8 seconds in test clips. Text: the same, and it sways. Flicker:
 every clip is made brighter and darker by a share, in a wave of 7.3 frames. Training and test footage change alike, each
-clip in its own way, and are encoded again. Cubes are extracted by preset `features` as it is, and without the setting
-that helps: `working.steady`, `motion.even_light`. Figures are those of `python -m benchmarks surprise`. Writes
-benchmarks/results/<what>_<name>.json.
+clip in its own way, and are encoded again. Cubes are extracted by preset `features` as it is, and without the settings
+that help: `working.steady`, `working.clock`, `motion.even_light`. Figures are those of `python -m benchmarks surprise`.
+Writes benchmarks/results/<what>_<name>.json.
 """
 
 from __future__ import annotations
@@ -42,11 +43,14 @@ from hf2vad.presets import preset
 from hf2vad.schema import U8
 from hf2vad.training.data import StcTable
 
-SHARES = {"sway": (0.0, 0.001, 0.003, 0.01), "text": (0.003,), "flicker": (0.04, 0.08)}
-SETTINGS = {"sway": "working.no-steady", "text": "working.no-steady", "flicker": "motion.no-even-light"}
-"""What switches off the setting that helps."""
+SHARES = {"sway": (0.0, 0.001, 0.003, 0.01), "clock": (0.0,), "text": (0.003,), "flicker": (0.04, 0.08)}
+STEADY, CLOCK, LIGHT = "--working.no-steady", "--working.no-clock", "--motion.no-even-light"
+SETTINGS = {"sway": [STEADY], "clock": [CLOCK], "text": [STEADY, CLOCK], "flicker": [LIGHT]}
+"""What switches off the settings that help."""
 WAVES = (0.4, 1.1, 2.3)
 """Waves a second, each changed by up to a fifth."""
+HOURS = 1000
+"""Test clips have seeds below it, training clips from it on: only the clocks of test clips pass the hour."""
 FLICKER = 7.3
 """Frames of a wave of flickering light."""
 IMAGES = (".jpg", ".png")
@@ -84,10 +88,13 @@ def flickering(images: Sequence[U8], fps: float, share: float, seed: int) -> Ite
 
 
 def lettered(images: Sequence[U8], fps: float, share: float, seed: int) -> Iterator[U8]:
-    """As `moved`, with a clock at the upper right and a name at the lower left that stand still."""
-    for number, image in enumerate(moved(images, fps, share, seed)):
+    """As `moved`, with a clock at the upper right and a name at the lower left that stand still. The clock begins
+    anywhere in a day, and with seed 0 … HOURS − 1 eight seconds before ten."""
+    rng = np.random.default_rng(seed)
+    begin = datetime(2026, 5, 4) + timedelta(seconds=rng.uniform(0, 86400) if seed >= HOURS else 36000 - 8)
+    for number, image in enumerate(moved(images, fps, share, seed) if share else images):
         height, width = image.shape[:2]
-        clock = datetime(2026, 5, 4, 9) + timedelta(seconds=int(number / fps))
+        clock = begin + timedelta(seconds=number / fps)
         for text, place in ((f"{clock:%Y-%m-%d %H:%M:%S}", (0.62, 0.07)), ("CAMERA 03 EAST", (0.03, 0.95))):
             origin = int(place[0] * width), int(place[1] * height)
             for colour, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):
@@ -95,14 +102,14 @@ def lettered(images: Sequence[U8], fps: float, share: float, seed: int) -> Itera
         yield image
 
 
-CHANGES = {"sway": moved, "text": lettered, "flicker": flickering}
+CHANGES = {"sway": moved, "clock": lettered, "text": lettered, "flicker": flickering}
 
 
-def changed(source: Path, out: Path, what: str, share: float, fps: float) -> Path:
-    """A copy of an archive, of videos or of folders of images, that sways or flickers."""
+def changed(source: Path, out: Path, what: str, share: float, fps: float, seeds: int) -> Path:
+    """A copy of an archive, of videos or of folders of images, that is changed; each one by a seed from `seeds` on."""
     change = CHANGES[what]
     out.mkdir(parents=True, exist_ok=True)
-    for seed, path in enumerate(sorted(source.iterdir())):
+    for seed, path in enumerate(sorted(source.iterdir()), seeds):
         if path.is_dir():
             files = sorted(each for each in path.iterdir() if each.suffix in IMAGES)
             images = [np.asarray(cv2.imread(str(each)), np.uint8) for each in files]
@@ -132,7 +139,7 @@ def measured(folder: Path, options: argparse.Namespace, *, steady: bool) -> list
     for name in ("train", "test"):
         stc[name] = folder / f"stc_{name}_{'steady' if steady else 'as_is'}"
         chosen = ["--preset", "features", "--ray.workers", "1"]
-        switches = [] if steady else [f"--{SETTINGS[options.what]}"]
+        switches = [] if steady else SETTINGS[options.what]
         job("extract_stc", "--archive", folder / name, "--out", stc[name], *chosen, *switches)
     train, test = StcTable(str(stc["train"])), StcTable(str(stc["test"]))
     labels = labelled(read_labels(options.labels), frame_counts(str(stc["test"])))
@@ -164,7 +171,8 @@ def main() -> None:
     for share in options.shares or SHARES[options.what]:
         folder = options.work / f"{options.what}_{options.name}_{share}"
         for name, source in sources.items():
-            changed(source, folder / name, options.what, share, options.fps)
+            seeds = HOURS if name == "train" and CHANGES[options.what] is lettered else 0
+            changed(source, folder / name, options.what, share, options.fps, seeds)
         for steady in (False, True):
             rows = measured(folder, options, steady=steady)
             found.setdefault(str(share), {})["steady" if steady else "as_is"] = rows
