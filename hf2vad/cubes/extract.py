@@ -77,8 +77,8 @@ class _Boxed:
     boxes: FrameBoxes
     """N boxes; none where the frame has none, or cannot be looked at."""
     kept: npt.NDArray[np.bool_]
-    """(N,): which of them no zone drops. The others decide with them where flow is computed, so that a zone changes no
-    other box's cube."""
+    """(N,): which of them neither a zone nor burnt-in text drops. The others decide with them where flow is computed,
+    so that a zone changes no other box's cube."""
     recent: Sequence[_Prepared]
     """The frame and the four before it; fewer without full context."""
 
@@ -102,7 +102,8 @@ class Extractor:
         self._finder = BoxFinder(config, boxes_uri, threads=threads)
         self._ahead = 0 if config.flow.region == "frame" else BOXES_AFTER
         """Frames before and after a shard whose boxes decide where its flow is computed."""
-        self._backgrounds = Backgrounds(config.working.size, steady=config.working.steady)
+        working = config.working
+        self._backgrounds = Backgrounds(working.size, steady=working.steady, clock=working.clock)
 
     def shards(
         self, video: Video, timeline: Timeline, length: int, *, start: int = 0, stop: int | None = None
@@ -245,7 +246,10 @@ class Extractor:
         with span("boxes"):
             detections = self._detections(shard, item, near[shard.detected_on(order)])
             boxes = self._finder.boxes(context, working, detections)
-        return _Boxed(frame, status, boxes, zones.keeps(boxes.in_source, frame.size), recent)
+        kept = zones.keeps(boxes.in_source, frame.size)
+        if item.background is not None and item.background.picture.shape == frame.image.shape:
+            kept = kept & item.background.shows(boxes.in_working)
+        return _Boxed(frame, status, boxes, kept, recent)
 
     def _detections(self, shard: Shard, item: _Prepared, source: _Prepared) -> Sequence[Detections]:
         """Detections of networks in `source`, carried to `item`.

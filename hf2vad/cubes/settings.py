@@ -72,8 +72,8 @@ class WorkingConfig:
     around. Whether it sways is found out; frames of one that stands still stay as they are."""
 
     clock: bool = field(default=False, metadata={OMIT_DEFAULT: True})
-    """Cover the line of a clock that is burnt into the picture with the background, so that its digits are no motion.
-    Whether there is one is found out. Folders of images, whose times nobody knows, stay as they are."""
+    """Drop boxes on the line of text of a clock that is burnt into the picture: digits that change are no motion.
+    Whether there is one is found out, from its seconds; in folders of images, whose times nobody knows, none is."""
 
     def __post_init__(self) -> None:
         require(0 <= self.fps <= 1000, f"working.fps must lie between 0 and 1000, got {self.fps}")
@@ -125,8 +125,7 @@ class ExtractionConfig:
         detector = self.detector
         rates = {"fps": self.working.fps, "detector_fps": detector.network_fps}
         read = any(DETECTORS[name].background for name in detector.kinds)
-        clock = self.working.clock
-        return rates | {"background": read or self.working.steady or clock, "clock": clock}
+        return rates | {"background": read or self.working.steady or self.working.clock}
 
     @property
     def parts(self) -> dict[str, Any]:

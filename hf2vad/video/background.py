@@ -6,23 +6,27 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from hf2vad.profile import span
-from hf2vad.schema import U8
+from hf2vad.schema import F32, U8
 from hf2vad.video.burnt_in import burnt_in
 from hf2vad.video.clock import line_of, seconds_of_clock
 from hf2vad.video.decode import Sized, as_stored, decode_all
 from hf2vad.video.median import median
 from hf2vad.video.shards import Shard, Stretch
-from hf2vad.video.steady import Landmarks, Motion, as_bright, widened
+from hf2vad.video.steady import Landmarks, Motion, widened
 
 SWAY = 0.5
 """Pixels by which a picture lies apart from the others, from which on the camera has moved."""
 SWAYING = 3
 """Pictures of a background's that lie apart, from which on the camera sways: one may be misjudged."""
+HIDDEN = 0.5
+"""Share of a box that lies on burnt-in text, from which on it is the text's."""
 LOOKED_AT = 2
 """One picture in so many of a background's shows what is burnt into them all."""
 ROUNDS = 2
@@ -38,19 +42,31 @@ class Background:
     landmarks: Landmarks | None = None
     """By which the pictures of the stretch are laid on it; None where the camera does not sway."""
     covered: U8 | None = None
-    """(H, W): 255 where something that changes, or stands still while the rest sways, is burnt into the pictures."""
+    """(H, W): 255 where a clock or other text is burnt into the pictures."""
 
     def laid(self, image: U8, grey: U8) -> tuple[U8, Motion | None]:
-        """A (H, W, 3) frame as it is worked on: where the background is, and without what is burnt in; and the motion
-        from the background to where it was, None where it was not moved. `grey`: the frame in grey."""
+        """A (H, W, 3) frame where the background is, and the motion from there to where it was; None where it was not
+        moved. `grey`: the frame in grey."""
         motion = None if self.landmarks is None else self.landmarks.motion(grey)
-        if self.landmarks is not None and motion is not None:
-            return self.landmarks.laid(image, motion), motion
-        if self.covered is None or image.shape != self.picture.shape:
-            return image, None
-        image = image.copy()
-        cv2.copyTo(as_bright(self.picture, image), self.covered, image)
-        return image, None
+        return (
+            (image, None) if self.landmarks is None or motion is None else (self.landmarks.laid(image, motion), motion)
+        )
+
+    def shows(self, boxes: F32) -> npt.NDArray[np.bool_]:
+        """(N,): True for a box (x1, y1, x2, y2) in the picture of which less than `HIDDEN` is covered."""
+        if self.covered is None:
+            return np.ones(len(boxes), np.bool_)
+        covered = self._covered_pixels
+        height, width = self.covered.shape
+        x1, y1, x2, y2 = np.clip(np.round(boxes), 0, (width, height, width, height)).astype(np.int64).T
+        hidden = covered[y2, x2] - covered[y1, x2] - covered[y2, x1] + covered[y1, x1]
+        return np.asarray(hidden < HIDDEN * (y2 - y1) * (x2 - x1), np.bool_)
+
+    @cached_property
+    def _covered_pixels(self) -> npt.NDArray[np.int64]:
+        """(H + 1, W + 1): how many pixels above and left of each are covered."""
+        assert self.covered is not None
+        return np.pad((self.covered > 0).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
 
 
 class Backgrounds:
@@ -58,9 +74,9 @@ class Backgrounds:
 
     KEPT = 2
 
-    def __init__(self, sized: Sized = as_stored, *, steady: bool = False) -> None:
-        """`sized`, `steady`: as `background` takes them. A clock is looked for in stretches that name frames for it."""
-        self._sized, self._steady = sized, steady
+    def __init__(self, sized: Sized = as_stored, *, steady: bool = False, clock: bool = False) -> None:
+        """`sized`, `steady`, `clock`: as `background` takes them."""
+        self._sized, self._steady, self._clock = sized, steady, clock
         self._kept: dict[tuple[str, str, int], Background | None] = {}
 
     def at(self, shard: Shard, index: int) -> Background | None:
@@ -76,15 +92,18 @@ class Backgrounds:
             while len(self._kept) >= self.KEPT:
                 del self._kept[next(iter(self._kept))]
             with span("background"):
-                self._kept[key] = background(stretch, self._sized, steady=self._steady)
+                self._kept[key] = background(stretch, self._sized, steady=self._steady, clock=self._clock)
         return self._kept[key]
 
 
-def background(stretch: Stretch, sized: Sized = as_stored, *, steady: bool = False) -> Background | None:
+def background(
+    stretch: Stretch, sized: Sized = as_stored, *, steady: bool = False, clock: bool = False
+) -> Background | None:
     """The median of the sampled pictures, channel by channel; None where none can be decoded.
 
     `sized`: size of the pictures as `decode` takes it. Pictures of another size than most are left out. `steady`: find
-    out if the camera sways, and lay the pictures on each other. Raises VideoError when the video cannot be read.
+    out if the camera sways, and lay the pictures on each other. `clock`: find out if a clock is burnt in. Raises
+    VideoError when the video cannot be read.
     """
     pictures = [frame.image for frame in decode_all(stretch.samples, sized) if frame.image is not None]
     if not pictures:
@@ -92,8 +111,8 @@ def background(stretch: Stretch, sized: Sized = as_stored, *, steady: bool = Fal
     shape, _ = Counter(picture.shape for picture in pictures).most_common(1)[0]
     pictures = [picture for picture in pictures if picture.shape == shape]
     picture = median(pictures)
-    clock = None if stretch.clock is None else _clock(stretch.clock, sized, picture)
-    return (_steadied(picture, pictures, clock) if steady else None) or Background(picture, covered=clock)
+    line = _clock(stretch.clock, sized, picture) if clock and stretch.clock is not None else None
+    return (_steadied(picture, pictures, line) if steady else None) or Background(picture, covered=line)
 
 
 def _clock(shard: Shard, sized: Sized, picture: U8) -> U8 | None:

@@ -48,7 +48,7 @@ class Stretch:
     samples: tuple[Shard, ...]
     """The frames that the background is made of, spread over the stretch, as one shard or several."""
     clock: Shard | None = None
-    """Its first frames, one after the other, which show if a clock is burnt in; None where that is not wanted, and
+    """The frames of its first seconds, which show if a clock is burnt in; None where it is no longer than these, and
     where nobody knows the times of the frames."""
 
 
@@ -124,18 +124,17 @@ def cut_shards(
     fps: float = 0.0,
     detector_fps: float = 0.0,
     background: bool = False,
-    clock: bool = False,
 ) -> Iterator[Shard]:
     """Cut frames `start` … `stop` of a video into shards of at most `shard_frames`, in order.
 
     `fps`: rate at which frames are worked on (WorkingConfig.fps). `detector_fps`: rate at which networks detect on them
     (DetectorConfig.fps). Folders of images have no times: all of their frames are worked on and detected on.
-    `background`: name the frames that a background is made of; `clock`: and those that show if a clock is burnt in.
+    `background`: name the frames that a background is made of, and those that show if a clock is burnt in.
     """
     stop = timeline.frame_count if stop is None else min(stop, timeline.frame_count)
     worked = worked_frames(timeline, fps)
     detected = detection_frames(timeline.pts_s[worked], 0.0 if timeline.names else detector_fps)
-    stretches = _Stretches(video, timeline, clock=clock)
+    stretches = _Stretches(video, timeline)
     for begin in range(start, stop, shard_frames):
         end = min(begin + shard_frames, stop)
         low, high = (int(order) for order in np.searchsorted(worked, (begin, end)))
@@ -194,9 +193,8 @@ def _shard(
 class _Stretches:
     """The stretches of a video. The last one is kept: most shards lie in that of the shard before."""
 
-    def __init__(self, video: Video, timeline: Timeline, *, clock: bool) -> None:
+    def __init__(self, video: Video, timeline: Timeline) -> None:
         self._video, self._timeline = video, timeline
-        self._clock = clock and not timeline.names
         self._last: tuple[int, Stretch] | None = None
 
     def around(self, shard: Shard) -> tuple[Stretch, ...]:
@@ -213,9 +211,9 @@ class _Stretches:
         timeline = self._timeline
         start, stop = (bisect_left(timeline.pts_s, edge, key=_stretch_number) for edge in (number, number + 1))
         chosen, runs = _samples(timeline, start, stop)
+        end = bisect_left(timeline.pts_s, timeline.pts_s[start] + CLOCK_S)
         clock = None
-        if self._clock:
-            end = bisect_left(timeline.pts_s, timeline.pts_s[start] + CLOCK_S, hi=stop)
+        if end < stop and not timeline.names:
             clock = self._shard(start + sampled(timeline.pts_s[start:end], CLOCK_FPS))
         return Stretch(start, tuple(map(self._shard, np.split(chosen, runs))), clock)
 

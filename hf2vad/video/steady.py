@@ -63,7 +63,7 @@ class Landmarks:
         """
         if grey.shape != self.grey.shape or len(self.corners) < FEWEST:
             return None
-        alike = cv2.convertScaleAbs(grey, alpha=self._level / brightness(grey))
+        alike = cv2.convertScaleAbs(grey, alpha=self._levels[0] / brightness(grey))
         places, followed, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
             self.grey, alike, self.corners, None, winSize=(WINDOW, WINDOW), maxLevel=LEVELS
         )
@@ -87,27 +87,23 @@ class Landmarks:
         """A (H, W, 3) picture moved to where the background is. What it does not show, or something burnt in covers, is
         the background, as bright as the picture."""
         height, width = self.grey.shape
-        behind = as_bright(self.picture, image)
+        behind = cv2.convertScaleAbs(self.picture, alpha=brightness(image) / self._levels[1])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        laid = cv2.warpAffine(image, motion, (width, height), behind.copy(), flags, cv2.BORDER_TRANSPARENT)
+        onto = behind if self.covered is None else behind.copy()
+        laid = np.asarray(cv2.warpAffine(image, motion, (width, height), onto, flags, cv2.BORDER_TRANSPARENT), np.uint8)
         if self.covered is not None:
             cv2.copyTo(behind, self.covered, laid)
-        return np.asarray(laid, np.uint8)
+        return laid
 
     @cached_property
-    def _level(self) -> float:
-        """Brightness of the grey background."""
-        return brightness(self.grey)
+    def _levels(self) -> tuple[float, float]:
+        """Brightness of the grey background, and of the coloured one."""
+        return brightness(self.grey), brightness(self.picture)
 
 
 def widened(mask: U8, pixels: int) -> U8:
     """A (H, W) mask, so many pixels wider on every side."""
     return np.asarray(cv2.dilate(mask, np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)), np.uint8)
-
-
-def as_bright(picture: U8, other: U8) -> U8:
-    """A picture made as bright as another one."""
-    return np.asarray(cv2.convertScaleAbs(picture, alpha=brightness(other) / brightness(picture)), np.uint8)
 
 
 def brightness(picture: U8) -> float:
