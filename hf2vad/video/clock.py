@@ -53,28 +53,31 @@ def seconds_of_clock(pictures: Sequence[U8], times: F64) -> U8 | None:
         return None
     side = max(GRID, round(SQUARE * max(pictures[0].shape)))
     changes = np.stack([_changed(before, after, side) for before, after in pairwise(pictures)])
-    ticking = np.zeros(changes[0].shape, np.bool_)
+    ticking = np.count_nonzero(changes >= PIXELS / FIRST, axis=0) >= SECONDS
+    if not ticking.any():
+        return None
+    changes, ticks = changes[:, ticking], np.zeros(np.count_nonzero(ticking), np.int64)
     for begin in np.arange(times[1], times[1] + 1 - step / 2, step):
         seconds, frames = np.divmod((times[1:] - begin) / step + 0.25, 1 / step)
-        ticking |= _ticks(changes, seconds, frames < FIRST) >= SECONDS
+        ticks = np.maximum(ticks, _ticks(changes, seconds, frames < FIRST))
+    ticking[ticking] = ticks >= SECONDS
     if not ticking.any():
         return None
     height, width = pictures[0].shape
-    return np.asarray(
-        cv2.resize(ticking.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8
-    )
+    found = cv2.resize(ticking.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(found, np.uint8)
 
 
 def _changed(before: U8, after: U8, side: int) -> F32:
     """Share of the pixels that changed, in squares that lie a quarter of their side apart."""
-    changed = (cv2.absdiff(before, after) >= CHANGE).astype(np.float32)
-    return np.asarray(cv2.blur(changed, (side, side))[:: side // GRID, :: side // GRID], np.float32)
+    _, changed = cv2.threshold(cv2.absdiff(before, after), CHANGE - 1, 255, cv2.THRESH_BINARY)
+    return cv2.blur(changed, (side, side))[:: side // GRID, :: side // GRID] / np.float32(255)
 
 
 def _ticks(changes: F32, seconds: F64, first: Mask) -> npt.NDArray[np.int64]:
-    """How many seconds tick in each square. `seconds`, `first`: of each frame its second, and if it is one of the
-    second's first."""
-    ticks = np.zeros(changes.shape[1:], np.int64)
+    """How many seconds tick in each square, from (frames, squares) changes. `seconds`, `first`: of each frame its
+    second, and if it is one of the second's first."""
+    ticks = np.zeros(changes.shape[1], np.int64)
     for second in np.unique(seconds):
         at_once = changes[(seconds == second) & first].sum(axis=0)
         ticks += (at_once >= PIXELS) & (at_once >= AT_ONCE * changes[seconds == second].sum(axis=0))
