@@ -105,19 +105,26 @@ def background(
     out if the camera sways, and lay the pictures on each other. `clock`: find out if a clock is burnt in. Raises
     VideoError when the video cannot be read.
     """
-    pictures = [frame.image for frame in decode_all(stretch.samples, sized) if frame.image is not None]
+    pictures, seconds = dict[int, U8](), dict[int, tuple[float, U8]]()
+    shards = stretch.samples if stretch.clock is None or not clock else (stretch.clock, *stretch.samples)
+    sampled, telling = set(stretch.sampled.tolist()), set(stretch.seconds.tolist() if clock else ())
+    for frame in decode_all(shards, sized):
+        if frame.image is not None and frame.index in sampled:
+            pictures[frame.index] = frame.image
+        if frame.image is not None and frame.index in telling:
+            seconds[frame.index] = frame.pts_s, _grey(frame.image)
     if not pictures:
         return None
-    shape, _ = Counter(picture.shape for picture in pictures).most_common(1)[0]
-    pictures = [picture for picture in pictures if picture.shape == shape]
-    picture = median(pictures)
-    line = _clock(stretch.clock, sized, picture) if clock and stretch.clock is not None else None
-    return (_steadied(picture, pictures, line) if steady else None) or Background(picture, covered=line)
+    shape, _ = Counter(picture.shape for picture in pictures.values()).most_common(1)[0]
+    alike = [pictures[index] for index in sorted(pictures) if pictures[index].shape == shape]
+    picture = median(alike)
+    line = _clock(list(seconds.values()), picture)
+    return (_steadied(picture, alike, line) if steady else None) or Background(picture, covered=line)
 
 
-def _clock(shard: Shard, sized: Sized, picture: U8) -> U8 | None:
-    """(H, W): 255 on the line of text with a clock; None where none is found. `picture`: the background."""
-    frames = [(frame.pts_s, _grey(frame.image)) for frame in decode_all([shard], sized) if frame.image is not None]
+def _clock(frames: Sequence[tuple[float, U8]], picture: U8) -> U8 | None:
+    """(H, W): 255 on the line of text with a clock; None where none is found. `frames`: times and grey pictures, one
+    after the other. `picture`: the background."""
     frames = [(pts_s, grey) for pts_s, grey in frames if grey.shape == picture.shape[:2]]
     seconds = seconds_of_clock([grey for _, grey in frames], np.array([pts_s for pts_s, _ in frames]))
     return None if seconds is None else line_of(seconds, _grey(picture))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hf2vad.schema import F32, F64, U8
 from hf2vad.video.steady import widened
 
-CHANGE = 16
+CHANGE = 40
 """Levels from one frame to the next, from which on a pixel has changed."""
 FIRST = 2
 """Frames from a second's beginning in which digits change: encoders take a frame to draw them sharp."""
@@ -20,7 +20,7 @@ RATE = 6.0
 """Frames a second below which the first of a second are too many of all."""
 AT_ONCE = 0.9
 """Share of a second's changes that must fall into its first frames."""
-SECONDS = 5
+SECONDS = 6
 """Seconds, of those that are looked at, in which that must be so: somebody may walk by in some."""
 PIXELS = 0.1
 """Share of a square's pixels that change with a digit, at least."""

@@ -33,7 +33,7 @@ SAMPLES = 25
 """Frames that a background is made of."""
 FEW_KEYFRAMES = 5
 """Keyframes of a stretch below which the frames right behind them would show too few moments."""
-CLOCK_S, CLOCK_FPS = 8.0, 10.0
+CLOCK_S, CLOCK_FPS = 12.0, 10.0
 """Seconds at the beginning of a stretch in which a clock is looked for, and the rate at which frames are looked at."""
 DECODED = 500
 """Frames that are decoded for a background, at most, where a stretch has so many keyframes but too few for all."""
@@ -46,10 +46,14 @@ class Stretch:
     start: int
     """Number of its first frame."""
     samples: tuple[Shard, ...]
-    """The frames that the background is made of, spread over the stretch, as one shard or several."""
-    clock: Shard | None = None
-    """The frames of its first seconds, which show if a clock is burnt in; None where it is no longer than these, and
-    where nobody knows the times of the frames."""
+    """What is decoded for the background, spread over the stretch, as one shard or several."""
+    sampled: Numbers
+    """Numbers of the frames that the background is made of."""
+    clock: Shard | None
+    """What is decoded to find out if a clock is burnt in; None where `samples` hold it, and where nothing can be told:
+    the stretch is too short, or nobody knows the times of its frames."""
+    seconds: Numbers
+    """Numbers of the frames that tell, of its first seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,10 +216,15 @@ class _Stretches:
         start, stop = (bisect_left(timeline.pts_s, edge, key=_stretch_number) for edge in (number, number + 1))
         chosen, runs = _samples(timeline, start, stop)
         end = bisect_left(timeline.pts_s, timeline.pts_s[start] + CLOCK_S)
-        clock = None
+        seconds = np.empty(0, np.int64)
         if end < stop and not timeline.names:
-            clock = self._shard(start + sampled(timeline.pts_s[start:end], CLOCK_FPS))
-        return Stretch(start, tuple(map(self._shard, np.split(chosen, runs))), clock)
+            seconds = start + sampled(timeline.pts_s[start:end], CLOCK_FPS)
+        clock, decoded = None, np.split(chosen, runs)
+        if len(seconds) and len(decoded) == 1:  # frames from the first to the last are decoded for the samples anyhow
+            decoded = [np.union1d(chosen, seconds)]
+        elif len(seconds):
+            clock = self._shard(seconds)
+        return Stretch(start, tuple(map(self._shard, decoded)), chosen, clock, seconds)
 
     def _shard(self, own: Numbers) -> Shard:
         """Frames of the video that are decoded as one."""

@@ -28,7 +28,7 @@ EVERYTHING = DetectorConfig(kinds=("foreground", "motion"), min_area=20)
 CLOCK = ExtractionConfig(
     detector=EVERYTHING, motion=MotionConfig(blur=3, min_area=20), working=WorkingConfig(clock=True)
 )
-DURATION = 9.0
+DURATION = 13.5
 
 
 def times(fps: float, begin: float = 0.0) -> F64:
@@ -38,7 +38,7 @@ def times(fps: float, begin: float = 0.0) -> F64:
 def pictures(
     at: F64, *, seconds: bool = True, walks: bool = False, wave: float = 0.0, noise: float = 2.0
 ) -> Iterator[U8]:
-    """(H, W, 3) of a wall with a window, with a date and a clock that goes by `at`: 10:07 becomes 10:08 in the middle.
+    """(H, W, 3) of a wall with a window, with a date and a clock that goes by `at`: 10:07 becomes 10:08 after 5 s.
     Somebody `walks` below the clock, and a lamp waves by a share."""
     rng = np.random.default_rng(4)
     wall = cv2.GaussianBlur(rng.integers(60, 120, (HEIGHT, WIDTH, 3), np.uint8), (5, 5), 0)
@@ -131,13 +131,25 @@ def test_footage_without_a_clock_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_clock_is_looked_for_in_the_first_seconds_of_a_stretch(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "STRETCH_S", 8.5)
+    monkeypatch.setattr(shards, "STRETCH_S", 12.5)
     video = only_video(clip)
     (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
     first, second = shard.stretches
-    assert first.clock is not None
-    assert first.clock.worked.tolist() == list(range(80))
-    assert second.clock is None, "too short"
+    assert first.seconds.tolist() == list(range(120))
+    assert second.seconds.size == 0, "too short"
+    assert first.clock is None, "decoded with the samples"
+    assert len(first.samples) == 1
+    monkeypatch.setattr(shards, "FEW_KEYFRAMES", 1)
+    monkeypatch.setattr(shards, "DECODED", 60)
+    (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
+    apart = shard.stretches[0]
+    assert apart.clock is not None
+    assert apart.clock.worked.tolist() == first.seconds.tolist()
+    for stretch in (first, apart):
+        found = background(stretch, clock=True)
+        assert found is not None
+        assert found.covered is not None
+        assert found.picture.shape == (HEIGHT, WIDTH, 3)
     made, unasked = background(first, clock=True), background(first)
     assert made is not None
     assert made.covered is not None
@@ -150,8 +162,8 @@ def test_folders_of_images_have_no_times_and_no_clock(tmp_path: Path) -> None:
     for number, image in enumerate(pictures(times(10.0)[:12])):
         cv2.imwrite(str(tmp_path / "clip" / f"{number:03}.png"), image)
     (shard,) = shards.cut_shards(only_video(tmp_path), probe(only_video(tmp_path)), 1000, background=True)
-    assert shard.stretches[0].clock is None
-    assert shard.stretches[0].samples
+    assert shard.stretches[0].seconds.size == 0
+    assert shard.stretches[0].sampled.size
 
 
 def test_the_defaults_cover_a_clock_and_the_papers_presets_do_not() -> None:
