@@ -191,7 +191,8 @@ def table(what: str) -> str:
         for key, title in (("as_is", "as they are"), ("steady", "steady")):
             cells = [_cell(result["shares"].get(share, {}).get(key, [])) for result in found.values()]
             rows.append([f"{100 * float(share):g} %" if float(share) else "not at all", title, *cells])
-    return markdown([f"{what}s by", "frames", *found], rows or [["not measured yet"]])
+    by = "flickers by" if what == "flicker" else "sways by"
+    return markdown([by, "frames", *found], rows or [["not measured yet"]])
 
 
 def _cell(rows: list[dict[str, Any]]) -> str:

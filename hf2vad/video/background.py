@@ -47,10 +47,9 @@ class Background:
     def laid(self, image: U8, grey: U8) -> tuple[U8, Motion | None]:
         """A (H, W, 3) frame where the background is, and the motion from there to where it was; None where it was not
         moved. `grey`: the frame in grey."""
-        motion = None if self.landmarks is None else self.landmarks.motion(grey)
-        return (
-            (image, None) if self.landmarks is None or motion is None else (self.landmarks.laid(image, motion), motion)
-        )
+        if self.landmarks is None or (motion := self.landmarks.motion(grey)) is None:
+            return image, None
+        return self.landmarks.laid(image, motion), motion
 
     def shows(self, boxes: F32) -> npt.NDArray[np.bool_]:
         """(N,): True for a box (x1, y1, x2, y2) in the picture of which less than `HIDDEN` is covered."""
@@ -60,7 +59,7 @@ class Background:
         height, width = self.covered.shape
         x1, y1, x2, y2 = np.clip(np.round(boxes), 0, (width, height, width, height)).astype(np.int64).T
         hidden = covered[y2, x2] - covered[y1, x2] - covered[y2, x1] + covered[y1, x1]
-        return np.asarray(hidden < HIDDEN * (y2 - y1) * (x2 - x1), np.bool_)
+        return np.asarray((hidden == 0) | (hidden < HIDDEN * (y2 - y1) * (x2 - x1)), np.bool_)
 
     @cached_property
     def _covered_pixels(self) -> npt.NDArray[np.int64]:

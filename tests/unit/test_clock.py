@@ -15,7 +15,7 @@ from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, MotionConfig
 from hf2vad.presets import PRESETS
 from hf2vad.schema import F64, U8
 from hf2vad.video import shards
-from hf2vad.video.background import background
+from hf2vad.video.background import Background, background
 from hf2vad.video.clock import line_of, seconds_of_clock
 from hf2vad.video.timeline import probe
 from tests.moving import content, extract, only_video, write_video
@@ -155,6 +155,27 @@ def test_the_clock_is_looked_for_in_the_first_seconds_of_a_stretch(clip: Path, m
     assert made.covered is not None
     assert unasked is not None
     assert unasked.covered is None
+
+
+def test_a_box_is_the_texts_if_half_of_it_lies_there() -> None:
+    covered = np.zeros((HEIGHT, WIDTH), np.uint8)
+    covered[10:20, 100:200] = 255
+    boxes = np.array(
+        [
+            [100, 10, 200, 20],
+            [110, 10, 120, 30],
+            [110, 10, 120, 31],
+            [90, 0, 130, 200],
+            [0, 0, 320, 240],
+            [5, 5, 5.2, 9],
+            [195, 5, 400, 25],
+        ],
+        np.float32,
+    )
+    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    assert Background(picture, covered=covered).shows(boxes).tolist() == [False, False, True, True, True, True, True]
+    assert Background(picture).shows(boxes).all()
+    assert Background(picture, covered=covered).shows(boxes[:0]).shape == (0,)
 
 
 def test_folders_of_images_have_no_times_and_no_clock(tmp_path: Path) -> None:
