@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
@@ -141,15 +141,15 @@ def _steadied(picture: U8, pictures: Sequence[U8], clock: U8 | None) -> Backgrou
     if moves < SWAYING or _told(motions) < len(pictures) / 2:  # it stands still, or shows several places
         return None
     if covered is not None:
-        landmarks = replace(landmarks, covered=widened(covered, math.ceil(max(distances))))
+        covered = widened(covered, math.ceil(max(distances)))
     for _ in range(ROUNDS):
         laid = [
             landmarks.laid(each, motion) for each, motion in zip(pictures, motions, strict=True) if motion is not None
         ]
-        landmarks, motions = _placed(median(laid), landmarks.covered, greys)
+        landmarks, motions = _placed(median(laid), covered, greys)
         if _told(motions) < len(pictures) / 2:
             return None
-    return Background(landmarks.picture, landmarks, landmarks.covered)
+    return Background(landmarks.picture, landmarks, covered)
 
 
 def _grey(picture: U8) -> U8:

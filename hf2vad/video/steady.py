@@ -43,17 +43,14 @@ class Landmarks:
     """(H, W): the background."""
     corners: F32
     """(N, 1, 2): x, y of its corners."""
-    covered: U8 | None = None
-    """(H, W): 255 where something burnt into the pictures covers the background. It is left out of them."""
 
     @classmethod
     def of(cls, picture: U8, covered: U8 | None = None) -> Self:
-        """The landmarks of a (H, W, 3) BGR background; none of them lies by what is `covered`."""
+        """The landmarks of a (H, W, 3) BGR background; none of them lies by what is `covered` (H, W; 255) by text."""
         grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
         clear = None if covered is None else cv2.bitwise_not(widened(covered, WINDOW // 2))
         found = cv2.goodFeaturesToTrack(grey, CORNERS, STRENGTH, APART * max(grey.shape), mask=clear)
-        corners = np.empty((0, 1, 2), np.float32) if found is None else np.asarray(found, np.float32)
-        return cls(picture, grey, corners, covered)
+        return cls(picture, grey, np.empty((0, 1, 2), np.float32) if found is None else np.asarray(found, np.float32))
 
     def motion(self, grey: U8) -> Motion | None:
         """The motion from the background to a (H, W) grey picture: a shift, a turn and a change of size.
@@ -84,16 +81,14 @@ class Landmarks:
         return float(np.median(np.linalg.norm(moved, axis=2)))
 
     def laid(self, image: U8, motion: Motion) -> U8:
-        """A (H, W, 3) picture moved to where the background is. What it does not show, or something burnt in covers, is
-        the background, as bright as the picture."""
+        """A (H, W, 3) picture moved to where the background is. What it does not show is the background, as bright as
+        the picture."""
         height, width = self.grey.shape
         behind = cv2.convertScaleAbs(self.picture, alpha=brightness(image) / self._levels[1])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        onto = behind if self.covered is None else behind.copy()
-        laid = np.asarray(cv2.warpAffine(image, motion, (width, height), onto, flags, cv2.BORDER_TRANSPARENT), np.uint8)
-        if self.covered is not None:
-            cv2.copyTo(behind, self.covered, laid)
-        return laid
+        return np.asarray(
+            cv2.warpAffine(image, motion, (width, height), behind, flags, cv2.BORDER_TRANSPARENT), np.uint8
+        )
 
     @cached_property
     def _levels(self) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Text burnt into the picture of a camera that sways: it is found, and neither followed nor taken for motion."""
+"""Text burnt into the picture of a camera that sways: it is found, is not followed, and makes no boxes."""
 
 from __future__ import annotations
 
