@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,6 +31,9 @@ LOOKED_AT = 2
 """One picture in so many of a background's shows what is burnt into them all."""
 ROUNDS = 2
 """Times that the pictures of a camera that sways are laid on their median, and the median is taken anew."""
+
+Moment = tuple[float, U8]
+"""The time of a frame in seconds, and its (H, W) grey picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,29 +107,42 @@ def background(
     out if the camera sways, and lay the pictures on each other. `clock`: find out if a clock is burnt in. Raises
     VideoError when the video cannot be read.
     """
-    pictures, seconds = dict[int, U8](), dict[int, tuple[float, U8]]()
-    shards = stretch.samples if stretch.clock is None or not clock else (stretch.clock, *stretch.samples)
-    sampled, telling = set(stretch.sampled.tolist()), set(stretch.seconds.tolist() if clock else ())
-    for frame in decode_all(shards, sized):
+    sampled = set(stretch.sampled.tolist())
+    telling = (
+        {frame for window in stretch.seconds for frame in window.tolist()} if clock and not stretch.clock else set()
+    )
+    pictures, seconds = list[U8](), dict[int, Moment]()
+    for frame in decode_all(stretch.samples, sized):
         if frame.image is not None and frame.index in sampled:
-            pictures[frame.index] = frame.image
+            pictures.append(frame.image)
         if frame.image is not None and frame.index in telling:
             seconds[frame.index] = frame.pts_s, _grey(frame.image)
     if not pictures:
         return None
-    shape, _ = Counter(picture.shape for picture in pictures.values()).most_common(1)[0]
-    alike = [pictures[index] for index in sorted(pictures) if pictures[index].shape == shape]
-    picture = median(alike)
-    line = _clock(list(seconds.values()), picture)
-    return (_steadied(picture, alike, line) if steady else None) or Background(picture, covered=line)
+    shape, _ = Counter(picture.shape for picture in pictures).most_common(1)[0]
+    pictures = [picture for picture in pictures if picture.shape == shape]
+    picture = median(pictures)
+    if stretch.clock:
+        windows = (_moments(shard, sized) for shard in stretch.clock)
+    else:
+        windows = ([seconds[index] for index in window.tolist() if index in seconds] for window in stretch.seconds)
+    line = _clock(windows, picture) if clock else None
+    return (_steadied(picture, pictures, line) if steady else None) or Background(picture, covered=line)
 
 
-def _clock(frames: Sequence[tuple[float, U8]], picture: U8) -> U8 | None:
-    """(H, W): 255 on the line of text with a clock; None where none is found. `frames`: times and grey pictures, one
-    after the other. `picture`: the background."""
-    frames = [(pts_s, grey) for pts_s, grey in frames if grey.shape == picture.shape[:2]]
-    seconds = seconds_of_clock([grey for _, grey in frames], np.array([pts_s for pts_s, _ in frames]))
-    return None if seconds is None else line_of(seconds, _grey(picture))
+def _moments(shard: Shard, sized: Sized) -> list[Moment]:
+    return [(frame.pts_s, _grey(frame.image)) for frame in decode_all([shard], sized) if frame.image is not None]
+
+
+def _clock(windows: Iterable[Sequence[Moment]], picture: U8) -> U8 | None:
+    """(H, W): 255 on the line of text with a clock that the first of the windows shows that shows one; None where none
+    does. `picture`: the background."""
+    for window in windows:
+        moments = [(pts_s, grey) for pts_s, grey in window if grey.shape == picture.shape[:2]]
+        seconds = seconds_of_clock([grey for _, grey in moments], np.array([pts_s for pts_s, _ in moments]))
+        if seconds is not None:
+            return line_of(seconds, _grey(picture))
+    return None
 
 
 def _steadied(picture: U8, pictures: Sequence[U8], clock: U8 | None) -> Background | None:

@@ -34,7 +34,9 @@ SAMPLES = 25
 FEW_KEYFRAMES = 5
 """Keyframes of a stretch below which the frames right behind them would show too few moments."""
 CLOCK_S, CLOCK_FPS = 12.0, 10.0
-"""Seconds at the beginning of a stretch in which a clock is looked for, and the rate at which frames are looked at."""
+"""Seconds at both ends of a stretch in which a clock is looked for, and the rate at which frames are looked at."""
+CLOCK_LEAST_S = 6.0
+"""Seconds of footage, below which nothing shows that digits are a clock's."""
 DECODED = 500
 """Frames that are decoded for a background, at most, where a stretch has so many keyframes but too few for all."""
 
@@ -49,11 +51,12 @@ class Stretch:
     """What is decoded for the background, spread over the stretch, as one shard or several."""
     sampled: Numbers
     """Numbers of the frames that the background is made of."""
-    clock: Shard | None
-    """What is decoded to find out if a clock is burnt in; None where `samples` hold it, and where nothing can be told:
-    the stretch is too short, or nobody knows the times of its frames."""
-    seconds: Numbers
-    """Numbers of the frames that tell, of its first seconds."""
+    clock: tuple[Shard, ...]
+    """What is decoded to find out if a clock is burnt in: each shows the frames of `seconds` in its place. None where
+    they are decoded with `samples`."""
+    seconds: tuple[Numbers, ...]
+    """Numbers of the frames that show a clock, of its first seconds and of its last: somebody may stand before it in
+    one of them. None where nobody knows the times of its frames, or the video is too short to tell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,16 +218,11 @@ class _Stretches:
         timeline = self._timeline
         start, stop = (bisect_left(timeline.pts_s, edge, key=_stretch_number) for edge in (number, number + 1))
         chosen, runs = _samples(timeline, start, stop)
-        end = bisect_left(timeline.pts_s, timeline.pts_s[start] + CLOCK_S)
-        seconds = np.empty(0, np.int64)
-        if end < stop and not timeline.names:
-            seconds = start + sampled(timeline.pts_s[start:end], CLOCK_FPS)
-        clock, decoded = None, np.split(chosen, runs)
-        if len(seconds) and len(decoded) == 1:  # frames from the first to the last are decoded for the samples anyhow
-            decoded = [np.union1d(chosen, seconds)]
-        elif len(seconds):
-            clock = self._shard(seconds)
-        return Stretch(start, tuple(map(self._shard, decoded)), chosen, clock, seconds)
+        seconds, decoded = _seconds(timeline, start, stop), np.split(chosen, runs)
+        if len(decoded) == 1:  # frames from the first to the last are decoded for the samples anyhow
+            samples = self._shard(np.unique(np.concatenate([chosen, *seconds])))
+            return Stretch(start, (samples,), chosen, (), seconds)
+        return Stretch(start, tuple(map(self._shard, decoded)), chosen, tuple(map(self._shard, seconds)), seconds)
 
     def _shard(self, own: Numbers) -> Shard:
         """Frames of the video that are decoded as one."""
@@ -263,6 +261,17 @@ def _samples(timeline: Timeline, start: int, stop: int) -> tuple[Numbers, Number
     places = np.searchsorted(starts, frames, side="right") - 1
     keys = np.unique(starts[np.maximum(places, 0)])
     return keys, np.arange(1, len(keys))
+
+
+def _seconds(timeline: Timeline, start: int, stop: int) -> tuple[Numbers, ...]:
+    """Numbers of the frames of a stretch's first and last seconds. The last seconds of a short one begin before it."""
+    pts_s = timeline.pts_s
+    ends = bisect_left(pts_s, pts_s[start] + CLOCK_S), stop
+    begins = start, bisect_left(pts_s, pts_s[stop - 1] - CLOCK_S)
+    if timeline.names or pts_s[stop - 1] - pts_s[begins[1]] < CLOCK_LEAST_S:
+        return ()
+    windows = zip(begins, ends, strict=True) if ends[0] < stop else [(begins[1], stop)]
+    return tuple(begin + sampled(pts_s[begin:end], CLOCK_FPS) for begin, end in windows)
 
 
 def worked_frames(timeline: Timeline, fps: float) -> Numbers:

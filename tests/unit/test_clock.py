@@ -130,31 +130,43 @@ def test_footage_without_a_clock_stays_as_it_is(tmp_path: Path) -> None:
     )
 
 
-def test_the_clock_is_looked_for_in_the_first_seconds_of_a_stretch(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_clock_is_looked_for_at_both_ends_of_a_stretch(
+    clip: Path, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shards, "STRETCH_S", 12.5)
+    if apart:
+        monkeypatch.setattr(shards, "FEW_KEYFRAMES", 1)
+        monkeypatch.setattr(shards, "DECODED", 5)
     video = only_video(clip)
     (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
     first, second = shard.stretches
-    assert first.seconds.tolist() == list(range(120))
-    assert second.seconds.size == 0, "too short"
-    assert first.clock is None, "decoded with the samples"
-    assert len(first.samples) == 1
-    monkeypatch.setattr(shards, "FEW_KEYFRAMES", 1)
-    monkeypatch.setattr(shards, "DECODED", 60)
-    (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
-    apart = shard.stretches[0]
-    assert apart.clock is not None
-    assert apart.clock.worked.tolist() == first.seconds.tolist()
-    for stretch in (first, apart):
+    assert [window.tolist() for window in first.seconds] == [list(range(120)), list(range(5, 125))]
+    assert [window.tolist() for window in second.seconds] == [list(range(15, 135))], "begins before it"
+    for stretch in (first, second):
+        assert len(stretch.clock) == (2 if apart and stretch is first else 0), "decoded with the samples"
         found = background(stretch, clock=True)
         assert found is not None
         assert found.covered is not None
-        assert found.picture.shape == (HEIGHT, WIDTH, 3)
-    made, unasked = background(first, clock=True), background(first)
-    assert made is not None
-    assert made.covered is not None
-    assert unasked is not None
-    assert unasked.covered is None
+        assert found.covered[LINE].all()
+        unasked = background(stretch)
+        assert unasked is not None
+        assert unasked.covered is None
+        assert np.array_equal(found.picture, unasked.picture)
+
+
+def test_a_clock_that_somebody_hides_at_first_is_found(tmp_path: Path) -> None:
+    at = np.arange(260) / 10
+    images = list(pictures(at))
+    for number, image in enumerate(images[:110]):
+        image[: 40 + number % 7] = 90
+    write_video(tmp_path / "clip.mp4", iter(images), rate=10)
+    video = only_video(tmp_path)
+    (shard,) = shards.cut_shards(video, probe(video), 1000, background=True)
+    found = background(shard.stretches[0], clock=True)
+    assert found is not None
+    assert found.covered is not None
+    assert found.covered[LINE].all()
 
 
 def test_a_box_is_the_texts_if_half_of_it_lies_there() -> None:
@@ -183,7 +195,7 @@ def test_folders_of_images_have_no_times_and_no_clock(tmp_path: Path) -> None:
     for number, image in enumerate(pictures(times(10.0)[:12])):
         cv2.imwrite(str(tmp_path / "clip" / f"{number:03}.png"), image)
     (shard,) = shards.cut_shards(only_video(tmp_path), probe(only_video(tmp_path)), 1000, background=True)
-    assert shard.stretches[0].seconds.size == 0
+    assert shard.stretches[0].seconds == shard.stretches[0].clock == ()
     assert shard.stretches[0].sampled.size
 
 
