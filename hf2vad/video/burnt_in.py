@@ -23,6 +23,8 @@ ENOUGH = 50
 """Pixels of such edges, below which nothing is told of a direction."""
 SQUARE = 1 / 40
 """Side of the squares in which edges that stand still are counted, as a share of the picture's longer side."""
+LEAST = 4
+"""Pixels along such a square, below which no text can be read, and a line fills one."""
 DENSE = 1 / 6
 """Share of a square whose edges stand still, from which on there is text. A line alone fills less."""
 CLOCK = 2
@@ -36,8 +38,11 @@ def burnt_in(picture: U8, greys: Sequence[U8]) -> U8 | None:
 
     `picture`: (H, W) median of the (H, W) grey pictures `greys`. How far pictures sway across and down is told from how
     much their edges change; where edges are dense and change far less, there is text. If the camera stands still, no
-    edge is expected to change, and none is found.
+    edge is expected to change, and none is found; nor is it in pictures that are too small for text.
     """
+    side = round(SQUARE * max(picture.shape))
+    if side < LEAST:
+        return None
     level = brightness(picture)
     alike = (cv2.convertScaleAbs(grey, alpha=level / brightness(grey)) for grey in greys)
     across = np.asarray(cv2.Sobel(picture, cv2.CV_32F, 1, 0, scale=1 / 8), np.float32)
@@ -48,7 +53,6 @@ def burnt_in(picture: U8, greys: Sequence[U8]) -> U8 | None:
     noise = float(np.median(change[steep < 1])) if (steep < 1).any() else 0.0
     expected = np.hypot(across * _sway(change, noise, across, down), down * _sway(change, noise, down, across))
     still = (steep >= EDGE) & (expected >= EXPECTED) & (np.hypot(expected, noise) * STILL > change)
-    side = max(3, round(SQUARE * max(picture.shape)))
     dense = cv2.blur(still.astype(np.float32), (side, side)) >= DENSE
     if not dense.any():
         return None

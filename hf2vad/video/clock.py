@@ -20,7 +20,7 @@ RATE = 6.0
 """Frames a second below which the first of a second are too many of all."""
 AT_ONCE = 0.9
 """Share of a second's changes that must fall into its first frames."""
-SECONDS = 6
+SECONDS = 7
 """Seconds, of those that are looked at, in which that must be so: somebody may walk by in some."""
 PIXELS = 0.1
 """Share of a square's pixels that change with a digit, at least."""
@@ -47,11 +47,13 @@ def seconds_of_clock(pictures: Sequence[U8], times: F64) -> U8 | None:
     `pictures`: (H, W) grey, one after the other, at the ascending `times` in seconds. A second ticks in a square of
     the picture if pixels change there in its first frames and hardly any in its others. Whoever walks by changes
     pixels in all frames; a lamp that flashes once a second is taken for a clock. Of fewer than `RATE` pictures a
-    second nothing is told.
+    second, and in pictures that are too small for digits, nothing is told.
     """
     if len(pictures) < SECONDS * RATE or (step := float(np.median(np.diff(times)))) > 1 / RATE:
         return None
-    side = max(GRID, round(SQUARE * max(pictures[0].shape)))
+    side = round(SQUARE * max(pictures[0].shape))
+    if side < GRID:
+        return None
     changes = np.stack([_changed(before, after, side) for before, after in pairwise(pictures)])
     ticking = np.count_nonzero(changes >= PIXELS / FIRST, axis=0) >= SECONDS
     if not ticking.any():

@@ -108,6 +108,15 @@ def test_nothing_is_found_where_nothing_stands_still_or_everything_does(
     assert found(pictures(sway, text=text, noise=noise)) is None
 
 
+def test_pictures_that_are_too_small_for_text_have_none() -> None:
+    """A strip of one colour at the top, whose edge stands still while the rest sways."""
+    small = [cv2.resize(image, (64, 48), interpolation=cv2.INTER_AREA) for image in pictures(both, text=False)]
+    greys = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) for image in small]
+    for grey in greys:
+        grey[:8] = 200
+    assert burnt_in(median(greys), greys) is None
+
+
 def background_of(folder: Path) -> Background:
     (shard,) = shards.cut_shards(video := only_video(folder), probe(video), 1000, background=True)
     made = background(shard.stretches[0], steady=True)
