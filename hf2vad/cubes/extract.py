@@ -19,7 +19,6 @@ from hf2vad.cubes.detect import NO_FRAME_BOXES, BoxFinder, FrameBoxes
 from hf2vad.cubes.detectors.detector import Detections, FrameContext, Neighbours
 from hf2vad.cubes.detectors.motion import blurred, evened
 from hf2vad.cubes.flow import FlowEstimator, flow_regions, moving_parts
-from hf2vad.cubes.opencv import cv2
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.cubes.working import Working
 from hf2vad.errors import VideoError
@@ -31,7 +30,7 @@ from hf2vad.video.background import Background, Backgrounds
 from hf2vad.video.decode import Frame, decode
 from hf2vad.video.sampled import tempo
 from hf2vad.video.shards import BOXES_AFTER, Shard, cut_shards
-from hf2vad.video.steady import Motion
+from hf2vad.video.steady import Motion, in_grey
 from hf2vad.video.timeline import Timeline
 
 AHEAD = 4
@@ -214,7 +213,7 @@ class Extractor:
                 return
             background = None if frame.image is None else self._backgrounds.at(shard, frame.index)
             with span("convert"):
-                grey = None if frame.image is None else _grey(frame.image)
+                grey = None if frame.image is None else in_grey(frame.image)
                 if look is not None:
                     look(frame.index, grey, frame.size)
                 frame, grey, motion = _laid(frame, grey, background)
@@ -315,11 +314,7 @@ def _laid(frame: Frame, grey: U8 | None, background: Background | None) -> tuple
     if background is None or grey is None or frame.image is None:
         return frame, grey, None
     image, motion = background.laid(frame.image, grey)
-    return (frame, grey, None) if image is frame.image else (replace(frame, image=image), _grey(image), motion)
-
-
-def _grey(image: U8) -> U8:
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    return (frame, grey, None) if image is frame.image else (replace(frame, image=image), in_grey(image), motion)
 
 
 def _enlarged(item: _Prepared, estimator: FlowEstimator) -> U8:

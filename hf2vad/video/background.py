@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +18,7 @@ from hf2vad.video.clock import line_of, seconds_of_clock
 from hf2vad.video.decode import Sized, as_stored, decode_all
 from hf2vad.video.median import median
 from hf2vad.video.shards import Shard, Stretch
-from hf2vad.video.steady import Landmarks, Motion, widened
+from hf2vad.video.steady import Landmarks, Motion, in_grey, widened
 
 SWAY = 0.5
 """Pixels by which a picture lies apart from the others, from which on the camera has moved."""
@@ -116,7 +115,7 @@ def background(
         if frame.image is not None and frame.index in sampled:
             pictures.append(frame.image)
         if frame.image is not None and frame.index in telling:
-            seconds[frame.index] = frame.pts_s, _grey(frame.image)
+            seconds[frame.index] = frame.pts_s, in_grey(frame.image)
     if not pictures:
         return None
     shape, _ = Counter(picture.shape for picture in pictures).most_common(1)[0]
@@ -131,7 +130,7 @@ def background(
 
 
 def _moments(shard: Shard, sized: Sized) -> list[Moment]:
-    return [(frame.pts_s, _grey(frame.image)) for frame in decode_all([shard], sized) if frame.image is not None]
+    return [(frame.pts_s, in_grey(frame.image)) for frame in decode_all([shard], sized) if frame.image is not None]
 
 
 def _clock(windows: Iterable[Sequence[Moment]], picture: U8) -> U8 | None:
@@ -141,14 +140,14 @@ def _clock(windows: Iterable[Sequence[Moment]], picture: U8) -> U8 | None:
         moments = [(pts_s, grey) for pts_s, grey in window if grey.shape == picture.shape[:2]]
         seconds = seconds_of_clock([grey for _, grey in moments], np.array([pts_s for pts_s, _ in moments]))
         if seconds is not None:
-            return line_of(seconds, _grey(picture))
+            return line_of(seconds, in_grey(picture))
     return None
 
 
 def _steadied(picture: U8, pictures: Sequence[U8], clock: U8 | None) -> Background | None:
     """The background of a camera that sways; None of one that stands still. `picture`: the median of `pictures`."""
-    greys = [_grey(each) for each in pictures]
-    covered = burnt_in(_grey(picture), greys[::LOOKED_AT])
+    greys = [in_grey(each) for each in pictures]
+    covered = burnt_in(in_grey(picture), greys[::LOOKED_AT])
     if clock is not None:
         covered = clock if covered is None else covered | clock
     landmarks, motions = _placed(picture, covered, greys)
@@ -166,10 +165,6 @@ def _steadied(picture: U8, pictures: Sequence[U8], clock: U8 | None) -> Backgrou
         if _told(motions) < len(pictures) / 2:
             return None
     return Background(landmarks.picture, landmarks, covered)
-
-
-def _grey(picture: U8) -> U8:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def _placed(picture: U8, covered: U8 | None, greys: Sequence[U8]) -> tuple[Landmarks, list[Motion | None]]:

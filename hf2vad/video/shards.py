@@ -48,12 +48,12 @@ class Stretch:
     start: int
     """Number of its first frame."""
     samples: tuple[Shard, ...]
-    """What is decoded for the background, spread over the stretch, as one shard or several."""
+    """The frames that are decoded for the background, spread over the stretch, as one shard or several."""
     sampled: Numbers
     """Numbers of the frames that the background is made of."""
     clock: tuple[Shard, ...]
-    """What is decoded to find out if a clock is burnt in: each shows the frames of `seconds` in its place. None where
-    they are decoded with `samples`."""
+    """The frames that are decoded to find out if a clock is burnt in: each shard shows those of `seconds` in its place.
+    None where they are decoded with `samples`."""
     seconds: tuple[Numbers, ...]
     """Numbers of the frames that show a clock, of its first seconds and of its last: somebody may stand before it in
     one of them. None where nobody knows the times of its frames, or the video is too short to tell."""

@@ -47,7 +47,7 @@ class Landmarks:
     @classmethod
     def of(cls, picture: U8, covered: U8 | None = None) -> Self:
         """The landmarks of a (H, W, 3) BGR background; none of them lies by what is `covered` (H, W; 255) by text."""
-        grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+        grey = in_grey(picture)
         clear = None if covered is None else cv2.bitwise_not(widened(covered, WINDOW // 2))
         found = cv2.goodFeaturesToTrack(grey, CORNERS, STRENGTH, APART * max(grey.shape), mask=clear)
         return cls(picture, grey, np.empty((0, 1, 2), np.float32) if found is None else np.asarray(found, np.float32))
@@ -99,6 +99,11 @@ class Landmarks:
 def widened(mask: U8, pixels: int) -> U8:
     """A (H, W) mask, so many pixels wider on every side."""
     return np.asarray(cv2.dilate(mask, np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)), np.uint8)
+
+
+def in_grey(picture: U8) -> U8:
+    """(H, W): a (H, W, 3) BGR picture in grey."""
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def brightness(picture: U8) -> float:
