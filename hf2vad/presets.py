@@ -71,6 +71,7 @@ resolution as the paper's presets have it, and networks that detect on five fram
 WHOLE = replace(
     OURS,
     working=replace(OURS.working, steady=True, clock=True),
+    flow=replace(OURS.flow, follow=True),
     motion=replace(OURS.motion, even_light=True),
     detector=replace(OURS.detector, kinds=("foreground", "motion")),
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hf2vad.cubes.follow import LOOKS, Follower
 from hf2vad.cubes.opencv import cv2
 from hf2vad.schema import APPEARANCE_SHAPE, F16, F32, FLOW_SHAPE, SIZE, U8
 
@@ -19,10 +20,14 @@ def pixel_boxes(boxes: F32, width: int, height: int) -> npt.NDArray[np.int32]:
     return np.clip(whole, 0, np.array([width, height, width, height])).astype(np.int32)
 
 
-def cut_cubes(boxes: F32, frames: Sequence[U8], flows: Sequence[F32]) -> tuple[Mask, U8, F16]:
+def cut_cubes(
+    boxes: F32, frames: Sequence[U8], flows: Sequence[F32], follow: Sequence[tuple[float, float]] | None = None
+) -> tuple[Mask, U8, F16]:
     """Cut (N, 4) `boxes` of the last of five frames, each (H, W, 3), out of all five and out of the four flows between.
 
-    `flows`: (H, W, 2) each. Returns a mask (N,) of the B boxes that have an area after rounding and clipping, their
+    `flows`: (H, W, 2) each. `follow`: for each flow factors, across and down, that make of its vectors pixels from one
+    frame to the next; each flow is then cut where the box's object was in the frame that the flow begins in. None: all
+    are cut where the box is. Returns a mask (N,) of the B boxes that have an area after rounding and clipping, their
     (B, 5, 32, 32, 3) pixels and their (B, 4, 32, 32, 2) flow. Crops do not keep their aspect ratio, and vectors are not
     rescaled with them.
     """
@@ -35,9 +40,28 @@ def cut_cubes(boxes: F32, frames: Sequence[U8], flows: Sequence[F32]) -> tuple[M
     for i, (x1, y1, x2, y2) in enumerate(whole[kept].tolist()):
         for t, frame in enumerate(frames):
             _resize_into(appearance[i, t], frame[y1:y2, x1:x2])
+        if follow is not None:
+            _cut_along(flow[i], (x1, y1, x2, y2), flows, follow)
+            continue
         for t, field in enumerate(flows):
             _resize_into(flow[i, t], field[y1:y2, x1:x2])
     return kept, appearance, half(flow)
+
+
+def _cut_along(
+    target: F32, box: tuple[int, int, int, int], flows: Sequence[F32], per_frame: Sequence[tuple[float, float]]
+) -> None:
+    """Cut `flows` into (4, 32, 32, 2) `target`, from the last to the first, each where the box's object was then."""
+    height, width = flows[0].shape[:2]
+    follower = Follower(box, (width, height))
+    for t in reversed(range(len(flows))):
+        follower.begin()
+        for _ in range(LOOKS):
+            _resize_into(target[t], follower.part(flows[t]))
+            if not follower.back(target[t], per_frame[t]):
+                break
+        else:
+            _resize_into(target[t], follower.part(flows[t]))
 
 
 def half(values: F32) -> F16:

@@ -63,6 +63,8 @@ class _Prepared:
     """The grey frame at the size that flow is computed at; none until a cube needs a flow from or to it."""
     flow: F32 | None = None
     """(H, W, 2) flow from the frame before that is worked on; none until a cube needs it."""
+    per_frame: tuple[float, float] | None = None
+    """Factors, across and down, that make of a vector of that flow pixels from one frame to the other."""
     detections: Sequence[Detections] | None = None
     """Detections of networks in it; none until a frame needs them."""
 
@@ -172,8 +174,11 @@ class Extractor:
                     boxes = moving_parts(boxes, grey, after.grey, self._config.motion.threshold / 2)
                 regions = flow_regions(boxes, estimator.size, self._config.flow.margin)
                 after.flow = estimator.around(grey, after.grey, regions)
+            faster = tempo(after.frame.pts_s - before.frame.pts_s, fps) if fps else 1.0
             if fps:
-                after.flow *= np.float32(tempo(after.frame.pts_s - before.frame.pts_s, fps))
+                after.flow *= np.float32(faster)
+            across, down = estimator.per_frame
+            after.per_frame = across / faster, down / faster
 
     def _estimator(self, shard: Shard, size: tuple[int, int]) -> FlowEstimator:
         """Flow estimator for frames that have `size` (width, height) before scaling."""
@@ -275,8 +280,10 @@ class Extractor:
             return CubeBatch.empty(frame=frame.index, pts_s=frame.pts_s, status=boxed.status)
         images = [item.frame.image for item in boxed.recent if item.frame.image is not None]
         flows = [item.flow for item in boxed.recent[1:] if item.flow is not None]
+        per_frame = [item.per_frame for item in boxed.recent[1:] if item.per_frame is not None]
         with span("cut"):
-            kept, appearance, flow = cut_cubes(boxes.in_working, images, flows)
+            follow = per_frame if self._config.flow.follow else None
+            kept, appearance, flow = cut_cubes(boxes.in_working, images, flows, follow)
         return CubeBatch(
             frame=frame.index,
             pts_s=frame.pts_s,

@@ -54,6 +54,9 @@ class FlowEstimator:
         self._large = (round(width * scale), round(height * scale))
         unit = (source or self.size) if config.units == "source" else self._large
         self._unit = np.array([self._large[0] / unit[0], self._large[1] / unit[1]], np.float32)
+        across, down = self._unit.tolist()
+        self.per_frame = across * width / self._large[0], down * height / self._large[1]
+        """Factors, across and down, that make of a vector of the flow pixels of the frames."""
         self._scale = scale
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
         self._finest = 1 if config.preset == "fast_half" else self._dis.getFinestScale()

@@ -49,6 +49,10 @@ class FlowConfig:
     """Least margin around each box, or what moves in it, that flow is computed over with regions `boxes` and `moving`,
     in pixels."""
 
+    follow: bool = field(default=False, metadata={OMIT_DEFAULT: True})
+    """Cut each flow where the box's object was then, told by its own motion, in place of where the box is. What is
+    small and fast has not come to its box yet in the first of four flows. Pictures are cut where the box is."""
+
     def __post_init__(self) -> None:
         require(0 < self.scale <= 8, f"flow.scale must be above 0 and at most 8, got {self.scale}")
         require(0 <= self.margin <= 1000, f"flow.margin must lie between 0 and 1000, got {self.margin}")
