@@ -126,7 +126,7 @@ def _video(path: Path, out: Path, change: Callable[[list[U8], float], Iterator[U
         rate = read.streams.video[0].average_rate or Fraction(25)
         images = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in read.decode(video=0)]
     with av.open(str(out), "w") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "20"})
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "20", "x264-params": "mbtree=0"})
         (stream.height, stream.width), stream.pix_fmt = images[0].shape[:2], "yuv420p"
         for image in change(images, float(rate)):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))

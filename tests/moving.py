@@ -38,12 +38,15 @@ def scene(count: int, width: int = WIDTH, height: int = HEIGHT) -> Iterator[U8]:
 
 
 def write_video(path: Path, frames: Iterator[U8], *, rate: int = 25) -> None:
-    """H.264 with B-frames and a keyframe every 12 frames, so that shards begin between keyframes."""
+    """H.264 with B-frames and a keyframe every 12 frames, so that shards begin between keyframes.
+
+    Without x264's macroblock tree, with which the same pictures give other bytes from run to run.
+    """
     with av.open(str(path), "w") as container:
         stream = None
         for image in frames:
             if stream is None:
-                options = {"bf": "2", "g": "12", "crf": "20", "threads": "1"}
+                options = {"bf": "2", "g": "12", "crf": "20", "threads": "1", "x264-params": "mbtree=0"}
                 stream = container.add_stream("libx264", rate=Fraction(rate), options=options)
                 stream.height, stream.width = image.shape[:2]
                 stream.pix_fmt = "yuv420p"
