@@ -65,7 +65,7 @@ def write(path: Path, images: Sequence[U8], *, crf: int = 23, milliseconds: Sequ
     """H.264 with B-frames and a keyframe every 50, at 12.5 frames a second or at those times."""
     base = Fraction(1, 1000)
     times = milliseconds or [80 * t for t in range(len(images))]
-    options = {"crf": str(crf), "preset": "veryfast", "g": "50", "x264-params": "mbtree=0"}
+    options = {"crf": str(crf), "preset": "veryfast", "g": "50"}
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(25, 2), options=options)
         stream.height, stream.width = images[0].shape[:2]
