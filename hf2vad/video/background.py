@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,10 @@ HIDDEN = 0.5
 """Share of a box that lies on burnt-in text, from which on it is the text's."""
 LOOKED_AT = 2
 """One picture in so many of a background's shows what is burnt into them all."""
+TRIED = (1 / 6, 1 / 2, 5 / 6)
+"""Which of the pictures, as shares of their number, are tried for one that shows how the others lie."""
+SPREAD = 0.5
+"""Least share of the picture between the corners of a single one. A vehicle that creeps along may fill some of it."""
 ROUNDS = 2
 """Times that the pictures of a camera that sways are laid on their median, and the median is taken anew."""
 
@@ -151,20 +155,56 @@ def _steadied(picture: U8, pictures: Sequence[U8], clock: U8 | None) -> Backgrou
     if clock is not None:
         covered = clock if covered is None else covered | clock
     landmarks, motions = _placed(picture, covered, greys)
+    blurred = _told(motions) < len(pictures) / 2
+    if blurred:
+        landmarks, motions = _placed_by_one(pictures, greys, covered)
     distances = [landmarks.distance(motion) for motion in motions if motion is not None]
     moves = sum(distance > SWAY for distance in distances)
-    if moves < SWAYING or _told(motions) < len(pictures) / 2:  # it stands still, or shows several places
+    if moves < SWAYING or len(distances) < len(pictures) / 2:  # it stands still, or shows several places
         return None
     if covered is not None:
         covered = widened(covered, math.ceil(max(distances)))
+    if blurred:
+        landmarks = replace(landmarks, picture=_laid(pictures, landmarks, motions))
+        return Background(landmarks.picture, landmarks, covered)
     for _ in range(ROUNDS):
-        laid = [
-            landmarks.laid(each, motion) for each, motion in zip(pictures, motions, strict=True) if motion is not None
-        ]
-        landmarks, motions = _placed(median(laid), covered, greys)
+        landmarks, motions = _placed(_laid(pictures, landmarks, motions), covered, greys)
         if _told(motions) < len(pictures) / 2:
             return None
     return Background(landmarks.picture, landmarks, covered)
+
+
+def _placed_by_one(
+    pictures: Sequence[U8], greys: Sequence[U8], covered: U8 | None
+) -> tuple[Landmarks, list[Motion | None]]:
+    """The landmarks of one of the pictures, and the motion from it to each, where their median is too blurred to have
+    any. It is the one nearest to the middle of where they lie, without the corners of whoever passes there.
+
+    No motion is told where the corners that are left do not spread over the picture.
+    """
+    tried = sorted({round(share * (len(pictures) - 1)) for share in TRIED})
+    placed = [_placed(pictures[at], covered, greys) for at in tried]
+    landmarks, motions = max(placed, key=lambda each: _told(each[1]))
+    if not _told(motions):
+        return landmarks, motions
+    landmarks = Landmarks.of(pictures[_middle(motions, greys[0].shape)], covered).agreeing(greys)
+    spread = landmarks.spread >= SPREAD
+    return landmarks, [landmarks.motion(grey) if spread else None for grey in greys]
+
+
+def _middle(motions: Sequence[Motion | None], shape: tuple[int, ...]) -> int:
+    """Which of the pictures, by the motions from one of them, has its centre next to the median of all centres."""
+    centre = np.array([shape[1] / 2, shape[0] / 2, 1])
+    places = np.array([np.full(2, np.nan) if motion is None else motion @ centre for motion in motions])
+    apart = np.linalg.norm(places - np.nanmedian(places, axis=0), axis=1)
+    return int(np.nanargmin(apart))
+
+
+def _laid(pictures: Sequence[U8], landmarks: Landmarks, motions: Sequence[Motion | None]) -> U8:
+    """The median of the pictures that have a motion, each laid by it."""
+    return median(
+        [landmarks.laid(each, motion) for each, motion in zip(pictures, motions, strict=True) if motion is not None]
+    )
 
 
 def _placed(picture: U8, covered: U8 | None, greys: Sequence[U8]) -> tuple[Landmarks, list[Motion | None]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -58,6 +59,26 @@ class Landmarks:
         The picture may be brighter or darker. None where too few corners agree on a motion: the camera has turned, or
         what it sees is hidden.
         """
+        found = self._found(grey)
+        return None if found is None else found[0]
+
+    def agreeing(self, greys: Sequence[U8]) -> Self:
+        """These landmarks without the corners that agree in less than half of the (H, W) grey pictures that have a
+        motion: they are of someone who was there once."""
+        found = [each[1] for each in map(self._found, greys) if each is not None]
+        if not found:
+            return self
+        return replace(self, corners=self.corners[np.mean(found, axis=0) >= 0.5])
+
+    @property
+    def spread(self) -> float:
+        """Share of the picture that lies between the corners: the area of their convex hull."""
+        if len(self.corners) < FEWEST:
+            return 0.0
+        return float(cv2.contourArea(cv2.convexHull(self.corners))) / self.grey.size
+
+    def _found(self, grey: U8) -> tuple[Motion, npt.NDArray[np.bool_]] | None:
+        """The motion to a (H, W) grey picture, and which of the (N,) corners agree on it; None where too few do."""
         if grey.shape != self.grey.shape or len(self.corners) < FEWEST:
             return None
         alike = cv2.convertScaleAbs(grey, alpha=self._levels[0] / brightness(grey))
@@ -73,7 +94,8 @@ class Landmarks:
         )
         if motion is None or np.count_nonzero(agreeing) < FEWEST:
             return None
-        return np.asarray(motion, np.float64)
+        sure[sure] = agreeing.ravel() > 0
+        return np.asarray(motion, np.float64), sure
 
     def distance(self, motion: Motion) -> float:
         """Pixels by which a motion takes the corners away: the median."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +54,13 @@ def sway(frame: int) -> tuple[float, float]:
     return 4.3 * np.sin(frame / 1.7), 2.6 * np.cos(frame / 2.3)
 
 
-def swaying(count: int = COUNT, *, still: bool = False) -> Iterator[U8]:
+def sway_widely(frame: int) -> tuple[float, float]:
+    return 11 * np.sin(frame / 1.7), 10 * np.cos(frame / 2.3)
+
+
+def swaying(
+    count: int = COUNT, *, still: bool = False, offset: Callable[[int], tuple[float, float]] = sway
+) -> Iterator[U8]:
     """Somebody stands at `PERSON` from frame 15 to 29; the camera sways unless it is `still`."""
     world = ground()
     rng = np.random.default_rng(5)
@@ -63,7 +69,7 @@ def swaying(count: int = COUNT, *, still: bool = False) -> Iterator[U8]:
         image = world.copy()
         if STANDS[0] <= number < STANDS[1]:
             image[y1:y2, x1:x2] = (200, 40, 230)
-        image = seen(image, (0, 0) if still else sway(number))
+        image = seen(image, (0, 0) if still else offset(number))
         yield np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
 
 
@@ -129,6 +135,29 @@ def test_the_background_of_a_camera_that_sways_is_sharp(clip: Path) -> None:
         for picture in (made.picture, blurred.picture)
     ]
     assert errors[0] < errors[1] / 2
+
+
+def test_where_sway_leaves_no_corner_in_the_median_pictures_are_laid_on_one_of_them(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", swaying(offset=sway_widely))
+    (shard,) = shards.cut_shards(video := only_video(tmp_path), probe(video), 1000, background=True)
+    blurred = background(shard.stretches[0])
+    assert blurred is not None
+    corners = Landmarks.of(blurred.picture)
+    frames = list(swaying(offset=sway_widely))
+    assert sum(corners.motion(grey(image)) is not None for image in frames) < COUNT / 2
+
+    made = background_of(tmp_path)
+    assert made.landmarks is not None
+    motions = [made.landmarks.motion(grey(image)) for image in frames]
+    places = np.array([motion[:, 2] for motion in motions if motion is not None])
+    assert len(places) == COUNT
+    offsets = places + [sway_widely(number) for number in range(COUNT)]
+    assert np.ptp(offsets, axis=0).max() < 0.3, "what all have in common is where the background lies in the world"
+    assert np.abs(offsets.mean(axis=0)).max() < 6, "between them"
+    inner = (slice(2 * MARGIN, -2 * MARGIN), slice(2 * MARGIN, -2 * MARGIN))
+    world = seen(ground(), offsets.mean(axis=0))
+    errors = [np.abs(each.picture.astype(int) - world)[inner].mean() for each in (made, blurred)]
+    assert errors[0] < errors[1] / 2, "sharp"
 
 
 def test_what_is_in_one_picture_alone_is_not_taken_for_the_camera(tmp_path: Path) -> None:
