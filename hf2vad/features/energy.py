@@ -1,4 +1,4 @@
-"""Feature `energy`: how much a cube moves in the quietest of its four flows."""
+"""Feature `energy`: how fast the fastest quarter of a cube moves, in the quietest of its four flows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from hf2vad.features.feature import CubeArrays, CubeSample, Feature, Need, Statement, Topic
+from hf2vad.features.feature import FASTEST, CubeArrays, CubeSample, Feature, Need, Statement, Topic
 from hf2vad.features.pace import Unit, has_pace, lengths
 from hf2vad.schema import F32
 
@@ -21,7 +21,8 @@ class EnergyConfig:
 
 
 class Energy(Feature[EnergyConfig]):
-    """Root mean square speed over the crop, the smallest of the four flows': one noisy flow does not raise it."""
+    """Root mean square speed of the quarter of the crop that moves fastest, the smallest of the four flows': it hardly
+    depends on one noisy flow, or on how closely the box fits. Older bundles have that of the whole crop."""
 
     name = "energy"
     word = "speed"
@@ -35,8 +36,9 @@ class Energy(Feature[EnergyConfig]):
         return self.settings.unit != "expected_speed" or has_pace(self.arrays)
 
     def fit(self, sample: CubeSample) -> Self:
-        arrays = sample.pace.arrays() if self.settings.unit == "expected_speed" else {}
-        return replace(self, arrays=arrays, perspective=sample.perspective)
+        pace = sample.pace.arrays() if self.settings.unit == "expected_speed" else {}
+        fastest = np.array([FASTEST], np.float32)
+        return replace(self, arrays={**pace, "fastest": fastest}, perspective=sample.perspective)
 
     def statement(self, value: float, limit: float | None, cubes: CubeArrays | None) -> Statement:
         if limit is None or limit <= 0 or value < 1.1 * limit:
@@ -45,7 +47,8 @@ class Energy(Feature[EnergyConfig]):
 
     def measure(self, cubes: CubeArrays) -> F32:
         unit = lengths(self.settings.unit, cubes.boxes, self.arrays, self.perspective)
-        return np.asarray(cubes.least_speed / unit, np.float32)
+        speed = cubes.fastest_speed if "fastest" in self.arrays else cubes.least_speed
+        return np.asarray(speed / unit, np.float32)
 
 
 def times(ratio: float) -> str:

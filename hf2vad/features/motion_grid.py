@@ -8,12 +8,10 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 
 from hf2vad.features.exemplars import ExemplarConfig, ExemplarFeature
-from hf2vad.features.feature import CubeArrays, CubeSample, Need, Statement, Topic
+from hf2vad.features.feature import CELLS, CubeArrays, CubeSample, Need, Statement, Topic
 from hf2vad.features.pace import Unit, lengths
 from hf2vad.schema import F32, SIZE
 
-CELLS = 4
-"""Cells a side."""
 CLEAR = 0.3
 """Share of a fast exemplar's speed from which a motion has a direction."""
 FEW = 20

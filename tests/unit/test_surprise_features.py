@@ -121,6 +121,40 @@ def _cut(cubes: CubeArrays, count: int) -> dict[str, Any]:
     return {"boxes": cubes.boxes[:count], "flow": cubes.flow[:count], "appearance": cubes.pixels[:count]}
 
 
+def test_speed_is_that_of_the_quarter_that_moves_fastest_whatever_else_the_box_holds() -> None:
+    rng = np.random.default_rng(0)
+    flow = rng.normal(0, 1, (40, 4, 32, 32, 2)).astype(np.float16)
+    flow[:, :, 8:24, 16:] *= rng.uniform(2, 5, (40, 1, 1, 1, 1)).astype(np.float16)
+    cubes = CubeArrays(boxes=np.zeros((40, 4), np.float32), flow=flow, appearance=None)
+    for found, one in zip(cubes.fastest_speed, flow.astype(np.float64), strict=True):
+        cells = [
+            min(np.sqrt(np.square(one[f, y : y + 8, x : x + 8]).sum(axis=2).mean()) for f in range(4))
+            for y in range(0, 32, 8)
+            for x in range(0, 32, 8)
+        ]
+        assert found == pytest.approx(np.mean(sorted(cells)[-4:]), rel=1e-5)
+    assert np.concatenate([part.fastest_speed for part in cubes.chunks(7)]).tolist() == cubes.fastest_speed.tolist()
+
+    tight, loose = (np.zeros((1, 4, 32, 32, 2), np.float16) for _ in range(2))
+    tight[...] = 3
+    loose[:, :, 8:24, 8:24] = 3
+    speeds = [
+        CubeArrays(boxes=cubes.boxes[:1], flow=each, appearance=None).fastest_speed.item() for each in (tight, loose)
+    ]
+    assert speeds == pytest.approx([3 * 2**0.5] * 2)
+
+
+def test_energy_of_an_older_bundle_is_that_of_the_whole_crop(fitted: Mapping[str, Feature[Any]]) -> None:
+    cubes, energy = walkers(50, seed=4), fitted["energy"]
+    pace = {name: array for name, array in energy.arrays.items() if name != "fastest"}
+    older = replace(energy, arrays=pace)
+    assert older.fitted
+    units = read_pace(pace).speeds(cubes.boxes)
+    assert older.measure(cubes) == pytest.approx(cubes.least_speed / units, rel=1e-6)
+    assert energy.measure(cubes) == pytest.approx(cubes.fastest_speed / units, rel=1e-6)
+    assert (energy.measure(cubes) > 1.2 * older.measure(cubes)).all()
+
+
 def test_expected_speeds_follow_the_row_of_a_boxs_centre_and_end_with_the_training_boxes() -> None:
     cubes = walkers(400)
     pace = fit_pace(cubes.boxes, cubes.least_speed)
