@@ -43,7 +43,7 @@ from hf2vad.presets import preset
 from hf2vad.schema import U8
 from hf2vad.training.data import StcTable
 
-SHARES = {"sway": (0.0, 0.001, 0.003, 0.01), "clock": (0.0,), "text": (0.003,), "flicker": (0.04, 0.08)}
+SHARES = {"sway": (0.0, 0.001, 0.003, 0.01, 0.03), "clock": (0.0,), "text": (0.003,), "flicker": (0.04, 0.08)}
 STEADY, CLOCK, LIGHT = "--working.no-steady", "--working.no-clock", "--motion.no-even-light"
 SETTINGS = {"sway": [STEADY], "clock": [CLOCK], "text": [STEADY, CLOCK], "flicker": [LIGHT]}
 """What switches off the settings that help."""
