@@ -86,6 +86,7 @@ def test_zones_are_drawn_with_the_pointer_kept_by_the_browser_and_saved(drawing:
 
 def test_a_zone_is_drawn_by_keys_alone(drawing: Visit, tmp_path: Path) -> None:
     page = drawing.open(VIDEO)
+    page.wait_for_function("location.hash.includes('&t=')")  # the player has come to its first frame
     before = page.evaluate("location.hash")
     page.locator("#zones > summary").focus()
     page.keyboard.press("Enter")
