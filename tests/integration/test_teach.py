@@ -69,7 +69,7 @@ def events(scores: Path) -> dict[str, list[dict[str, Any]]]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """Two nights of the demo's street, and a bundle of preset `features` that knows people who walk."""
     made = Demo(tmp_path_factory.mktemp("demo"))
-    archive = generate(made.folder / "archive", test_clips=NIGHT + LATER)
+    archive = generate(made.folder / "archive", test_clips=NIGHT + LATER, train_clips=4)
     for number, clip in enumerate(sorted(archive.test.iterdir())):
         night = made.folder / ("night" if number < NIGHT else "later")
         night.mkdir(exist_ok=True)
