@@ -34,8 +34,6 @@ LEAST_SPEED = 0.05
 COUNTED = (CELLS**2, 12, 8, 6, 4, 3, 2, 1)
 """Fastest cells that count; all of them: the whole crop at once."""
 
-Index = npt.NDArray[np.int64]
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -192,7 +192,7 @@ def test_events_labels_and_health_are_told_in_words_too(seen: Visit) -> None:
     page.get_by_text("Labelled as anomalous", exact=True).click()
     assert page.locator("#spans li").all_inner_texts() == ["0:00:00.7 to 0:00:01.3"]
     page.locator("#spans a").click()
-    until(page, "document.querySelector('video').currentTime > 0")
+    until(page, "document.querySelector('video').currentTime > 0.1")
     assert position(page) == pytest.approx(0.72, abs=0.01)
     page = seen.open(f"video.html#video={video_key('cam-b/2026-11-24/22-59-59.avi')}")
     page.get_by_text("Unhealthy footage", exact=True).click()

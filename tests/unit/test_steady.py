@@ -160,6 +160,21 @@ def test_where_sway_leaves_no_corner_in_the_median_pictures_are_laid_on_one_of_t
     assert errors[0] < errors[1] / 2, "sharp"
 
 
+def test_corners_of_who_was_there_once_are_no_landmarks() -> None:
+    x1, y1, x2, y2 = PERSON
+    picture = (seen(ground(), (0, 0)) // 3).astype(np.uint8)
+    others = [grey(seen(picture, np.subtract(sway(number), MARGIN))) for number in range(9)]
+    picture[y1:y2, x1:x2] = ground(seed=8)[y1:y2, x1:x2]
+    landmarks = Landmarks.of(picture)
+    kept = landmarks.agreeing(others)
+    there, left = (each.corners.reshape(-1, 2) for each in (landmarks, kept))
+    inside = [((each > (x1, y1)) & (each < (x2, y2))).all(axis=1).sum() for each in (there, left)]
+    assert inside[0] >= 5
+    assert inside[1] == 0
+    assert len(left) > len(there) / 2
+    assert landmarks.agreeing([np.zeros_like(landmarks.grey)]) is landmarks, "nobody knows better"
+
+
 def test_what_is_in_one_picture_alone_is_not_taken_for_the_camera(tmp_path: Path) -> None:
     """A textured car creeps over a plain yard, whose median has no corners."""
     plain, car = np.full((HEIGHT, WIDTH, 3), 90, np.uint8), ground()[:90, :120]

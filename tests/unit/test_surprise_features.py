@@ -161,6 +161,8 @@ def test_expected_speeds_follow_the_row_of_a_boxs_centre_and_end_with_the_traini
     low, high = np.quantile(cubes.least_speed / pace.speeds(cubes.boxes), [0.05, 0.95])
     assert high < 1.1 * low
     assert pace.speeds(cubes.boxes).mean() == pytest.approx(1.0, rel=0.01)
+    sample = CubeSample(cubes=cubes, perspective=fit_perspective(cubes.boxes))
+    assert sample.pace == fit_pace(cubes.boxes, cubes.fastest_speed), "a speed and its unit are measured alike"
     far = np.array([[0, 990, 9, 1010], [0, 2000, 9, 2010]], np.float32)
     assert pace.speeds(far)[0] == pace.speeds(far)[1]
     assert read_pace(pace.arrays()).speeds(far) == pytest.approx(pace.speeds(far), rel=1e-5)
