@@ -64,9 +64,11 @@ class FaultProxy:
     while it runs.
     """
 
-    def __init__(self, target: str, faults: Faults, *, seen: Callable[[bytes, float], None] | None = None) -> None:
-        """`target`: http://host:port. `seen`: told the head of each request whose answer is sent on, and the
-        time.monotonic() at which it had come; in the proxy's thread."""
+    def __init__(
+        self, target: str, faults: Faults, *, seen: Callable[[bytes, float, bool], None] | None = None
+    ) -> None:
+        """`target`: http://host:port. `seen`: told the head of each request that was passed on and answered, the
+        time.monotonic() at which it had come, and whether the answer is sent on; in the proxy's thread."""
         parts = urlsplit(target)
         self._target = (parts.hostname or "", parts.port or 80)
         self.faults = faults
@@ -149,14 +151,15 @@ class FaultProxy:
         found = await server.readuntil(b"\r\n\r\n")
         bodiless = head.startswith(b"HEAD ") or found.split(b" ", 2)[1] in (b"204", b"304")
         content = b"" if bodiless else await _body(server, found)
+        lost = fault == "lost" or (fault == "truncated" and bool(content))
+        if self._seen:
+            self._seen(head, came, not lost)
         if fault == "lost":
             return _reset(answer)
-        if fault == "truncated" and content:
+        if lost:
             answer.write(found + content[: len(content) // 2])
             await answer.drain()
             return False
-        if self._seen:
-            self._seen(head, came)
         answer.write(found + content)
         await answer.drain()
         return True

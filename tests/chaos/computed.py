@@ -42,16 +42,21 @@ class Computed:
     """bucket/prefix of a run's output."""
     times: dict[str, list[float]] = field(default_factory=dict)
     """Of each shard's key, the moment that each put was on its way to the store."""
+    stored: set[str] = field(default_factory=set)
+    """Keys of the shards that are in the store. A worker that is killed before it sends a put again whose answer was
+    lost has stored its shard, and nobody computes it again."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def see(self, head: bytes, came: float) -> None:
-        """Note a request whose answer is on its way to the client, and that had come at `came`."""
+    def see(self, head: bytes, came: float, answered: bool) -> None:
+        """Note a request that the store has answered and that had come at `came`; `answered`: the client is told."""
         put = PUT.match(head)
         key = unquote(put[1].decode()) if put else ""
         if not key.startswith(f"{self.prefix}/bundle=") or "/shards/" not in key:
             return
         with self._lock:
-            self.times.setdefault(key, []).append(came)
+            self.stored.add(key)
+            if answered:
+                self.times.setdefault(key, []).append(came)
 
     @property
     def shards(self) -> int:

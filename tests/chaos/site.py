@@ -124,9 +124,9 @@ def chaos_site(
     save_bundle(f"s3://{bucket}/bundle", _network() if network else SPEED)
     computed: dict[str, Computed] = {}
 
-    def seen(head: bytes, came: float) -> None:
+    def seen(head: bytes, came: float, answered: bool) -> None:
         for one in list(computed.values()):
-            one.see(head, came)
+            one.see(head, came, answered)
 
     options = ("--shard-frames", 8, "--ray.retries", 50, "--ray.node-retries", 50)
     with contextlib.ExitStack() as stack:
