@@ -19,7 +19,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.measure import save
 from benchmarks.tables import markdown, results
@@ -64,23 +63,21 @@ def speeds(table: StcTable) -> dict[tuple[str, int], tuple[F32, F32]]:
     """By video and frame: (B, 4) boxes, and (B, len(COUNTED)) speeds in them."""
     found: dict[tuple[str, int], list[tuple[F32, F32]]] = defaultdict(list)
     for file, part in table.in_order(appearance=False):
-        for cubes, frames in _chunks(CubeArrays(boxes=part.boxes, flow=part.flow, appearance=None), part.frame):
-            cells = [cubes.cell_speeds[:, -count:].mean(1) for count in COUNTED[1:]]
-            measured = np.stack([cubes.least_speed, *cells], axis=1)
-            for frame in np.unique(frames).tolist():
-                here = frames == frame
-                found[file.video, frame].append((cubes.boxes[here], measured[here]))
+        cubes = CubeArrays(boxes=part.boxes, flow=part.flow, appearance=None)
+        measured = np.concatenate([_measured(chunk) for chunk in cubes.chunks()])
+        for frame in np.unique(part.frame).tolist():
+            here = part.frame == frame
+            found[file.video, frame].append((part.boxes[here], measured[here]))
     return {
         key: (np.concatenate([boxes for boxes, _ in parts]), np.concatenate([values for _, values in parts]))
         for key, parts in found.items()
     }
 
 
-def _chunks(cubes: CubeArrays, frames: npt.NDArray[np.int32]) -> Iterator[tuple[CubeArrays, npt.NDArray[np.int32]]]:
-    start = 0
-    for part in cubes.chunks():
-        yield part, frames[start : start + len(part)]
-        start += len(part)
+def _measured(cubes: CubeArrays) -> F32:
+    """(B, len(COUNTED)): speeds of the whole crop, and of its fastest cells."""
+    fastest = [cubes.cell_speeds[:, -count:].mean(1) for count in COUNTED[1:]]
+    return np.stack([cubes.least_speed, *fastest], axis=1)
 
 
 def scatter(one: F32, other: F32) -> float:

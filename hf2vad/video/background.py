@@ -29,7 +29,7 @@ HIDDEN = 0.5
 LOOKED_AT = 2
 """One picture in so many of a background's shows what is burnt into them all."""
 TRIED = (1 / 6, 1 / 2, 5 / 6)
-"""Which of the pictures, as shares of their number, are tried for one that shows how the others lie."""
+"""Places among the pictures, as shares of their number, of those that are tried for one by which the others lie."""
 SPREAD = 0.5
 """Least share of the picture between the corners of a single one. A vehicle that creeps along may fill some of it."""
 ROUNDS = 2
@@ -193,7 +193,7 @@ def _placed_by_one(
 
 
 def _middle(motions: Sequence[Motion | None], shape: tuple[int, ...]) -> int:
-    """Which of the pictures, by the motions from one of them, has its centre next to the median of all centres."""
+    """Number of the picture whose centre is next to the median of all centres, by the motions from one picture."""
     centre = np.array([shape[1] / 2, shape[0] / 2, 1])
     places = np.array([np.full(2, np.nan) if motion is None else motion @ centre for motion in motions])
     apart = np.linalg.norm(places - np.nanmedian(places, axis=0), axis=1)
