@@ -33,7 +33,7 @@ from hf2vad.engines.eager import EagerEngine
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import YARDSTICK, FusionConfig
-from hf2vad.fitting.calibrate import MeasuredFile, measure_files
+from hf2vad.fitting.measure import MeasuredFile, measure_files
 from hf2vad.jobs.train import TrainJob, train_job
 from hf2vad.presets import preset
 from hf2vad.scoring.feature_set import FeatureSet

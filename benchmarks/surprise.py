@@ -37,9 +37,10 @@ from hf2vad.evaluation.regions import detection_area, regions_taken, track_score
 from hf2vad.evaluation.tracks import Tracks, VideoTracks, read_tracks
 from hf2vad.features.registry import feature_classes, networks_for
 from hf2vad.features.settings import FEATURES, FusionConfig
-from hf2vad.fitting.calibrate import Calibrations, MeasuredFile, calibrate, measure_files
+from hf2vad.fitting.calibrate import Calibrations, calibrate
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.folds import Folds
+from hf2vad.fitting.measure import MeasuredFile, measure_files
 from hf2vad.fitting.sample import fit_features
 from hf2vad.presets import preset
 from hf2vad.schema import F64, FRAMES

@@ -37,8 +37,9 @@ from benchmarks.tables import markdown, results
 from hf2vad.ablation.record import frame_counts
 from hf2vad.ablation.variants import labelled
 from hf2vad.evaluation.labels import read_labels
-from hf2vad.fitting.calibrate import calibrate, measure_files
+from hf2vad.fitting.calibrate import calibrate
 from hf2vad.fitting.cameras import Cameras
+from hf2vad.fitting.measure import measure_files
 from hf2vad.presets import preset
 from hf2vad.schema import U8
 from hf2vad.training.data import StcTable

@@ -18,9 +18,10 @@ from hf2vad.bundle.settings import BundleSettings
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import ConfigError
 from hf2vad.features.registry import networks_for
-from hf2vad.fitting.calibrate import calibrate, measure_normal
+from hf2vad.fitting.calibrate import calibrate
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.hold_out import hold_out
+from hf2vad.fitting.measure import measure_normal
 from hf2vad.fitting.probe import example_cameras, learnt_seconds, normal_examples, probe_cubes
 from hf2vad.fitting.recipe import TrainingPlan
 from hf2vad.fitting.sample import NO_CAMERAS, fit_features

@@ -21,9 +21,10 @@ from hf2vad.features.feature import CubeArrays
 from hf2vad.features.motion import DensityConfig, Motion
 from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FusionConfig
-from hf2vad.fitting.calibrate import calibrate, measure_normal
+from hf2vad.fitting.calibrate import calibrate
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.hold_out import hold_out
+from hf2vad.fitting.measure import measure_normal
 from hf2vad.fitting.pseudo import HeldOut, Kind, cubes_of, figure_row, first_best, pseudo_anomalies, separation
 from hf2vad.fitting.recipe import Recipe, Selection, TrainingPlan
 from hf2vad.fitting.sample import fit_features

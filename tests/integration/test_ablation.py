@@ -17,7 +17,8 @@ from hf2vad.demo.archive import DemoArchive, generate
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.evaluation.labels import read_labels
 from hf2vad.evaluation.protocol import evaluate
-from hf2vad.fitting.calibrate import calibrate, measure_files
+from hf2vad.fitting.calibrate import calibrate
+from hf2vad.fitting.measure import measure_files
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.presets import preset
 from hf2vad.schema import ABLATION

@@ -15,7 +15,8 @@ from scipy.ndimage import median_filter
 from hf2vad.engines.eager import EagerEngine
 from hf2vad.errors import TrainingError
 from hf2vad.features.settings import FusionConfig
-from hf2vad.fitting.calibrate import Calibrations, calibrate, measure_files
+from hf2vad.fitting.calibrate import Calibrations, calibrate
+from hf2vad.fitting.measure import measure_files
 from hf2vad.fitting.running_moments import RunningMoments
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import F64

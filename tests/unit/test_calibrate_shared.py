@@ -18,8 +18,9 @@ from hf2vad.features.motion import DensityConfig
 from hf2vad.features.perspective import Perspective
 from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
-from hf2vad.fitting.calibrate import Calibrations, calibrate, measure_files, measure_together
+from hf2vad.fitting.calibrate import Calibrations, calibrate
 from hf2vad.fitting.cameras import Cameras
+from hf2vad.fitting.measure import measure_files, measure_together
 from hf2vad.fitting.sample import fit_features
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.feature_set import FeatureSet

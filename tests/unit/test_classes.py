@@ -22,7 +22,8 @@ from hf2vad.features.embedding import Embedding, EmbeddingConfig, _encoder, enla
 from hf2vad.features.feature import CameraShare, CubeArrays, CubeSample, NoSettings
 from hf2vad.features.perspective import fit_perspective
 from hf2vad.features.settings import FusionConfig
-from hf2vad.fitting.calibrate import MeasuredFile, calibrate
+from hf2vad.fitting.calibrate import calibrate
+from hf2vad.fitting.measure import MeasuredFile
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job

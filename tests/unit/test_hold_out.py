@@ -9,9 +9,10 @@ import pytest
 
 from hf2vad.errors import TrainingError
 from hf2vad.features.settings import FusionConfig
-from hf2vad.fitting.calibrate import MeasuredFile, calibrate
+from hf2vad.fitting.calibrate import calibrate
 from hf2vad.fitting.cameras import Cameras
 from hf2vad.fitting.hold_out import hold_out
+from hf2vad.fitting.measure import MeasuredFile
 from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.training.data import StcFile, StcTable
 from hf2vad.training.order import Order

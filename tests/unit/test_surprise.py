@@ -17,8 +17,9 @@ from hf2vad.errors import ConfigError
 from hf2vad.evidence.cube import Cube, explain
 from hf2vad.evidence.reasons import Knowledge, learnt_seconds, reasons
 from hf2vad.features.settings import FusionConfig
-from hf2vad.fitting.calibrate import Calibrations, MeasuredFile, calibrate
+from hf2vad.fitting.calibrate import Calibrations, calibrate
 from hf2vad.fitting.cameras import Cameras
+from hf2vad.fitting.measure import MeasuredFile
 from hf2vad.jobs.extract import ExtractJob, extract_job
 from hf2vad.jobs.score import ScoreJob, score_job
 from hf2vad.jobs.train import TrainJob, train_job
