@@ -39,6 +39,7 @@ from hf2vad.features.registry import feature_classes, networks_for
 from hf2vad.features.settings import FEATURES, FusionConfig
 from hf2vad.fitting.calibrate import Calibrations, calibrate
 from hf2vad.fitting.cameras import Cameras
+from hf2vad.fitting.edges import rescaled, with_edge_scales
 from hf2vad.fitting.folds import Folds
 from hf2vad.fitting.measure import MeasuredFile, measure_files
 from hf2vad.fitting.sample import fit_features
@@ -132,8 +133,9 @@ def learned(
     if "motion" in settings:
         settings["motion"] = preset("features").density
     fitted, _ = fit_features(train, settings, seed=seed, cameras=cameras)
-    features = FeatureSet(fitted, None, 1024)
-    return features, measure_files(train, features, folds=Folds.of(train.files), cameras=cameras)
+    normal = measure_files(train, FeatureSet(fitted, None, 1024), folds=Folds.of(train.files), cameras=cameras)
+    scaled = with_edge_scales(fitted, normal)
+    return FeatureSet(scaled, None, 1024), rescaled(normal, scaled)
 
 
 def fusions(chosen: FusionConfig) -> dict[str, FusionConfig]:

@@ -71,6 +71,8 @@ class CubeBatch:
     """(B,): index of each box's most probable class, -1 where its detector has no classes; None where nobody says."""
     class_scores: F32 | None = None
     """(B,): probability of that class, in [0, 1], 0 without one; None where nobody says."""
+    at_edge: npt.NDArray[np.bool_] | None = None
+    """(B,): whether the picture's edge cuts each box; None where nobody says."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
@@ -99,7 +101,6 @@ def _fields(*columns: tuple[str, pa.DataType, bool]) -> list[pa.Field]:
 
 _FRAME_KEY = _fields(("video", pa.string(), False), ("frame", pa.int32(), False), ("pts_s", pa.float64(), False))
 
-
 BOX = ("x1", "y1", "x2", "y2")
 """Corners of a box in source pixels, the end exclusive."""
 
@@ -113,15 +114,16 @@ STC = pa.schema(
         *_FRAME_KEY,
         *_box(False),
         *_fields(("appearance", pa.binary(APPEARANCE_BYTES), False), ("flow", pa.binary(FLOW_BYTES), False)),
+        *_fields(("at_edge", pa.bool_(), True)),
     ]
 )
-"""One row a cube: `appearance` is uint8 [5, 32, 32, 3] (BGR), `flow` little-endian float16 [4, 32, 32, 2] (dx, dy)."""
+"""One row a cube: `appearance` is uint8 [5, 32, 32, 3] (BGR), `flow` little-endian float16 [4, 32, 32, 2] (dx, dy),
+`at_edge` whether the picture's edge cuts its box. Tables of earlier releases have no `at_edge`."""
 
 _CLASS = _fields(("class", pa.int32(), True), ("class_score", pa.float32(), True))
 
 STC_CLASSES = pa.schema([*STC, *_CLASS])
-"""STC columns of a detector with classes: most probable class of each box and its probability, null for a box without.
-"""
+"""STC with the columns of a detector with classes: each box's most probable class and its probability, or nulls."""
 
 FEATURE_COLUMNS: Mapping[str, str] = {name: name if name == YARDSTICK else f"s_{name}" for name in FEATURES}
 """Column of each feature in the tables of scores: `s_<name>`; the yardstick's is its name alone."""

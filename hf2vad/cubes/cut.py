@@ -13,11 +13,21 @@ from hf2vad.schema import APPEARANCE_SHAPE, F16, F32, FLOW_SHAPE, SIZE, U8
 
 Mask = npt.NDArray[np.bool_]
 
+EDGE = 0.005
+"""Distance from the picture's edge up to which a box counts as cut by it, as a share of the picture's longer side."""
+
 
 def pixel_boxes(boxes: F32, width: int, height: int) -> npt.NDArray[np.int32]:
     """(N, 4) boxes in whole pixels: coordinates rounded up, the end exclusive, clipped to `width` × `height`."""
     whole = np.ceil(boxes).astype(np.int64)
     return np.clip(whole, 0, np.array([width, height, width, height])).astype(np.int32)
+
+
+def at_edge(boxes: F32, size: tuple[int, int]) -> Mask:
+    """(N,): which of (N, 4) boxes the edge of a picture of `size` (width, height) cuts."""
+    near = EDGE * max(size)
+    far = np.array(size, np.float32) - near
+    return np.asarray((boxes[:, :2] <= near).any(1) | (boxes[:, 2:] >= far).any(1), np.bool_)
 
 
 def cut_cubes(

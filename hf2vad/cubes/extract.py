@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.zones import NO_ZONES, CameraZones
 from hf2vad.cubes.carry import carried
-from hf2vad.cubes.cut import cut_cubes
+from hf2vad.cubes.cut import at_edge, cut_cubes
 from hf2vad.cubes.detect import NO_FRAME_BOXES, BoxFinder, FrameBoxes
 from hf2vad.cubes.detectors.detector import Detections, FrameContext, Neighbours
 from hf2vad.cubes.detectors.motion import blurred, evened
@@ -294,6 +294,7 @@ class Extractor:
             dropped=len(boxes) - len(appearance),
             classes=boxes.classes[kept],
             class_scores=boxes.class_scores[kept],
+            at_edge=at_edge(boxes.in_source[kept], frame.size),
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -33,6 +34,8 @@ class Cube:
     """(1, 5, 32, 32, 3) BGR."""
     flow: F16
     """(1, 4, 32, 32, 2)."""
+    at_edge: npt.NDArray[np.bool_] | None = None
+    """(1,): whether the picture's edge cuts its box."""
 
     def arrays(self, row: Mapping[str, Any]) -> CubeArrays:
         """As features read it; row: its row of `objects`."""
@@ -42,6 +45,7 @@ class Cube:
             appearance=self.appearance,
             classes=None if row["class"] is None else np.array([row["class"]], np.int32),
             class_scores=None if row["class_score"] is None else np.array([row["class_score"]], np.float32),
+            at_edge=self.at_edge,
         )
 
 
@@ -75,7 +79,8 @@ def cut_again(extractor: Extractor, video: Video, timeline: Timeline, row: Mappi
             same = np.flatnonzero(np.abs(batch.boxes - box).max(axis=1, initial=0) < 0.01)
             if len(same):
                 place = slice(int(same[0]), int(same[0]) + 1)
-                return Cube(batch.appearance[place], batch.flow[place])
+                edge = None if batch.at_edge is None else batch.at_edge[place]
+                return Cube(batch.appearance[place], batch.flow[place], edge)
     raise VideoError(f"{video.id}: frame {frame} has no such box as it was scored; is it another detector, or video?")
 
 

@@ -24,6 +24,7 @@ from hf2vad.evidence.preview import preview
 from hf2vad.evidence.reasons import Knowledge, Reasons, reasons
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.evidence.whole import whole_of
+from hf2vad.features.edge import measured
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import NETWORKS, Network
 from hf2vad.schema import BOX, F32, FEATURE_COLUMNS, U8
@@ -126,7 +127,7 @@ def _maps(card: EventCard, footage: Footage, row: Mapping[str, Any], cube: Cube,
     """Pictures of the cube, and of what the networks that count made of it."""
     found = explain(explainer.model, cube, explainer.networks, explainer.device)
     arrays = replace(cube.arrays(row), errors=found.errors)
-    values = {network: float(explainer.bundle.feature(network).measure(arrays)[0]) for network in found.errors}
+    values = {network: float(measured(explainer.bundle.feature(network), arrays)[0]) for network in found.errors}
     check_same(row, values)
     hide = footage.config.pixelate
     longest = float(np.hypot(found.flow[..., 0], found.flow[..., 1]).max())

@@ -50,6 +50,8 @@ class CubeArrays:
     """(B,): class that the detector gives each box, -1 without one; None where no detector has classes."""
     class_scores: F32 | None = None
     """(B,): probability of that class."""
+    at_edge: npt.NDArray[np.bool_] | None = None
+    """(B,): whether the picture's edge cuts each box; None where nobody says."""
     errors: Mapping[Network, F32] = field(default_factory=dict)
     """(B,) float32 for each network that ran: `flow` has S_r, in squared flow units, `frame` has S_p."""
     fold: npt.NDArray[np.int32] | None = None
@@ -81,6 +83,7 @@ class CubeArrays:
             appearance=None if self.appearance is None else self.appearance[rows],
             classes=None if self.classes is None else self.classes[rows],
             class_scores=None if self.class_scores is None else self.class_scores[rows],
+            at_edge=None if self.at_edge is None else self.at_edge[rows],
             fold=None if self.fold is None else self.fold[rows],
             camera_fold=None if self.camera_fold is None else self.camera_fold[rows],
         )

@@ -61,6 +61,12 @@ class Tail:
         excess = np.maximum(exact - self.values[-1], 0.0)
         return np.asarray(body + excess / (self.scale * math.log(10)), np.float64)
 
+    def values_at(self, surprises: F64) -> F64:
+        """(B,) float64: the values with these (B,) surprises, 0 or more. The inverse of `surprise`."""
+        body = np.interp(surprises, self.surprises, self.values)
+        beyond = np.maximum(surprises - self.surprises[-1], 0.0)
+        return np.asarray(body + beyond * self.scale * math.log(10), np.float64)
+
     def to_json(self) -> dict[str, Any]:
         """Values for bundle.json."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from hf2vad.features.feature import CubeArrays
@@ -35,6 +36,8 @@ class MeasuredFile:
     """Values of each feature, in the unit that they are fused in."""
     own: FeatureValues = field(default_factory=dict)
     """Values of the features that have learnt from the file's camera apart, as they measure cubes of it."""
+    at_edge: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+    """(B,): whether the picture's edge cuts each box."""
 
     @property
     def as_camera(self) -> MeasuredFile:
@@ -65,6 +68,7 @@ def measure_files(
     frames: dict[StcFile, list[np.ndarray[tuple[int], np.dtype[np.int32]]]] = {f: [] for f in files}
     measured: dict[StcFile, list[FeatureValues]] = {f: [] for f in files}
     as_own: dict[StcFile, list[FeatureValues]] = {f: [] for f in files}
+    at_edge: dict[StcFile, list[npt.NDArray[np.bool_]]] = {f: [] for f in files}
     with ProgressBar("calibration", total=sum(map(len, files)), unit="cube") as bar:
         for file, cubes in table.in_order(appearance=features.reads_pixels, files=files):
             camera = cameras.of_path(file.path)
@@ -74,6 +78,7 @@ def measure_files(
                 appearance=cubes.appearance,
                 classes=cubes.classes,
                 class_scores=cubes.class_scores,
+                at_edge=cubes.at_edge,
                 fold=folds(file.video, cubes.frame) if folds else None,
                 camera_fold=own_folds[camera](file.video, cubes.frame) if camera in own_folds else None,
             )
@@ -81,6 +86,7 @@ def measure_files(
             if perspective is not None:
                 values = in_heights(values, perspective.heights(cubes.boxes))
             frames[file].append(cubes.frame)
+            at_edge[file].append(cubes.at_edge)
             measured[file].append(values)
             if camera in own_sets:
                 as_own[file].append(own_sets[camera].measure(arrays))
@@ -91,6 +97,7 @@ def measure_files(
             np.concatenate([np.empty(0, np.int32), *frames[file]]),
             _joined(measured[file], features),
             _joined(as_own[file], own_sets[camera]) if (camera := cameras.of_path(file.path)) in own_sets else {},
+            np.concatenate([np.empty(0, np.bool_), *at_edge[file]]),
         )
         for file in files
     ]
@@ -124,13 +131,14 @@ def measure_together(
         np.column_stack(
             [
                 file.frame,
+                file.at_edge,
                 *(file.values[name] for name in names),
                 *(file.own.get(name, file.values[name]) for name in apart),
             ]
         )
         for file in own
     ]
-    rows = np.concatenate([np.empty((0, 1 + len(names) + len(apart))), *columns])
+    rows = np.concatenate([np.empty((0, 2 + len(names) + len(apart))), *columns])
     most = max(sum(map(len, share)) for share in shares)
     padded = np.zeros((most, rows.shape[1]))
     padded[: len(rows)] = rows
@@ -138,10 +146,11 @@ def measure_together(
     for share, sent in zip(shares, group.gather(torch.from_numpy(padded)), strict=True):
         ends = np.cumsum([len(file) for file in share])
         for file, part in zip(share, np.split(sent.numpy(), ends)[:-1], strict=True):
-            each = part[:, 1:].T.astype(np.float32)
+            each = part[:, 2:].T.astype(np.float32)
             values, as_own = dict(zip(names, each, strict=False)), dict(zip(apart, each[len(names) :], strict=True))
             learnt = cameras.of_path(file.path) in cameras.apart
-            gathered[file] = MeasuredFile(file, part[:, 0].astype(np.int32), values, as_own if learnt else {})
+            frame, edge = part[:, 0].astype(np.int32), part[:, 1].astype(np.bool_)
+            gathered[file] = MeasuredFile(file, frame, values, as_own if learnt else {}, edge)
     return [gathered[file] for file in table.files]
 
 

@@ -77,12 +77,12 @@ def cubes_of(table: StcTable, most: int) -> HeldOut:
         if taken[file.video] < share:
             taken[file.video] += len(cubes)
             number = np.full(len(cubes), videos.index(file.video), np.int64)
-            read = (cubes.boxes, cubes.flow, cubes.appearance, cubes.classes, cubes.class_scores)
+            read = (cubes.boxes, cubes.flow, cubes.appearance, cubes.classes, cubes.class_scores, cubes.at_edge)
             parts.append((number, cubes.frame, *read))
-    video, frame, boxes, flow, appearance, classes, sure = (
+    video, frame, boxes, flow, appearance, classes, sure, edge = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
-    arrays = CubeArrays(boxes=boxes, flow=flow, appearance=appearance, classes=classes, class_scores=sure)
+    arrays = CubeArrays(boxes=boxes, flow=flow, appearance=appearance, classes=classes, class_scores=sure, at_edge=edge)
     return HeldOut(video, frame, arrays)
 
 
@@ -92,7 +92,7 @@ def pseudo_anomalies(held: HeldOut, kind: Kind, *, seed: int = 0) -> CubeArrays:
     Objects without a class stay without one. Pixels of another object bring its class with them.
     """
     boxes, flow, frames = held.cubes.boxes, held.cubes.flow, held.cubes.pixels
-    classes, sure = held.cubes.classes, held.cubes.class_scores
+    classes, sure, edge = held.cubes.classes, held.cubes.class_scores, held.cubes.at_edge
     step = flow.astype(np.float32)
     if kind == "speed2":
         first, second = step[:, 0] + step[:, 1], step[:, 2] + step[:, 3]
@@ -119,7 +119,8 @@ def pseudo_anomalies(held: HeldOut, kind: Kind, *, seed: int = 0) -> CubeArrays:
             sure = None if sure is None else sure[other]
         else:
             boxes = (_in_size_of if kind == "size" else _at_place_of)(boxes, boxes[other])
-    return CubeArrays(boxes=boxes, flow=flow, appearance=frames, classes=classes, class_scores=sure)
+            edge = edge if edge is None or kind == "size" else edge[other]
+    return CubeArrays(boxes=boxes, flow=flow, appearance=frames, classes=classes, class_scores=sure, at_edge=edge)
 
 
 def _others(held: HeldOut, seed: int) -> npt.NDArray[np.int64]:

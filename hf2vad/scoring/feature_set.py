@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from hf2vad.bundle.bundle import Bundle
+from hf2vad.features.edge import measured
 from hf2vad.features.feature import NETWORK_OF, CubeArrays, Feature
 from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FEATURES, YARDSTICK, FusionConfig
@@ -72,14 +73,14 @@ class FeatureSet:
 
     def measure_plain(self, cubes: CubeArrays) -> dict[str, F32]:
         """The values of the features that need no network."""
-        return {name: found.measure(cubes) for name, found in self.features.items() if not _needs_network(found)}
+        return {name: measured(found, cubes) for name, found in self.features.items() if not _needs_network(found)}
 
     def measure_networks(self, cubes: CubeArrays) -> dict[str, F32]:
         """Run the networks; the values of the features that need them."""
         if self.engine is None:
             return {}
         ran = replace(cubes, errors=self.engine.errors(cubes.appearance, cubes.flow))
-        return {name: found.measure(ran) for name, found in self.features.items() if _needs_network(found)}
+        return {name: measured(found, ran) for name, found in self.features.items() if _needs_network(found)}
 
 
 def counted_features(fusion: FusionConfig) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from hf2vad.features.feature import CubeArrays
@@ -124,8 +125,13 @@ def cubes_of(frames: Sequence[CubeBatch]) -> CubeArrays:
         boxes=np.concatenate([batch.boxes for batch in frames]),
         flow=np.concatenate([batch.flow for batch in frames]),
         appearance=np.concatenate([batch.appearance for batch in frames]),
+        at_edge=np.concatenate([_at_edge(batch) for batch in frames]),
         **_classes(frames),
     )
+
+
+def _at_edge(batch: CubeBatch) -> npt.NDArray[np.bool_]:
+    return np.zeros(len(batch), np.bool_) if batch.at_edge is None else batch.at_edge
 
 
 def _classes(frames: Sequence[CubeBatch]) -> dict[str, Any]:
@@ -147,6 +153,7 @@ def _split(batch: CubeBatch, count: int) -> tuple[CubeBatch, CubeBatch]:
             flow=batch.flow[where],
             classes=None if batch.classes is None else batch.classes[where],
             class_scores=None if batch.class_scores is None else batch.class_scores[where],
+            at_edge=None if batch.at_edge is None else batch.at_edge[where],
         )
 
     return part(slice(count)), part(slice(count, None))

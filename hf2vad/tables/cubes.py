@@ -33,6 +33,7 @@ def cubes_to_arrow(video: str, batch: CubeBatch, schema: pa.Schema = STC) -> pa.
         *(pa.array(np.ascontiguousarray(batch.boxes[:, i])) for i in range(4)),
         _fixed_binary(batch.appearance, APPEARANCE_BYTES),
         _fixed_binary(batch.flow.astype("<f2", copy=False), FLOW_BYTES),
+        pa.nulls(n, pa.bool_()) if batch.at_edge is None else pa.array(batch.at_edge),
     ]
     if schema.names != STC.names:
         columns += class_columns(batch.classes, batch.class_scores, n)
@@ -54,6 +55,13 @@ def class_arrays(table: pa.Table) -> tuple[I32, F32]:
     filled = ((table["class"], -1), (table["class_score"], 0.0))
     classes, scores = (column.combine_chunks().fill_null(value).to_numpy() for column, value in filled)
     return classes, scores
+
+
+def edge_array(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """(N,): whether the picture's edge cuts each box; False where the table does not say."""
+    if "at_edge" not in table.column_names:
+        return np.zeros(len(table), np.bool_)
+    return np.asarray(table["at_edge"].combine_chunks().fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def appearance_view(column: pa.Array) -> U8:

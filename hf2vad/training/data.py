@@ -18,7 +18,7 @@ from hf2vad.plurals import count_words
 from hf2vad.schema import BOX, F16, F32, FLOW_SHAPE, I32, U8, table_of, unpack_metadata
 from hf2vad.settings import from_dict
 from hf2vad.storage import list_files, open_parquet
-from hf2vad.tables.cubes import appearance_view, class_arrays, flow_view
+from hf2vad.tables.cubes import appearance_view, class_arrays, edge_array, flow_view
 from hf2vad.training.order import Index, Order, Piece
 from hf2vad.video.sampled import unpacked
 
@@ -99,6 +99,8 @@ class FileCubes(Cubes):
     """(B,): class by the detector, -1 without one."""
     class_scores: F32
     """(B,): probability of that class."""
+    at_edge: npt.NDArray[np.bool_]
+    """(B,): whether the picture's edge cuts the box; False where the file does not say."""
 
 
 class StcTable:
@@ -204,7 +206,7 @@ class StcTable:
         """All cubes of `files` (none: of the table), row group by row group, in frame order within a file."""
         for file in self.files if files is None else files:
             parquet = open_parquet(file.uri)
-            there = {"class", "class_score"} & set(parquet.schema_arrow.names)
+            there = {"class", "class_score", "at_edge"} & set(parquet.schema_arrow.names)
             columns = ["frame", *BOX, "flow", *(["appearance"] if appearance else []), *sorted(there)]
             for piece in file.pieces():
                 group = parquet.read_row_group(piece.group, columns=columns)
@@ -217,6 +219,7 @@ class StcTable:
                         table["frame"].to_numpy(),
                         np.stack([table[name].to_numpy() for name in BOX], axis=1),
                         *class_arrays(table),
+                        edge_array(table),
                     ),
                 )
 
