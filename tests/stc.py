@@ -30,7 +30,8 @@ def make_cubes(count: int, seed: int) -> tuple[U8, F16]:
 
 
 def frame_cubes(frame: int, appearance: U8, flow: F16, classes: Sequence[int] | None = None) -> CubeBatch:
-    """The cubes of one frame, at 25 frames a second; their boxes lie side by side. `classes`: -1 without one."""
+    """The cubes of one frame, at 25 frames a second; their boxes lie side by side, the first at the picture's edge.
+    `classes`: -1 without one."""
     boxes = np.array([(40 * i, frame, 40 * i + 30, frame + 20) for i in range(len(flow))], np.float32).reshape(-1, 4)
     kinds = None if classes is None else np.array(classes, np.int32)
     return CubeBatch(
@@ -42,6 +43,7 @@ def frame_cubes(frame: int, appearance: U8, flow: F16, classes: Sequence[int] | 
         flow=flow,
         classes=kinds,
         class_scores=None if kinds is None else np.where(kinds < 0, 0, 0.75).astype(np.float32),
+        at_edge=np.arange(len(flow)) == 0,
     )
 
 

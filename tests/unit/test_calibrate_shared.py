@@ -20,7 +20,7 @@ from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
 from hf2vad.fitting.calibrate import Calibrations, calibrate
 from hf2vad.fitting.cameras import Cameras
-from hf2vad.fitting.measure import measure_files, measure_together
+from hf2vad.fitting.measure import MeasuredFile, measure_files, measure_together
 from hf2vad.fitting.sample import fit_features
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.scoring.feature_set import FeatureSet
@@ -44,11 +44,18 @@ def features(table: StcTable) -> tuple[FeatureSet, Perspective]:
 
 
 def calibrated(table: StcTable, group: Group) -> Calibrations:
-    measured = measure_together(table, *features(table), group)
+    return calibrated_by(measure_together(table, *features(table), group), table)
+
+
+def calibrated_by(measured: list[MeasuredFile], table: StcTable) -> Calibrations:
     cameras = Cameras.of(table.files, PATTERN)
     return calibrate(
         measured, fusion=FUSION, smoothing=SmoothingRule(5), where=table.uri, cameras=cameras, camera_cubes=30
     )
+
+
+def edges(measured: list[MeasuredFile]) -> list[list[bool]]:
+    return [file.at_edge.tolist() for file in measured]
 
 
 def one_of_two(rank: int, folder: str, uri: str, found: Queue[Any]) -> None:
@@ -57,7 +64,9 @@ def one_of_two(rank: int, folder: str, uri: str, found: Queue[Any]) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2, timeout=datetime.timedelta(seconds=60)
     )
-    found.put((rank, calibrated(StcTable(uri), Group.current(torch.device("cpu")))))
+    table = StcTable(uri)
+    measured = measure_together(table, *features(table), Group.current(torch.device("cpu")))
+    found.put((rank, (calibrated_by(measured, table), edges(measured))))
     dist.destroy_process_group()
 
 
@@ -85,9 +94,11 @@ def test_two_processes_calibrate_as_one_does(table: StcTable, tmp_path: Path) ->
     answers = dict(found.get(timeout=120) for _ in processes)
     for process in processes:
         process.join()
-    alone = calibrated(table, Group())
-    assert answers[0] == answers[1] == alone
+    measured = measure_together(table, *features(table), Group())
+    alone = calibrated_by(measured, table)
+    assert answers[0] == answers[1] == (alone, edges(measured))
     assert alone.overall.cubes == 92
+    assert [sum(file) for file in edges(measured)] == [20, 2, 1, 20, 0], "the first box of each frame"
 
 
 def test_a_camera_is_calibrated_as_if_there_were_no_other(table: StcTable) -> None:
