@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.settings import DetectorConfig, ExtractionConfig, FlowConfig, MotionConfig, WorkingConfig
 from hf2vad.errors import ConfigError
 from hf2vad.features.flow import ResidualConfig
@@ -73,9 +74,10 @@ WHOLE = replace(
     working=replace(OURS.working, steady=True, clock=True),
     flow=replace(OURS.flow, follow=True),
     motion=replace(OURS.motion, even_light=True),
-    detector=replace(OURS.detector, kinds=("foreground", "motion")),
+    detector=replace(OURS.detector, kinds=("foreground", "motion"), foreground=ForegroundConfig(outline=0.5)),
 )
-"""Boxes of whole objects, and of what moves outside of them; also where the camera sways or the light flickers."""
+"""Boxes of whole objects, and of what moves outside of them; also where the camera sways or the light flickers. What
+has gone, and is seen in the background alone, has no box."""
 
 PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
     {

@@ -18,6 +18,8 @@ from hf2vad.schema import F32, I32, U8
 
 GROW = 2
 """Pixels added on each side of a box, and of an earlier detector's box before what is in it is ignored."""
+EDGE = 3
+"""Width of an outline, in pixels, and distance from the picture's edge up to which nothing counts as outline."""
 LONGEST = 10
 """Boxes whose longer side is at least so many times the shorter one are dropped."""
 
@@ -52,7 +54,8 @@ class ForegroundDetector(Detector):
         if self._ground is None or self._ground.background is not frame.background:
             self._ground = Ground(frame.background)
         gain, image = self._ground.gain(frame.image), smooth(frame.image)
-        mask = foreground(image, self._ground.lit(gain), settings.threshold)
+        ground = self._ground.lit(gain)
+        mask = foreground(image, ground, settings.threshold)
         few = 0 < cv2.countNonZero(mask) <= settings.most * mask.size
         if not few or not self._ground.shown_in(image, gain):
             return Detections(NO_BOXES)
@@ -66,6 +69,7 @@ class ForegroundDetector(Detector):
             (x, y, x + w, y + h)
             for contour in contours
             if cv2.contourArea(contour) > settings.min_area
+            and (not settings.outline or outlined(contour, image, ground) >= settings.outline)
             for x, y, w, h in self._objects(contour, mask)
             if max(w, h) < LONGEST * min(w, h)
         ]
@@ -109,6 +113,30 @@ def foreground(image: U8, ground: U8, threshold: int) -> U8:
         blue, green, red = cv2.split(difference[part])
         mask[part] = np.asarray(cv2.max(cv2.max(blue, green), red), np.uint8) > threshold
     return mask
+
+
+def outlined(contour: Contour, image: U8, ground: U8) -> float:
+    """Contrast along the outline of a component of foreground in `image`, as a share of that in `ground`: of something
+    there it is above 1, of something that the background shows and that has gone well below.
+
+    Both are (H, W, 3) BGR, smoothed. 1 where the component reaches the picture's edges all around.
+    """
+    height, width = image.shape[:2]
+    x, y, across, down = cv2.boundingRect(contour)
+    x1, y1, x2, y2 = max(0, x - EDGE), max(0, y - EDGE), min(width, x + across + EDGE), min(height, y + down + EDGE)
+    band = np.zeros((y2 - y1, x2 - x1), np.uint8)
+    cv2.drawContours(band, [contour], -1, 1, EDGE, offset=(-x1, -y1))
+    inside = np.zeros_like(band)  # the picture's edge is no outline
+    inside[max(0, EDGE - y1) : height - EDGE - y1, max(0, EDGE - x1) : width - EDGE - x1] = 1
+    band &= inside
+    now, before = (cv2.mean(_contrast(picture[y1:y2, x1:x2]), band)[0] for picture in (image, ground))
+    return now / before if before else 1.0
+
+
+def _contrast(picture: U8) -> F32:
+    """(H, W): length of the gradient of a (H, W, 3) picture in grey."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    return np.asarray(cv2.magnitude(*(cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))), np.float32)
 
 
 def _extent(mask: U8, margin: int) -> tuple[tuple[int, int], U8]:

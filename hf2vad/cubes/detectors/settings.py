@@ -105,6 +105,10 @@ class ForegroundConfig:
     most: float = 0.5
     """Share of the picture above which nothing is foreground: the light changed, or the camera moved."""
 
+    outline: float = field(default=0.0, metadata={OMIT_DEFAULT: True})
+    """Least contrast along the outline of foreground, as a share of the background's contrast there. Below it, the
+    outline is that of something in the background that has gone from the picture. 0: all foreground counts."""
+
     def __post_init__(self) -> None:
         name = "detector.foreground"
         require(0 < self.threshold < 255, f"{name}.threshold must lie between 1 and 254, got {self.threshold}")
@@ -112,6 +116,7 @@ class ForegroundConfig:
         require(self.min_area >= 0, f"{name}.min_area must not be negative, got {self.min_area}")
         require(0 < self.valley <= 1, f"{name}.valley must be above 0 and at most 1, got {self.valley}")
         require(0 < self.most <= 1, f"{name}.most must be above 0 and at most 1, got {self.most}")
+        require(0 <= self.outline < 1, f"{name}.outline must be at least 0 and below 1, got {self.outline}")
 
 
 @dataclass(frozen=True)
