@@ -134,9 +134,9 @@ def outlined(contour: Contour, image: U8, ground: U8) -> float:
 
 
 def _contrast(picture: U8) -> F32:
-    """(H, W): length of the gradient of a (H, W, 3) picture in grey."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-    return np.asarray(cv2.magnitude(*(cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))), np.float32)
+    """(H, W): length of the gradient of a (H, W, 3) picture, over all three channels."""
+    slopes = (cv2.Sobel(picture, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))
+    return np.asarray(np.sqrt(sum(np.einsum("yxc,yxc->yx", slope, slope) for slope in slopes)), np.float32)
 
 
 def _extent(mask: U8, margin: int) -> tuple[tuple[int, int], U8]:
