@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -25,6 +26,9 @@ from tests.site import TINY, RayCluster, Site, on_ray, ray_head, run_job
 
 if TYPE_CHECKING:
     from tests.evidence import Scored
+
+hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no fault
+hypothesis.settings.load_profile("patient")
 
 
 class FilesButThoseOnRay(LoadScopeScheduling):

@@ -121,7 +121,7 @@ def prefixes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     return (f"{base}/{number}/out" for number in range(1_000_000))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ids=identities)
 def test_files_of_any_ids_lie_side_by_side_below_their_prefix(prefixes: Iterator[str], ids: list[str]) -> None:
     prefix = next(prefixes)

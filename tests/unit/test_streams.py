@@ -76,7 +76,7 @@ changes = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     suffix=st.sampled_from([".mkv", ".ts"]),
     stream=st.builds(
@@ -100,7 +100,7 @@ def test_rows_are_the_pictures_that_ffmpeg_decodes_from_the_start_whatever_the_s
         assert_as_decoded(path, [1000, length])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(frames=st.integers(1, 30), length=st.integers(1, 30))
 def test_two_packets_of_a_field_each_are_one_row(
     frames: int, length: int, tmp_path_factory: pytest.TempPathFactory
