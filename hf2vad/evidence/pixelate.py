@@ -37,7 +37,7 @@ def pixelated(image: U8, hidden: F32) -> U8:
     All squares of a picture have one size, a share of its largest region, so what is smaller is hidden the more.
     """
     height, width = image.shape[:2]
-    inside = np.clip(hidden, 0, np.array([width, height, width, height], np.float32))
+    inside = np.clip(hidden.astype(np.float64), 0, np.array([width, height, width, height]))
     inside = inside[(inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])]
     if not len(inside):
         return image

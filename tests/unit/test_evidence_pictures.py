@@ -35,7 +35,7 @@ def colours_in(image: U8) -> int:
     return len(np.unique(image.reshape(-1, 3), axis=0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(5, 90),
     st.integers(5, 90),
@@ -60,6 +60,12 @@ def test_what_lies_in_a_region_is_coarse_and_what_lies_apart_is_untouched(
     side = max(LEAST, int(np.ceil(np.minimum(*np.clip(hidden[:, 2:] - hidden[:, :2], 0, 110).T).max() / 4)))
     reach = cv2.dilate(near.astype(np.uint8), np.ones((2 * side + 1, 2 * side + 1), np.uint8))
     assert not (changed & (reach == 0)).any()
+
+
+def test_a_region_of_hardly_any_height_is_hidden_too() -> None:
+    image = noise(5, 6)
+    found = pixelated(image, boxes((0, 0, 6, 1e-45)))
+    assert colours_in(found) == 1
 
 
 def test_a_person_is_at_most_a_few_squares_wide_however_large() -> None:
