@@ -35,7 +35,7 @@ def engine() -> EagerEngine:
     return EagerEngine(HF2VAD(SMALL_MODEL), device=torch.device("cpu"), batch=16)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     values=st.lists(st.floats(0, 1e4, width=32), min_size=1, max_size=60),
     cuts=st.lists(st.integers(0, 60), max_size=8),
@@ -58,7 +58,7 @@ def test_moments_keep_small_deviations_beside_a_large_mean() -> None:
     assert moments.std == pytest.approx(0.5, rel=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(value=st.floats(0, 1e6, width=32), sizes=st.lists(st.integers(1, 50), min_size=1, max_size=6))
 def test_equal_values_have_no_deviation_at_all(value: float, sizes: list[int]) -> None:
     moments = RunningMoments()

@@ -276,7 +276,7 @@ def test_names_that_are_not_utf8_are_ids_with_escapes(tmp_path: Path) -> None:
     assert Path(found["caf\\udce9.mp4"].uri).samefile(tmp_path / clip)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     names=st.sets(st.text("ab.-/ *é\n", min_size=1, max_size=6), max_size=8), pattern=st.text("ab*?.mp4/", max_size=5)
 )

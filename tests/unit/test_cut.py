@@ -28,7 +28,7 @@ def test_coordinates_are_rounded_up_and_the_end_is_exclusive() -> None:
     assert pixel_boxes(as_boxes((3.0, 4.1, 9.0, 9.2)), WIDTH, HEIGHT).tolist() == [[3, 5, 9, 10]]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=st.lists(box, max_size=6))
 def test_pixel_boxes_hold_the_whole_numbers_from_start_to_before_the_end(rows: list[tuple[float, ...]]) -> None:
     for row, (x1, y1, x2, y2) in zip(
@@ -40,7 +40,7 @@ def test_pixel_boxes_hold_the_whole_numbers_from_start_to_before_the_end(rows: l
         assert max(x1, x2) <= WIDTH
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=st.lists(box, max_size=6))
 def test_a_cube_is_each_frame_and_flow_cropped_and_resized_alone_bit_for_bit(rows: list[tuple[float, ...]]) -> None:
     boxes = as_boxes(*rows)
@@ -108,7 +108,7 @@ def test_appearance_holds_frames_in_order_and_blue_first() -> None:
     assert appearance[0, :, 0, 0].tolist() == [[10 * t, 10 * t + 1, 10 * t + 2] for t in range(5)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     values=st.lists(
         st.floats(-60000, 60000, width=32) | st.floats(-(2.0**-13), 2.0**-13, width=32), min_size=1, max_size=40

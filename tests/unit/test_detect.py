@@ -64,7 +64,7 @@ def test_of_two_equal_boxes_one_stays() -> None:
     assert uncovered(as_boxes(box, box, box), 0.6).tolist() == [list(box)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=some_boxes, most=st.sampled_from([0.3, 0.6, 0.65]), data=st.data())
 def test_the_overlap_rule_does_not_depend_on_the_order_of_boxes(
     rows: list[tuple[float, ...]], most: float, data: st.DataObject

@@ -61,7 +61,7 @@ def test_the_batch_size_does_not_change_scores(model: HF2VAD, reference: Network
 
 
 @pytest.mark.slow
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(cuts=st.lists(st.integers(0, COUNT), max_size=5))
 def test_scores_are_the_same_bits_however_cubes_are_grouped(
     engine: EagerEngine, reference: NetworkErrors, cuts: list[int]

@@ -97,7 +97,7 @@ def test_settings_that_make_no_sense_are_refused(change: dict[str, Any], message
         EventConfig(**change)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     values=st.lists(st.one_of(st.just(float("nan")), st.integers(0, 9).map(float)), max_size=80),
     min_length=st.integers(1, 6),
@@ -117,7 +117,7 @@ def test_events_are_disjoint_ordered_and_hold_their_peak(values: list[float], mi
         assert after.start - before.stop > merge_gap
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(values=st.lists(st.integers(0, 9).map(float), max_size=80), merge_gap=st.integers(0, 6))
 def test_every_frame_at_the_high_threshold_is_in_an_event(values: list[float], merge_gap: int) -> None:
     found: list[Event] = find_events(np.array(values), EventConfig(min_length=1, merge_gap=merge_gap), CALIBRATION)

@@ -105,7 +105,7 @@ def whole(clip: Video, extractors: dict[str, Extractor]) -> dict[str, list[tuple
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(length=st.integers(1, COUNT + 10))
 def test_shards_do_not_show(
     kind: str, length: int, clip: Video, extractors: dict[str, Extractor], whole: dict[str, list[tuple[Any, ...]]]

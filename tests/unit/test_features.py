@@ -63,7 +63,7 @@ def test_a_histogram_averages_over_the_crop_and_one_bad_field_does_not_count() -
     assert found.sum() == pytest.approx(0.25 * math.hypot(3, 0.5), rel=1e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 1000), directions=st.integers(1, 16))
 def test_a_histogram_sums_to_the_mean_speed(seed: int, directions: int) -> None:
     flow = np.random.default_rng(seed).normal(0, 2, (3, 4, 32, 32, 2)).astype(np.float16)

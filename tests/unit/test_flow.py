@@ -104,7 +104,7 @@ def test_flow_does_not_depend_on_the_threads_of_opencv() -> None:
     assert np.array_equal(one, four)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     width=st.integers(4, 90),
     height=st.integers(4, 90),

@@ -115,7 +115,7 @@ def test_boxes_grow_on_every_side_and_stay_in_the_frame() -> None:
     assert around.tolist() == [[3, 4, 12, 14], [0, 0, 40, 30]]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     squares=st.lists(st.tuples(st.integers(-5, 110), st.integers(-5, 80), st.integers(1, 40), st.integers(1, 40))),
     grow=st.integers(0, 5),

@@ -57,7 +57,7 @@ NAME = st.text(st.sampled_from("ab09.-_ ()+=@,!~%:é日'#"), min_size=1, max_siz
 PATHS = st.lists(st.tuples(st.lists(NAME, max_size=2), NAME, st.sampled_from([".mp4", ".png"])), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(paths=PATHS, kept=st.lists(st.booleans(), min_size=12, max_size=12))
 def test_the_marks_of_any_archive_are_met(paths: list[tuple[list[str], str, str]], kept: list[bool]) -> None:
     folder = Path(tempfile.mkdtemp())

@@ -138,7 +138,7 @@ def test_what_two_tiles_see_is_found_once() -> None:
     assert found == pytest.approx(np.array([[40, 32, 48, 40]]), abs=1e-4)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(length=st.integers(1, 2000), side=st.integers(64, 700), overlap=st.floats(0, 0.89))
 def test_tiles_cover_the_frame_and_share_what_they_should(length: int, side: int, overlap: float) -> None:
     starts = offsets(length, side, overlap)

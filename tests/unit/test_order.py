@@ -23,7 +23,7 @@ def numbers(order: Order, groups: list[Piece]) -> list[int]:
 sizes = st.lists(st.integers(1, 30), min_size=1, max_size=12).filter(lambda found: sum(found) >= 8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sizes=sizes, world=st.integers(1, 4), local=st.integers(2, 9), window=st.integers(1, 90), seed=st.integers(0, 3))
 def test_processes_share_an_epoch_without_a_cube_twice_and_with_as_many_batches_each(
     sizes: list[int], world: int, local: int, window: int, seed: int
@@ -43,7 +43,7 @@ def test_processes_share_an_epoch_without_a_cube_twice_and_with_as_many_batches_
     assert set(together) <= set(range(total))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(sizes=sizes, world=st.integers(1, 3), window=st.integers(1, 90), skip=st.integers(0, 6), steps=st.integers(0, 5))
 def test_skipping_and_limiting_steps_leave_the_rest_of_the_order_as_it_is(
     sizes: list[int], world: int, window: int, skip: int, steps: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hf2vad.archive.catalog import Video
@@ -33,7 +33,6 @@ def test_what_comes_later_is_scored_whole() -> None:
     assert parts.learned_whole(new) == []
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 30)), unique=True), st.floats(0.01, 0.99))
 def test_every_video_has_one_place_and_every_camera_both_learns_and_scores(
     named: list[tuple[str, int]], share: float

@@ -200,7 +200,7 @@ def pixels(box: Box) -> set[tuple[int, int]]:
     return set(itertools.product(range(x1, x2), range(y1, y2)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(one=boxes, other=boxes)
 def test_boxes_overlap_when_they_share_a_tenth_of_their_pixels(one: Box, other: Box) -> None:
     shared, either = pixels(one) & pixels(other), pixels(one) | pixels(other)
@@ -220,7 +220,7 @@ finite = st.integers(-5, 5).map(float)
 found_at = st.lists(st.one_of(st.just(NEVER), finite), min_size=1, max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(found=found_at, false=st.lists(finite, max_size=12), frames=st.integers(1, 8))
 def test_the_area_is_what_taking_detections_one_score_after_the_other_gives(
     found: list[float], false: list[float], frames: int
@@ -240,7 +240,7 @@ def test_the_area_is_what_taking_detections_one_score_after_the_other_gives(
     assert 0 <= area <= 1 + 1e-12
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(found=found_at, false=st.lists(finite, max_size=12), frames=st.integers(1, 8), power=st.sampled_from([1, 3, 5]))
 def test_only_the_order_of_scores_matters(found: list[float], false: list[float], frames: int, power: int) -> None:
     before = detection_area(np.array(found), np.array(false), frames)
@@ -248,13 +248,13 @@ def test_only_the_order_of_scores_matters(found: list[float], false: list[float]
     assert after == pytest.approx(before)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(scores=st.lists(finite, min_size=1, max_size=20), false=st.lists(st.floats(-99, -10), max_size=20))
 def test_a_detector_that_ranks_every_true_box_first_is_perfect(scores: list[float], false: list[float]) -> None:
     assert detection_area(np.array(scores), np.array(false), 3) == 1.0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=st.lists(st.tuples(st.integers(0, 2), finite), min_size=1, max_size=40))
 def test_a_track_is_found_at_the_score_at_which_a_tenth_of_its_regions_is(rows: list[tuple[int, float]]) -> None:
     track, found = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])

@@ -140,7 +140,7 @@ def test_a_frame_without_score_parts_its_neighbours() -> None:
     assert smooth(np.array([1, 5, 2, 2.0]), 3).tolist() == [1, 2, 2, 2]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(values=scores, half=st.integers(0, 5))
 def test_smoothing_is_the_median_of_the_window_within_its_run(values: list[float], half: int) -> None:
     found = smooth(np.array(values, float), 2 * half + 1)

@@ -41,7 +41,7 @@ lengths = st.integers(1, 320)
 kinds = st.sampled_from([timed, images])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(kind=kinds, count=frame_counts, length=lengths, bounds=st.tuples(st.integers(0, 320), st.integers(0, 320)))
 def test_shards_follow_each_other_from_start_to_stop_without_gap_or_overlap(
     kind: Callable[[int], Timeline], count: int, length: int, bounds: tuple[int, int]
@@ -53,7 +53,7 @@ def test_shards_follow_each_other_from_start_to_stop_without_gap_or_overlap(
     assert all(0 < s.stop - s.start <= length for s in shards)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(kind=kinds, count=frame_counts, length=lengths)
 def test_a_shard_is_decoded_from_four_frames_before_to_four_after_within_the_video(
     kind: Callable[[int], Timeline], count: int, length: int
@@ -63,7 +63,7 @@ def test_a_shard_is_decoded_from_four_frames_before_to_four_after_within_the_vid
         assert list(range(s.first, s.last)) == around
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(kind=kinds, count=frame_counts, length=lengths, start=st.integers(0, 300))
 def test_each_decoded_frame_has_its_time_and_name(
     kind: Callable[[int], Timeline], count: int, length: int, start: int
@@ -81,7 +81,7 @@ def test_each_decoded_frame_has_its_time_and_name(
             assert s.names == ()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(count=frame_counts, length=lengths, every=st.integers(1, 60))
 def test_decoding_starts_from_the_last_keyframe_before_the_shard_or_the_one_before_that(
     count: int, length: int, every: int
@@ -92,7 +92,7 @@ def test_decoding_starts_from_the_last_keyframe_before_the_shard_or_the_one_befo
         assert list(s.seek_pts) == [100 + 3 * t for t in expected]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(count=frame_counts, length=lengths, every=st.integers(1, 60))
 def test_a_counted_video_is_decoded_from_the_last_place_that_gives_the_shards_first_frame(
     count: int, length: int, every: int
@@ -105,7 +105,7 @@ def test_a_counted_video_is_decoded_from_the_last_place_that_gives_the_shards_fi
         assert (s.pts, s.names, s.seek_pts) == (None, (), ())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=frame_counts, length=lengths)
 def test_an_interlaced_video_is_decoded_one_frame_further_on_each_side(count: int, length: int) -> None:
     for s in cut(replace(timed(count), interlaced=True), length):

@@ -49,14 +49,14 @@ def test_a_window_is_the_odd_number_of_frames_nearest_to_its_time(smoothing: int
     assert window > 1 or wanted <= 2 + 1e-6
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(values=scores, half=st.integers(0, 5))
 def test_the_median_is_that_of_scoring(values: list[float], half: int) -> None:
     found = Smoothing("median", 2 * half + 1, None)(np.array(values, float))
     np.testing.assert_array_equal(found, smooth(np.array(values, float), 2 * half + 1))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(values=scores, half=st.integers(0, 5))
 def test_the_causal_median_is_that_of_the_frame_and_those_before_it(values: list[float], half: int) -> None:
     found = Smoothing("causal_median", 2 * half + 1, None)(np.array(values, float))
@@ -67,7 +67,7 @@ def test_the_causal_median_is_that_of_the_frame_and_those_before_it(values: list
             assert found[frame] == statistics.median(window_of(values, frame, 2 * half, 0))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(values=scores, more=scores, half=st.integers(0, 5))
 def test_the_causal_median_of_a_frame_does_not_know_the_future(
     values: list[float], more: list[float], half: int
@@ -77,7 +77,7 @@ def test_the_causal_median_of_a_frame_does_not_know_the_future(
     np.testing.assert_array_equal(causal(np.array(values + more, float))[: len(values)], known)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(values=scores, half=st.integers(0, 5), sigma=st.floats(0.3, 5))
 def test_the_gaussian_weighs_the_frames_of_its_window(values: list[float], half: int, sigma: float) -> None:
     found = Smoothing("gaussian", 2 * half + 1, sigma)(np.array(values, float))

@@ -73,7 +73,7 @@ def test_the_footers_tell_what_is_in_each_file(table: StcTable) -> None:
     assert table.extraction == ExtractionConfig()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(batch=st.integers(2, 70), window=st.integers(1, 100), seed=st.integers(0, 5), number=st.integers(0, 5))
 def test_an_epoch_has_full_batches_of_different_cubes_of_the_table(
     table: StcTable, batch: int, window: int, seed: int, number: int
@@ -121,7 +121,7 @@ def test_order_is_decided_by_seed_and_epoch(folder: Path, table: StcTable) -> No
     assert names(*epoch(table, seed=4, epoch=1)) != first
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(batch=st.integers(2, 31), window=st.integers(1, 80), skip=st.integers(0, 31))
 def test_skipping_gives_the_batches_that_are_left(table: StcTable, batch: int, window: int, skip: int) -> None:
     whole = epoch(table, batch=batch, window=window)

@@ -54,7 +54,7 @@ video_id = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(identity=video_id)
 @example("../../etc/passwd")
 @example("/etc/passwd")
@@ -75,7 +75,7 @@ def test_a_key_stays_below_its_prefix_and_each_part_is_a_name_that_a_file_may_ha
         assert not name.endswith(RESERVED)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(first=video_id, second=video_id)
 @example("", "%")
 @example("", ".")
@@ -92,7 +92,7 @@ def test_two_ids_never_have_the_same_key(first: str, second: str) -> None:
     assert (key_path(first) == key_path(second)) == (first == second)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(identity=video_id)
 @example("")
 @example("a//b/")
@@ -104,7 +104,7 @@ def test_a_key_leads_back_to_its_id_unless_it_was_shortened(identity: str) -> No
     assert id_of_key(key) == (None if "~" in key else identity)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(identity=video_id)
 def test_a_shortened_part_is_not_the_key_of_any_other_id(identity: str) -> None:
     assert (key_path(key_path(identity)) == key_path(identity)) == (key_path(identity) == identity)

@@ -40,7 +40,7 @@ def test_anomalies_among_the_training_cubes_count_but_not_by_how_far_off_they_ar
     assert near.scale < 3 * fit_tail(clean).scale
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=st.lists(finite, min_size=1, max_size=300), asked=st.lists(finite, min_size=2, max_size=50))
 def test_surprise_is_finite_never_negative_and_never_smaller_for_a_larger_value(
     values: list[float], asked: list[float]
@@ -62,7 +62,7 @@ def test_equal_training_values_make_any_larger_one_surprising_and_stay_usual_the
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shares=st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.4, 1.3, 2.7, 9.0]), min_size=1, max_size=300))
 def test_values_that_were_counted_are_as_rare_as_they_are_and_none_is_rarer_than_the_footage_supports(
     shares: list[float],

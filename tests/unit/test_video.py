@@ -112,7 +112,7 @@ def test_a_shard_has_the_pixels_that_a_player_shows_wherever_it_begins_and_ends(
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264_open_gop.ts", "mpeg4_reordered.avi"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(start=st.integers(0, FRAMES - 1), length=st.integers(1, FRAMES))
 def test_any_range_of_frames_has_the_pixels_of_the_whole(name: str, start: int, length: int, written: Written) -> None:
     video, timeline, images = written(name)
