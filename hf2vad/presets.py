@@ -74,10 +74,12 @@ WHOLE = replace(
     working=replace(OURS.working, steady=True, clock=True),
     flow=replace(OURS.flow, follow=True),
     motion=replace(OURS.motion, even_light=True),
-    detector=replace(OURS.detector, kinds=("foreground", "motion"), foreground=ForegroundConfig(outline=0.5)),
+    detector=replace(
+        OURS.detector, kinds=("foreground", "motion"), foreground=ForegroundConfig(outline=0.5, sharpness=1.2)
+    ),
 )
 """Boxes of whole objects, and of what moves outside of them; also where the camera sways or the light flickers. What
-has gone, and is seen in the background alone, has no box."""
+has gone, and is seen in the background alone, has no box, nor have light and shadow."""
 
 PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
     {

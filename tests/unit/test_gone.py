@@ -1,4 +1,4 @@
-"""What has gone, and is seen in the background alone, has no box; what is there has one, whatever is behind it."""
+"""What has gone has no box, nor have light and shadow; what is there has one, whatever is behind it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hf2vad.cubes.detectors.detector import NO_BOXES, FrameContext, Resources
-from hf2vad.cubes.detectors.foreground import ForegroundDetector, outlined
+from hf2vad.cubes.detectors.foreground import ForegroundDetector, outlined, sharp
 from hf2vad.cubes.detectors.ground import smooth
 from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.extract import Extractor
@@ -105,6 +105,48 @@ def test_only_the_outline_inside_of_the_picture_counts() -> None:
     assert ratio(seen(place), with_person(place, whole), whole) == 1, "nothing of the outline is inside"
 
 
+def with_light(picture: U8, strength: float, spread: float = 10.0) -> U8:
+    """The picture with a soft patch of light, or of shadow where `strength` is negative, in grey levels."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    patch = np.exp(-((columns - 50) ** 2 + (rows - 40) ** 2) / (2 * spread**2))
+    return np.clip(picture + strength * patch[..., None], 0, 255).astype(np.uint8)
+
+
+SHARP = ForegroundConfig(sharpness=1.2)
+
+
+@pytest.mark.parametrize("kind", GROUNDS)
+@pytest.mark.parametrize("strength", [-60, 60])
+def test_light_and_shadow_have_no_box(kind: str, strength: float) -> None:
+    place = empty(kind)
+    lit = seen(with_light(place, strength))
+    assert len(boxes(lit, place, ForegroundConfig())) == 1
+    assert len(boxes(lit, place, SHARP)) == 0
+
+
+def test_who_casts_a_soft_shadow_has_a_box_with_it() -> None:
+    place = empty("rough")
+    image = seen(with_person(with_light(place, -60)))
+    assert boxes(image, place, SHARP).tolist() == boxes(image, place, ForegroundConfig()).tolist()
+
+
+@pytest.mark.parametrize("blur", [0.0, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("kind", GROUNDS)
+def test_who_is_out_of_focus_has_a_box(kind: str, blur: float) -> None:
+    place = empty(kind)
+    there = with_person(place)
+    if blur:
+        place, there = (np.asarray(cv2.GaussianBlur(each, (0, 0), blur), np.uint8) for each in (place, there))
+    assert len(boxes(seen(there), place, replace(CHECKED, sharpness=1.2))) == 1
+
+
+def test_a_step_is_three_times_as_steep_as_it_is_high() -> None:
+    place, there = empty("plain"), with_person(empty("plain"))
+    x1, y1, x2, y2 = PERSON
+    contour = np.array([[[x1, y1]], [[x1, y2 - 1]], [[x2 - 1, y2 - 1]], [[x2 - 1, y1]]], np.int32)
+    assert sharp(contour, smooth(there), smooth(place)) == pytest.approx(3, rel=0.15)
+
+
 def leaves(count: int = 60, stays: int = 40) -> Iterator[U8]:
     """Somebody stands at `PERSON` for most of the time, and has gone then; a thing crosses above all the while."""
     place = empty("rough")
@@ -130,7 +172,7 @@ def test_where_somebody_stood_for_most_of_a_video_no_box_is_left_behind(tmp_path
     assert len(at_person(0.0)) == 15
     assert at_person(0.5) == []
     assert preset("features").extraction.detector.foreground.outline == 0.5
-    assert preset("compact").extraction.detector.foreground.outline == 0.5
+    assert preset("compact").extraction.detector.foreground == preset("features").extraction.detector.foreground
 
 
 def test_shards_do_not_show(tmp_path: Path) -> None:
@@ -140,7 +182,7 @@ def test_shards_do_not_show(tmp_path: Path) -> None:
     assert [batch.boxes.tobytes() for batch in parts] == [batch.boxes.tobytes() for batch in whole]
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.0])
-def test_a_share_out_of_range_is_refused(value: float) -> None:
-    with pytest.raises(ConfigError, match=r"detector\.foreground\.outline must be at least 0 and below 1"):
-        ForegroundConfig(outline=value)
+@pytest.mark.parametrize(("name", "value", "most"), [("outline", -0.1, 1), ("outline", 1.0, 1), ("sharpness", 4.0, 4)])
+def test_a_share_out_of_range_is_refused(name: str, value: float, most: int) -> None:
+    with pytest.raises(ConfigError, match=rf"detector\.foreground\.{name} must be at least 0 and below {most}"):
+        ForegroundConfig(**{name: value})

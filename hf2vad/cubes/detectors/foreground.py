@@ -20,6 +20,8 @@ GROW = 2
 """Pixels added on each side of a box, and of an earlier detector's box before what is in it is ignored."""
 EDGE = 3
 """Width of an outline, in pixels, and distance from the picture's edge up to which nothing counts as outline."""
+STEEPEST = 0.95
+"""Quantile of the steepness in a component that tells whether it has sharp edges anywhere."""
 LONGEST = 10
 """Boxes whose longer side is at least so many times the shorter one are dropped."""
 
@@ -68,13 +70,19 @@ class ForegroundDetector(Detector):
         boxes = [
             (x, y, x + w, y + h)
             for contour in contours
-            if cv2.contourArea(contour) > settings.min_area
-            and (not settings.outline or outlined(contour, image, ground) >= settings.outline)
+            if cv2.contourArea(contour) > settings.min_area and self._is_there(contour, image, ground)
             for x, y, w, h in self._objects(contour, mask)
             if max(w, h) < LONGEST * min(w, h)
         ]
         around = grown(np.array(boxes, np.float32).reshape(-1, 4), GROW, width, height)
         return Detections(around[box_order(around)])
+
+    def _is_there(self, contour: Contour, image: U8, ground: U8) -> bool:
+        """True if a component of foreground is something in the picture: not what has gone, not light or shadow."""
+        outline, sharpness = self._settings.outline, self._settings.sharpness
+        if outline and outlined(contour, image, ground) < outline:
+            return False
+        return not sharpness or sharp(contour, image, ground) >= sharpness
 
     def _objects(self, contour: Contour, mask: U8) -> Iterator[Rect]:
         """The rectangles (x, y, width, height) of the parts that a component of foreground is cut into, from left to
@@ -121,20 +129,40 @@ def outlined(contour: Contour, image: U8, ground: U8) -> float:
 
     Both are (H, W, 3) BGR, smoothed. 1 where the component reaches the picture's edges all around.
     """
-    height, width = image.shape[:2]
+    rows, columns, band = _outline(contour, image.shape)
+    now, before = (cv2.mean(_steepness(picture[rows, columns]), band)[0] for picture in (image, ground))
+    return now / before if before else 1.0
+
+
+def sharp(contour: Contour, image: U8, ground: U8) -> float:
+    """How steep the difference of `image` to `ground` is in a component of foreground, at its steepest twentieth and as
+    a share of the mean difference: about 3 for a step from one pixel to the next, less than 1 for light and shadow.
+
+    Both are (H, W, 3) BGR, smoothed. The texture of the ground is in both, and not in their difference.
+    """
+    rows, columns, band = _outline(contour, image.shape)
+    difference = image[rows, columns].astype(np.float32) - ground[rows, columns]
+    inside = np.zeros_like(band)
+    cv2.drawContours(inside, [contour], -1, 1, cv2.FILLED, offset=(-columns.start, -rows.start))
+    mean = float(np.sqrt(np.einsum("yxc,yxc->yx", difference, difference))[inside > 0].mean())
+    return float(np.quantile(_steepness(difference)[(inside | band) > 0], STEEPEST)) / mean
+
+
+def _outline(contour: Contour, shape: Sequence[int]) -> tuple[slice, slice, U8]:
+    """Rows and columns around a component, and in these 1 where its outline is, which the picture's edge is no part
+    of. shape: that of the picture."""
+    height, width = shape[:2]
     x, y, across, down = cv2.boundingRect(contour)
     x1, y1, x2, y2 = max(0, x - EDGE), max(0, y - EDGE), min(width, x + across + EDGE), min(height, y + down + EDGE)
     band = np.zeros((y2 - y1, x2 - x1), np.uint8)
     cv2.drawContours(band, [contour], -1, 1, EDGE, offset=(-x1, -y1))
-    inside = np.zeros_like(band)  # the picture's edge is no outline
-    inside[max(0, EDGE - y1) : height - EDGE - y1, max(0, EDGE - x1) : width - EDGE - x1] = 1
-    band &= inside
-    now, before = (cv2.mean(_contrast(picture[y1:y2, x1:x2]), band)[0] for picture in (image, ground))
-    return now / before if before else 1.0
+    framed = np.zeros_like(band)
+    framed[max(0, EDGE - y1) : height - EDGE - y1, max(0, EDGE - x1) : width - EDGE - x1] = 1
+    return slice(y1, y2), slice(x1, x2), band & framed
 
 
-def _contrast(picture: U8) -> F32:
-    """(H, W): length of the gradient of a (H, W, 3) picture, over all three channels."""
+def _steepness(picture: U8 | F32) -> F32:
+    """(H, W): length of the gradient of (H, W, 3), over all three channels."""
     slopes = (cv2.Sobel(picture, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))
     return np.asarray(np.sqrt(sum(np.einsum("yxc,yxc->yx", slope, slope) for slope in slopes)), np.float32)
 

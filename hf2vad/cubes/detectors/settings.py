@@ -109,6 +109,11 @@ class ForegroundConfig:
     """Least contrast along the outline of foreground, as a share of the background's contrast there. Below it, the
     outline is that of something in the background that has gone from the picture. 0: all foreground counts."""
 
+    sharpness: float = field(default=0.0, metadata={OMIT_DEFAULT: True})
+    """Least steepness of the difference to the background in foreground, at its steepest twentieth and as a share of
+    the mean difference: a step from one pixel to the next has about 3. Below it, foreground is light or shadow. 0: all
+    counts."""
+
     def __post_init__(self) -> None:
         name = "detector.foreground"
         require(0 < self.threshold < 255, f"{name}.threshold must lie between 1 and 254, got {self.threshold}")
@@ -117,6 +122,7 @@ class ForegroundConfig:
         require(0 < self.valley <= 1, f"{name}.valley must be above 0 and at most 1, got {self.valley}")
         require(0 < self.most <= 1, f"{name}.most must be above 0 and at most 1, got {self.most}")
         require(0 <= self.outline < 1, f"{name}.outline must be at least 0 and below 1, got {self.outline}")
+        require(0 <= self.sharpness < 4, f"{name}.sharpness must be at least 0 and below 4, got {self.sharpness}")
 
 
 @dataclass(frozen=True)
