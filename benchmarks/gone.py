@@ -1,4 +1,4 @@
-"""Boxes of what has gone, with a look at the outlines of foreground and without.
+"""Boxes of what has gone, and of light and shadow, with a look at foreground's outline and sharpness and without.
 
 Example:
     python -m hf2vad.demo --scene corridor --out corridor
@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.measure import save
 from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import catalogue
+from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.extract import Extractor
 from hf2vad.presets import preset
 from hf2vad.schema import BOX, F32, F64, FRAMES
@@ -46,8 +47,9 @@ def main() -> None:
     parser.add_argument("--actors", default="", help="boxes.parquet of a generated scene")
     options = parser.parse_args()
     counts = {}
-    for name, outline in (("without", 0.0), ("with", preset("features").extraction.detector.foreground.outline)):
-        found = boxes_of(options.archive, outline)
+    looks = preset("features").extraction.detector.foreground
+    for name, foreground in (("without", replace(looks, outline=0.0, sharpness=0.0)), ("with", looks)):
+        found = boxes_of(options.archive, foreground)
         counts[name] = {"boxes": sum(len(boxes) for frames in found.values() for boxes in frames.values())}
         if options.actors:
             counts[name] |= compared(found, actors_of(options.actors, found))
@@ -55,10 +57,9 @@ def main() -> None:
     print(json.dumps(counts, indent=2))
 
 
-def boxes_of(archive: str, outline: float) -> Boxes:
-    """The boxes of preset `features` in each frame of an archive, with this `detector.foreground.outline`."""
+def boxes_of(archive: str, foreground: ForegroundConfig) -> Boxes:
+    """The boxes of preset `features` in each frame of an archive, with these settings of `detector.foreground`."""
     extraction = preset("features").extraction
-    foreground = replace(extraction.detector.foreground, outline=outline)
     extractor = Extractor(replace(extraction, detector=replace(extraction.detector, foreground=foreground)))
     found: dict[str, dict[int, F32]] = {}
     for video in catalogue(archive):
@@ -106,7 +107,7 @@ def area(boxes: F32) -> F64:
 
 
 def table() -> str:
-    """Boxes, boxes of nothing, and actors with a box, without and with a look at the outlines."""
+    """Boxes, boxes of nothing, and actors with a box, without and with both looks."""
     head = ["footage", "boxes", "of nothing", "actors with a box, %"]
     rows = []
     for result in results("gone_*.json"):
