@@ -41,11 +41,11 @@ def edge_scale(values: F32, at_edge: npt.NDArray[np.bool_]) -> dict[str, F32]:
 def measured(feature: Feature[Any], cubes: CubeArrays) -> F32:
     """(B,) values of cubes by a fitted feature; of boxes at the picture's edge, nearer to the scale of all."""
     values = feature.measure(cubes)
-    return values if cubes.at_edge is None else on_one_scale(feature.arrays, values, cubes.at_edge)
+    return values if cubes.at_edge is None else nearer(feature.arrays, values, cubes.at_edge)
 
 
-def on_one_scale(arrays: Mapping[str, F32], values: F32, at_edge: npt.NDArray[np.bool_]) -> F32:
-    """(B,) values as `measured` gives them; arrays: those of the feature. All as they are if it has no such array."""
+def nearer(arrays: Mapping[str, F32], values: F32, at_edge: npt.NDArray[np.bool_]) -> F32:
+    """(B,) values as `measured` gives them; arrays: those of the feature. Without its scale values stay as they are."""
     if ARRAY not in arrays:
         return values
     own, becomes = arrays[ARRAY].astype(np.float64)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hf2vad.features.edge import edge_scale, on_one_scale
+from hf2vad.features.edge import edge_scale, nearer
 from hf2vad.features.feature import Feature
 from hf2vad.features.settings import YARDSTICK
 from hf2vad.fitting.measure import MeasuredFile
@@ -37,6 +37,6 @@ def rescaled(files: Sequence[MeasuredFile], features: Mapping[str, Feature[Any]]
     """`files`, measured by features without scales for the picture's edge, as `features` with them measure."""
 
     def moved(file: MeasuredFile, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: on_one_scale(features[name].arrays, own, file.at_edge) for name, own in values.items()}
+        return {name: nearer(features[name].arrays, own, file.at_edge) for name, own in values.items()}
 
     return [replace(file, values=moved(file, file.values), own=moved(file, file.own)) for file in files]

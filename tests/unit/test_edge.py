@@ -15,7 +15,7 @@ import pytest
 from hf2vad.bundle.bundle import Bundle, load_bundle
 from hf2vad.cubes.cut import at_edge
 from hf2vad.cubes.settings import ExtractionConfig
-from hf2vad.features.edge import ARRAY, FEWEST, edge_scale, on_one_scale
+from hf2vad.features.edge import ARRAY, FEWEST, edge_scale, nearer
 from hf2vad.features.feature import CubeArrays
 from hf2vad.features.tail import fit_tail
 from hf2vad.jobs.train import TrainJob, train_job
@@ -61,7 +61,7 @@ def test_values_at_the_edge_go_half_of_the_way_to_those_as_rare_among_all() -> N
     values, edge = normal(20_000, 0)
     arrays = edge_scale(values, edge)
     unseen, unseen_edge = normal(50_000, 1)
-    moved = on_one_scale(arrays, unseen, unseen_edge)
+    moved = nearer(arrays, unseen, unseen_edge)
     own = unseen[unseen_edge].astype(np.float64)
     as_rare = fit_tail(values).values_at(fit_tail(values[edge]).surprise(own))
     assert moved[unseen_edge] == pytest.approx((own + as_rare) / 2, rel=1e-4)
@@ -75,7 +75,7 @@ def test_what_is_rarer_at_the_edge_stays_rarer_however_rare() -> None:
     values, edge = normal(5_000, 0)
     arrays = edge_scale(values, edge)
     asked = np.concatenate([[0.0], np.geomspace(0.1, 1e6, 500)]).astype(np.float32)
-    moved = on_one_scale(arrays, asked, np.ones(len(asked), np.bool_))
+    moved = nearer(arrays, asked, np.ones(len(asked), np.bool_))
     assert np.isfinite(moved).all()
     assert (np.diff(moved) >= 0).all()
     assert (np.diff(moved[asked > 1]) > 0).all()
@@ -87,14 +87,14 @@ def test_where_hardly_any_box_is_at_the_edge_nothing_changes() -> None:
     values, edge = normal(FEWEST * 9, 0)
     assert edge.sum() < FEWEST
     assert edge_scale(values, edge) == {}
-    assert on_one_scale({}, values, edge) is values
+    assert nearer({}, values, edge) is values
 
 
 def test_equal_values_at_the_edge_have_a_scale_too() -> None:
     values, edge = normal(5_000, 0)
     values[edge] = 2.0
     arrays = edge_scale(values, edge)
-    moved = on_one_scale(arrays, np.array([1, 2, 2.5], np.float32), np.ones(3, np.bool_))
+    moved = nearer(arrays, np.array([1, 2, 2.5], np.float32), np.ones(3, np.bool_))
     assert np.isfinite(moved).all()
     assert moved[0] == moved[1] < moved[2]
 
