@@ -144,7 +144,7 @@ def sharp(contour: Contour, image: U8, ground: U8) -> float:
     difference = image[rows, columns].astype(np.float32) - ground[rows, columns]
     inside = np.zeros_like(band)
     cv2.drawContours(inside, [contour], -1, 1, cv2.FILLED, offset=(-columns.start, -rows.start))
-    mean = float(np.sqrt(np.einsum("yxc,yxc->yx", difference, difference))[inside > 0].mean())
+    mean = cv2.mean(_lengths(np.square(difference)), inside)[0]
     return float(np.quantile(_steepness(difference)[(inside | band) > 0], STEEPEST)) / mean
 
 
@@ -163,8 +163,13 @@ def _outline(contour: Contour, shape: Sequence[int]) -> tuple[slice, slice, U8]:
 
 def _steepness(picture: U8 | F32) -> F32:
     """(H, W): length of the gradient of (H, W, 3), over all three channels."""
-    slopes = (cv2.Sobel(picture, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))
-    return np.asarray(np.sqrt(sum(np.einsum("yxc,yxc->yx", slope, slope) for slope in slopes)), np.float32)
+    across, down = (cv2.Sobel(picture, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))
+    return _lengths(np.square(across) + np.square(down))
+
+
+def _lengths(squares: npt.NDArray[Any]) -> F32:
+    """(H, W): square root of the sum over channels of (H, W, 3) squares."""
+    return np.asarray(cv2.sqrt(cv2.transform(squares, np.ones((1, 3), np.float32))), np.float32)
 
 
 def _extent(mask: U8, margin: int) -> tuple[tuple[int, int], U8]:
