@@ -25,8 +25,9 @@ from benchmarks.tables import markdown, results
 from hf2vad.archive.catalog import catalogue
 from hf2vad.cubes.detectors.settings import ForegroundConfig
 from hf2vad.cubes.extract import Extractor
+from hf2vad.evidence.whole import overlaps, shared_areas
 from hf2vad.presets import preset
-from hf2vad.schema import BOX, F32, F64, FRAMES
+from hf2vad.schema import BOX, F32, FRAMES
 from hf2vad.storage import read_table
 from hf2vad.tables.read import name_in
 from hf2vad.video.timeline import probe
@@ -87,23 +88,10 @@ def compared(found: Boxes, actors: Boxes) -> dict[str, int]:
     for video, frames in found.items():
         for frame, boxes in frames.items():
             there = actors.get(video, {}).get(frame, np.empty((0, 4), np.float32))
-            shared = overlap(boxes, there)
-            nothing += int((shared.sum(1) <= COVERED * area(boxes)).sum())
-            union = area(boxes)[:, None] + area(there) - shared
-            known, boxed = known + len(there), boxed + int((shared / union >= COVERED).any(0).sum())
+            area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+            nothing += int((shared_areas(boxes, there).sum(1) <= COVERED * area).sum())
+            known, boxed = known + len(there), boxed + int((overlaps(boxes, there) >= COVERED).any(0).sum())
     return {"of_nothing": nothing, "actors": known, "actors_with_a_box": boxed}
-
-
-def overlap(boxes: F32, others: F32) -> F64:
-    """(N, M) areas that (N, 4) and (M, 4) boxes share."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    return np.asarray(np.clip(high - low, 0, None).prod(2), np.float64)
-
-
-def area(boxes: F32) -> F64:
-    """(N,) areas of (N, 4) boxes."""
-    return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(1), np.float64)
 
 
 def table() -> str:

@@ -39,7 +39,7 @@ from hf2vad.features.registry import feature_classes, networks_for
 from hf2vad.features.settings import FEATURES, FusionConfig
 from hf2vad.fitting.calibrate import Calibrations, calibrate
 from hf2vad.fitting.cameras import Cameras
-from hf2vad.fitting.edges import rescaled, with_edge_scales
+from hf2vad.fitting.edges import with_edge_scales
 from hf2vad.fitting.folds import Folds
 from hf2vad.fitting.measure import MeasuredFile, measure_files
 from hf2vad.fitting.sample import fit_features
@@ -134,8 +134,8 @@ def learned(
         settings["motion"] = preset("features").density
     fitted, _ = fit_features(train, settings, seed=seed, cameras=cameras)
     normal = measure_files(train, FeatureSet(fitted, None, 1024), folds=Folds.of(train.files), cameras=cameras)
-    scaled = with_edge_scales(fitted, normal)
-    return FeatureSet(scaled, None, 1024), rescaled(normal, scaled)
+    scaled, normal, _ = with_edge_scales(fitted, normal)
+    return FeatureSet(scaled, None, 1024), normal
 
 
 def fusions(chosen: FusionConfig) -> dict[str, FusionConfig]:

@@ -61,11 +61,16 @@ def whole_of(objects: Objects, row: Mapping[str, Any]) -> list[float]:
 
 def overlaps(boxes: F32, others: F32) -> F64:
     """(N, M): intersection over union."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    inside = np.prod(np.maximum(high - low, 0), axis=2)
+    inside = shared_areas(boxes, others)
     area, other = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (boxes, others))
     return np.asarray(inside / np.maximum(area[:, None] + other[None] - inside, 1e-9), np.float64)
+
+
+def shared_areas(boxes: F32, others: F32) -> F32:
+    """(N, M): area that each of (N, 4) boxes shares with each of (M, 4) others."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return np.asarray(np.prod(np.maximum(high - low, 0), axis=2), np.float32)
 
 
 def _shifts(boxes: F32, before: F32) -> F64:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +15,12 @@ from hf2vad.fitting.measure import MeasuredFile
 
 
 def with_edge_scales(
-    features: Mapping[str, Feature[Any]], files: Sequence[MeasuredFile], plain: Sequence[MeasuredFile] | None = None
-) -> dict[str, Feature[Any]]:
-    """The features with their scales for boxes at the picture's edge, as far as there are enough of them. The yardstick
-    and features whose values are counted shares have none.
+    features: Mapping[str, Feature[Any]], files: list[MeasuredFile], plain: list[MeasuredFile] | None = None
+) -> tuple[dict[str, Feature[Any]], list[MeasuredFile], list[MeasuredFile] | None]:
+    """The features with their scales for boxes at the picture's edge, as far as there are enough of them, and `files`
+    and `plain` as they measure then. The yardstick and features whose values are counted shares have no scale.
 
-    files, plain: what the features, which have no scales yet, measure in the training footage, as `calibrate` takes it.
+    files, plain: what the features, without scales yet, measure in the training footage, as `calibrate` takes it.
     """
     scaled = dict(features)
     for name, feature in features.items():
@@ -30,13 +30,12 @@ def with_edge_scales(
         values = np.concatenate([file.values[name] for file in source])
         found = edge_scale(values, np.concatenate([file.at_edge for file in source]))
         scaled[name] = replace(feature, arrays={**feature.arrays, **found})
-    return scaled
 
+    def moved(file: MeasuredFile) -> MeasuredFile:
+        values, own = (
+            {name: nearer(scaled[name].arrays, each, file.at_edge) for name, each in measured.items()}
+            for measured in (file.values, file.own)
+        )
+        return replace(file, values=values, own=own)
 
-def rescaled(files: Sequence[MeasuredFile], features: Mapping[str, Feature[Any]]) -> list[MeasuredFile]:
-    """`files`, measured by features without scales for the picture's edge, as `features` with them measure."""
-
-    def moved(file: MeasuredFile, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: nearer(features[name].arrays, own, file.at_edge) for name, own in values.items()}
-
-    return [replace(file, values=moved(file, file.values), own=moved(file, file.own)) for file in files]
+    return scaled, [moved(file) for file in files], plain and [moved(file) for file in plain]

@@ -20,7 +20,7 @@ from hf2vad.errors import ConfigError
 from hf2vad.features.registry import networks_for
 from hf2vad.fitting.calibrate import calibrate
 from hf2vad.fitting.cameras import Cameras
-from hf2vad.fitting.edges import rescaled, with_edge_scales
+from hf2vad.fitting.edges import with_edge_scales
 from hf2vad.fitting.hold_out import hold_out
 from hf2vad.fitting.measure import measure_normal
 from hf2vad.fitting.probe import example_cameras, learnt_seconds, normal_examples, probe_cubes
@@ -111,8 +111,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
     if not group.first:
         return
     if by_surprise:
-        features = with_edge_scales(features, measured, plain)
-        measured, plain = rescaled(measured, features), plain and rescaled(plain, features)
+        features, measured, plain = with_edge_scales(features, measured, plain)
     normal = calibrate(
         measured,
         fusion=recipe.fusion,

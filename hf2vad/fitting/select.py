@@ -23,7 +23,7 @@ from hf2vad.features.registry import networks_for
 from hf2vad.features.settings import FusionConfig
 from hf2vad.fitting.calibrate import calibrate
 from hf2vad.fitting.cameras import Cameras
-from hf2vad.fitting.edges import rescaled, with_edge_scales
+from hf2vad.fitting.edges import with_edge_scales
 from hf2vad.fitting.hold_out import hold_out
 from hf2vad.fitting.measure import measure_normal
 from hf2vad.fitting.pseudo import HeldOut, Kind, cubes_of, figure_row, first_best, pseudo_anomalies, separation
@@ -116,8 +116,8 @@ class Selector:
             engine = EagerEngine(network, device=self.device, batch=batch, networks=networks)
         features = FeatureSet(fit_features(fit, counted, seed=recipe.training.seed)[0], engine, batch)
         files, plain = measure_normal(fit, unseen, features, None, Group())
-        features = replace(features, features=with_edge_scales(features.features, files, plain))
-        files, plain = rescaled(files, features.features), plain and rescaled(plain, features.features)
+        scaled, files, plain = with_edge_scales(features.features, files, plain)
+        features = replace(features, features=scaled)
         smoothing = SmoothingRule(self._window)
         normal = calibrate(files, fusion=recipe.fusion, smoothing=smoothing, where=self.table.uri, plain=plain)
         fusion, rows = choose_parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,23 @@ import pytest
 
 from hf2vad.bundle.bundle import Bundle, load_bundle
 from hf2vad.cubes.cut import at_edge
+from hf2vad.cubes.extract import Extractor
 from hf2vad.cubes.settings import ExtractionConfig
+from hf2vad.evidence.cube import cut_again
 from hf2vad.features.edge import ARRAY, FEWEST, edge_scale, nearer
 from hf2vad.features.feature import CubeArrays
 from hf2vad.features.tail import fit_tail
 from hf2vad.jobs.train import TrainJob, train_job
-from hf2vad.schema import F64, STC, CubeBatch, pack_metadata
+from hf2vad.presets import preset
+from hf2vad.schema import BOX, F64, STC, U8, CubeBatch, pack_metadata
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
 from hf2vad.settings import to_dict
 from hf2vad.storage import put_table
 from hf2vad.tables.cubes import cubes_to_arrow
 from hf2vad.training.data import StcTable
+from hf2vad.video.timeline import probe
+from tests.moving import extract, only_video, write_video
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,40 @@ from hf2vad.training.data import StcTable
 )
 def test_a_box_within_a_two_hundredth_of_the_longer_side_is_at_the_edge(box: tuple[float, ...], cut: bool) -> None:
     assert at_edge(np.array([box], np.float32), (320, 240)).tolist() == [cut]
+
+
+def crossing(count: int = 30) -> Iterator[U8]:
+    """A thing that comes in at the left edge of 96×72 pixels and goes out at the right one."""
+    rng = np.random.default_rng(3)
+    ground = rng.integers(60, 90, (72, 96, 3), np.uint8)
+    for number in range(count):
+        image = ground.copy()
+        x = 4 * number - 16
+        image[24:48, max(0, x) : max(0, x + 16)] = 220
+        yield image
+
+
+@pytest.mark.parametrize("longest", [0, 64])
+def test_extraction_says_which_boxes_are_at_the_edge_at_any_working_size(longest: int, tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", crossing())
+    whole = preset("features").extraction
+    config = replace(whole, working=replace(whole.working, longest=longest))
+    video, extractor = only_video(tmp_path), Extractor(config)
+    batches = extract(video, 1000, extractor)
+    edges = {batch.frame: batch.at_edge.tolist() for batch in batches if len(batch) and batch.at_edge is not None}
+    for batch in batches:
+        if len(batch):
+            near = (batch.boxes[:, 0] <= 0.48) | (batch.boxes[:, 2] >= 96 - 0.48)
+            assert edges[batch.frame] == near.tolist()
+    assert any(map(any, (edges[frame] for frame in edges if frame < 8))), "where it comes in"
+    assert any(map(any, (edges[frame] for frame in edges if frame > 22))), "where it goes out"
+    assert not any(map(any, (edges[frame] for frame in range(11, 18)))), "between"
+    frame = next(frame for frame, found in edges.items() if any(found))
+    box = next(batch for batch in batches if batch.frame == frame).boxes[edges[frame].index(True)]
+    row = {"frame": frame, "class": None, "class_score": None, **dict(zip(BOX, box.tolist(), strict=True))}
+    again = cut_again(extractor, video, probe(video), row).arrays(row)
+    assert again.at_edge is not None
+    assert again.at_edge.tolist() == [True], "evidence measures it as scoring did"
 
 
 def test_no_box_is_at_no_edge() -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from hf2vad.features.edge import ARRAY
 from hf2vad.features.feature import CubeArrays, CubeSample
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.perspective import fit_perspective
 from hf2vad.features.registry import feature_classes
 from hf2vad.features.settings import FusionConfig
 from hf2vad.features.tail import fit_tail
-from hf2vad.features.taught import TaughtCubes
+from hf2vad.features.taught import NO_TAUGHT, TaughtCubes
 from hf2vad.presets import preset
-from hf2vad.schema import CubeBatch
+from hf2vad.schema import FEATURE_COLUMNS, CubeBatch
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer, Surprise
 from hf2vad.scoring.shard import cubes_of, score_shard
@@ -24,6 +26,8 @@ from tests.stc import frame_cubes, make_cubes
 
 COUNTS = [1, 0, 1, 62, 1, 128, 0, 1, 70, 0, 57, 1, 2]
 """Cubes of each frame: shards that end in some of them leave one cube or a few for the last batch."""
+HALVED = np.array([[0, 1, 2], [0, 0.5, 1]], np.float32)
+"""Scale of boxes at the picture's edge: their values become half as large."""
 FUSION: FusionConfig = preset("features").fusion
 
 
@@ -41,6 +45,7 @@ def features() -> FeatureSet:
     settings = {name: classes[name].Settings() for name in (*FUSION.weights, "look", "place")}
     settings["motion"] = DensityConfig(kind="knn")
     fitted = {name: classes[name](own).fit(sample) for name, own in settings.items()}
+    fitted = {name: replace(each, arrays={**each.arrays, ARRAY: HALVED}) for name, each in fitted.items()}
     vectors = {"shape": fitted["shape"].vectors(seen)[:40]}
     taught = TaughtCubes(vectors, {"shape": 1.0}, np.arange(40) < 20, np.zeros(40, np.int32))
     return FeatureSet(fitted, None, 64, taught)
@@ -69,3 +74,16 @@ def test_where_a_shard_begins_shows_in_no_digit_of_a_score(
     assert whole.num_rows == sum(max(1, count) for count in COUNTS)
     assert scored(frames[first:], features, scorer).equals(whole.slice(before))
     assert scored(frames[:first], features, scorer).equals(whole.slice(0, before))
+
+
+def test_rows_have_the_values_of_the_pictures_edge(
+    frames: list[CubeBatch], features: FeatureSet, scorer: Scorer
+) -> None:
+    found = scored(frames, replace(features, taught=NO_TAUGHT), scorer).to_pandas().dropna(subset=["x1"])
+    cubes = cubes_of(frames)
+    edge = found.groupby("frame").cumcount().to_numpy() == 0
+    assert cubes.at_edge is not None
+    assert edge.tolist() == cubes.at_edge.tolist(), "the first box of each frame"
+    for name, feature in features.features.items():
+        own = feature.measure(cubes)
+        assert found[FEATURE_COLUMNS[name]].to_numpy() == pytest.approx(np.where(edge, own / 2, own), rel=1e-4), name
