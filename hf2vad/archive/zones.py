@@ -58,8 +58,8 @@ class Zone:
         x, y = points[:, 0], points[:, 1]
         inside = np.zeros(len(points), np.bool_)
         for (x1, y1), (x2, y2) in zip(self.points, (*self.points[1:], self.points[0]), strict=True):
-            if y1 != y2:  # a level ray crosses no level edge
-                inside ^= ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
+            level = (y1 > y) != (y2 > y)  # at no point with an edge that is level, or of hardly any height
+            inside[level] ^= x[level] < (x2 - x1) * (y[level] - y1) / (y2 - y1) + x1
         return inside
 
     def to_json(self) -> dict[str, Any]:

@@ -94,6 +94,11 @@ def test_a_triangle_holds_what_lies_between_its_corners(
     assert held.tolist() == [True, False]
 
 
+def test_an_edge_of_hardly_any_height_divides_by_nothing() -> None:
+    zone = Zone("ignore", ((0.0, 1.0), (0.0, 2.2e-311), (1.0, 0.0)))
+    assert zone.holds(np.array([[0.3, 0.3], [0.8, 0.8]])).tolist() == [True, False]
+
+
 def test_feet_are_shares_of_the_picture() -> None:
     assert feet_of(np.array([[10, 0, 30, 40.5]], np.float32), SIZE).tolist() == [[0.2, 0.5]]
 
