@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from hf2vad.schema import F64
 
@@ -18,6 +17,8 @@ def auroc(labels: Labels, scores: F64) -> float | None:
     """The chance that an anomalous frame scores above a normal one; none where only one kind is there."""
     if labels.all() or not labels.any():
         return None
+    from sklearn.metrics import roc_auc_score  # seconds and megabytes that only evaluation pays
+
     return float(roc_auc_score(labels, scores))
 
 

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sklearn.metrics import auc
 
 from hf2vad.errors import EvaluationError
 from hf2vad.evaluation.frames import FEATURE_PARTS, Part, column_part
@@ -61,6 +60,8 @@ def detection_area(found: F64, false: F64, frames: int) -> float | None:
     per_frame = np.r_[0.0, _at_or_above(false, scores) / frames]
     end = int(np.searchsorted(per_frame, 1.0))
     last = float(np.interp(1.0, per_frame[end - 1 : end + 1], rate[end - 1 : end + 1]))
+    from sklearn.metrics import auc  # seconds and megabytes that only evaluation pays
+
     return float(auc(np.r_[per_frame[:end], 1.0], np.r_[rate[:end], last]))
 
 

@@ -1,24 +1,20 @@
-"""The cube that an event is shown by, cut again from its video, and what the networks make of it."""
+"""The cube that an event is shown by, cut again from its video."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from hf2vad.archive.catalog import Video
 from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import VideoError
 from hf2vad.features.feature import CubeArrays
-from hf2vad.models.hf2vad import HF2VAD, residual_squares
-from hf2vad.models.inputs import cube_tensors
 from hf2vad.models.settings import Network
-from hf2vad.schema import BOX, F16, F32, FEATURE_COLUMNS, FLOWS, SIZE, U8
+from hf2vad.schema import BOX, F16, F32, FEATURE_COLUMNS, FLOWS, U8
 from hf2vad.video.timeline import Timeline
 
 TOLERANCE = 0.05
@@ -47,6 +43,11 @@ class Cube:
             class_scores=None if row["class_score"] is None else np.array([row["class_score"]], np.float32),
             at_edge=self.at_edge,
         )
+
+    @property
+    def plain(self) -> Explanation:
+        """The cube as it is shown where no network counts."""
+        return Explanation(self.appearance[0, -1], None, self.flow[0, -1].astype(np.float32), None, FLOWS - 1, {})
 
 
 @dataclass(frozen=True)
@@ -82,31 +83,6 @@ def cut_again(extractor: Extractor, video: Video, timeline: Timeline, row: Mappi
                 edge = None if batch.at_edge is None else batch.at_edge[place]
                 return Cube(batch.appearance[place], batch.flow[place], edge)
     raise VideoError(f"{video.id}: frame {frame} has no such box as it was scored; is it another detector, or video?")
-
-
-@torch.inference_mode()
-def explain(model: HF2VAD | None, cube: Cube, networks: Sequence[Network], device: torch.device) -> Explanation:
-    """Run `model` (evaluation mode, on `device`) on `cube` with `networks`. None without networks."""
-    inputs = cube_tensors(cube.appearance, cube.flow, device)
-    flows = _flow_fields(inputs.flows)
-    if model is None:
-        return Explanation(cube.appearance[0, -1], None, flows[-1], None, FLOWS - 1, {})
-    reconstruction = model.reconstruct(inputs).flow
-    rebuilt = _flow_fields(reconstruction)
-    rank = {"sum": 3, "min": 0, "median": 2}[model.config.flow_error]
-    squares = residual_squares(reconstruction.float() - inputs.flows, model.config)
-    number = int(squares.reshape(FLOWS, -1).sum(1).argsort(stable=True)[rank])
-    predicted = None
-    if "frame" in networks:
-        frame = model.predict(inputs, reconstruction, sample=False, prior=False).frame
-        predicted = frame[0].float().permute(1, 2, 0).cpu().numpy() * 255
-    errors = {name: error.cpu().numpy() for name, error in zip(networks, model.errors(inputs, networks), strict=True)}
-    return Explanation(cube.appearance[0, -1], predicted, flows[number], rebuilt[number], number, errors)
-
-
-def _flow_fields(flows: Tensor) -> F32:
-    """(4, 32, 32, 2) for (1, 8, 32, 32)."""
-    return np.asarray(flows.float().reshape(FLOWS, 2, SIZE, SIZE).permute(0, 2, 3, 1).cpu().numpy(), np.float32)
 
 
 def check_same(row: Mapping[str, Any], values: Mapping[Network, float]) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from hf2vad.bundle.bundle import Bundle
 from hf2vad.bundle.kept import NormalExamples
@@ -15,7 +14,7 @@ from hf2vad.cubes.extract import Extractor
 from hf2vad.errors import Hf2vadError, NotFoundError, StorageError, VideoError
 from hf2vad.evidence.choose import Chosen
 from hf2vad.evidence.clips import clip_files, clip_range
-from hf2vad.evidence.cube import Cube, check_same, cut_again, explain
+from hf2vad.evidence.cube import Cube, Explanation, check_same, cut_again
 from hf2vad.evidence.footage import Footage, fitted
 from hf2vad.evidence.objects import shown_object
 from hf2vad.evidence.pictures import error_colours, flow_colours, jpeg, magnified, png
@@ -25,9 +24,11 @@ from hf2vad.evidence.reasons import Knowledge, Reasons, reasons
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.evidence.whole import whole_of
 from hf2vad.features.edge import measured
-from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import NETWORKS, Network
 from hf2vad.schema import BOX, F32, FEATURE_COLUMNS, U8
+
+if TYPE_CHECKING:
+    from hf2vad.models.hf2vad import HF2VAD
 
 WIDTH = 480
 """Pixels of a thumbnail's width, at most."""
@@ -44,8 +45,7 @@ class Explainer:
     networks: tuple[Network, ...]
     """Networks that the bundle's score needs."""
     model: HF2VAD | None
-    """Network in evaluation mode on `device`. None if the bundle has none."""
-    device: torch.device
+    """Network in evaluation mode, on the processor. None if the score needs none."""
     extractor: Callable[[], Extractor]
     """Gives the extractor that cuts cubes as they were scored."""
 
@@ -125,7 +125,7 @@ def _reasons(card: EventCard, footage: Footage, row: Mapping[str, Any], explaine
 
 def _maps(card: EventCard, footage: Footage, row: Mapping[str, Any], cube: Cube, explainer: Explainer) -> None:
     """Pictures of the cube, and of what the networks that count made of it."""
-    found = explain(explainer.model, cube, explainer.networks, explainer.device)
+    found = _explained(cube, explainer)
     arrays = replace(cube.arrays(row), errors=found.errors)
     values = {network: float(measured(explainer.bundle.feature(network), arrays)[0]) for network in found.errors}
     check_same(row, values)
@@ -152,6 +152,14 @@ def _maps(card: EventCard, footage: Footage, row: Mapping[str, Any], cube: Cube,
     card.row["flow_number"] = found.number
     if footage.config.nearest and len(explainer.bundle.examples):
         _nearest(card, cube, explainer.bundle, footage.video.path, longest, footage.config)
+
+
+def _explained(cube: Cube, explainer: Explainer) -> Explanation:
+    if explainer.model is None:
+        return cube.plain
+    from hf2vad.evidence.explain import explain  # seconds, which a bundle without networks does not pay
+
+    return explain(explainer.model, cube, explainer.networks)
 
 
 def _nearest(card: EventCard, cube: Cube, bundle: Bundle, path: str, longest: float, config: EvidenceConfig) -> None:

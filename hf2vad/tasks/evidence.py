@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import torch
-
 from hf2vad.archive.archive_refs import ArchiveRef, find_in
 from hf2vad.archive.catalog import Video
 from hf2vad.archive.settings import DecodeConfig, LimitsConfig
@@ -145,12 +143,14 @@ def _opened(task: EvidenceTask, events: Sequence[Chosen], video: Video, metadata
 @Warm
 def warm_explainer(uri: str, bundle_id: str, threads: int) -> Explainer:
     """The bundle in this worker, kept from video to video. Raises MismatchError for one that changed."""
-    torch.set_num_threads(threads)
-    device = torch.device("cpu")
     bundle = same_bundle(uri, bundle_id)
-    networks = networks_for(bundle.settings.fusion.weights)
-    model = bundle.build(device) if networks else None
-    return Explainer(bundle, networks, model, device, partial(warm_extractor, bundle.settings.extraction, "", threads))
+    networks, model = networks_for(bundle.settings.fusion.weights), None
+    if networks:
+        import torch  # seconds, which a bundle without networks does not pay
+
+        torch.set_num_threads(threads)
+        model = bundle.build(torch.device("cpu"))
+    return Explainer(bundle, networks, model, partial(warm_extractor, bundle.settings.extraction, "", threads))
 
 
 def _extractor(explainer: Explainer, table: str, threads: int) -> Extractor:

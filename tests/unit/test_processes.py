@@ -182,7 +182,7 @@ def test_where_no_cluster_is_named_the_work_is_done_by_processes_and_ray_starts_
 
 
 SHOW = "import sys; print([name for name in ('torch', 'scipy', 'pandas', 'sklearn', 'ray') if name in sys.modules])"
-DRIVE = f"import sys; from hf2vad.jobs import load; assert load('score').main(sys.argv[1:]) == 0; {SHOW}"
+DRIVE = f"from hf2vad.__main__ import main; assert main() == 0; {SHOW}"
 WORK = f"import hf2vad.walk.worker, hf2vad.tasks.extraction, hf2vad.tasks.scoring, hf2vad.engines.request; {SHOW}"
 
 
@@ -196,21 +196,29 @@ def test_features_are_scored_without_the_imports_that_take_seconds_with_the_same
     assert load("score").main([*score, "--out", here, *one]) == 0
     there = tmp_path / "there"
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVE, *score, "--out", str(there), "--ray.workers", "2"],
-        cwd=ROOT,
-        env={**kept, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[]", "the driver"
+
+    def imported(*command: str) -> str:
+        """What the last line of a job's process says."""
+        ran = subprocess.run(
+            [sys.executable, "-c", DRIVE, *command],
+            cwd=ROOT,
+            env={**kept, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout.splitlines()[-1]
+
+    assert imported("score", *score, "--out", str(there), "--ray.workers", "2") == "[]", "the driver"
     assert tables(there) == tables(tmp_path / "here")
     (record,) = (json.loads(path.read_text()) for path in there.glob("runs/*.json"))
     assert (record["workers"], record["shards"], record["retried"], record["gpus_per_worker"]) == (2, 3, 0, 0)
     worker = subprocess.run([sys.executable, "-c", WORK], cwd=ROOT, capture_output=True, text=True, check=True)
     assert worker.stdout.strip() == "[]", "a worker"
+    shown = ("--scores", here, "--out", str(tmp_path / "site"), "--archive", str(made.test), "--bundle", bundle)
+    assert imported("report", *shown) == "[]", "reasons of features run no network"
+    assert list((tmp_path / "site" / "events").glob("*/flow.png")), "and there were reasons to show"
 
 
 def test_a_command_and_its_table_need_no_pandas_and_to_pandas_is_there_all_the_same(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from hf2vad.bundle.bundle import load_bundle
 from hf2vad.bundle.calibration import Calibration
 from hf2vad.demo.archive import generate
 from hf2vad.errors import ConfigError
-from hf2vad.evidence.cube import Cube, explain
+from hf2vad.evidence.cube import Cube
+from hf2vad.evidence.explain import explain
 from hf2vad.evidence.reasons import Knowledge, learnt_seconds, reasons
 from hf2vad.features.settings import FusionConfig
 from hf2vad.fitting.calibrate import Calibrations, calibrate
@@ -292,7 +293,7 @@ def test_what_a_network_that_reads_frames_made_of_a_cube_is_shown(demo: Path, co
     _, cubes = next(iter(StcTable(str(demo / "stc")).in_order()))
     assert cubes.appearance is not None
     model, cube = bundle.build(CPU), Cube(cubes.appearance[:1], cubes.flow[:1])
-    shown = explain(model, cube, ("flow",), CPU)
+    shown = explain(model, cube, ("flow",))
     inputs = cube_tensors(cube.appearance, cube.flow, CPU)
     with torch.inference_mode():
         residuals = (model.reconstruct(inputs).flow - inputs.flows)[0].reshape(4, 2, -1).double().numpy()
