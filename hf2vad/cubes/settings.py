@@ -69,7 +69,7 @@ class WorkingConfig:
     fps: float = field(default=0.0, metadata={OMIT_DEFAULT: True})
     """Frames a second that are worked on, chosen by their times; a frame between takes the score of the one before it.
     Flow is then motion in 1 / fps seconds, whatever the footage's own rate. 0: every frame, and flow from one to the
-    next. Of folders of images, whose times nobody knows, every frame whatever this says."""
+    next. Of folders of images without --image-fps, every frame whatever this says."""
 
     steady: bool = field(default=False, metadata={OMIT_DEFAULT: True})
     """Lay the frames of a camera that sways, in wind or on a pole that trembles, on the background of the ten minutes
@@ -77,7 +77,7 @@ class WorkingConfig:
 
     clock: bool = field(default=False, metadata={OMIT_DEFAULT: True})
     """Drop boxes on the line of text of a clock that is burnt into the picture: digits that change are no motion.
-    Whether there is one is found out, from its seconds; in folders of images, whose times nobody knows, none is."""
+    Whether there is one is found out, from its seconds; in folders of images none is."""
 
     def __post_init__(self) -> None:
         require(0 <= self.fps <= 1000, f"working.fps must lie between 0 and 1000, got {self.fps}")

@@ -70,8 +70,9 @@ class AblationJob(ExtractionConfig):
     device: str = "auto"
     """`auto`: the GPU where there is one. `cpu`, `cuda`, `cuda:1` …"""
 
-    image_fps: float = 25.0
-    """Frame rate of folders of images."""
+    image_fps: float = 0.0
+    """Frames a second of folders of images. 0: nobody knows; then times count 25 a second, smoothing and events count
+    frames, and every frame is worked on."""
 
     schedule: Schedule = field(default_factory=Schedule)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -53,7 +53,7 @@ class TeachJob(ZoneSettings):
     boxes: str = ""
     """Parquet file of boxes, for a bundle that was trained on such boxes."""
 
-    image_fps: float = 25.0
+    image_fps: float = 0.0
     """Frames a second of folders of images, as they were scored with."""
 
     device: str = "cpu"
@@ -66,7 +66,7 @@ class TeachJob(ZoneSettings):
 
     def __post_init__(self) -> None:
         require(self.threads > 0, f"--threads must be positive, got {self.threads}")
-        require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")
+        require(self.image_fps >= 0, f"--image-fps must not be negative, got {self.image_fps}")
 
 
 def teach_job(job: TeachJob) -> int:

@@ -85,8 +85,8 @@ class TrainJob:
 
     smoothing_fps: float = 0.0
     """Frames a second of the footage that `smoothing` counts: a video with twice as many is smoothed over twice as
-    many, so over the same time. 0: `smoothing` frames of any footage, as of folders of images, whose rate nobody
-    knows."""
+    many, so over the same time. 0: `smoothing` frames of any footage, as of folders of images that were
+    extracted and are scored without --image-fps."""
 
     mlflow: str = ""
     """URI of an MLflow tracking server or store, for loss curves; empty: none. Needs the extra `mlflow`."""

@@ -69,6 +69,8 @@ def extraction_task(
 ) -> ExtractionTask:
     """Task of the walk for a job with absolute locations. `extraction`: settings with the detector resolved."""
     content = [extraction_fingerprint(extraction), content_hash(job.boxes), job.frames, job.shard_frames]
+    if job.image_fps:
+        content += [job.image_fps]
     if job.leave_out_unhealthy:
         content += [to_dict(job.health), EVERY]
     plan = hash_of(SCHEMA_VERSION, *content)

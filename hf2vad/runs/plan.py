@@ -117,7 +117,7 @@ def planned(
 def _per_byte(videos: Sequence[Video], limits: LimitsConfig) -> Footage:
     """Footage in a byte of `videos`, by some of them, evenly spread; none where none of them can be opened."""
     some = videos[:: -(-len(videos) // SAMPLED)]
-    look = partial(looked_at, image_fps=25.0, limits=limits, decode=DecodeConfig())
+    look = partial(looked_at, image_fps=0.0, limits=limits, decode=DecodeConfig())
     read = [(video, found) for video, found in in_threads(look, iter(some), 4) if not isinstance(found, str)]
     size = max(1, sum(video.size for video, _ in read))
     seconds = sum(float(timeline.pts_s[-1]) for _, timeline in read)

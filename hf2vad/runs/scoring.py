@@ -34,6 +34,7 @@ from hf2vad.settings import to_dict
 from hf2vad.storage import absolute, join
 from hf2vad.tables.layout import ScoreLayout
 from hf2vad.tasks.scoring import ScoringTask
+from hf2vad.video.timeline import UNTIMED_FPS
 from hf2vad.walk.limits import WalkLimits
 from hf2vad.walk.run import BesideWalk, check_boxes, run_walk, walk_config
 
@@ -118,7 +119,8 @@ def scoring_task(job: ScoreSettings, zones: Zones = WHOLE_PICTURES, *, tries: in
     more = [name for name in features if name not in counted]
     engine = EngineSpec(name="eager", networks=networks_for(features))
     kept = [f"vectors {VERSION}"] if job.vectors else []
-    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, job.image_fps, EVERY, *more, *kept)
+    times = (job.image_fps, "timed") if job.image_fps else (UNTIMED_FPS,)
+    plan = hash_of(SCHEMA_VERSION, content_hash(job.boxes), job.frames, *times, EVERY, *more, *kept)
     most = [job.vectors] if job.vectors else []
     return ScoringTask(
         layout=ScoreLayout(

@@ -142,7 +142,7 @@ class EvidenceSettings:
     bundle: str = ""
     """The bundle that scored them, for the reasons of each event; empty: pictures and clips only."""
 
-    image_fps: float = 25.0
+    image_fps: float = 0.0
     """Frames a second of folders of images, as they were scored with."""
 
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
@@ -150,4 +150,4 @@ class EvidenceSettings:
     ray: RayConfig = field(default_factory=RayConfig)
 
     def __post_init__(self) -> None:
-        require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")
+        require(self.image_fps >= 0, f"--image-fps must not be negative, got {self.image_fps}")

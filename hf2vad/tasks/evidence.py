@@ -30,7 +30,7 @@ from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.features.registry import networks_for
 from hf2vad.hashes import hash_of
 from hf2vad.settings import from_dict, to_dict
-from hf2vad.video.timeline import probe
+from hf2vad.video.timeline import UNTIMED_FPS, probe
 from hf2vad.walk.worker import warm_extractor
 
 VERSION = 2
@@ -60,7 +60,7 @@ class EvidenceTask:
         """Hash of what pictures of an event are of, and of what is hidden in them."""
         fingerprint = chosen.metadata.get("fingerprint", "")
         hidden = (self.evidence.pixelate, self.evidence.pixelate_hold)
-        return hash_of(VERSION, dict(chosen.row), fingerprint, self.bundle_id, hidden, self.image_fps)
+        return hash_of(VERSION, dict(chosen.row), fingerprint, self.bundle_id, hidden, self.image_fps or UNTIMED_FPS)
 
     def state(self, chosen: Chosen) -> str:
         """Hash of that, and of which pictures there are to be."""

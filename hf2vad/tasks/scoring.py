@@ -164,7 +164,7 @@ class ScoringTask:
             "frame_count": timeline.frame_count,
             **({"rule": "surprise"} if self.bundle.fusion.rule == "surprise" else {}),
             **({"sizes": health.sizes} if len(health.sizes) > 1 else {}),
-            **({"worked_fps": fps} if (fps := self.config.extraction.working.fps) and not timeline.names else {}),
+            **({"worked_fps": fps} if (fps := self.config.extraction.working.fps) and timeline.timed else {}),
             **timeline.notes,
             **{name: value for name, value in to_dict(self.config.extraction).items() if name == "decode"},
         }

@@ -43,7 +43,7 @@ class StcFile:
     worked: tuple[int, int, str] | None = None
     """Frames of the whole file, and which of them were worked on (video/sampled.py); None: all."""
     fps: float | None = None
-    """Usual rate of the video, frames a second; 0 for a folder of images, whose rate nobody knows. None: the file is of
+    """Usual rate of the video, frames a second; 0 for a folder of images whose rate nobody knows. None: the file is of
     an earlier release, and does not say."""
 
     @property

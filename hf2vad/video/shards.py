@@ -101,6 +101,8 @@ class Shard:
     """(worked,): for each of `worked`, the number, among the worked frames, of the frame whose detections it has."""
     fps: float
     """Rate at which frames are worked on; 0: all are."""
+    timed: bool
+    """False in a folder of images whose rate nobody knows."""
     stretches: tuple[Stretch, ...] = ()
     """The stretches of the video that its frames lie in, in order; none where no background is wanted."""
 
@@ -135,12 +137,12 @@ def cut_shards(
     """Cut frames `start` … `stop` of a video into shards of at most `shard_frames`, in order.
 
     `fps`: rate at which frames are worked on (WorkingConfig.fps). `detector_fps`: rate at which networks detect on them
-    (DetectorConfig.fps). Folders of images have no times: all of their frames are worked on and detected on.
+    (DetectorConfig.fps). Where nobody knows the times, all frames are worked on and detected on.
     `background`: name the frames that a background is made of, and those that show if a clock is burnt in.
     """
     stop = timeline.frame_count if stop is None else min(stop, timeline.frame_count)
     worked = worked_frames(timeline, fps)
-    detected = detection_frames(timeline.pts_s[worked], 0.0 if timeline.names else detector_fps)
+    detected = detection_frames(timeline.pts_s[worked], detector_fps if timeline.timed else 0.0)
     stretches = _Stretches(video, timeline)
     for begin in range(start, stop, shard_frames):
         end = min(begin + shard_frames, stop)
@@ -155,7 +157,7 @@ def cut_shards(
             worked[before:after].copy(),
             before=before,
             detected=detected[before:after].copy(),
-            fps=0.0 if timeline.names else fps,
+            fps=fps if timeline.timed else 0.0,
         )
         yield replace(shard, stretches=stretches.around(shard)) if background else shard
 
@@ -194,6 +196,7 @@ def _shard(
         before=before,
         detected=detected,
         fps=fps,
+        timed=timeline.timed,
     )
 
 
@@ -276,4 +279,4 @@ def _seconds(timeline: Timeline, start: int, stop: int) -> tuple[Numbers, ...]:
 
 def worked_frames(timeline: Timeline, fps: float) -> Numbers:
     """Numbers of the frames of a video that are worked on at `fps` (WorkingConfig.fps)."""
-    return sampled(timeline.pts_s, 0.0 if timeline.names else fps)
+    return sampled(timeline.pts_s, fps if timeline.timed else 0.0)

@@ -31,6 +31,8 @@ FIRST_TRIES = 10
 
 IMAGE_BYTES = 8
 """Bytes of a file for each pixel that it may have: 16 bits for each of red, green, blue and opacity, not compressed."""
+UNTIMED_FPS = 25.0
+"""Frames a second that the times of a folder of images are made up by, where nobody knows its rate."""
 DEFAULT_LIMITS = LimitsConfig()
 DEFAULT_DECODE = DecodeConfig()
 
@@ -59,6 +61,8 @@ class Timeline:
     """Restart points of the file beside its beginning."""
     names: tuple[str, ...] = ()
     """File names of the images."""
+    timed: bool = True
+    """False for a folder of images whose rate nobody knows: its times are made up."""
     promised: int = 0
     """Frames that the file's header promises, less those that it hides or marks as dropped; 0 when it does not say."""
     rotate: bool = True
@@ -94,8 +98,8 @@ class Timeline:
 
     @property
     def usual_fps(self) -> float:
-        """Frames a second by their median step; 0 for a folder of images, whose times nobody knows."""
-        return 0.0 if self.names else usual_fps(self.pts_s)
+        """Frames a second by their median step; 0 where nobody knows the times."""
+        return usual_fps(self.pts_s) if self.timed else 0.0
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -141,11 +145,12 @@ def _unpickled(values: dict[str, Any], packed: dict[str, _Packed]) -> Timeline:
 def probe(
     video: Video,
     *,
-    image_fps: float = 25.0,
+    image_fps: float = 0.0,
     limits: LimitsConfig = DEFAULT_LIMITS,
     decode: DecodeConfig = DEFAULT_DECODE,
 ) -> Timeline:
-    """Count and time the frames of `video`; folders of images play at `image_fps`.
+    """Count and time the frames of `video`. `image_fps`: rate of folders of images; 0: nobody knows it, and their times
+    are made up, UNTIMED_FPS frames a second.
 
     Raises VideoError when it is no video, has no frame that can be read, or is larger than `limits`.
     """
@@ -157,7 +162,8 @@ def probe(
     return timeline
 
 
-def _probe_images(video: Video, fps: float, limits: LimitsConfig, decode: DecodeConfig) -> Timeline:
+def _probe_images(video: Video, image_fps: float, limits: LimitsConfig, decode: DecodeConfig) -> Timeline:
+    fps = image_fps or UNTIMED_FPS
     sizes = {entry.name: entry.size for entry in list_dir(video.uri) if not entry.is_dir and entry.name[0] != "."}
     names = frame_names(sizes)
     _check_count(video, len(names), limits)
@@ -178,7 +184,13 @@ def _probe_images(video: Video, fps: float, limits: LimitsConfig, decode: Decode
             if decode_image(data, header) is not None:
                 size = turn.size(header.width, header.height)
                 return Timeline(
-                    len(names), *size, places / fps, names=tuple(names), rotate=decode.rotate, repairs=repairs
+                    len(names),
+                    *size,
+                    places / fps,
+                    names=tuple(names),
+                    timed=image_fps > 0,
+                    rotate=decode.rotate,
+                    repairs=repairs,
                 )
     raise VideoError(f"{video.id}: none of its first {min(len(names), FIRST_TRIES)} images can be decoded")
 

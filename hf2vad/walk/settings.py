@@ -87,8 +87,9 @@ class WalkSettings(ExtractionConfig):
     shard_frames: int = 200
     """Frames of one unit of work."""
 
-    image_fps: float = 25.0
-    """Frame rate of folders of images."""
+    image_fps: float = 0.0
+    """Frames a second of folders of images. 0: nobody knows; then times count 25 a second, smoothing and events count
+    frames, and every frame is worked on."""
 
     profile: bool = False
     """Write a trace of the first shards, <out>/runs/<run>.trace.json.gz, and print where time went."""
@@ -104,5 +105,5 @@ class WalkSettings(ExtractionConfig):
     def __post_init__(self) -> None:
         require(self.grace_seconds >= 0, f"--grace-seconds must be at least 0, got {self.grace_seconds}")
         require(self.shard_frames > 0, f"--shard-frames must be at least 1, got {self.shard_frames}")
-        require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")
+        require(self.image_fps >= 0, f"--image-fps must not be negative, got {self.image_fps}")
         FrameRange(self.frames).check()

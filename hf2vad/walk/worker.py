@@ -112,7 +112,7 @@ def _run_shard(task: WalkTask, shard: Shard) -> dict[str, float]:
     if shard.fps:
         metadata["worked"] = packed(shard.worked, *frames)
     if layout.says_rate:
-        metadata["fps"] = 0.0 if shard.names else usual_fps(shard.pts_s)
+        metadata["fps"] = usual_fps(shard.pts_s) if shard.timed else 0.0
     with span("load"):
         extractors = warm_extractor.loads
         extractor = warm_extractor(config.extraction, config.boxes, config.threads)

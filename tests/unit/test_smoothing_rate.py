@@ -21,6 +21,7 @@ from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import unpack_metadata
 from hf2vad.scoring.settings import EventConfig, SmoothingRule
 from hf2vad.training.data import StcTable
+from hf2vad.video.timeline import UNTIMED_FPS
 from tests.bundles import make_bundle
 from tests.clips import Clip, pictures, write_clip
 from tests.stc import SMALL_MODEL, put_clip
@@ -50,6 +51,16 @@ def test_cubes_say_the_rate_of_their_video(archive: Path, tmp_path: Path) -> Non
     assert len(files) == 9
 
 
+def test_who_knows_the_rate_of_images_says_it(archive: Path, tmp_path: Path) -> None:
+    job = ExtractJob(archive=str(archive), out=str(tmp_path), include=("images",), motion=MOTION, ray=HERE)
+    for said, rate in ((0.0, 0.0), (12.5, 12.5), (50.0, 50.0), (0.0, 0.0)):  # and what was cut at another is cut anew
+        assert extract_job(replace(job, image_fps=said)) == 0
+        (file,) = StcTable(str(tmp_path)).files
+        assert file.fps == pytest.approx(rate)
+        times = pq.read_table(file.uri)["pts_s"].to_numpy() * (said or UNTIMED_FPS)
+        assert times == pytest.approx(pq.read_table(file.uri)["frame"].to_numpy())
+
+
 def test_each_video_is_smoothed_over_the_frames_that_last_as_long(archive: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     bundle = make_bundle(
@@ -64,6 +75,12 @@ def test_each_video_is_smoothed_over_the_frames_that_last_as_long(archive: Path,
         "fast.mp4": (13, [5, 10.0]),
         "slow.mp4": (5, [5, 10.0]),
         "images": (5, [5, 10.0]),
+    }
+    assert score_job(replace(job, image_fps=50.0)) == 0
+    assert _windows(tmp_path / "scores") == {
+        "fast.mp4": (13, [5, 10.0]),
+        "slow.mp4": (5, [5, 10.0]),
+        "images": (25, [5, 10.0]),
     }
     assert score_job(replace(job, smoothing=7)) == 0
     assert _windows(tmp_path / "scores") == dict.fromkeys(("fast.mp4", "slow.mp4", "images"), (7, None))

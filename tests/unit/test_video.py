@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hf2vad.archive.catalog import Video
 from hf2vad.schema import U8
 from hf2vad.video.decode import Frame, decode
-from hf2vad.video.shards import cut_shards
+from hf2vad.video.shards import cut_shards, worked_frames
 from hf2vad.video.timeline import Timeline, probe
 from tests.clips import B_FRAMES, FRAMES, Clip, only, pictures, played, write_clip
 
@@ -210,6 +210,8 @@ def test_images_play_at_the_given_rate_in_natural_order(tmp_path: Path, fps: flo
     timeline = probe(video, image_fps=fps)
     assert (timeline.frame_count, timeline.width, timeline.height) == (12, 65, 49)
     assert timeline.pts_s.tolist() == [t / fps for t in range(12)]
+    assert worked_frames(timeline, fps / 2).tolist() == list(range(0, 12, 2))
+    assert worked_frames(probe(video), fps / 2).tolist() == list(range(12)), "nobody knows their times"
     for shard in cut_shards(video, timeline, 5, start=2):
         assert_exact(list(decode(shard)), shard.first, shard.last, images)
 

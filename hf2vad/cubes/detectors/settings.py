@@ -72,8 +72,8 @@ class NetworkConfig:
 
     fps: float = field(default=0.0, metadata={OMIT_DEFAULT: True})
     """Frames a second that the network runs on, chosen by their times; on other frames, the boxes of the nearest of
-    these are moved by optical flow. 0: every frame. At least one of 16 frames, and in folders of images, whose times
-    nobody knows, every frame whatever this says."""
+    these are moved by optical flow. 0: every frame. At least one of 16 frames, and in folders of images without
+    --image-fps every frame, whatever this says."""
 
     def __post_init__(self) -> None:
         for name in ("confidence", "overlap", "nms_iou"):

@@ -53,7 +53,7 @@ class ReportJob(PathFilterSettings):
     longest: int = 640
     """Longer side of transcoded videos, in pixels."""
 
-    image_fps: float = 25.0
+    image_fps: float = 0.0
     """Frames a second of folders of images, as they were scored with."""
 
     title: str = "Review"
@@ -68,7 +68,7 @@ class ReportJob(PathFilterSettings):
     def __post_init__(self) -> None:
         require(self.threads > 0, f"--threads must be positive, got {self.threads}")
         require(self.longest >= 16, f"--longest must be at least 16 pixels, got {self.longest}")
-        require(self.image_fps > 0, f"--image-fps must be positive, got {self.image_fps}")
+        require(self.image_fps >= 0, f"--image-fps must not be negative, got {self.image_fps}")
         _ = self.scope
         for source in self.sources:
             if self.media == "link" and not self.media_url and not _can_be_linked(source.uri, self.out):
