@@ -88,14 +88,21 @@ def read_pace(arrays: Mapping[str, F32]) -> Pace | PaceLine:
 def fit_pace(boxes: F32, speeds: F32) -> Pace:
     """The 90th percentile of (B,) speeds in (B, 4) boxes, in bands of the rows of their centres.
 
-    It is level where they say nothing of perspective: few of them, or all on one row.
+    A band in which next to nothing moves, because a parked car has a box in every frame there, has that of what does
+    move. The result is level where the boxes say nothing of perspective: few of them, or all on one row.
     """
     rows = _centre_rows(boxes)
     bands = np.array_split(np.argsort(rows, kind="stable"), max(1, min(BANDS, len(rows) // FEWEST)))
     if len(bands) < 2:
         return Pace(rows=(0.0,), expected=(1.0,))
-    middles, first = np.unique([np.float32(np.median(rows[band])) for band in bands], return_index=True)
-    expected = np.array([np.quantile(speeds[bands[i]].astype(np.float64), QUANTILE) for i in first])
+    middles, band_of = np.unique([np.float32(np.median(rows[band])) for band in bands], return_inverse=True)
+    cubes = [np.concatenate([bands[i] for i in np.flatnonzero(band_of == number)]) for number in range(len(middles))]
+    of_bands = [speeds[own].astype(np.float64) for own in cubes]
+    expected = np.array([np.quantile(speed, QUANTILE) for speed in of_bands])
+    still = expected < LEAST * np.interp(rows, middles, expected).mean()
+    for i in np.flatnonzero(still):
+        moving = of_bands[i][of_bands[i] > 0]
+        expected[i] = np.quantile(moving, QUANTILE) if len(moving) else 0.0
     mean = float(np.interp(rows, middles, expected).mean())
     if mean <= 0:
         return Pace(rows=(0.0,), expected=(1.0,))

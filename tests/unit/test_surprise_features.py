@@ -204,6 +204,17 @@ def test_a_lane_of_fast_things_between_slow_ones_has_an_expected_speed_of_its_ow
     assert expected[2] == pytest.approx(2 * expected[0], rel=0.05)
 
 
+@pytest.mark.parametrize("parked", [0.0, 0.8, 0.95, 0.99])
+def test_a_parked_car_does_not_make_what_passes_it_look_fast(parked: float) -> None:
+    """It has a box in every frame, and in most of those on its rows nothing moves."""
+    rows = np.repeat([50.0, 200.0], 600)
+    boxes = np.stack([np.zeros(1200), rows - 10, np.full(1200, 20), rows + 10], axis=1).astype(np.float32)
+    speeds = np.repeat([2.0, 4.0], 600) * np.tile(np.linspace(0.9, 1.0, 600), 2)
+    speeds[np.random.default_rng(0).permutation(600)[: round(600 * parked)] + 600] = 0
+    expected = fit_pace(boxes, speeds.astype(np.float32)).speeds(boxes[::600])
+    assert expected[1] == pytest.approx(2 * expected[0], rel=0.05)
+
+
 @pytest.mark.parametrize("count", [0, 5, 99])
 def test_footage_of_few_cubes_has_one_expected_speed(count: int) -> None:
     boxes = walkers(400).boxes[:count]
