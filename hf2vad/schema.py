@@ -209,7 +209,7 @@ EVENTS = pa.schema(
         *_box(True),
     ]
 )
-"""One row an event: frames `start_frame` … `end_frame` inclusive, and the box of the peak (null without one)."""
+"""One row an event: frames `start_frame` … `end_frame` inclusive, and the frame that shows it with its box or null."""
 
 THUMBNAIL_SHAPE = (48, 64)
 """Rows and columns of the small grey picture that health is told from."""

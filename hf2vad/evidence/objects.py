@@ -73,7 +73,7 @@ class Objects:
 
 
 def shown_object(objects: Objects, event: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The object that an event is shown by: the highest scoring one of its peak frame, or, where that frame has none
-    (smoothing may put the peak between two), the highest scoring one of its frames; none without any."""
+    """The object that an event is shown by: the highest scoring one of its peak frame, or, where that has none (as in
+    tables of before), the highest scoring one of its frames; none without any."""
     peak = event["peak_frame"]
     return objects.best(peak, peak + 1) or objects.best(event["start_frame"], event["end_frame"] + 1)

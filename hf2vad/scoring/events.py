@@ -16,11 +16,14 @@ from hf2vad.video.times import runs
 
 @dataclass(frozen=True)
 class Event:
-    """Frames `start` … `stop` (exclusive) of a video, and the highest scoring one of them."""
+    """Frames `start` … `stop` (exclusive) of a video."""
 
     start: int
     stop: int
     peak: int
+    """The frame that shows it."""
+    score: float
+    """The highest smoothed score of its frames."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,11 @@ def thresholds(config: EventConfig, calibration: Calibration) -> tuple[float, fl
 
 
 def find_events(
-    scores: F64, config: EventConfig, calibration: Calibration, between: npt.NDArray[np.bool_] | None = None
+    scores: F64,
+    config: EventConfig,
+    calibration: Calibration,
+    raw: F64 | None = None,
+    between: npt.NDArray[np.bool_] | None = None,
 ) -> list[Event]:
     """The events in the (frames,) smoothed scores of a video, in order and disjoint.
 
@@ -48,14 +55,27 @@ def find_events(
     `merge_gap` frames between them are one event; what is then shorter than `min_length` is none. Frames without a
     score (NaN) are below every threshold.
 
-    between: (frames,) which frames were not worked on, and so have no objects: none is a peak where another can be.
+    raw: (frames,) scores before smoothing. A frame of the highest smoothed score may show nothing unusual, so the peak
+    is the nearest frame whose own score is as high. between: (frames,) which frames were not worked on, and so have no
+    objects: none is a peak where another can be.
     """
     high, low = thresholds(config, calibration)
     events = events_above(high, high_runs(scores, low), config)
     peaks = np.nan_to_num(scores, nan=-np.inf)
-    if between is not None:
-        peaks[between] = np.minimum(peaks[between], np.finfo(np.float64).min / 2)
-    return [Event(start, stop, start + int(peaks[start:stop].argmax())) for start, stop in events]
+    own = peaks if raw is None else np.nan_to_num(raw, nan=-np.inf)
+    worked = np.ones(len(scores), np.bool_) if between is None else ~between
+    return [_event(start, stop, peaks, own, worked) for start, stop in events]
+
+
+def _event(start: int, stop: int, scores: F64, own: F64, worked: npt.NDArray[np.bool_]) -> Event:
+    """scores, own, worked: (frames,) smoothed scores and those before, -inf for none, and which frames have objects."""
+    inside = np.arange(start, stop)
+    highest = start + int(scores[start:stop].argmax())
+    looked_at = inside[worked[inside]] if worked[inside].any() else inside
+    showing = looked_at[own[looked_at] >= scores[highest]]
+    if not len(showing):
+        showing = looked_at[scores[looked_at] == scores[looked_at].max()]
+    return Event(start, stop, int(showing[np.abs(showing - highest).argmin()]), float(scores[highest]))
 
 
 def high_runs(scores: F64, low: float) -> list[HighRun]:

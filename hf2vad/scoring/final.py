@@ -146,9 +146,9 @@ def event_table(
     """The events in a video's table of frames."""
     schema = EVENTS.with_metadata(pack_metadata("events", metadata))
     trusted = np.array([kind is None or config.on_unhealthy for kind in frames["health"].to_pylist()], bool)
-    score = frames["score"].to_numpy()
+    smoothed, raw = (np.where(trusted, frames[name].to_numpy(), np.nan) for name in ("score", "score_raw"))
     rows = []
-    found = find_events(np.where(trusted, score, np.nan), config, calibration, held_frames(frames, metadata))
+    found = find_events(smoothed, config, calibration, raw, held_frames(frames, metadata))
     for number, event in enumerate(found):
         first, last, peak = (frames.slice(i, 1).to_pylist()[0] for i in (event.start, event.stop - 1, event.peak))
         rows.append(
@@ -161,7 +161,7 @@ def event_table(
                 "end_s": last["pts_s"],
                 "peak_frame": peak["frame"],
                 "peak_s": peak["pts_s"],
-                "peak_score": peak["score"],
+                "peak_score": event.score,
                 **{name: peak[name] for name in BOX},
             }
         )

@@ -37,7 +37,9 @@ def score_rarity(score: float, supported: float, objects_per_second: float) -> s
     said = f"Rarer than {one_in(score)} objects"
     if not objects_per_second:
         return said
-    return f"{said}, about once in {duration_words(10.0**score / objects_per_second)} of what was learnt"
+    seconds = 10.0**score / objects_per_second
+    often = f"about once in {duration_words(seconds)}" if seconds >= 1 else "more than once in a second"
+    return f"{said}, {often} of what was learnt"
 
 
 def duration_words(seconds: float) -> str:

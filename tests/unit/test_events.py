@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hf2vad.errors import ConfigError
 from hf2vad.scoring.events import Event, find_events, thresholds
 from hf2vad.scoring.settings import EventConfig, SmoothingRule
+from hf2vad.scoring.smooth import smooth
 from tests.bundles import normal
 
 CALIBRATION = normal(threshold=6.0, low=4.0)
@@ -60,6 +61,27 @@ def test_a_frame_without_score_ends_an_event_unless_the_gap_allows_it() -> None:
 
 def test_the_peak_is_the_first_of_the_highest() -> None:
     assert events("4768684") == [(0, 7, 3)]
+
+
+def test_an_event_is_shown_by_the_nearest_frame_that_is_as_unusual_itself() -> None:
+    smoothed, raw = np.array([0, 5, 7, 7, 7, 5, 0.0]), np.array([0, 9, 5, 1, np.nan, 8, 9.0])
+    config = EventConfig(min_length=1)
+    (event,) = find_events(smoothed, config, CALIBRATION, raw)
+    assert (event.start, event.stop, event.peak, event.score) == (1, 6, 1, 7.0)
+    (event,) = find_events(smoothed, config, CALIBRATION, raw, np.array([0, 1, 0, 0, 0, 0, 0], bool))
+    assert (event.peak, event.score) == (5, 7.0), "what was not worked on has no objects of its own"
+    (event,) = find_events(smoothed, config, CALIBRATION, np.minimum(raw, 6))
+    assert (event.peak, event.score) == (2, 7.0), "where no frame is, by the highest smoothed score"
+
+
+@settings(max_examples=200)
+@given(raw=st.lists(st.integers(0, 9).map(float), min_size=1, max_size=60), half=st.integers(0, 6))
+def test_what_shows_an_event_is_never_less_unusual_than_the_event(raw: list[float], half: int) -> None:
+    own = np.array(raw)
+    config = EventConfig(threshold=0.0, low=0.0, min_length=1)
+    (event,) = find_events(smooth(own, 2 * half + 1), config, CALIBRATION, own)
+    assert own[event.peak] >= event.score == smooth(own, 2 * half + 1).max()
+    assert not half or abs(event.peak - int(smooth(own, 2 * half + 1).argmax())) <= half
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,7 @@ def test_a_score_is_said_as_how_often_it_came_and_not_rarer_than_the_footage_can
     assert score_rarity(0.5, 4.4, 0.0) == "As usual as nine in ten objects"
     assert score_rarity(3.95, 4.4, 0.0) == "Rarer than 1 in 8,000 objects"
     assert score_rarity(3.6, 4.4, 2.0) == "Rarer than 1 in 3,000 objects, about once in 33 minutes of what was learnt"
+    assert score_rarity(1.2, 4.4, 60.0) == "Rarer than 1 in 10 objects, more than once in a second of what was learnt"
     assert score_rarity(9.0, 4.4, 2.0) == "Rarer than 1 in 20,000 objects, as far as the footage learnt from can tell"
     said = [duration_words(seconds) for seconds in (1, 89, 91, 5399, 5401, 130_000)]
     assert said == ["1 second", "89 seconds", "2 minutes", "90 minutes", "2 hours", "2 days"]
