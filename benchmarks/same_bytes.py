@@ -12,10 +12,10 @@ their folders are compared: every table (finished ones, and the shards of videos
 row, bundle id and weight, and the data and evidence of the site. Records of runs and leases hold times, and are not
 compared; nor is archives.json, which is newer.
 
-A Parquet file counts as equal that differs in what is stated alone: metadata named by --may-differ, and columns that
-are null throughout, because what has no weight is not measured: new ones, and those named by --may-be-null. Exit code:
-0 all equal, 1 a difference, 2 a job did not exit as it should. With --work, what the old commit made stays there for
-the next time.
+A Parquet file counts as equal that differs in what is stated alone: metadata named by --may-differ, columns that are
+null throughout, because what has no weight is not measured (new ones, and those named by --may-be-null), and columns
+that a commit between the two says that it changes (--may-change). Exit code: 0 all equal, 1 a difference, 2 a job did
+not exit as it should. With --work, what the old commit made stays there for the next time.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 NOT_COMPARED = {"runs", "lease", "archives.json"}
 """Names of files and folders."""
+CHANGED = ("at_edge", *(f"events:{name}" for name in ("peak_frame", "peak_s", "x1", "y1", "x2", "y2")))
+"""Cubes say whether the picture's edge cuts their box, and events are shown by a frame that is as unusual as they."""
 
 SMALL = (
     "--model.flow-root=4",
@@ -211,6 +213,8 @@ class Stated:
     columns: frozenset[str]
     """Columns that may be null after where they were not before: what has no weight is not measured. Any column may be
     new and null."""
+    changed: frozenset[str]
+    """Columns that may be others: their names, or `events:x1` for those of tables below a folder of that name."""
 
 
 def differences(step: Step, old: Path, new: Path, stated: Stated) -> Iterator[str]:
@@ -239,13 +243,14 @@ def difference(old: Path, new: Path, stated: Stated) -> str | None:
     columns = {name for name in names if not same_column(before, after, name)}
     null = {name for name in columns if name in after.column_names and after[name].null_count == len(after)}
     unmeasured = {name for name in null if name in stated.columns or name not in before.column_names}
-    if columns - unmeasured:
-        return f"{len(before)} rows became {len(after)} others, in {', '.join(sorted(columns - unmeasured))}"
+    changed = {name for name in columns if stated.changed & {name, *(f"{folder}:{name}" for folder in old.parts)}}
+    if unstated := columns - unmeasured - changed:
+        return f"{len(before)} rows became {len(after)} others, in {', '.join(sorted(unstated))}"
     values = [table.schema.metadata or {} for table in (before, after)]
     keys = {key.decode() for key in values[0].keys() | values[1].keys() if values[0].get(key) != values[1].get(key)}
     if keys - {f"hf2vad.{key}" for key in stated.keys}:
         return f"the same rows, but metadata differ: {', '.join(sorted(keys))}"
-    return None if keys or unmeasured else "the same rows and metadata in other bytes"
+    return None if keys or columns else "the same rows and metadata in other bytes"
 
 
 def same_column(before: pa.Table, after: pa.Table, name: str) -> bool:
@@ -282,11 +287,12 @@ def main() -> int:
     parser.add_argument("--ray", default="local", help="where the new commit works: none is quicker than local")
     parser.add_argument("--may-differ", nargs="*", default=["fps"], metavar="KEY", help="metadata of Parquet files")
     parser.add_argument("--may-be-null", nargs="*", default=["s_motion"], metavar="COLUMN", help="columns, now null")
+    parser.add_argument("--may-change", nargs="*", default=CHANGED, metavar="COLUMN", help="as events:x1 or at_edge")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="same-bytes-") as temporary:
         work = options.work.resolve() if options.work else Path(temporary)
         sides = Side("old", options.old.resolve(), work), Side("new", ROOT, work, options.ray)
-        stated = Stated(frozenset(options.may_differ), frozenset(options.may_be_null))
+        stated = Stated(*map(frozenset, (options.may_differ, options.may_be_null, options.may_change)))
         return 1 if compare(sides, options.steps, stated) else 0
 
 
