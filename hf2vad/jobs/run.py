@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 LITTLE_S = 600.0
 """Footage to learn from, in seconds, below which the result is called a preview."""
+KEPT = ("paths", "learn", "preset", "image_fps")
+"""Settings that a result has for good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,10 @@ class RunJob:
     preset: PresetName = "features"
     """Features of the score. `features` needs no network, so it trains in seconds."""
 
+    image_fps: float = 0.0
+    """Frames a second of folders of images. 0: nobody knows; then times count 25 a second, and smoothing counts
+    frames."""
+
     bundle: str = ""
     """Score with this bundle, such as one that `hf2vad teach` has made of the result's own, and learn nothing. Later
     runs with this --out keep to it."""
@@ -75,6 +81,7 @@ class RunJob:
 
     def __post_init__(self) -> None:
         require(0 < self.learn < 100, f"--learn must lie between 0 and 100 percent, got {self.learn}")
+        require(self.image_fps >= 0, f"--image-fps must not be negative, got {self.image_fps}")
 
 
 def run_job(job: RunJob) -> int:
@@ -96,7 +103,8 @@ def run_job(job: RunJob) -> int:
     videos = _listed(sources, passed, job.out)
     parts = _parts(job, videos)
     learns = not job.bundle and not exists(join(job.out, "bundle", "bundle.json"))
-    plan = planned(videos, parts, job.learn / 100, job.limits, most=ExtractJob.max_cubes, learns=learns)
+    learn, most = job.learn / 100, ExtractJob.max_cubes
+    plan = planned(videos, parts, learn, job.limits, image_fps=job.image_fps, most=most, learns=learns)
     for line in (*plan.lines(passed), *([] if learns else _pooled(job, plan))):
         print(line, flush=True)
     if zones.cameras:
@@ -150,25 +158,21 @@ def _with_last_paths(job: RunJob) -> RunJob:
         raise ConfigError(f"{where}: {error}; mend it, or choose another --out") from None
     kept = from_dict(RunJob, {"out": job.out, **last}, where=where)
     default = RunJob()
-    changed = [
-        name
-        for name in ("paths", "learn", "preset")
-        if getattr(job, name) not in (getattr(default, name), getattr(kept, name))
-    ]
+    changed = [name for name in KEPT if getattr(job, name) not in (getattr(default, name), getattr(kept, name))]
     if changed:
         raise ConfigError(
             f"{job.out} is the result of {' '.join(kept.paths)} with --learn {kept.learn:g} --preset {kept.preset}; "
             f"choose another --out, or leave {', '.join(changed)} out to score what is new there"
         )
-    return replace(kept, bundle=job.bundle or kept.bundle, zones=job.zones or kept.zones, ray=job.ray)
+    chosen = {name: getattr(kept, name) for name in KEPT}
+    return replace(job, **chosen, bundle=job.bundle or kept.bundle, zones=job.zones or kept.zones)
 
 
 def _put_choices(job: RunJob, parts: Parts) -> None:
     from hf2vad.storage import join, put_bytes, put_json
 
     lines = ["# What `hf2vad run` chose; run it again with this --out to score what is new."]
-    names = ("paths", "learn", "preset", *(name for name in ("bundle", "zones") if getattr(job, name)))
-    lines += [f"{name} = {json.dumps(getattr(job, name))}" for name in names]
+    lines += [f"{name} = {json.dumps(value)}" for name in (*KEPT, "bundle", "zones") if (value := getattr(job, name))]
     put_bytes(join(job.out, "hf2vad.toml"), ("\n".join(lines) + "\n").encode())
     put_json(join(job.out, "learned.json"), parts.to_json())
 

@@ -65,7 +65,7 @@ class Steps:
         if self.job.bundle or exists(join(self._bundle, "bundle.json")):
             return
         base = ExtractJob.base({"preset": self.job.preset, "boxes": None})
-        base = replace(base, archive=self.sources[0].uri, out=self._place("stc"))
+        base = replace(base, archive=self.sources[0].uri, out=self._place("stc"), image_fps=self.job.image_fps)
         base = replace(base, limits=self.job.limits, ray=self.job.ray)
         with self._stage(1, "Reading what is normal"):
             for dataset, frames, videos in (
@@ -109,6 +109,7 @@ class Steps:
             media="link" if linked else "transcode",
             title="Moments worth watching",
             notice=notice,
+            image_fps=self.job.image_fps,
             limits=self.job.limits,
             ray=self.job.ray,
         )
@@ -121,7 +122,7 @@ class Steps:
         if threshold is not None:
             base = replace(base, events=replace(base.events, threshold=threshold, low=threshold, min_length=1))
         base = replace(base, archive=self.sources[0].uri, bundle=self._bundle, out=self._place("scores"))
-        base = replace(base, limits=self.job.limits, ray=self.job.ray)
+        base = replace(base, image_fps=self.job.image_fps, limits=self.job.limits, ray=self.job.ray)
         for frames, videos in (
             (":", self.parts.scored_whole(self.videos)),
             (f"{self.job.learn:g}%:", self.parts.shared(self.videos)),

@@ -92,10 +92,17 @@ class RunPlan:
 
 
 def planned(
-    videos: Sequence[Video], parts: Parts, share: float, limits: LimitsConfig, *, most: int, learns: bool
+    videos: Sequence[Video],
+    parts: Parts,
+    share: float,
+    limits: LimitsConfig,
+    *,
+    image_fps: float,
+    most: int,
+    learns: bool,
 ) -> RunPlan:
     """The plan for `videos`; `share`: how much of a video is learned from that is both learned from and scored."""
-    pace = _per_byte(videos, limits)
+    pace = _per_byte(videos, limits, image_fps)
     older, shared, newer = (
         pace.times(sum(video.size for video in some))
         for some in (parts.learned_whole(videos), parts.shared(videos), parts.scored_whole(videos))
@@ -114,10 +121,10 @@ def planned(
     )
 
 
-def _per_byte(videos: Sequence[Video], limits: LimitsConfig) -> Footage:
+def _per_byte(videos: Sequence[Video], limits: LimitsConfig, image_fps: float) -> Footage:
     """Footage in a byte of `videos`, by some of them, evenly spread; none where none of them can be opened."""
     some = videos[:: -(-len(videos) // SAMPLED)]
-    look = partial(looked_at, image_fps=0.0, limits=limits, decode=DecodeConfig())
+    look = partial(looked_at, image_fps=image_fps, limits=limits, decode=DecodeConfig())
     read = [(video, found) for video, found in in_threads(look, iter(some), 4) if not isinstance(found, str)]
     size = max(1, sum(video.size for video, _ in read))
     seconds = sum(float(timeline.pts_s[-1]) for _, timeline in read)

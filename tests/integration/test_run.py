@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import pytest
 
 from hf2vad.archive.archive_refs import named_sources
@@ -118,6 +119,25 @@ def test_several_videos_are_each_a_camera_in_training_as_in_scoring(folder: Path
     assert set(load_bundle_settings(str(tmp_path / "bundle")).cameras) == {"1.mp4", "porch.mp4"}
     assert scored(tmp_path) == {"1/1.mp4", "porch/porch.mp4"}
     assert {tables.path for tables in scored_videos(scores_prefix(str(tmp_path / "scores")))} == {"1.mp4", "porch.mp4"}
+
+
+def test_images_a_second_are_said_once_and_kept(site: Site, tmp_path: Path) -> None:
+    clip, out = sorted(site.test.glob("*.mp4"))[1], tmp_path / "found"
+    (tmp_path / "yard").mkdir()
+    with av.open(str(clip)) as video:
+        for number, frame in enumerate(video.decode(video=0)):
+            frame.to_image().save(tmp_path / "yard" / f"{number:03d}.png")
+    said = run_job("run", tmp_path / "yard", "--out", out, "--image-fps", 5, *HERE).stdout
+    assert "1 video of 1 camera: 6 seconds to learn from, 6 seconds to score" in said
+    (frames,) = (tables.table("frames") for tables in scored_videos(scores_prefix(str(out / "scores"))))
+    assert frames["pts_s"].to_pylist() == pytest.approx([number / 5 for number in range(30, 60)])
+    (metadata,) = (tables.metadata for tables in scored_videos(scores_prefix(str(out / "scores"))))
+    assert (metadata["fps"], metadata["smoothing"]) == (pytest.approx(5), 9), "1.7 s"
+    again = run_job("run", "--out", out, *HERE).stdout
+    assert "6 seconds to score" in again
+    assert len(list(scored_videos(scores_prefix(str(out / "scores"))))) == 1
+    other = run_job("run", "--out", out, "--image-fps", 10, expect=2).stderr
+    assert "choose another --out, or leave image_fps out" in other
 
 
 def test_several_paths_are_archives_named_by_their_last_part() -> None:
