@@ -1,22 +1,16 @@
-"""A bundle from an STC table: trains the network, fits features, calibrates the score.
+"""A bundle from an STC table: fits features, calibrates the score, and puts both with the network that was trained.
 
-Both steps are called alone or by all processes of a group, in the same order.
+Called alone or by all processes of a group, in the same order.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from hf2vad.bundle.bundle import Bundle, save_bundle
 from hf2vad.bundle.settings import BundleSettings
-from hf2vad.engines.eager import EagerEngine
-from hf2vad.errors import ConfigError
 from hf2vad.features.registry import networks_for
 from hf2vad.fitting.calibrate import calibrate
 from hf2vad.fitting.cameras import Cameras
@@ -26,20 +20,16 @@ from hf2vad.fitting.measure import measure_normal
 from hf2vad.fitting.probe import example_cameras, learnt_seconds, normal_examples, probe_cubes
 from hf2vad.fitting.recipe import TrainingPlan
 from hf2vad.fitting.sample import NO_CAMERAS, fit_features
-from hf2vad.fitting.select import read_selection
-from hf2vad.models.hf2vad import HF2VAD
-from hf2vad.models.settings import NETWORKS, Network
+from hf2vad.models.settings import Network
 from hf2vad.scoring.feature_set import FeatureSet, counted_features
-from hf2vad.settings import flat
-from hf2vad.storage import join
-from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
-from hf2vad.training.initial import put_initial
-from hf2vad.training.journal import Journal, Journals, MLflow, TensorBoard
-from hf2vad.training.loop import Trainer
-from hf2vad.training.stages import STAGES
 from hf2vad.versions import versions
+
+if TYPE_CHECKING:
+    import torch
+
+    from hf2vad.models.hf2vad import HF2VAD
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,42 +49,15 @@ class Trained:
     selection: list[dict[str, Any]]
     """A row a candidate; empty where nothing was chosen."""
 
-
-def train_network(plan: TrainingPlan, table: StcTable, device: torch.device, stopped: Callable[[], bool]) -> Trained:
-    """Train the network of `plan`, if it has one, on `table`, from the last checkpoint where there is one.
-
-    `stopped`: asked whether to stop; StoppedError is raised then, with a checkpoint written.
-    """
-    identity, rows = plan.recipe.identity(table), []
-    if plan.recipe.selection:
-        choice = read_selection(plan.choice)
-        plan, rows = plan.with_choice(choice), choice.figures
-    group, recipe = Group.current(device), plan.recipe
-    if not recipe.has_network:
-        return Trained(None, (), plan, identity, [], rows)
-    torch.manual_seed(recipe.training.seed)
-    model = HF2VAD(recipe.model)
-    trained = {network for stage in recipe.training.stages for network in STAGES[stage].networks}
-    if recipe.init:
-        trained.update(put_initial(recipe.init, model))
-    networks = tuple(network for network in NETWORKS if network in trained)
-    if absent := [network for network in networks_for(recipe.fusion.weights) if network not in networks]:
-        raise ConfigError(
-            f"--init {recipe.init}: has no {' and '.join(absent)} network; add its stage to training.stages"
-        )
-    if recipe.holds_out:
-        cameras = Cameras.of(table.files, recipe.camera_pattern, one=recipe.one_camera)
-        table, _ = hold_out(table, cameras.apart_of)
-    checkpoints = Checkpoints(plan.checkpoint, settings=identity, group=group)
-    journals = partial(_journals, plan)
-    trainer = Trainer(
-        model, table, recipe.training, recipe.loss, device, checkpoints, group=group, journals=journals, stop=stopped
-    )
-    return Trained(model, networks, plan, identity, trainer.run(), rows)
+    @classmethod
+    def nothing(cls, plan: TrainingPlan, identity: str, selection: list[dict[str, Any]] | None = None) -> Trained:
+        """Of a recipe without a network."""
+        return cls(None, (), plan, identity, [], selection or [])
 
 
-def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None:
-    """Fit the features, calibrate the score and put the bundle of a network that was trained on `table`."""
+def put_trained(trained: Trained, table: StcTable, device: torch.device | None) -> None:
+    """Fit the features, calibrate the score and put the bundle of a network that was trained on `table`. `device`: of
+    the network; None without one."""
     group, plan, recipe = Group.current(device), trained.plan, trained.plan.recipe
     own = {name: settings for name, settings in recipe.features.items() if name in counted_features(recipe.fusion)}
     by_surprise = recipe.fusion.rule == "surprise"
@@ -103,7 +66,9 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
     features, perspective = fit_features(table, own, seed=recipe.training.seed, cameras=apart)
     networks, batch = networks_for(features), recipe.training.batch
     engine = None
-    if networks and trained.model is not None:
+    if networks and trained.model is not None and device is not None:
+        from hf2vad.engines.eager import EagerEngine  # seconds, which a recipe without networks does not pay
+
         engine = EagerEngine(trained.model, device=device, batch=batch, networks=networks)
     unit = perspective if recipe.fusion.perspective else None
     unseen = hold_out(table, cameras.apart_of)[1] if recipe.holds_out else None
@@ -153,7 +118,7 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
             "history": trained.history,
             "selection": trained.selection,
             **({"cameras": cameras.described()} if cameras.apart and by_surprise else {}),
-            "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+            "device": _name(device),
             "workers": group.world,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": versions(),
@@ -162,11 +127,9 @@ def put_trained(trained: Trained, table: StcTable, device: torch.device) -> None
     save_bundle(plan.out, bundle)
 
 
-def _journals(plan: TrainingPlan, first_step: int) -> Journals:
-    """Journals that training writes its curves to."""
-    journals: list[Journal] = []
-    if plan.mlflow:
-        journals.append(MLflow(plan.mlflow, settings=flat(plan.settings)))
-    if plan.recipe.training.tensorboard:
-        journals.append(TensorBoard(join(plan.out, "tensorboard"), first_step=first_step))
-    return Journals(journals)
+def _name(device: torch.device | None) -> str:
+    if device is None or device.type == "cpu":
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name(device)

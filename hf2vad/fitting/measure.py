@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from hf2vad.features.feature import CubeArrays
 from hf2vad.features.perspective import Perspective
@@ -125,6 +124,8 @@ def measure_together(
     own = measure_files(table, features, perspective, shares[group.rank], folds=folds, cameras=cameras)
     if group.world == 1:
         return own
+    import torch
+
     names = list(features.features)
     apart = sorted({name for camera in cameras.apart for name in features.apart(camera).features})
     columns = [

@@ -167,13 +167,10 @@ class TrainJob:
 
 def train_job(job: TrainJob) -> int:
     """Train, calibrate and put the bundle; goes on from a checkpoint of the same settings. Returns the exit code."""
-    import torch
-
-    from hf2vad.fitting.learn import put_trained, train_network
-    from hf2vad.models.device import choose_device
+    from hf2vad.fitting.learn import Trained, put_trained
     from hf2vad.report.training import print_sample, print_training
     from hf2vad.storage import absolute, exists, join, require_writable
-    from hf2vad.training.loop import check_workers
+    from hf2vad.training.settings import check_workers
 
     job = replace(job, stc=absolute(job.stc), out=absolute(job.out), init=absolute(job.init))
     workers, plan = max(1, job.workers), training_plan(job)
@@ -193,19 +190,32 @@ def train_job(job: TrainJob) -> int:
         return _already_there(plan, table)
     require_writable(job.out)
     started = time.monotonic()
+    if plan.recipe.has_network or job.select or workers > 1 or job.device not in ("auto", "cpu"):
+        _train_network(job, plan, table, workers)
+    else:
+        put_trained(Trained.nothing(plan, plan.recipe.identity(table)), table, None)
+    print_training(job.out, time.monotonic() - started)
+    return EXIT_OK
+
+
+def _train_network(job: TrainJob, plan: TrainingPlan, table: StcTable, workers: int) -> None:
+    import torch  # seconds, which a recipe without a network does not pay
+
+    from hf2vad.fitting.learn import put_trained
+    from hf2vad.fitting.network import train_network
+    from hf2vad.models.device import choose_device
+
     if job.threads:
         torch.set_num_threads(job.threads)
     if job.select:
         _select(job, plan, table, choose_device(job.device))
-    if workers == 1:
-        device = choose_device(job.device)
-        with Stop() as stop:
-            trained = train_network(plan, table, device, lambda: stop.signalled)
-        put_trained(trained, table, device)
-    else:
+    if workers > 1:
         _train_together(job, plan, workers)
-    print_training(job.out, time.monotonic() - started)
-    return EXIT_OK
+        return
+    device = choose_device(job.device)
+    with Stop() as stop:
+        trained = train_network(plan, table, device, lambda: stop.signalled)
+    put_trained(trained, table, device)
 
 
 def training_plan(job: TrainJob) -> TrainingPlan:

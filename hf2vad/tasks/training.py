@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hf2vad.fitting.learn import put_trained, train_network
+from hf2vad.fitting.learn import put_trained
+from hf2vad.fitting.network import train_network
 from hf2vad.fitting.recipe import TrainingPlan
 
 if TYPE_CHECKING:

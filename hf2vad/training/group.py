@@ -6,17 +6,15 @@ Everything here that exchanges something must be called by all processes, in the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TypeVar
-
-import torch
-import torch.distributed as dist
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hf2vad import errors
 from hf2vad.errors import Hf2vadError, TrainingError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 MESSAGE_BYTES = 2048
 """Longest error that one process tells the others."""
@@ -30,12 +28,17 @@ class Group:
     """Number of this process; 0 writes checkpoints, curves and the bundle."""
     world: int = 1
     """Number of processes."""
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    """Device on which tensors are exchanged."""
+    device: torch.device | None = None
+    """Device on which tensors are exchanged; None where there is nobody to exchange them with."""
 
     @classmethod
-    def current(cls, device: torch.device) -> Group:
-        """The process group that was set up before, or this process alone."""
+    def current(cls, device: torch.device | None) -> Group:
+        """The process group that was set up before, or this process alone. `device`: of the network; None without."""
+        if device is None:
+            return cls()
+        import torch
+        import torch.distributed as dist
+
         if not dist.is_available() or not dist.is_initialized():
             return cls()
         there = device if dist.get_backend() == "nccl" else torch.device("cpu")
@@ -50,6 +53,9 @@ class Group:
         """The mean of each number over all processes, exact for one."""
         if self.world == 1:
             return values
+        import torch
+        import torch.distributed as dist
+
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(total)
         return [float(value) for value in total / self.world]
@@ -62,6 +68,9 @@ class Group:
         """A tensor of every process, by rank; shapes and types must be the same. They come back on the CPU."""
         if self.world == 1:
             return [value]
+        import torch
+        import torch.distributed as dist
+
         sent = value.to(self.device)
         received = [torch.empty_like(sent) for _ in range(self.world)]
         dist.all_gather(received, sent)
@@ -71,6 +80,8 @@ class Group:
         """Give all processes the values that process 0 has, in place."""
         if self.world == 1:
             return
+        import torch.distributed as dist
+
         for tensor in tensors:
             sent = tensor.detach().to(self.device).contiguous()
             dist.broadcast(sent, 0)
@@ -81,6 +92,8 @@ class Group:
         if self.world == 1:
             action()
             return
+        import torch
+
         failure: Hf2vadError | None = None
         if self.first:
             try:
@@ -98,6 +111,10 @@ class Group:
 
     def require_same(self, what: str, values: list[int]) -> None:
         """Raise TrainingError, in all processes, unless all of them have the same numbers."""
+        if self.world == 1:
+            return
+        import torch
+
         all_values = [one.tolist() for one in self.gather(torch.tensor(values, dtype=torch.int64))]
         if any(one != all_values[0] for one in all_values):
             raise TrainingError(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from hf2vad.bundle.bundle import load_bundle
-from hf2vad.bundle.release import load_release
 from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.errors import ConfigError
 from hf2vad.hashes import content_hash
-from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.models.settings import Network
 from hf2vad.storage import exists, join, read_bytes
+
+if TYPE_CHECKING:
+    from hf2vad.models.hf2vad import HF2VAD
 
 
 def initial_identity(uri: str) -> str:
@@ -31,6 +33,8 @@ def put_initial(uri: str, model: HF2VAD) -> tuple[Network, ...]:
         bundle = load_bundle(uri)
         config, state = bundle.settings.model, bundle.state()
     else:
+        from hf2vad.bundle.release import load_release  # imports PyTorch
+
         released = load_release(read_bytes(uri), uri)
         config, state = released.config, released.state_dict()
     try:

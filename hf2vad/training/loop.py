@@ -28,7 +28,7 @@ from hf2vad.training.group import Group
 from hf2vad.training.journal import Journals
 from hf2vad.training.order import Order
 from hf2vad.training.pictures import example_picture
-from hf2vad.training.settings import StageConfig, TrainingConfig
+from hf2vad.training.settings import StageConfig, TrainingConfig, check_workers
 from hf2vad.training.stages import STAGES
 from hf2vad.training.step import Step
 
@@ -157,16 +157,7 @@ class Trainer:
     @property
     def _asks_after_every_batch(self) -> bool:
         """GPUs would wait for each other's numbers, and their batches are short; those of CPUs may take seconds."""
-        return self.group.device.type == "cpu"
-
-
-def check_workers(training: TrainingConfig, workers: int) -> None:
-    """Raise ConfigError unless `workers` processes can share a batch."""
-    if training.batch % workers or training.batch // workers < 2:
-        raise ConfigError(
-            f"training.batch is shared by all workers: {training.batch} must be a multiple of {workers}, with at least "
-            f"2 cubes for each (BatchNorm)"
-        )
+        return self.group.device is None or self.group.device.type == "cpu"
 
 
 def _stopped(stage: str, epoch: int, batch: object) -> StoppedError:

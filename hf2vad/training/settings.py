@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from hf2vad.errors import ConfigError
 from hf2vad.models.settings import Network
 from hf2vad.settings import OMIT_DEFAULT, fingerprint, require, to_dict
 
@@ -165,3 +166,12 @@ class SelectionConfig:
         require(self.steps > 0, f"selection.steps must be positive, got {self.steps}")
         require(self.cubes > 0, f"selection.cubes must be positive, got {self.cubes}")
         require(self.margin >= 0, f"selection.margin must not be negative, got {self.margin}")
+
+
+def check_workers(training: TrainingConfig, workers: int) -> None:
+    """Raise ConfigError unless `workers` processes can share a batch."""
+    if training.batch % workers or training.batch // workers < 2:
+        raise ConfigError(
+            f"training.batch is shared by all workers: {training.batch} must be a multiple of {workers}, with at least "
+            f"2 cubes for each (BatchNorm)"
+        )

@@ -150,7 +150,7 @@ def imported_by(code: str, libraries: Iterable[str]) -> list[str]:
 @pytest.mark.slow
 def test_what_drives_a_run_or_trains_imports_no_compiler_no_plots_and_no_ray() -> None:
     """They take 76 MiB and seconds, in the driver and in every worker; `--ray.address none` does without Ray."""
-    code = "import hf2vad.walk.run, hf2vad.runs.scoring, hf2vad.tasks.extraction, hf2vad.fitting.learn"
+    code = "import hf2vad.walk.run, hf2vad.runs.scoring, hf2vad.tasks.extraction, hf2vad.fitting.network"
     assert imported_by(code, ("torch._inductor", "sklearn", "plotly", "ray")) == []
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hf2vad.bundle.settings import load_bundle_settings
 from hf2vad.cluster import dispatch, retries
 from hf2vad.cluster.dispatch import Call, Outcome, open_cluster
 from hf2vad.cluster.policy import Cause
@@ -219,6 +220,11 @@ def test_features_are_scored_without_the_imports_that_take_seconds_with_the_same
     shown = ("--scores", here, "--out", str(tmp_path / "site"), "--archive", str(made.test), "--bundle", bundle)
     assert imported("report", *shown) == "[]", "reasons of features run no network"
     assert list((tmp_path / "site" / "events").glob("*/flow.png")), "and there were reasons to show"
+    again = ("--out", str(tmp_path / "again"), "--preset", "features")
+    loaded = imported("train", "--stc", stc, *again)
+    assert "torch" not in loaded
+    assert "sklearn" in loaded, "clusters are scikit-learn's"
+    assert load_bundle_settings(str(tmp_path / "again")).id == load_bundle_settings(bundle).id
 
 
 def test_a_command_and_its_table_need_no_pandas_and_to_pandas_is_there_all_the_same(tmp_path: Path) -> None:

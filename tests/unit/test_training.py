@@ -18,9 +18,9 @@ from hf2vad.storage import exists
 from hf2vad.training.checkpoint import Checkpoints
 from hf2vad.training.data import StcTable
 from hf2vad.training.group import Group
-from hf2vad.training.loop import Trainer, check_workers
+from hf2vad.training.loop import Trainer
 from hf2vad.training.order import Order
-from hf2vad.training.settings import StageConfig, TrainingConfig
+from hf2vad.training.settings import StageConfig, TrainingConfig, check_workers
 from hf2vad.training.stages import STAGES
 from tests.stc import SMALL_MODEL, make_cubes, put_clip
 
