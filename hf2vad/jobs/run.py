@@ -81,7 +81,7 @@ class RunJob:
 
     def __post_init__(self) -> None:
         require(0 < self.learn < 100, f"--learn must lie between 0 and 100 percent, got {self.learn}")
-        require(self.image_fps >= 0, f"--image-fps must not be negative, got {self.image_fps}")
+        require(0 <= self.image_fps <= 1000, f"--image-fps must lie between 0 and 1000, got {self.image_fps}")
 
 
 def run_job(job: RunJob) -> int:

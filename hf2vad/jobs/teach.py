@@ -66,7 +66,7 @@ class TeachJob(ZoneSettings):
 
     def __post_init__(self) -> None:
         require(self.threads > 0, f"--threads must be positive, got {self.threads}")
-        require(self.image_fps >= 0, f"--image-fps must not be negative, got {self.image_fps}")
+        require(0 <= self.image_fps <= 1000, f"--image-fps must lie between 0 and 1000, got {self.image_fps}")
 
 
 def teach_job(job: TeachJob) -> int:

@@ -150,4 +150,4 @@ class EvidenceSettings:
     ray: RayConfig = field(default_factory=RayConfig)
 
     def __post_init__(self) -> None:
-        require(self.image_fps >= 0, f"--image-fps must not be negative, got {self.image_fps}")
+        require(0 <= self.image_fps <= 1000, f"--image-fps must lie between 0 and 1000, got {self.image_fps}")

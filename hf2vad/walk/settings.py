@@ -105,5 +105,5 @@ class WalkSettings(ExtractionConfig):
     def __post_init__(self) -> None:
         require(self.grace_seconds >= 0, f"--grace-seconds must be at least 0, got {self.grace_seconds}")
         require(self.shard_frames > 0, f"--shard-frames must be at least 1, got {self.shard_frames}")
-        require(self.image_fps >= 0, f"--image-fps must not be negative, got {self.image_fps}")
+        require(0 <= self.image_fps <= 1000, f"--image-fps must lie between 0 and 1000, got {self.image_fps}")
         FrameRange(self.frames).check()

@@ -98,6 +98,7 @@ def test_again_it_scores_what_is_new_and_learns_nothing_anew(first: tuple[Path, 
         ((), "nothing to look at; name videos or folders"),
         (("/no/such/folder",), "/no/such/folder"),
         (("--learn", "100"), "--learn must lie between 0 and 100 percent, got 100"),
+        (("--image-fps", "-1"), "--image-fps must lie between 0 and 1000, got -1"),
     ],
 )
 def test_mistakes_are_one_line(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
