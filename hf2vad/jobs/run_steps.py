@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TOP = 3
 """Moments that are named at the end."""
+BELOW = 0.25
+"""Share of its score by which frames around a moment below the alarm threshold may lie lower and still belong to it."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ class Steps:
     def _score(self, threshold: float | None) -> None:
         base = ScoreJob.base({"bundle": self._bundle})
         if threshold is not None:
-            base = replace(base, events=replace(base.events, threshold=threshold, low=threshold, min_length=1))
+            low = threshold - BELOW * abs(threshold)
+            base = replace(base, events=replace(base.events, threshold=threshold, low=low, min_length=1))
         base = replace(base, archive=self.sources[0].uri, bundle=self._bundle, out=self._place("scores"))
         base = replace(base, image_fps=self.job.image_fps, limits=self.job.limits, ray=self.job.ray)
         for frames, videos in (

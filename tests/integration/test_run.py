@@ -14,9 +14,10 @@ import pytest
 from hf2vad.archive.archive_refs import named_sources
 from hf2vad.bundle.bundle import load_bundle, save_bundle
 from hf2vad.bundle.settings import load_bundle_settings
+from hf2vad.demo.archive import generate
 from hf2vad.runs.plan import length
 from hf2vad.scoring.settings import SmoothingRule
-from hf2vad.tables.read import scored_videos, scores_prefix
+from hf2vad.tables.read import scored_videos, scores_prefix, video_tables
 from tests.site import Site, run_job, run_process
 
 HERE = ("--ray.address", "none")
@@ -120,6 +121,20 @@ def test_several_videos_are_each_a_camera_in_training_as_in_scoring(folder: Path
     assert set(load_bundle_settings(str(tmp_path / "bundle")).cameras) == {"1.mp4", "porch.mp4"}
     assert scored(tmp_path) == {"1/1.mp4", "porch/porch.mp4"}
     assert {tables.path for tables in scored_videos(scores_prefix(str(tmp_path / "scores")))} == {"1.mp4", "porch.mp4"}
+
+
+def test_where_nothing_is_unusual_the_highest_moments_have_a_beginning_and_an_end(tmp_path: Path) -> None:
+    normal = generate(tmp_path / "archive", train_clips=4, test_clips=0, frames=60).train
+    said = run_job("run", normal, "--out", tmp_path / "found", *HERE).stdout
+    assert re.search(r"^0 unusual moments .*; the highest below the alarm threshold:$", said, re.MULTILINE)
+    moments = 0
+    for tables in video_tables(scores_prefix(str(tmp_path / "found" / "scores")), "events"):
+        raw = dict(zip(*tables.table("frames").select(["frame", "score_raw"]).to_pydict().values(), strict=True))
+        for event in tables.table("events").to_pylist():
+            moments += 1
+            assert event["end_s"] - event["start_s"] > 0.2, "more than a frame or two"
+            assert raw[event["peak_frame"]] >= event["peak_score"]
+    assert 1 <= moments <= 3
 
 
 def test_images_a_second_are_said_once_and_kept(site: Site, tmp_path: Path) -> None:
