@@ -55,7 +55,7 @@ from hf2vad.training.data import StcFile, StcTable
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = [name for name in FEATURES if not networks_for([name]) and name not in ("classes", "embedding")]
-SMOOTHING = SmoothingRule(17, preset("features").smoothing_fps)
+SMOOTHING = SmoothingRule(17, preset("features").smoothing_fps, preset("features").smoothing_ends)
 MOTION = "_motion"
 """Ending of the names of results with boxes of what moves alone: `--detector.kinds motion`."""
 TRUE = "_true"
@@ -192,7 +192,7 @@ def figures(measured: list[MeasuredFile], scores: Scoring, labels: FrameLabels, 
         raw = scorer.frame_scores(values, np.concatenate([file.frame for file in files]), frames)
         full = frame >= FRAMES - 1
         rate = files[0].file.fps or 0.0
-        smoothed = smooth(raw[FRAMES - 1 :], SMOOTHING.window(rate))
+        smoothed = smooth(raw[FRAMES - 1 :], SMOOTHING.window(rate), SMOOTHING.ends)
         pairs[video] = (truth[full], smoothed[frame[full] - FRAMES + 1])
         events = find_events(smoothed, EventConfig().at_rate(SMOOTHING, rate), calibration)
         spans = [(event.start + FRAMES - 1, event.stop + FRAMES - 2) for event in events]

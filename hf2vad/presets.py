@@ -14,6 +14,7 @@ from hf2vad.features.flow import ResidualConfig
 from hf2vad.features.motion import DensityConfig
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import ModelConfig
+from hf2vad.scoring.settings import Ends
 from hf2vad.training.settings import StageConfig, TrainingConfig
 
 PresetName = Literal["ped2", "avenue", "shanghaitech", "compact", "compact_eq9", "features"]
@@ -31,6 +32,8 @@ class Preset:
     residual: ResidualConfig = field(default_factory=ResidualConfig)
     smoothing_fps: float = 0.0
     """Rate of the footage that the median filter counts its frames in; 0: in those of any footage."""
+    smoothing_ends: Ends = "repeated"
+    """What the median filter sees beyond the ends of a video."""
 
 
 WORKING = WorkingConfig(longest=960)
@@ -112,6 +115,7 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
             density=DENSITY,
             residual=ResidualConfig(unit="expected_speed"),
             smoothing_fps=PED2_FPS,
+            smoothing_ends="mirrored",
         ),
         "compact_eq9": Preset(extraction=OURS, model=SMALL_NETWORK, training=SHORT_TRAINING),
         "features": Preset(
@@ -120,6 +124,7 @@ PRESETS: Mapping[PresetName, Preset] = types.MappingProxyType(
             fusion=SURPRISE,
             density=DENSITY,
             smoothing_fps=PED2_FPS,
+            smoothing_ends="mirrored",
         ),
     }
 )

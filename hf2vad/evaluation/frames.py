@@ -126,7 +126,7 @@ def collect(
             continue
         bundle = found.metadata["bundle"]
         rules.setdefault(found.smoothing, found.video)
-        smoothing = Smoothing.of(protocol, int(found.metadata["smoothing"]))
+        smoothing = Smoothing.of(protocol, int(found.metadata["smoothing"]), found.smoothing.ends)
         read.append(_read(found, *wanted.pop(name), parts, smoothing))
     if wanted:
         names = ", ".join(repr(name) for name in list(wanted)[:3])

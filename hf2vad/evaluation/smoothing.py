@@ -11,6 +11,8 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from hf2vad.errors import ConfigError
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.schema import F64
+from hf2vad.scoring.settings import Ends
+from hf2vad.scoring.smooth import MODES
 from hf2vad.video.times import runs
 
 
@@ -24,27 +26,29 @@ class Smoothing:
     """Frames that it sees, odd; 1 for none."""
     sigma: float | None = None
     """Standard deviation of a gaussian filter, in frames; none: a sixth of the window."""
+    ends: Ends = "repeated"
+    """What it sees beyond the ends of a video; a causal median sees the first frame again."""
 
     def __post_init__(self) -> None:
         if self.window < 1 or self.window % 2 == 0:
             raise ConfigError(f"smoothing must be an odd number of frames, got {self.window}")
 
     @classmethod
-    def of(cls, protocol: Protocol, scored_with: int) -> Smoothing:
-        """The filter that `protocol` asks for; `scored_with`: window that the scores were smoothed with."""
+    def of(cls, protocol: Protocol, scored_with: int, ends: Ends = "repeated") -> Smoothing:
+        """The filter that `protocol` asks for; `scored_with`, `ends`: those that the scores were smoothed with."""
         if protocol.smoothing == "none":
             return cls("none", 1, None)
         window = scored_with if protocol.window is None else protocol.window
         if protocol.smoothing != "gaussian":
-            return cls(protocol.smoothing, window, None)
+            return cls(protocol.smoothing, window, None, ends)
         if protocol.sigma is None:
-            return cls("gaussian", window, window / 6)
+            return cls("gaussian", window, window / 6, ends)
         if protocol.window is None:
             window = 2 * math.ceil(4 * protocol.sigma) + 1
-        return cls("gaussian", window, protocol.sigma)
+        return cls("gaussian", window, protocol.sigma, ends)
 
     def __call__(self, raw: F64) -> F64:
-        """(frames,) smoothed scores. Edges repeat; NaN stays NaN and parts what is before from what is after it."""
+        """(frames,) smoothed scores; NaN stays NaN and parts what is before from what is after it."""
         smoothed = raw.copy()
         for start, stop in runs(~np.isnan(raw)):
             smoothed[start:stop] = self._run(raw[start:stop])
@@ -56,7 +60,8 @@ class Smoothing:
         half = self.window // 2
         if self.kind == "gaussian":
             return gaussian_filter1d(  # type: ignore[no-any-return]
-                values, self.sigma or self.window / 6, mode="nearest", radius=half
+                values, self.sigma or self.window / 6, mode=MODES[self.ends], radius=half
             )
-        origin = half if self.kind == "causal_median" else 0
-        return median_filter(values, self.window, mode="nearest", origin=origin)  # type: ignore[no-any-return]
+        if self.kind == "causal_median":
+            return median_filter(values, self.window, mode="nearest", origin=half)  # type: ignore[no-any-return]
+        return median_filter(values, self.window, mode=MODES[self.ends])  # type: ignore[no-any-return]

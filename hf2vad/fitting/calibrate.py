@@ -180,7 +180,7 @@ def _smoothed(files: Iterable[MeasuredFile], scorer: Scorer, *, smoothing: Smoot
             whole[start - first : start - first + len(raw)] = raw
             held[start - first : start - first + len(raw)] = between
         window = smoothing.window(float(np.median([fps for *_, fps in parts])))
-        smoothed = smooth(whole[holders(held)], window)
+        smoothed = smooth(whole[holders(held)], window, smoothing.ends)
         scores.append(smoothed[~np.isnan(smoothed)])
     return np.concatenate(scores)
 

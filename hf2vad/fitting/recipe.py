@@ -89,6 +89,7 @@ class Recipe:
             *(["one camera"] if self.one_camera else []),
             *(["cameras from recorders' names"] if recorded else []),
             *([f"smoothed at {fps:g} frames/s"] if (fps := self.smoothing_of(table).fps) else []),
+            *([f"ends {self.smoothing.ends}"] if self.smoothing.ends != "repeated" else []),
         )
 
     def smoothing_of(self, table: StcTable) -> SmoothingRule:

@@ -97,7 +97,7 @@ class Selector:
             fit,
             held,
             preset=self.recipe.fusion,
-            smoothing=self._window,
+            smoothing=self._smoothing,
             cubes=self.config.cubes,
             margin=self.config.margin,
             seed=self.recipe.training.seed,
@@ -118,24 +118,24 @@ class Selector:
         files, plain = measure_normal(fit, unseen, features, None, Group())
         scaled, files, plain = with_edge_scales(features.features, files, plain)
         features = replace(features, features=scaled)
-        smoothing = SmoothingRule(self._window)
-        normal = calibrate(files, fusion=recipe.fusion, smoothing=smoothing, where=self.table.uri, plain=plain)
+        normal = calibrate(files, fusion=recipe.fusion, smoothing=self._smoothing, where=self.table.uri, plain=plain)
         fusion, rows = choose_parts(
             features,
             Scorer.surprise(recipe.fusion, normal.overall, normal.overall),
             held,
             preset=recipe.fusion,
-            smoothing=self._window,
+            smoothing=self._smoothing,
             margin=self.config.margin,
             seed=recipe.training.seed,
         )
         return fusion, recipe.features.get(Motion.name, DensityConfig()), rows
 
     @property
-    def _window(self) -> int:
-        """Frames of the median filter, at the usual rate of the table's videos."""
+    def _smoothing(self) -> SmoothingRule:
+        """The median filter at the usual rate of the table's videos."""
         rate = float(np.median([file.fps or 0.0 for file in self.table.files]))
-        return self.recipe.smoothing_of(self.table).window(rate)
+        rule = self.recipe.smoothing_of(self.table)
+        return SmoothingRule(rule.window(rate), ends=rule.ends)
 
     def _candidates(self) -> Iterator[tuple[str, ModelConfig]]:
         """The preset's own network first, then those with other memories."""
@@ -156,7 +156,13 @@ class Selector:
             unusual = {kind: self._errors(network, cubes) for kind, cubes in changed.items()}
             for error in ERRORS:
                 figures = {
-                    kind: separation(held, normal[error], unusual[kind][error], smoothing=self._window)
+                    kind: separation(
+                        held,
+                        normal[error],
+                        unusual[kind][error],
+                        smoothing=self._smoothing.frames,
+                        ends=self._smoothing.ends,
+                    )
                     for kind in SPEEDS
                 }
                 rows.append(figure_row("network", f"{name}, {error} of the flows' errors", figures))

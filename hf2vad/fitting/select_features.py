@@ -18,6 +18,7 @@ from hf2vad.fitting.pseudo import HeldOut, cubes_of, figure_row, first_best, pse
 from hf2vad.schema import F64
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import FeatureValues, Scorer, ZScore, in_heights
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.training.data import StcTable
 
 DENSITIES = tuple(
@@ -43,7 +44,7 @@ def choose_features(
     held: HeldOut,
     *,
     preset: FusionConfig,
-    smoothing: int,
+    smoothing: SmoothingRule,
     cubes: int,
     margin: float,
     seed: int,
@@ -58,7 +59,8 @@ def choose_features(
     unusual: dict[str, CubeArrays] = {kind: pseudo_anomalies(held, kind, seed=seed) for kind in held.kinds}
 
     def row(step: str, candidate: str, normal: F64, scores: Mapping[str, F64]) -> dict[str, Any]:
-        figures = {kind: separation(held, normal, scores[kind], smoothing=smoothing) for kind in held.kinds}
+        window, ends = smoothing.frames, smoothing.ends
+        figures = {kind: separation(held, normal, scores[kind], smoothing=window, ends=ends) for kind in held.kinds}
         return figure_row(step, candidate, figures)
 
     motions = [Motion(config).fit(sample) for config in DENSITIES]

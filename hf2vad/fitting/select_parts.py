@@ -10,6 +10,7 @@ from hf2vad.features.settings import FusionConfig
 from hf2vad.fitting.pseudo import HeldOut, figure_row, pseudo_anomalies, separation
 from hf2vad.scoring.feature_set import FeatureSet
 from hf2vad.scoring.scorer import Scorer
+from hf2vad.scoring.settings import SmoothingRule
 
 
 def choose_parts(
@@ -18,7 +19,7 @@ def choose_parts(
     held: HeldOut,
     *,
     preset: FusionConfig,
-    smoothing: int,
+    smoothing: SmoothingRule,
     margin: float,
     seed: int,
 ) -> tuple[FusionConfig, list[dict[str, Any]]]:
@@ -33,7 +34,10 @@ def choose_parts(
     def row(candidate: str, names: Sequence[str]) -> dict[str, Any]:
         part = replace(scorer, weights={name: scorer.weights[name] for name in names})
         scores = {clip: part.sums(found) for clip, found in values.items()}
-        figures = {kind: separation(held, scores["held"], scores[kind], smoothing=smoothing) for kind in held.kinds}
+        window, ends = smoothing.frames, smoothing.ends
+        figures = {
+            kind: separation(held, scores["held"], scores[kind], smoothing=window, ends=ends) for kind in held.kinds
+        }
         return figure_row("fusion", candidate, figures)
 
     kept = list(preset.weights)

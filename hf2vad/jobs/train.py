@@ -33,6 +33,7 @@ from hf2vad.features.registry import feature_classes, feature_settings, networks
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.presets import PresetName, preset
+from hf2vad.scoring.settings import Ends
 from hf2vad.settings import require, require_odd, to_dict, with_files
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
 
@@ -88,6 +89,10 @@ class TrainJob:
     many, so over the same time. 0: `smoothing` frames of any footage, as of folders of images that were
     extracted and are scored without --image-fps."""
 
+    smoothing_ends: Ends = "repeated"
+    """What the median filter sees before the first frame of a video and behind the last. `repeated`: that frame again
+    and again, so that it smooths hardly anything there. `mirrored`: the frames on the other side of it, in a mirror."""
+
     mlflow: str = ""
     """URI of an MLflow tracking server or store, for loss curves; empty: none. Needs the extra `mlflow`."""
 
@@ -127,7 +132,7 @@ class TrainJob:
         """The defaults of the chosen preset."""
         name = early["preset"] or "compact"
         chosen = preset(name)
-        names = ("model", "training", "fusion", "density", "residual", "smoothing_fps")
+        names = ("model", "training", "fusion", "density", "residual", "smoothing_fps", "smoothing_ends")
         settings = {name: getattr(chosen, name) for name in names}
         return cls(**{**required_missing(cls), **settings, "preset": name})
 
@@ -230,7 +235,7 @@ def training_plan(job: TrainJob) -> TrainingPlan:
         loss=job.loss,
         fusion=job.fusion,
         features={name: _absolute(name, own) for name, own in feature_settings(job).items()},
-        smoothing=SmoothingRule(job.smoothing, job.smoothing_fps),
+        smoothing=SmoothingRule(job.smoothing, job.smoothing_fps, job.smoothing_ends),
         camera_pattern=job.camera_pattern,
         camera_cubes=job.camera_cubes,
         one_camera=job.one_camera,

@@ -109,8 +109,7 @@ def scoring_task(job: ScoreSettings, zones: Zones = WHOLE_PICTURES, *, tries: in
     if job.device not in ("auto", "cpu"):
         choose_device(job.device)
     settings = bundle.settings
-    smoothing = SmoothingRule(job.smoothing) if job.smoothing else settings.smoothing
-    smoothed = smoothing if smoothing.fps else (smoothing.frames,)
+    smoothing = SmoothingRule(job.smoothing, ends=settings.smoothing.ends) if job.smoothing else settings.smoothing
     alarms = [content_hash(absolute(job.alarms))] if job.alarms else []
     if job.alarms:
         settings = read_alarms(absolute(job.alarms)).applied_to(settings, job.events, smoothing)
@@ -130,8 +129,8 @@ def scoring_task(job: ScoreSettings, zones: Zones = WHOLE_PICTURES, *, tries: in
             plan=plan,
             shard_schema=SHARD_VECTORS if job.vectors else SHARD,
             zones=zones,
-            scores=hash_of(plan, *smoothed, to_dict(job.health), *most),
-            final=hash_of(plan, *smoothed, to_dict(job.events), to_dict(job.health), *alarms, *most),
+            scores=hash_of(plan, *smoothing.key, to_dict(job.health), *most),
+            final=hash_of(plan, *smoothing.key, to_dict(job.events), to_dict(job.health), *alarms, *most),
         ),
         config=walk_config(job, extraction, frame_stats=True, tries=tries),
         bundle_uri=job.bundle,

@@ -36,7 +36,8 @@ class Alarms:
 
     def put(self, uri: str) -> None:
         """Write the file."""
-        smoothing = {"smoothing": self.smoothing.frames, "smoothing_fps": self.smoothing.fps}
+        frames, fps, ends = self.smoothing
+        smoothing = {"smoothing": frames, "smoothing_fps": fps, "smoothing_ends": ends}
         put_json(uri, {"hf2vad.alarms": VERSION, **asdict(self), **smoothing})
 
     def applied_to(self, bundle: BundleSettings, config: EventConfig, smoothing: SmoothingRule) -> BundleSettings:
@@ -86,7 +87,8 @@ def read_alarms(uri: str) -> Alarms:
         if version != VERSION:
             raise SchemaError(f"{uri}: not a file of hf2vad alarms of version {VERSION}, but {version!r}")
         if "smoothing" in content:
-            content["smoothing"] = SmoothingRule(content["smoothing"], content.pop("smoothing_fps", 0.0))
+            fps, ends = content.pop("smoothing_fps", 0.0), content.pop("smoothing_ends", "repeated")
+            content["smoothing"] = SmoothingRule(content["smoothing"], fps, ends)
         alarms = Alarms(**content)
         PathPattern.of_camera(alarms.camera_pattern)
         values = [alarms.threshold, *alarms.cameras.values()]

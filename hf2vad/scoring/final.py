@@ -85,7 +85,7 @@ def finalise(
     raw[has_box] = _raw_scores(boxed, best, start, at_frame)[has_box]
     holding = holders(status == "between")
     raw, best, has_box = raw[holding], best[holding], has_box[holding]
-    score = smooth(raw, int(metadata["smoothing"]))
+    score = smooth(raw, int(metadata["smoothing"]), metadata.get("smoothing_ends", "repeated"))
     top = boxed.take(pa.array(np.where(has_box, best, 0), mask=~has_box))
     speed = np.where(status == "scored", 0.0, np.nan).astype(np.float32)
     np.maximum.at(speed, boxed["frame"].to_numpy() - start, boxed[FEATURE_COLUMNS[YARDSTICK]].to_numpy())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from hf2vad.plurals import count_words
 from hf2vad.settings import require
+
+Ends = Literal["repeated", "mirrored"]
+"""What a filter sees before the first frame and behind the last one: that frame again and again, which is then most of
+what it sees, so that it smooths hardly anything there; or the frames on the other side of it, in a mirror."""
 
 
 class SmoothingRule(NamedTuple):
@@ -17,6 +21,14 @@ class SmoothingRule(NamedTuple):
     fps: float = 0.0
     """Frames a second of the footage that lengths count: other footage is smoothed over the same time, and its events
     last as long. 0: lengths are in frames, whatever their rate."""
+    ends: Ends = "repeated"
+    """What the filter sees beyond the ends of a video."""
+
+    @property
+    def key(self) -> tuple[int | float | str, ...]:
+        """What of it decides smoothed scores, without what an earlier release did not have."""
+        mirrored = (self.ends,) if self.ends != "repeated" else ()
+        return (self.frames, *((self.fps,) if self.fps else ()), *mirrored)
 
     def window(self, fps: float) -> int:
         """Frames, odd, of the filter over footage with `fps` frames a second; 0: nobody knows, and it is `frames`."""
@@ -29,7 +41,8 @@ class SmoothingRule(NamedTuple):
         return round(frames * fps / self.fps) if self.fps and fps else frames
 
     def __str__(self) -> str:
-        return count_words(self.frames, "frame") + (f" at {self.fps:g} a second" if self.fps else "")
+        rate = f" at {self.fps:g} a second" if self.fps else ""
+        return count_words(self.frames, "frame") + rate + (f", ends {self.ends}" if self.ends != "repeated" else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,15 @@ import numpy as np
 
 from hf2vad.errors import ConfigError
 from hf2vad.schema import F64
+from hf2vad.scoring.settings import Ends
 from hf2vad.video.times import runs
 
+MODES: dict[Ends, str] = {"repeated": "nearest", "mirrored": "reflect"}
+"""SciPy's names."""
 
-def smooth(scores: F64, window: int) -> F64:
-    """Median filter over time, the edges repeated; NaN stays NaN and never enters a neighbour's median.
+
+def smooth(scores: F64, window: int, ends: Ends = "repeated") -> F64:
+    """Median filter over time; NaN stays NaN and never enters a neighbour's median.
 
     A NaN inside a video (a frame that could not be decoded) ends one run of scores and begins another; each run is
     filtered on its own. Raises ConfigError for an even window.
@@ -21,5 +25,5 @@ def smooth(scores: F64, window: int) -> F64:
 
     smoothed = scores.copy()
     for start, stop in runs(~np.isnan(scores)):
-        smoothed[start:stop] = median_filter(scores[start:stop], window, mode="nearest")
+        smoothed[start:stop] = median_filter(scores[start:stop], window, mode=MODES[ends])
     return smoothed

@@ -68,7 +68,7 @@ class VideoTables:
     def smoothing(self) -> SmoothingRule:
         """How its scores were smoothed."""
         frames, fps = self.metadata.get("smoothing_rule", (self.metadata["smoothing"], 0.0))
-        return SmoothingRule(int(frames), float(fps))
+        return SmoothingRule(int(frames), float(fps), self.metadata.get("smoothing_ends", "repeated"))
 
     def events(self, config: EventConfig) -> EventConfig:
         """`config` with lengths in frames of this video, as scoring counts them."""
