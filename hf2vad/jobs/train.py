@@ -32,6 +32,7 @@ from hf2vad.features.motion import DensityConfig
 from hf2vad.features.registry import feature_classes, feature_settings, networks_for, with_feature_settings
 from hf2vad.features.settings import FusionConfig
 from hf2vad.models.settings import LossConfig, ModelConfig
+from hf2vad.plurals import count_words
 from hf2vad.presets import PresetName, preset
 from hf2vad.scoring.settings import Ends
 from hf2vad.settings import require, require_odd, to_dict, with_files
@@ -185,7 +186,7 @@ def train_job(job: TrainJob) -> int:
     if plan.recipe.smoothing_of(table) != plan.recipe.smoothing:
         print(
             f"{job.stc}: of an earlier release, without the frame rates of its videos; scores will be smoothed over "
-            f"{plan.recipe.smoothing_of(table)} of any footage. To smooth over the same time, extract anew",
+            f"{count_words(job.smoothing, 'frame')} of any footage. To smooth over the same time, extract anew",
             flush=True,
         )
     table.require_cubes(max(MIN_CUBES, 2 * workers))

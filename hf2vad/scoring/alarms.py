@@ -37,7 +37,8 @@ class Alarms:
     def put(self, uri: str) -> None:
         """Write the file."""
         frames, fps, ends = self.smoothing
-        smoothing = {"smoothing": frames, "smoothing_fps": fps, "smoothing_ends": ends}
+        smoothing: dict[str, Any] = {"smoothing": frames, "smoothing_fps": fps}
+        smoothing |= {"smoothing_ends": ends} if ends != "repeated" else {}
         put_json(uri, {"hf2vad.alarms": VERSION, **asdict(self), **smoothing})
 
     def applied_to(self, bundle: BundleSettings, config: EventConfig, smoothing: SmoothingRule) -> BundleSettings:

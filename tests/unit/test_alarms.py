@@ -159,6 +159,11 @@ def test_alarms_count_the_frames_of_smoothing_as_the_bundle_does(tmp_path: Path,
     assert fitted.calibration.threshold == alarms.threshold
     with pytest.raises(MismatchError, match="smoothing '17 frames at 10 a second', not '17 frames';"):
         alarms.applied_to(bundle, EventConfig(), SmoothingRule(17))
+    mirrored = SmoothingRule(17, 10.0, "mirrored")
+    with pytest.raises(MismatchError, match=r"smoothing '17 frames at 10 a second', not '17 frames at .*, ends mirr"):
+        alarms.applied_to(bundle, EventConfig(), mirrored)
+    replace(alarms, smoothing=mirrored).put(str(tmp_path / "mirrored.json"))
+    assert read_alarms(str(tmp_path / "mirrored.json")).smoothing == mirrored
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"hf2vad.alarms": 1}', "no json", '{"hf2vad.alarms": 9}'])

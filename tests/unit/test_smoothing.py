@@ -13,7 +13,7 @@ from hf2vad.errors import ConfigError
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.evaluation.smoothing import Smoothing
 from hf2vad.jobs.evaluate import JOB
-from hf2vad.scoring.settings import SmoothingRule
+from hf2vad.scoring.settings import Ends, SmoothingRule
 from hf2vad.scoring.smooth import smooth
 from hf2vad.settings import from_dict
 
@@ -22,13 +22,16 @@ NAN = float("nan")
 scores = st.lists(st.one_of(st.just(NAN), st.integers(-50, 50).map(float)), max_size=60)
 
 
-def window_of(values: list[float], frame: int, before: int, after: int) -> list[float]:
-    """What a filter sees around `frame`: the run of scores it is in, its ends repeated."""
+def window_of(values: list[float], frame: int, before: int, after: int, ends: Ends = "repeated") -> list[float]:
+    """What a filter sees around `frame`: the run of scores it is in, its ends repeated or mirrored."""
     first = last = frame
     while first > 0 and not np.isnan(values[first - 1]):
         first -= 1
     while last + 1 < len(values) and not np.isnan(values[last + 1]):
         last += 1
+    if ends == "mirrored":
+        there_and_back = values[first : last + 1] + values[first : last + 1][::-1]
+        return [there_and_back[(j - first) % len(there_and_back)] for j in range(frame - before, frame + after + 1)]
     return [values[min(max(j, first), last)] for j in range(frame - before, frame + after + 1)]
 
 
@@ -50,10 +53,23 @@ def test_a_window_is_the_odd_number_of_frames_nearest_to_its_time(smoothing: int
 
 
 @settings(max_examples=100)
-@given(values=scores, half=st.integers(0, 5))
-def test_the_median_is_that_of_scoring(values: list[float], half: int) -> None:
-    found = Smoothing("median", 2 * half + 1, None)(np.array(values, float))
-    np.testing.assert_array_equal(found, smooth(np.array(values, float), 2 * half + 1))
+@given(values=scores, half=st.integers(0, 5), ends=st.sampled_from(("repeated", "mirrored")))
+def test_the_median_is_that_of_scoring_and_of_the_frames_around(values: list[float], half: int, ends: Ends) -> None:
+    found = Smoothing("median", 2 * half + 1, None, ends)(np.array(values, float))
+    np.testing.assert_array_equal(found, smooth(np.array(values, float), 2 * half + 1, ends))
+    for frame, value in enumerate(values):
+        if not np.isnan(value):
+            assert found[frame] == statistics.median(window_of(values, frame, half, half, ends))
+
+
+@pytest.mark.parametrize("end", [0, -1])
+def test_one_frame_at_an_end_stays_where_ends_are_repeated_and_goes_where_they_are_mirrored(end: int) -> None:
+    scores = np.zeros(40)
+    scores[end] = 9
+    assert smooth(scores, 17)[end] == 9
+    assert smooth(scores, 17, "mirrored").max() == 0
+    scores[:10] = scores[-10:] = 9
+    assert smooth(scores, 17, "mirrored")[end] == 9, "what lasts stays"
 
 
 @settings(max_examples=100)
@@ -78,15 +94,15 @@ def test_the_causal_median_of_a_frame_does_not_know_the_future(
 
 
 @settings(max_examples=100)
-@given(values=scores, half=st.integers(0, 5), sigma=st.floats(0.3, 5))
-def test_the_gaussian_weighs_the_frames_of_its_window(values: list[float], half: int, sigma: float) -> None:
-    found = Smoothing("gaussian", 2 * half + 1, sigma)(np.array(values, float))
+@given(values=scores, half=st.integers(0, 5), sigma=st.floats(0.3, 5), ends=st.sampled_from(("repeated", "mirrored")))
+def test_the_gaussian_weighs_the_frames_of_its_window(values: list[float], half: int, sigma: float, ends: Ends) -> None:
+    found = Smoothing("gaussian", 2 * half + 1, sigma, ends)(np.array(values, float))
     weights = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
     for frame, value in enumerate(values):
         if np.isnan(value):
             assert np.isnan(found[frame])
         else:
-            expected = np.average(window_of(values, frame, half, half), weights=weights)
+            expected = np.average(window_of(values, frame, half, half, ends), weights=weights)
             assert found[frame] == pytest.approx(expected, abs=1e-9)
 
 
@@ -121,6 +137,8 @@ def test_options_of_the_command_line_name_the_filter(
 ) -> None:
     job = parse(JOB, ["--scores", "s", "--labels", "l", "--out", "o", *options], "hf2vad evaluate")
     assert Smoothing.of(job.protocol, 17) == Smoothing(*expected)
+    mirrored = Smoothing.of(job.protocol, 17, "mirrored")
+    assert mirrored == (Smoothing(*expected, "mirrored") if expected[0] != "none" else Smoothing(*expected))
 
 
 def test_draws_tracks_and_oracle_are_options_that_are_off_or_usual_by_default() -> None:

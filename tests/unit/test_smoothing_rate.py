@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -20,6 +21,8 @@ from hf2vad.jobs.train import TrainJob, train_job, training_plan
 from hf2vad.models.hf2vad import HF2VAD
 from hf2vad.schema import unpack_metadata
 from hf2vad.scoring.settings import EventConfig, SmoothingRule
+from hf2vad.scoring.smooth import smooth
+from hf2vad.tables.read import scored_videos, scores_prefix
 from hf2vad.training.data import StcTable
 from hf2vad.video.timeline import UNTIMED_FPS
 from tests.bundles import make_bundle
@@ -86,6 +89,24 @@ def test_each_video_is_smoothed_over_the_frames_that_last_as_long(archive: Path,
     assert _windows(tmp_path / "scores") == dict.fromkeys(("fast.mp4", "slow.mp4", "images"), (7, None))
 
 
+def test_ends_are_mirrored_in_tables_and_in_their_evaluation_as_the_bundle_says(archive: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    rule = SmoothingRule(5, 10.0, "mirrored")
+    bundle = make_bundle(HF2VAD(SMALL_MODEL).state_dict(), extraction=ExtractionConfig(motion=MOTION), smoothing=rule)
+    save_bundle(str(tmp_path / "bundle"), bundle)
+    assert load_bundle_settings(str(tmp_path / "bundle")).smoothing == rule
+    job = ScoreJob.base({"bundle": str(tmp_path / "bundle")})
+    job = replace(job, archive=str(archive), bundle=str(tmp_path / "bundle"), out=str(tmp_path / "scores"))
+    for asked, expected in ((None, rule), (7, SmoothingRule(7, 0.0, "mirrored"))):
+        assert score_job(replace(job, smoothing=asked, device="cpu", engine="eager", ray=HERE)) == 0
+        for tables in scored_videos(scores_prefix(str(tmp_path / "scores"))):
+            assert tables.smoothing == expected
+            frames, window = tables.table("frames"), int(tables.metadata["smoothing"])
+            raw, score = (frames[name].to_numpy() for name in ("score_raw", "score"))
+            np.testing.assert_array_equal(score, smooth(raw, window, "mirrored"))
+            assert np.nanmax(np.abs(score - smooth(raw, window))) > 0, "it makes a difference"
+
+
 def test_an_event_lasts_as_long_whatever_the_rate(archive: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     extraction = ExtractionConfig(motion=MOTION)
@@ -126,12 +147,12 @@ def test_a_table_that_does_not_say_all_rates_is_smoothed_frame_by_frame(
     for number, fps in enumerate(rates):
         put_clip(tmp_path / "stc", f"clip{number}", (0, 40), dict.fromkeys(range(4, 40), 2), seed=number, fps=fps)
     job = replace(TrainJob.base({"preset": "features"}), stc=str(tmp_path / "stc"), out=str(tmp_path / "bundle"))
-    assert (job.smoothing, job.smoothing_fps) == (17, 10.0)
+    assert (job.smoothing, job.smoothing_fps, job.smoothing_ends) == (17, 10.0, "mirrored")
     recipe, table = training_plan(job).recipe, StcTable(job.stc)
-    assert recipe.smoothing_of(table) == SmoothingRule(17, expected)
-    other = replace(recipe, smoothing=SmoothingRule(17))
+    assert recipe.smoothing_of(table) == SmoothingRule(17, expected, "mirrored")
+    other = replace(recipe, smoothing=SmoothingRule(17, ends="mirrored"))
     assert (recipe.identity(table) == other.identity(table)) is (expected == 0.0)
     assert train_job(job) == 0
-    assert load_bundle_settings(job.out).smoothing == SmoothingRule(17, expected)
+    assert load_bundle_settings(job.out).smoothing == SmoothingRule(17, expected, "mirrored")
     said = "scores will be smoothed over 17 frames of any footage" in capsys.readouterr().out
     assert said is (expected == 0.0)
