@@ -152,6 +152,8 @@ def test_a_table_that_does_not_say_all_rates_is_smoothed_frame_by_frame(
     assert recipe.smoothing_of(table) == SmoothingRule(17, expected, "mirrored")
     other = replace(recipe, smoothing=SmoothingRule(17, ends="mirrored"))
     assert (recipe.identity(table) == other.identity(table)) is (expected == 0.0)
+    repeated = replace(recipe, smoothing=SmoothingRule(17, recipe.smoothing.fps))
+    assert recipe.identity(table) != repeated.identity(table)
     assert train_job(job) == 0
     assert load_bundle_settings(job.out).smoothing == SmoothingRule(17, expected, "mirrored")
     said = "scores will be smoothed over 17 frames of any footage" in capsys.readouterr().out
