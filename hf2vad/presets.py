@@ -33,7 +33,7 @@ class Preset:
     smoothing_fps: float = 0.0
     """Rate of the footage that the median filter counts its frames in; 0: in those of any footage."""
     smoothing_ends: Ends = "repeated"
-    """What the median filter sees beyond the ends of a video."""
+    """Frames that the median filter takes from beyond the ends of a video."""
 
 
 WORKING = WorkingConfig(longest=960)

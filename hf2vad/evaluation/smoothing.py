@@ -12,7 +12,7 @@ from hf2vad.errors import ConfigError
 from hf2vad.evaluation.settings import Protocol
 from hf2vad.schema import F64
 from hf2vad.scoring.settings import Ends
-from hf2vad.scoring.smooth import MODES
+from hf2vad.scoring.smooth import MODES, smooth
 from hf2vad.video.times import runs
 
 
@@ -27,7 +27,7 @@ class Smoothing:
     sigma: float | None = None
     """Standard deviation of a gaussian filter, in frames; none: a sixth of the window."""
     ends: Ends = "repeated"
-    """What it sees beyond the ends of a video; a causal median sees the first frame again."""
+    """Frames that it takes from beyond the ends of a video; a causal median takes the first frame again."""
 
     def __post_init__(self) -> None:
         if self.window < 1 or self.window % 2 == 0:
@@ -49,6 +49,8 @@ class Smoothing:
 
     def __call__(self, raw: F64) -> F64:
         """(frames,) smoothed scores; NaN stays NaN and parts what is before from what is after it."""
+        if self.kind == "median":
+            return smooth(raw, self.window, self.ends)
         smoothed = raw.copy()
         for start, stop in runs(~np.isnan(raw)):
             smoothed[start:stop] = self._run(raw[start:stop])
@@ -62,6 +64,4 @@ class Smoothing:
             return gaussian_filter1d(  # type: ignore[no-any-return]
                 values, self.sigma or self.window / 6, mode=MODES[self.ends], radius=half
             )
-        if self.kind == "causal_median":
-            return median_filter(values, self.window, mode="nearest", origin=half)  # type: ignore[no-any-return]
-        return median_filter(values, self.window, mode=MODES[self.ends])  # type: ignore[no-any-return]
+        return median_filter(values, self.window, mode="nearest", origin=half)  # type: ignore[no-any-return]

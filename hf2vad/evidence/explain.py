@@ -1,4 +1,4 @@
-"""What the networks make of the cube that an event is shown by."""
+"""The networks' reconstruction and prediction of the cube that an event is shown by."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hf2vad.schema import F32, FLOWS, SIZE
 
 @torch.inference_mode()
 def explain(model: HF2VAD, cube: Cube, networks: Sequence[Network]) -> Explanation:
-    """What the `networks` of a model in evaluation mode, on the processor, make of a cube."""
+    """A cube with its reconstruction and prediction by `networks` of a model in evaluation mode, on the processor."""
     inputs = cube_tensors(cube.appearance, cube.flow, torch.device("cpu"))
     flows = _flow_fields(inputs.flows)
     reconstruction = model.reconstruct(inputs).flow

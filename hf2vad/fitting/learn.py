@@ -50,8 +50,10 @@ class Trained:
     """A row a candidate; empty where nothing was chosen."""
 
     @classmethod
-    def nothing(cls, plan: TrainingPlan, identity: str, selection: list[dict[str, Any]] | None = None) -> Trained:
-        """Of a recipe without a network."""
+    def without_network(
+        cls, plan: TrainingPlan, identity: str, selection: list[dict[str, Any]] | None = None
+    ) -> Trained:
+        """The result for a recipe that has no network to train."""
         return cls(None, (), plan, identity, [], selection or [])
 
 

@@ -38,7 +38,7 @@ def train_network(plan: TrainingPlan, table: StcTable, device: torch.device, sto
         plan, rows = plan.with_choice(choice), choice.figures
     group, recipe = Group.current(device), plan.recipe
     if not recipe.has_network:
-        return Trained.nothing(plan, identity, rows)
+        return Trained.without_network(plan, identity, rows)
     torch.manual_seed(recipe.training.seed)
     model = HF2VAD(recipe.model)
     trained = {network for stage in recipe.training.stages for network in STAGES[stage].networks}

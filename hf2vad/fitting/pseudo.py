@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hf2vad.features.feature import CubeArrays
 from hf2vad.schema import F32, F64, FLOWS, SIZE, U8
-from hf2vad.scoring.settings import Ends
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.scoring.smooth import smooth
 from hf2vad.training.data import StcTable
 
@@ -188,9 +188,7 @@ def _overlaps(boxes: F32, box: F32) -> F64:
     return np.asarray(shared / np.maximum(area - shared, 1e-9), np.float64)
 
 
-def separation(
-    held: HeldOut, normal: F64, unusual: F64, *, smoothing: int, ends: Ends = "repeated", repeats: int = 3
-) -> float:
+def separation(held: HeldOut, normal: F64, unusual: F64, *, smoothing: SmoothingRule, repeats: int = 3) -> float:
     """AUROC that smoothed frame scores reach between the clips as they are and the clips with one unusual object.
 
     `normal`, `unusual`: (B,) scores of each cube as it is and made unusual. Frames without a cube do not count.
@@ -206,7 +204,10 @@ def separation(
         np.maximum.at(mixed, row[chosen], unusual[chosen])
         clips.append(mixed)
     cuts = np.flatnonzero(np.diff(frames) != 1) + 1
-    smoothed = [np.concatenate([smooth(part, smoothing, ends) for part in np.split(clip, cuts)]) for clip in clips]
+    smoothed = [
+        np.concatenate([smooth(part, smoothing.frames, smoothing.ends) for part in np.split(clip, cuts)])
+        for clip in clips
+    ]
     truth = np.repeat([False] + [True] * repeats, len(frames))
     from sklearn.metrics import roc_auc_score  # seconds and megabytes that only --select pays
 

@@ -156,13 +156,7 @@ class Selector:
             unusual = {kind: self._errors(network, cubes) for kind, cubes in changed.items()}
             for error in ERRORS:
                 figures = {
-                    kind: separation(
-                        held,
-                        normal[error],
-                        unusual[kind][error],
-                        smoothing=self._smoothing.frames,
-                        ends=self._smoothing.ends,
-                    )
+                    kind: separation(held, normal[error], unusual[kind][error], smoothing=self._smoothing)
                     for kind in SPEEDS
                 }
                 rows.append(figure_row("network", f"{name}, {error} of the flows' errors", figures))

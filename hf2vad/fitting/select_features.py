@@ -59,8 +59,7 @@ def choose_features(
     unusual: dict[str, CubeArrays] = {kind: pseudo_anomalies(held, kind, seed=seed) for kind in held.kinds}
 
     def row(step: str, candidate: str, normal: F64, scores: Mapping[str, F64]) -> dict[str, Any]:
-        window, ends = smoothing.frames, smoothing.ends
-        figures = {kind: separation(held, normal, scores[kind], smoothing=window, ends=ends) for kind in held.kinds}
+        figures = {kind: separation(held, normal, scores[kind], smoothing=smoothing) for kind in held.kinds}
         return figure_row(step, candidate, figures)
 
     motions = [Motion(config).fit(sample) for config in DENSITIES]

@@ -34,10 +34,7 @@ def choose_parts(
     def row(candidate: str, names: Sequence[str]) -> dict[str, Any]:
         part = replace(scorer, weights={name: scorer.weights[name] for name in names})
         scores = {clip: part.sums(found) for clip, found in values.items()}
-        window, ends = smoothing.frames, smoothing.ends
-        figures = {
-            kind: separation(held, scores["held"], scores[kind], smoothing=window, ends=ends) for kind in held.kinds
-        }
+        figures = {kind: separation(held, scores["held"], scores[kind], smoothing=smoothing) for kind in held.kinds}
         return figure_row("fusion", candidate, figures)
 
     kept = list(preset.weights)

@@ -91,7 +91,7 @@ class TrainJob:
     extracted and are scored without --image-fps."""
 
     smoothing_ends: Ends = "repeated"
-    """What the median filter sees before the first frame of a video and behind the last. `repeated`: that frame again
+    """Frames that the median filter takes from beyond the ends of a video. `repeated`: the first or the last one again
     and again, so that it smooths hardly anything there. `mirrored`: the frames on the other side of it, in a mirror."""
 
     mlflow: str = ""
@@ -199,7 +199,7 @@ def train_job(job: TrainJob) -> int:
     if plan.recipe.has_network or job.select or workers > 1 or job.device not in ("auto", "cpu"):
         _train_network(job, plan, table, workers)
     else:
-        put_trained(Trained.nothing(plan, plan.recipe.identity(table)), table, None)
+        put_trained(Trained.without_network(plan, plan.recipe.identity(table)), table, None)
     print_training(job.out, time.monotonic() - started)
     return EXIT_OK
 

@@ -9,8 +9,8 @@ from hf2vad.plurals import count_words
 from hf2vad.settings import require
 
 Ends = Literal["repeated", "mirrored"]
-"""What a filter sees before the first frame and behind the last one: that frame again and again, which is then most of
-what it sees, so that it smooths hardly anything there; or the frames on the other side of it, in a mirror."""
+"""Frames that a filter takes from before the first and behind the last one: that frame again and again, which is then
+most of its window, so that it smooths hardly anything there; or the frames on the other side of it, in a mirror."""
 
 
 class SmoothingRule(NamedTuple):
@@ -22,11 +22,11 @@ class SmoothingRule(NamedTuple):
     """Frames a second of the footage that lengths count: other footage is smoothed over the same time, and its events
     last as long. 0: lengths are in frames, whatever their rate."""
     ends: Ends = "repeated"
-    """What the filter sees beyond the ends of a video."""
+    """Frames that the filter takes from beyond the ends of a video."""
 
     @property
     def key(self) -> tuple[int | float | str, ...]:
-        """What of it decides smoothed scores, without what an earlier release did not have."""
+        """Numbers and names that decide smoothed scores; without `ends` where they are as in an earlier release."""
         mirrored = (self.ends,) if self.ends != "repeated" else ()
         return (self.frames, *((self.fps,) if self.fps else ()), *mirrored)
 

@@ -21,6 +21,7 @@ from hf2vad.fitting.pseudo import (
     separation,
 )
 from hf2vad.schema import F16, F32, U8
+from hf2vad.scoring.settings import SmoothingRule
 from hf2vad.training.data import StcTable
 from tests.stc import make_cubes, put_clip
 
@@ -133,9 +134,9 @@ def test_what_scores_every_unusual_cube_higher_separates_fully_and_noise_does_no
     cubes = held([t for t in range(200) for _ in range(2)], [box(50 * (i % 2)) for i in range(400)])
     rng = np.random.default_rng(0)
     normal, noise = rng.normal(0, 1, 400), rng.normal(0, 1, 400)
-    assert separation(cubes, normal, normal + 100, smoothing=1) == 1.0
-    assert separation(cubes, normal, normal - 100, smoothing=1) == pytest.approx(0.5)
-    assert 0.4 < separation(cubes, normal, noise, smoothing=1) < 0.75
+    assert separation(cubes, normal, normal + 100, smoothing=SmoothingRule(1)) == 1.0
+    assert separation(cubes, normal, normal - 100, smoothing=SmoothingRule(1)) == pytest.approx(0.5)
+    assert 0.4 < separation(cubes, normal, noise, smoothing=SmoothingRule(1)) < 0.75
 
 
 def test_a_separation_is_the_auroc_of_frame_maxima() -> None:
@@ -146,13 +147,13 @@ def test_a_separation_is_the_auroc_of_frame_maxima() -> None:
     for row in rows:
         mixed[cubes.frame[row]] = max(mixed[cubes.frame[row]], unusual[row])
     expected = roc_auc_score([0, 0, 0, 1, 1, 1], [5, 2, 3, *mixed])
-    assert separation(cubes, normal, unusual, smoothing=1, repeats=1) == pytest.approx(expected)
+    assert separation(cubes, normal, unusual, smoothing=SmoothingRule(1), repeats=1) == pytest.approx(expected)
 
 
 def test_smoothing_does_not_run_from_one_clip_into_the_next() -> None:
     cubes = held([*range(9), *range(9)], videos=[0] * 9 + [1] * 9)
     normal: F32 = np.repeat([0.0, 10.0], 9).astype(np.float32)
-    found = separation(cubes, normal.astype(np.float64), normal + 1.0, smoothing=9, repeats=1)
+    found = separation(cubes, normal.astype(np.float64), normal + 1.0, smoothing=SmoothingRule(9), repeats=1)
     assert found == pytest.approx((81 * 4 - 81) / (18 * 18))
 
 
