@@ -34,6 +34,11 @@ def require_odd(name: str, frames: int) -> None:
     require(frames > 0 and frames % 2 == 1, f"{name} must be odd and positive, got {frames}")
 
 
+def require_rate(name: str, fps: float) -> None:
+    """Raise ConfigError unless the setting `name` is a rate of frames a second: from 0, for none, to 1000."""
+    require(0 <= fps <= 1000, f"{name} must lie between 0 and 1000, got {fps}")
+
+
 def with_fields(defaults: Mapping[str, Callable[[], Any]]) -> Callable[[type[T]], type[T]]:
     """Class decorator for use below `@dataclass`: adds a field of each name that the class does not declare itself.
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from hf2vad.archive.settings import DecodeConfig
 from hf2vad.cubes.detectors.settings import DETECTORS, DetectorConfig, MotionConfig
-from hf2vad.settings import OMIT_DEFAULT, fingerprint, flat, require, to_dict
+from hf2vad.settings import OMIT_DEFAULT, fingerprint, flat, require, require_rate, to_dict
 
 __all__ = [
     "CubeConfig",
@@ -80,7 +80,7 @@ class WorkingConfig:
     Whether there is one is found out, from its seconds; in folders of images none is."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.fps <= 1000, f"working.fps must lie between 0 and 1000, got {self.fps}")
+        require_rate("working.fps", self.fps)
         require(
             self.longest == 0 or self.longest >= 64, f"working.longest must be 0 or at least 64, got {self.longest}"
         )

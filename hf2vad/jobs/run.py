@@ -30,7 +30,7 @@ from hf2vad.cluster.settings import RayConfig
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError, NotFoundError
 from hf2vad.presets import PresetName
-from hf2vad.settings import from_dict, require
+from hf2vad.settings import from_dict, require, require_rate
 
 if TYPE_CHECKING:
     from hf2vad.archive.archive_refs import ArchiveRef
@@ -81,7 +81,7 @@ class RunJob:
 
     def __post_init__(self) -> None:
         require(0 < self.learn < 100, f"--learn must lie between 0 and 100 percent, got {self.learn}")
-        require(0 <= self.image_fps <= 1000, f"--image-fps must lie between 0 and 1000, got {self.image_fps}")
+        require_rate("--image-fps", self.image_fps)
 
 
 def run_job(job: RunJob) -> int:

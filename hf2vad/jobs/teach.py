@@ -21,7 +21,7 @@ from hf2vad.archive.settings import LimitsConfig, ZoneSettings
 from hf2vad.commandline import EXIT_FAILURES, EXIT_OK, Job
 from hf2vad.errors import ConfigError
 from hf2vad.plurals import count_words
-from hf2vad.settings import require
+from hf2vad.settings import require, require_rate
 
 if TYPE_CHECKING:
     from hf2vad.bundle.bundle import Bundle
@@ -66,7 +66,7 @@ class TeachJob(ZoneSettings):
 
     def __post_init__(self) -> None:
         require(self.threads > 0, f"--threads must be positive, got {self.threads}")
-        require(0 <= self.image_fps <= 1000, f"--image-fps must lie between 0 and 1000, got {self.image_fps}")
+        require_rate("--image-fps", self.image_fps)
 
 
 def teach_job(job: TeachJob) -> int:

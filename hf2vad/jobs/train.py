@@ -35,7 +35,7 @@ from hf2vad.models.settings import LossConfig, ModelConfig
 from hf2vad.plurals import count_words
 from hf2vad.presets import PresetName, preset
 from hf2vad.scoring.settings import Ends
-from hf2vad.settings import require, require_odd, to_dict, with_files
+from hf2vad.settings import require, require_odd, require_rate, to_dict, with_files
 from hf2vad.training.settings import SelectionConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -147,9 +147,7 @@ class TrainJob:
             )
         require(self.grace_seconds >= 0, f"--grace-seconds must be at least 0, got {self.grace_seconds}")
         require_odd("--smoothing", self.smoothing)
-        require(
-            0 <= self.smoothing_fps <= 1000, f"--smoothing-fps must lie between 0 and 1000, got {self.smoothing_fps}"
-        )
+        require_rate("--smoothing-fps", self.smoothing_fps)
         if self.init and self.select:
             raise ConfigError("--select tries networks of other shapes than that of --init; give one of the two")
         if self.select and not self.training.stages and self.fusion.rule == "eq9":

@@ -15,7 +15,7 @@ from hf2vad.errors import ConfigError
 from hf2vad.evidence.settings import EvidenceConfig
 from hf2vad.health.settings import HealthConfig
 from hf2vad.scoring.settings import EventConfig
-from hf2vad.settings import require, require_odd
+from hf2vad.settings import require, require_odd, require_rate
 from hf2vad.walk.settings import WalkSettings
 
 OF_BUNDLE = tuple(item.name for item in fields(ExtractionConfig))
@@ -150,4 +150,4 @@ class EvidenceSettings:
     ray: RayConfig = field(default_factory=RayConfig)
 
     def __post_init__(self) -> None:
-        require(0 <= self.image_fps <= 1000, f"--image-fps must lie between 0 and 1000, got {self.image_fps}")
+        require_rate("--image-fps", self.image_fps)

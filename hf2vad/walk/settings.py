@@ -10,7 +10,7 @@ from hf2vad.archive.settings import LimitsConfig
 from hf2vad.cluster.settings import GRACE_SECONDS, RayConfig
 from hf2vad.cubes.settings import ExtractionConfig
 from hf2vad.errors import ConfigError
-from hf2vad.settings import require
+from hf2vad.settings import require, require_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,5 +105,5 @@ class WalkSettings(ExtractionConfig):
     def __post_init__(self) -> None:
         require(self.grace_seconds >= 0, f"--grace-seconds must be at least 0, got {self.grace_seconds}")
         require(self.shard_frames > 0, f"--shard-frames must be at least 1, got {self.shard_frames}")
-        require(0 <= self.image_fps <= 1000, f"--image-fps must lie between 0 and 1000, got {self.image_fps}")
+        require_rate("--image-fps", self.image_fps)
         FrameRange(self.frames).check()

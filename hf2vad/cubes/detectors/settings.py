@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from hf2vad.settings import OMIT_DEFAULT, FileChange, require, with_fields, with_files
+from hf2vad.settings import OMIT_DEFAULT, FileChange, require, require_rate, with_fields, with_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class NetworkConfig:
             require(0 < value <= 1, f"detector.{name} must be above 0 and at most 1, got {value}")
         require(self.min_area >= 0, f"detector.min_area must not be negative, got {self.min_area}")
         require(self.tile == 0 or self.tile >= 64, f"detector.tile must be 0 or at least 64, got {self.tile}")
-        require(0 <= self.fps <= 1000, f"detector.fps must lie between 0 and 1000, got {self.fps}")
+        require_rate("detector.fps", self.fps)
         require(0 <= self.tile_overlap < 0.9, f"detector.tile_overlap must be in [0, 0.9), got {self.tile_overlap}")
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from hf2vad.archive.archive_refs import ArchiveRef, parse_archives
 from hf2vad.archive.path_filter import PathFilterSettings
 from hf2vad.errors import ConfigError
-from hf2vad.settings import require
+from hf2vad.settings import require, require_rate
 from hf2vad.storage import is_local
 
 
@@ -68,7 +68,7 @@ class ReportJob(PathFilterSettings):
     def __post_init__(self) -> None:
         require(self.threads > 0, f"--threads must be positive, got {self.threads}")
         require(self.longest >= 16, f"--longest must be at least 16 pixels, got {self.longest}")
-        require(0 <= self.image_fps <= 1000, f"--image-fps must lie between 0 and 1000, got {self.image_fps}")
+        require_rate("--image-fps", self.image_fps)
         _ = self.scope
         for source in self.sources:
             if self.media == "link" and not self.media_url and not _can_be_linked(source.uri, self.out):
